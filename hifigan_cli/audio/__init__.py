@@ -1,0 +1,25 @@
+"""Audio files and the mel spectrogram: waveform in, log-mel out.
+
+Read in this order:
+
+- `containers`: which bytes are audio at all, told by their first few
+- `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
+- `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
+- `resampling`: any pair of rates, through soxr
+- `files`: opening what is safe to open, and replacing files atomically
+- `mel`: the log-mel spectrogram that a model reads and that its loss compares
+"""
+
+from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram
+from hifigan_cli.audio.reading import Audio, read_audio
+from hifigan_cli.audio.resampling import resample
+from hifigan_cli.audio.writing import write_audio
+
+__all__ = [
+    "Audio",
+    "MelSpectrogram",
+    "mel_spectrogram",
+    "read_audio",
+    "resample",
+    "write_audio",
+]

@@ -1,0 +1,88 @@
+"""Which containers are read and written, and how their first bytes tell them.
+
+The name of a file says nothing certain about its content, and libsndfile also opens containers that
+no speech comes in. So the bytes decide, and only these are let through.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import IO, NamedTuple
+
+HEADER_BYTES = 64
+
+
+class Container(NamedTuple):
+    """A container's name and how a file of that extension is written."""
+
+    format: str  # soundfile's name
+    subtype: str
+
+
+WRITABLE: dict[str, Container] = {
+    ".wav": Container("WAV", "PCM_16"),
+    ".flac": Container("FLAC", "PCM_16"),
+    ".ogg": Container("OGG", "VORBIS"),
+    ".opus": Container("OGG", "OPUS"),
+    ".mp3": Container("MP3", "MPEG_LAYER_III"),
+    ".aiff": Container("AIFF", "PCM_16"),
+    ".aif": Container("AIFF", "PCM_16"),
+    ".au": Container("AU", "PCM_16"),
+    ".caf": Container("CAF", "PCM_16"),
+    ".w64": Container("W64", "PCM_16"),
+}
+AUDIO_SUFFIXES = frozenset({*WRITABLE, ".wave", ".oga", ".aifc", ".rf64", ".snd"})
+
+
+def recognise(head: bytes) -> str | None:
+    """Name the container that a file's first 64 bytes announce, or None if it is none of ours.
+
+    >>> recognise(b"RIFF$" + bytes(3) + b"WAVEfmt ")
+    'WAV'
+    >>> recognise(b"<!DOCTYPE html>") is None
+    True
+    """
+    if head[:4] in (b"RIFF", b"RF64", b"RIFX") and head[8:12] == b"WAVE":
+        return "WAV"
+    if head[:4] == b"riff" and head[24:28] == b"wave":
+        return "W64"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "AIFF"
+    for magic, name in ((b"fLaC", "FLAC"), (b"OggS", "OGG"), (b".snd", "AU"), (b"caff", "CAF")):
+        if head.startswith(magic):
+            return name
+    if head.startswith(b"ID3") or _is_mpeg_frame(head):
+        return "MP3"
+    return None
+
+
+def _is_mpeg_frame(head: bytes) -> bool:
+    """Tell an MPEG audio frame: sync, and no reserved version, layer, bit rate or sample rate."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+    return version != 1 and layer != 0 and bit_rate != 15 and sample_rate != 3
+
+
+def missing_wav_bytes(stream: IO[bytes], size: int) -> int:
+    """Count the bytes that a WAV's data chunk announces beyond the end of the file.
+
+    Decoders are silent about a cut file. A data size of 0 or 2^32 - 1 means that the writer did not
+    know it (a stream), so nothing is missing then. `stream` is left where it was.
+    """
+    start = stream.tell()
+    try:
+        stream.seek(0)
+        head = stream.read(12)
+        if head[:4] != b"RIFF":  # RF64 keeps its size elsewhere; libsndfile checks that one
+            return 0
+        while len(header := stream.read(8)) == 8:
+            name, length = struct.unpack("<4sI", header)
+            if name == b"data":
+                known = length not in (0, 0xFFFFFFFF)
+                return max(0, stream.tell() + length - size) if known else 0
+            stream.seek(length + length % 2, 1)
+        return 0
+    finally:
+        stream.seek(start)

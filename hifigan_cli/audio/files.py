@@ -1,0 +1,122 @@
+"""Files opened and replaced with care.
+
+Reading refuses what is not a regular file (a FIFO would hang). Writing goes to a temporary sibling
+that is flushed, synced and renamed, so that a name holds the old content or the new, never half.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from hifigan_cli.errors import InputError, OutputError, UsageError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading.
+
+    Raises:
+        InputError: missing, unreadable, empty, or a folder, FIFO or device.
+    """
+    try:
+        # Without O_NONBLOCK the mere opening of a FIFO waits for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", _nearest(path)) from error
+    except ValueError as error:  # a NUL in the name
+        raise InputError(f"{str(path)!r}: {error}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise InputError(f"{path} is {kind}")
+    if status.st_size == 0:
+        os.close(descriptor)
+        raise InputError(f"{path} is empty (0 bytes)")
+    return os.fdopen(descriptor, "rb")
+
+
+def _nearest(path: Path) -> str | None:
+    """Name a file of the same folder that the path may have meant."""
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return None
+    return closest(path.name, siblings) or None
+
+
+def check_output(path: Path, force: bool, source: Path | None = None) -> None:
+    """Refuse an output that exists, cannot be made, or is its own input, before any computing.
+
+    Raises:
+        UsageError: `path` and `source` are one file.
+        OutputError: `path` exists and `force` is not set, or its folder cannot be written.
+    """
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path} is both input and output", "choose another name with -o")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", "name a file with -o")
+    if os.path.lexists(path) and not force:
+        raise OutputError(f"{path} exists", "--force overwrites it")
+    folder = path.parent
+    make_folder(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written", "choose another place with -o")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, if they are not there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write; at the end it takes the place of `path`.
+
+    When the block raises, the temporary is removed and `path` is as it was.
+
+    Raises:
+        OutputError: the file system refused (full, read-only).
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name[:200]}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file atomically.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Any audio file or stream -> float32 samples.
+
+Everything that could surprise a later stage is settled here: what is not audio, lengths that a
+header only claims, samples that are not numbers, levels beyond full scale.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from hifigan_cli.audio.containers import HEADER_BYTES, missing_wav_bytes, recognise
+from hifigan_cli.audio.files import open_regular
+from hifigan_cli.errors import InputError
+
+MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
+MAX_CHANNELS = 64
+# A float file may exceed full scale by mistake of level; beyond this it is no audio.
+MAX_PEAK = 1e4
+_BLOCK_SAMPLES = 1 << 20
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Sound in memory.
+
+    Attributes:
+        samples: float32 `(channels, samples)`, full scale 1.
+        rate_hz: samples per second.
+        subtype: soundfile's name of how the file stored it, or an empty string.
+        notes: what reading had to mend, as sentences for the user.
+    """
+
+    samples: Samples
+    rate_hz: int
+    subtype: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def length_s(self) -> float:
+        """Length in seconds."""
+        return self.samples.shape[-1] / self.rate_hz
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.samples.shape[0])
+
+    def mono(self) -> Audio:
+        """Return the mean of the channels, as one channel."""
+        mixed = self.samples.mean(axis=0, dtype=np.float32, keepdims=True)
+        return replace(self, samples=mixed)
+
+
+def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool = False) -> Audio:
+    """Read a whole audio file, or the bytes of one.
+
+    int16 samples are divided by 32 768. A float file whose peak is above 1 is scaled to 1. With
+    `repair`, samples that are not finite become 0 and a truncated file gives what it holds; each
+    with a note.
+
+    Raises:
+        InputError: not audio, damaged, empty, or with samples that are not numbers.
+    """
+    if isinstance(source, bytes):
+        label = name or "standard input"
+        if not source:
+            raise InputError(f"{label} is empty (0 bytes)")
+        return _decode(io.BytesIO(source), len(source), label, repair)
+    path = Path(source)
+    with open_regular(path) as stream:
+        return _decode(stream, path.stat().st_size, name or str(path), repair)
+
+
+def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
+    head = stream.read(HEADER_BYTES)
+    stream.seek(0)
+    container = recognise(head)
+    if container is None:
+        raise InputError(
+            f"{label} is not audio that hifigan reads",
+            "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
+        )
+    notes = []
+    if container == "WAV" and (missing := missing_wav_bytes(stream, size)):
+        message = f"{label} is truncated: {missing} bytes of samples are missing"
+        if not repair:
+            raise InputError(message, "--repair takes what is there")
+        notes.append(message)
+    try:
+        # The container is known: the extension, which may be wrong, plays no part.
+        with soundfile.SoundFile(stream) as file:
+            _check_header(file, label)
+            samples = _read_blocks(file)
+            rate_hz, subtype = int(file.samplerate), str(file.subtype)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{label} cannot be decoded: {error.error_string}") from error
+    if samples.shape[1] == 0:
+        raise InputError(f"{label} is empty: it has a header and no samples")
+    samples, found = _sound_levels(samples, label, repair)
+    return Audio(samples, rate_hz, subtype, (*notes, *found))
+
+
+def _check_header(file: soundfile.SoundFile, label: str) -> None:
+    if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
+        raise InputError(
+            f"{label} claims a rate of {file.samplerate} Hz",
+            f"rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read",
+        )
+    if not 1 <= file.channels <= MAX_CHANNELS:
+        raise InputError(
+            f"{label} claims {file.channels} channels", f"1 to {MAX_CHANNELS} channels are read"
+        )
+
+
+def _read_blocks(file: soundfile.SoundFile) -> Samples:
+    """Read to the end in blocks, so that a length that the header only claims allocates nothing."""
+    blocks = []
+    while True:
+        block = file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block.T)
+    if not blocks:
+        return np.zeros((file.channels, 0), np.float32)
+    return np.ascontiguousarray(np.concatenate(blocks, axis=1))
+
+
+def _sound_levels(samples: Samples, label: str, repair: bool) -> tuple[Samples, list[str]]:
+    notes = []
+    peak = float(np.max(np.abs(samples)))  # NaN and infinity pass through max
+    if not np.isfinite(peak):
+        bad = ~np.isfinite(samples)
+        channel, index = (int(i) for i in np.argwhere(bad)[0])
+        message = f"{label} has {int(bad.sum())} samples that are not numbers"
+        if not repair:
+            raise InputError(
+                f"{message}, the first at sample {index} of channel {channel}",
+                "--repair replaces them by silence",
+            )
+        notes.append(f"{message}; they were replaced by silence")
+        samples = np.where(bad, np.float32(0), samples)
+        peak = float(np.max(np.abs(samples)))
+    if peak > MAX_PEAK:
+        raise InputError(f"{label} has a peak of {peak:.3g} times full scale: this is not audio")
+    if peak > 1:
+        notes.append(f"{label} exceeds full scale {peak:.3g} times; it was scaled to fit")
+        samples = samples / np.float32(peak)
+    return samples, notes

@@ -1,0 +1,44 @@
+"""Sample-rate conversion through soxr, which takes any pair of rates in little memory.
+
+torchaudio's resampler builds a filter of gigabytes for rates without a large common divisor
+(44 056 to 22 050 Hz), so it is not used for files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+
+if TYPE_CHECKING:
+    from hifigan_cli.audio.reading import Samples
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """Convert `(channels, samples)` from one rate to another, at 28-bit precision.
+
+    The result has `resampled_length(samples, from_hz, to_hz)` samples a channel and no delay.
+
+    >>> resample(np.zeros((2, 441), np.float32), 44_100, 22_050).shape
+    (2, 221)
+    """
+    if from_hz == to_hz:
+        return samples
+    wanted = resampled_length(samples.shape[1], from_hz, to_hz)
+    # soxr wants (samples, channels).
+    converted = soxr.resample(samples.T, from_hz, to_hz, quality="VHQ").T
+    return fit(np.asarray(converted, np.float32), wanted)
+
+
+def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
+    """Count the samples that cover the same time at another rate, rounded up."""
+    return -(-samples * to_hz // from_hz)
+
+
+def fit(samples: Samples, length: int) -> Samples:
+    """Cut `(channels, samples)` to a length, or pad its end with silence."""
+    short = length - samples.shape[1]
+    if short > 0:
+        samples = np.pad(samples, ((0, 0), (0, short)))
+    return np.ascontiguousarray(samples[:, :length])

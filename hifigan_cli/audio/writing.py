@@ -1,0 +1,129 @@
+"""Samples -> an audio file, whole or in blocks.
+
+Samples beyond full scale are held at full scale and counted, never wrapped. 16-bit samples are
+rounded after scaling by 32 767, so that 1.0 is the highest code and not the lowest.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from hifigan_cli.audio.containers import WRITABLE, Container
+from hifigan_cli.audio.files import replacing
+from hifigan_cli.errors import InputError, OutputError, UsageError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hifigan_cli.audio.reading import Samples
+
+
+def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
+    """Round float samples to 16 bits; what lies beyond full scale is held there.
+
+    >>> to_int16(np.array([-2.0, -1.0, 0.0, 1.0], np.float32)).tolist()
+    [-32767, -32767, 0, 32767]
+    """
+    return np.rint(np.clip(samples, -1, 1) * 32_767).astype(np.int16)
+
+
+@dataclass
+class Writer:
+    """An open audio file that takes blocks `(channels, samples)`; counts what it had to clip."""
+
+    file: soundfile.SoundFile
+    clipped: int = 0
+
+    def write(self, samples: Samples) -> None:
+        """Append a block.
+
+        Raises:
+            InputError: a sample is not a number.
+        """
+        if not np.isfinite(samples).all():
+            raise InputError("the result has samples that are not numbers; nothing was written")
+        self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
+        as_integers = self.file.subtype == "PCM_16"
+        block = to_int16(samples) if as_integers else np.clip(samples, -1, 1)
+        self.file.write(block.T)
+
+
+@contextmanager
+def audio_writer(path: Path, rate_hz: int, channels: int) -> Iterator[Writer]:
+    """Open an audio file for writing in blocks; it takes its name only when the block ends well.
+
+    The extension decides the format: 16-bit PCM, or the lossy codec that it names.
+
+    Raises:
+        UsageError: an extension that is not written, or a rate that its codec does not have.
+        OutputError: the file system refused.
+    """
+    container = container_of(path)
+    with replacing(path) as temporary, temporary.open("wb+") as stream:
+        with _writer(stream, container, rate_hz, channels, str(path)) as writer:
+            yield writer
+
+
+@contextmanager
+def _writer(
+    stream: IO[bytes], container: Container, rate_hz: int, channels: int, label: str
+) -> Iterator[Writer]:
+    if not soundfile.check_format(container.format, container.subtype):
+        raise UsageError(f"this libsndfile cannot write {container.subtype}", "write .wav or .flac")
+    try:
+        file = soundfile.SoundFile(
+            stream, "w", rate_hz, channels, container.subtype, format=container.format
+        )
+    except soundfile.LibsndfileError as error:
+        raise UsageError(
+            f"{label}: {container.subtype} cannot hold {channels} channels at {rate_hz} Hz",
+            "write .wav or .flac",
+        ) from error
+    try:
+        with file:
+            yield Writer(file)
+    except soundfile.LibsndfileError as error:
+        raise OutputError(f"cannot write {label}: {error.error_string}") from error
+
+
+def container_of(path: Path) -> Container:
+    """Return how a file of this extension is written.
+
+    Raises:
+        UsageError: the extension is not one that is written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in WRITABLE:
+        hint = closest(suffix, WRITABLE) or f"one of {' '.join(WRITABLE)}"
+        raise UsageError(f"{path}: cannot write audio as {suffix or 'a file without extension'}", hint)
+    return WRITABLE[suffix]
+
+
+def write_audio(path: Path | str, samples: Samples, rate_hz: int) -> int:
+    """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
+
+    Raises:
+        UsageError: an extension that is not written.
+        OutputError: the file system refused.
+    """
+    block = np.atleast_2d(np.asarray(samples, np.float32))
+    with audio_writer(Path(path), rate_hz, block.shape[0]) as writer:
+        writer.write(block)
+    return writer.clipped
+
+
+def wav_bytes(samples: Samples, rate_hz: int) -> bytes:
+    """Encode `(channels, samples)` as the bytes of a 16-bit WAV file."""
+    memory = io.BytesIO()
+    container = WRITABLE[".wav"]
+    with _writer(memory, container, rate_hz, samples.shape[0], "standard output") as writer:
+        writer.write(samples)
+    return memory.getvalue()

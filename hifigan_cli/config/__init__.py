@@ -1,0 +1,24 @@
+"""What a model is and how it is trained, as frozen dataclasses that check themselves.
+
+Read in this order:
+
+- `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
+- `presets`: the paper's V1, V2 and V3 (appendix A.1)
+- `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with each value's source
+"""
+
+from hifigan_cli.config.presets import PRESETS, preset
+from hifigan_cli.config.resolve import Resolved, resolve
+from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig, VocoderConfig
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "GeneratorConfig",
+    "MelConfig",
+    "Resolved",
+    "TrainConfig",
+    "VocoderConfig",
+    "preset",
+    "resolve",
+]

@@ -1,0 +1,159 @@
+"""One configuration out of five places, and the place that each value came from.
+
+A later layer wins: defaults, preset, `--config` file, HIFIGAN_* variables, options (`--set` and the
+options that have a name of their own). Keys are `section.key`; a key alone is enough, since no two
+sections share one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from hifigan_cli.config.presets import preset as named_preset
+from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
+from hifigan_cli.errors import UsageError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_SECTIONS = {"mel": MelConfig, "generator": GeneratorConfig, "train": TrainConfig}
+KEYS: dict[str, str] = {
+    key: f"{section}.{key}"
+    for section, model in _SECTIONS.items()
+    for key in model.model_fields
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked configuration, and for each `section.key` the layer that set it."""
+
+    config: Config
+    sources: dict[str, str]
+
+
+def resolve(
+    preset: str | None = None,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> Resolved:
+    """Merge the layers into one checked configuration.
+
+    `sets` are `KEY=VALUE` strings whose values are TOML; `options` maps keys to values, None where
+    an option was not given. A config file may name its preset at the top: `preset = "v2"`.
+
+    Raises:
+        UsageError: an unknown key or preset, a wrong type, or sizes that do not fit together.
+    """
+    content = read_toml(file) if file else {}
+    chosen = preset or content.pop("preset", None) or "v1"
+    content.pop("preset", None)
+    base = named_preset(str(chosen))
+    values = {name: getattr(base, name).model_dump() for name in _SECTIONS}
+    changed = _flatten(base.model_dump(), "")
+    defaults = _flatten(Config().model_dump(), "")
+    sources = {
+        key: f"preset {chosen}" if value != defaults[key] else "default"
+        for key, value in changed.items()
+    }
+
+    def put(key: str, value: object, source: str) -> None:
+        full = _full_key(key, source)
+        section, _, name = full.partition(".")
+        values[section][name] = value
+        sources[full] = source
+
+    for key, value in _flatten(content, "").items():
+        put(key, value, str(file))
+    for variable, text in sorted((environment or {}).items()):
+        name = variable.removeprefix("HIFIGAN_").lower()
+        if variable.startswith("HIFIGAN_") and name in KEYS:
+            put(name, _toml_value(text), variable)
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
+        put(key.strip(), _toml_value(text.strip()), "--set")
+    for key, option in (options or {}).items():
+        if option is not None:
+            put(key, option, f"--{key.replace('_', '-')}")
+    return Resolved(check(values, sources), sources)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file as nested dictionaries.
+
+    Raises:
+        UsageError: the file cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "check the path given to --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def check(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:
+    """Build a `Config` of nested dictionaries; `sources` names the layer of a wrong value.
+
+    Raises:
+        UsageError: names the first value that does not fit, and why.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"][:2])
+        where = f" (from {sources[place]})" if sources and place in sources else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        got = f", got {first['input']!r}" if len(first["loc"]) > 1 else ""
+        message = f"configuration: {place + ': ' if place else ''}{reason}{got}{where}"
+        hint = closest(place.rpartition(".")[2], KEYS) if first["type"] == "extra_forbidden" else ""
+        raise UsageError(message, hint or None) from error
+
+
+def to_toml(config: Config) -> str:
+    """Write the configuration as TOML that `resolve` reads back to the same values."""
+    # TOML has no null: a key left out takes its default, and fmax_hz None is written as Nyquist.
+    content = config.model_dump(mode="json")
+    if content["mel"]["fmax_hz"] is None:
+        content["mel"]["fmax_hz"] = config.mel.top_hz
+    return tomli_w.dumps(content)
+
+
+def _full_key(key: str, source: str) -> str:
+    if key in KEYS.values():
+        return key
+    if key in KEYS:
+        return KEYS[key]
+    known = [*KEYS, *KEYS.values()]
+    hint = closest(key, known) or "`hifigan info --resolved` lists every key"
+    raise UsageError(f"unknown configuration key {key!r} (from {source})", hint)
+
+
+def _toml_value(text: str) -> object:
+    # Bare words (bf16, a path) are not TOML values; they are meant as strings.
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _flatten(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

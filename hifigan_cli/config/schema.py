@@ -1,0 +1,177 @@
+"""The configuration: mel convention, generator architecture, training recipe.
+
+Defaults are the paper's V1 for LJSpeech. Values that the paper leaves out are those of the official
+training code. Every class is frozen and rejects unknown keys, wrong types and impossible sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Whole = Annotated[int, Field(ge=0)]
+
+# Training keys that a resumed run may change: the weights do not depend on them.
+FREE_ON_RESUME = frozenset(
+    {
+        "steps",
+        "workers",
+        "log_every",
+        "validate_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "validation_clips",
+        "sample_clips",
+    }
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MelConfig(_Frozen):
+    """How a waveform becomes a log-mel spectrogram. A model works only on the mel it was trained on.
+
+    Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency.
+    """
+
+    rate_hz: Annotated[int, Field(ge=4_000, le=384_000)] = 22_050
+    n_fft: Annotated[int, Field(ge=16, le=65_536)] = 1024
+    hop_samples: Positive = 256
+    win_samples: Positive = 1024
+    n_mels: Annotated[int, Field(ge=1, le=1024)] = 80
+    fmin_hz: Annotated[float, Field(ge=0)] = 0.0
+    fmax_hz: float | None = 8_000.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.win_samples > self.n_fft:
+            raise ValueError(f"win_samples {self.win_samples} is longer than n_fft {self.n_fft}")
+        if self.hop_samples > self.n_fft or (self.n_fft - self.hop_samples) % 2:
+            raise ValueError("n_fft - hop_samples must be even and not negative: half pads each end")
+        if not self.fmin_hz < self.top_hz <= self.rate_hz / 2:
+            raise ValueError(
+                f"need fmin_hz < fmax_hz <= {self.rate_hz / 2:g}, got {self.fmin_hz:g} and {self.top_hz:g}"
+            )
+        return self
+
+    @property
+    def top_hz(self) -> float:
+        """The upper edge of the highest band, in Hz."""
+        return self.rate_hz / 2 if self.fmax_hz is None else self.fmax_hz
+
+    @property
+    def pad_samples(self) -> int:
+        """Samples reflected at each end, so that a clip has floor(samples / hop) frames."""
+        return (self.n_fft - self.hop_samples) // 2
+
+    def full_band(self) -> MelConfig:
+        """Return the same mel up to Nyquist: what loss and validation compare."""
+        return self.model_copy(update={"fmax_hz": None})
+
+
+class GeneratorConfig(_Frozen):
+    """The generator's architecture (paper section 2.2, table 5); field names are the official ones."""
+
+    # Official files write it as a string.
+    resblock: Annotated[Literal[1, 2], BeforeValidator(lambda v: {"1": 1, "2": 2}.get(v, v))] = 1
+    upsample_rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 8, 2, 2)
+    upsample_kernel_sizes: tuple[Positive, ...] = (16, 16, 4, 4)
+    upsample_initial_channel: Positive = 512
+    resblock_kernel_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[Positive, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
+            raise ValueError("upsample_rates and upsample_kernel_sizes differ in length")
+        for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
+            if kernel < rate or (kernel - rate) % 2:
+                raise ValueError(
+                    f"upsample kernel {kernel} for rate {rate}: must be at least the rate and differ "
+                    "from it by an even number, or the output has the wrong length"
+                )
+        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
+        if any(kernel % 2 == 0 for kernel in self.resblock_kernel_sizes):
+            raise ValueError("resblock_kernel_sizes must be odd, or the residual does not fit")
+        if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
+            raise ValueError(
+                f"upsample_initial_channel {self.upsample_initial_channel} must halve evenly "
+                f"{len(self.upsample_rates)} times"
+            )
+        return self
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples that the generator makes of one mel frame."""
+        return math.prod(self.upsample_rates)
+
+
+class TrainConfig(_Frozen):
+    """The training recipe (paper section 3.1 and the official training code)."""
+
+    seed: Whole = 1234
+    steps: Positive = 2_500_000
+    batch_size: Positive = 16  # over all processes together
+    segment_samples: Positive = 8192
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.8,
+        0.99,
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.999
+    # 0: an epoch, but never less than the 809 batches of the paper's corpus, so that the learning
+    # rate of a small corpus does not collapse.
+    lr_decay_steps: Whole = 0
+    mel_weight: Annotated[float, Field(ge=0)] = 45.0
+    feature_weight: Annotated[float, Field(ge=0)] = 2.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0: no average is kept
+    deterministic: bool = False
+    overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus
+    workers: Whole = 2
+    log_every: Positive = 10
+    validate_every: Positive = 1000
+    checkpoint_every: Positive = 1000
+    keep_checkpoints: Positive = 3
+    validation_clips: Positive = 150
+    sample_clips: Whole = 3  # validation clips heard and seen in TensorBoard
+
+
+class VocoderConfig(_Frozen):
+    """What a vocoder is: the mel it reads, and the generator that reads it."""
+
+    mel: MelConfig = MelConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+
+    @model_validator(mode="after")
+    def _check_hop(self) -> Self:
+        if self.generator.hop_samples != self.mel.hop_samples:
+            product = " x ".join(str(rate) for rate in self.generator.upsample_rates)
+            raise ValueError(
+                f"upsample_rates multiply to {self.generator.hop_samples} ({product}), "
+                f"but hop_samples is {self.mel.hop_samples}"
+            )
+        return self
+
+
+class Config(VocoderConfig):
+    """Everything that a training run is made of."""
+
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _check_segment(self) -> Self:
+        hop, segment = self.mel.hop_samples, self.train.segment_samples
+        if segment % hop or segment <= self.mel.pad_samples:
+            raise ValueError(
+                f"segment_samples {segment} must be a multiple of hop_samples {hop} "
+                f"and above {self.mel.pad_samples}"
+            )
+        return self

@@ -1,0 +1,24 @@
+"""The networks and losses, cut as the paper is.
+
+Read beside the paper (arXiv 2010.05646), in this order:
+
+- `generator`: section 2.2, transposed convolutions and multi-receptive-field fusion
+- `discriminators.period`: section 2.3, the multi-period discriminator (MPD)
+- `discriminators.scale`: section 2.3, the multi-scale discriminator (MSD)
+- `losses`: section 2.4, equations 1 to 8
+- `norms`: weight norm, and folding it away for synthesis
+- `modelfile`: one safetensors file that describes itself: weights, architecture, mel, digest
+"""
+
+from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from hifigan_cli.models.generator import Generator
+from hifigan_cli.models.modelfile import ModelFile, read_model, write_model
+
+__all__ = [
+    "Generator",
+    "ModelFile",
+    "MultiPeriodDiscriminator",
+    "MultiScaleDiscriminator",
+    "read_model",
+    "write_model",
+]

@@ -1,0 +1,156 @@
+"""The generator: a log-mel becomes a waveform (paper section 2.2).
+
+A convolution reads the mel; then each stage upsamples in time with a transposed convolution, halves
+the channels, and passes the result through several residual blocks of different kernel sizes and
+dilations at once, whose mean it takes: multi-receptive-field fusion (MRF). A last convolution and
+tanh make the samples.
+
+Two facts that the paper does not say and every published weight depends on: the activation comes
+*before* each convolution, and before the last one its slope is 0.01, not 0.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.models.norms import add_weight_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SLOPE = 0.1
+LAST_SLOPE = 0.01  # the framework's default, which slipped into the official code
+_EDGE_KERNEL = 7  # of the first and the last convolution
+
+
+def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    """Make a convolution that keeps channels and length."""
+    padding = dilation * (kernel - 1) // 2
+    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
+
+
+class ResidualBlock1(nn.Module):
+    """Per dilation, a dilated and a plain convolution, added to the input (figure 1, right)."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(same_conv(channels, kernel, 1) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, samples)` to the same shape."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            y = dilated(F.leaky_relu(x, SLOPE))
+            x = x + plain(F.leaky_relu(y, SLOPE))
+        return x
+
+
+class ResidualBlock2(nn.Module):
+    """Per dilation, one dilated convolution, added to the input: the lighter block of V3."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, samples)` to the same shape."""
+        for conv in self.convs:
+            x = x + conv(F.leaky_relu(x, SLOPE))
+        return x
+
+
+class Generator(nn.Module):
+    """Mel to waveform: `(batch, mels, frames)` -> `(batch, 1, frames * hop)`, within [-1, 1].
+
+    Weight norm is on, as training needs it; `norms.fold_weight_norm` removes it. Parameter names
+    are those of the official checkpoints. Weights start at the framework's default: the official
+    N(0, 0.01) runs after weight norm is installed and so changes nothing.
+    """
+
+    def __init__(
+        self, config: GeneratorConfig, n_mels: int = 80, *, weight_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.upsample_initial_channel
+        self.conv_pre = nn.Conv1d(n_mels, channels, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        block = ResidualBlock1 if config.resblock == 1 else ResidualBlock2
+        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            padding = (kernel - rate) // 2
+            up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=padding)
+            self.ups.append(up)
+            channels //= 2
+            for size, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            ):
+                self.resblocks.append(block(channels, size, dilations))
+        self.conv_post = nn.Conv1d(channels, 1, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        if weight_norm:
+            add_weight_norm(self)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Synthesise `(batch, 1, samples)` from a log-mel `(batch, mels, frames)`."""
+        x = self.conv_pre(mel)
+        for stage, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, SLOPE))  # (batch, channels / 2, length * rate)
+            x = self.fuse(stage, x)
+        x = self.conv_post(F.leaky_relu(x, LAST_SLOPE))
+        return torch.tanh(x)
+
+    def fuse(self, stage: int, x: Tensor) -> Tensor:
+        """Take the mean of a stage's residual blocks, all reading the same input (MRF)."""
+        kernels = len(self.config.resblock_kernel_sizes)
+        total = self.resblocks[stage * kernels](x)
+        for block in self.resblocks[stage * kernels + 1 : (stage + 1) * kernels]:
+            total = total + block(x)
+        return total / kernels
+
+    @property
+    def context_frames(self) -> int:
+        """Mel frames to each side of a frame that its samples depend on."""
+        return context_frames(self.config)
+
+
+def context_frames(config: GeneratorConfig) -> int:
+    """Compute the generator's one-sided receptive field, in mel frames.
+
+    Follows the samples [first, last] of frame 0 from the waveform back to the mel. A convolution
+    widens the interval by dilation * (kernel - 1) / 2 at each end. A transposed convolution writes
+    input i to the samples rate * i - padding + [0, kernel), which is solved for i.
+
+    >>> context_frames(GeneratorConfig())
+    13
+    """
+    reach = _EDGE_KERNEL // 2
+    first, last = -reach, config.hop_samples - 1 + reach
+    for rate, kernel in zip(
+        reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
+    ):
+        reach = max(
+            _block_reach(config.resblock, size, dilations)
+            for size, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            )
+        )
+        padding = (kernel - rate) // 2
+        first = -(-(first - reach + padding - kernel + 1) // rate)
+        last = (last + reach + padding) // rate
+    return max(-first, last) + _EDGE_KERNEL // 2
+
+
+def _block_reach(resblock: int, kernel: int, dilations: Sequence[int]) -> int:
+    half = (kernel - 1) // 2
+    dilated = half * sum(dilations)
+    return dilated + half * len(dilations) if resblock == 1 else dilated
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Count the trained numbers of a network."""
+    return sum(p.numel() for p in net.parameters())

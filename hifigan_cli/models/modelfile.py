@@ -1,0 +1,129 @@
+"""The model file: a vocoder that describes itself.
+
+One safetensors file with the generator's weights (weight norm folded), its architecture, the mel
+convention it was trained on, its rate, where it came from, and a digest. It may carry discriminators
+for a warm start. Strides and dilations cannot be read from weights, so the architecture travels too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import ValidationError
+
+from hifigan_cli.config import GeneratorConfig, MelConfig, VocoderConfig
+from hifigan_cli.errors import ModelError
+from hifigan_cli.models.generator import Generator
+from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+KIND = "vocoder"
+GENERATOR = "generator."
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file.
+
+    Attributes:
+        mel: the convention of the mel it reads.
+        generator: its architecture.
+        weights: the generator's folded weights, under the official parameter names.
+        discriminators: states under `mpd.` and `msd.`, or empty.
+        provenance: where it came from, as plain words: name, source, licence, steps ...
+        digest: SHA-256 of the file's content; empty before it is written.
+    """
+
+    mel: MelConfig
+    generator: GeneratorConfig
+    weights: dict[str, Tensor]
+    discriminators: dict[str, Tensor] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    def build(self, device: torch.device | str = "cpu") -> Generator:
+        """Make the generator, with these weights, ready for synthesis.
+
+        Raises:
+            ModelError: the weights do not fit the architecture; names the first that does not.
+        """
+        net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
+        check_fit(net.state_dict(), self.weights)
+        net.load_state_dict(self.weights)
+        return net.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Compare the names and shapes of two states.
+
+    Raises:
+        ModelError: names the first key that is missing, unknown, or of another shape.
+    """
+    for key in sorted(expected.keys() | found.keys()):
+        if key not in found:
+            raise ModelError(f"the architecture needs the weight {key}, the file lacks it")
+        if key not in expected:
+            raise ModelError(f"the file has the weight {key}, the architecture does not")
+        if expected[key].shape != found[key].shape:
+            raise ModelError(
+                f"weight {key}: the architecture needs the shape {tuple(expected[key].shape)}, "
+                f"the file has {tuple(found[key].shape)}"
+            )
+
+
+def write_model(path: Path, model: ModelFile) -> str:
+    """Write a model file atomically; return its digest.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    tensors = {GENERATOR + key: value for key, value in model.weights.items()}
+    description = {
+        "kind": KIND,
+        "mel": model.mel.model_dump(mode="json"),
+        "generator": model.generator.model_dump(mode="json"),
+        "provenance": model.provenance,
+    }
+    return write_tensors(path, {**tensors, **model.discriminators}, description)
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model file and check its digest.
+
+    Raises:
+        ModelError: missing, damaged, of another kind, or of an impossible architecture.
+    """
+    tensors, content = read_tensors(path)
+    mel, generator = read_architecture(path, content)
+    weights = {
+        key.removeprefix(GENERATOR): value
+        for key, value in tensors.items()
+        if key.startswith(GENERATOR)
+    }
+    others = {key: value for key, value in tensors.items() if not key.startswith(GENERATOR)}
+    return ModelFile(mel, generator, weights, others, content["provenance"], content["digest"])
+
+
+def read_architecture(path: Path, content: Mapping[str, Any]) -> tuple[MelConfig, GeneratorConfig]:
+    """Check the description of a model file; return its mel convention and architecture.
+
+    Raises:
+        ModelError: another kind of file, or values that do not fit together.
+    """
+    if content.get("kind") != KIND:
+        raise ModelError(
+            f"{path} is a {content.get('kind', 'file of another kind')}, not a vocoder model",
+            "the model file of a training run is RUN/model.safetensors",
+        )
+    try:
+        config = VocoderConfig.model_validate({key: content[key] for key in ("mel", "generator")})
+    except (KeyError, ValidationError) as error:
+        raise ModelError(f"{path} describes an impossible model: {error}") from error
+    return config.mel, config.generator

@@ -1,0 +1,62 @@
+"""Weight norm: w = g v / |v|, a reparametrisation that training uses and synthesis folds away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Net = TypeVar("Net", bound=nn.Module)
+
+_G, _V = ".parametrizations.weight.original0", ".parametrizations.weight.original1"
+
+
+def add_weight_norm(net: Net) -> Net:
+    """Reparametrise every convolution of `net` in place; its function does not change."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
+            weight_norm(module)
+    return net
+
+
+def fold_weight_norm(net: Net) -> Net:
+    """Turn every parametrised weight of `net` into a plain one, in place."""
+    for module in net.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    return net
+
+
+def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a weight-normed generator's state with g v / |v| in place of g and v.
+
+    The norm runs over every dimension but the first, for transposed convolutions too.
+    """
+    plain = {}
+    for key, value in state.items():
+        if key.endswith(_V):
+            gain = state[key.removesuffix(_V) + _G]
+            plain[key.removesuffix(_V) + ".weight"] = torch._weight_norm(value, gain, 0)
+        elif not key.endswith(_G):
+            plain[key] = value
+    return plain
+
+
+def load_folded(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a weight-normed `net` the function of folded weights: g = |w|, v = w."""
+    normed = {}
+    own = net.state_dict()
+    for key, value in state.items():
+        stem = key.removesuffix(".weight")
+        if key.endswith(".weight") and stem + _V in own:
+            normed[stem + _G] = torch.norm_except_dim(value, 2, 0)
+            normed[stem + _V] = value
+        else:
+            normed[key] = value
+    net.load_state_dict(normed)
