@@ -6,8 +6,8 @@ Read in this order:
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr
-- `files`: opening what is safe to open, and replacing files atomically
-- `mel`: the log-mel spectrogram that a model reads and that its loss compares
+- `files`, `streams`: opening what is safe to open, replacing files atomically, errors through C
+- `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
 """
 
 from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram

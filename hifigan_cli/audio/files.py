@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from hifigan_cli.errors import InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -58,10 +58,15 @@ def check_output(path: Path, force: bool, source: Path | None = None) -> None:
         UsageError: `path` and `source` are one file.
         OutputError: `path` exists and `force` is not set, or its folder cannot be written.
     """
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
+    # os.path answers False where pathlib would raise: in a folder that cannot be searched.
+    exists = os.path.exists(path)  # noqa: PTH110
+    if source is not None and exists and source.exists() and path.samefile(source):
         raise UsageError(f"{path} is both input and output", "choose another name with -o")
-    if path.is_dir():
+    if exists and path.is_dir():
         raise OutputError(f"{path} is a folder", "name a file with -o")
+    if exists and not path.is_file():
+        # Replacing would put a plain file in the place of /dev/null.
+        raise OutputError(f"{path} is not a regular file", "name a file with -o")
     if os.path.lexists(path) and not force:
         raise OutputError(f"{path} exists", "--force overwrites it")
     folder = path.parent
@@ -91,7 +96,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file system refused (full, read-only).
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name[:200]}.tmp")
+    # A file name has at most 255 bytes, whatever its characters.
+    shortened = os.fsdecode(os.fsencode(path.name)[:200])
+    temporary = path.with_name(f".{os.getpid()}.{shortened}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as stream:
@@ -101,7 +108,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where no file could be made, none can be removed; that error is no news.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

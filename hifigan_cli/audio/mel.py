@@ -3,7 +3,9 @@
 reflect-pad (n_fft - hop) / 2 -> STFT without centring, periodic Hann -> sqrt(re^2 + im^2 + 1e-9)
 -> Slaney mel bands, Slaney-normalised -> ln(max(value, 1e-5)).
 
-A clip of n samples has floor(n / hop) frames. Window and filterbank are built once, as buffers.
+A clip of n samples has floor(n / hop) frames. The steps run in double precision: in single, the
+rounding of the Fourier transform alone moves a quiet band beside a loud one by 1e-3 and more in log
+units. Their cost is nothing beside a network's. Window and filterbank are built once a device.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's users know
 from torch import Tensor, nn
 
+from hifigan_cli.audio.filterbank import slaney_filterbank
 from hifigan_cli.config import MelConfig
-from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,21 +31,14 @@ LOG_FLOOR = math.log(FLOOR)  # the log-mel of silence: -11.513
 
 
 class MelSpectrogram(nn.Module):
-    """Computes log-mels of waveforms, differentiably, on whatever device it lives.
+    """Computes log-mels of waveforms, differentiably, on whatever device they live.
 
     Shape: `(batch, samples)` -> `(batch, mels, frames)`, frames = floor(samples / hop).
     """
 
-    window: Tensor
-    filterbank: Tensor
-
     def __init__(self, config: MelConfig | None = None) -> None:
         super().__init__()
         self.config = config or MelConfig()
-        c = self.config
-        window = torch.hann_window(c.win_samples, periodic=True)
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filterbank", slaney_filterbank(c), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the log-mel of `(batch, samples)`, full scale 1.
@@ -59,26 +55,29 @@ class MelSpectrogram(nn.Module):
             InputError: there are fewer samples than the reflection needs.
         """
         pad = self.config.pad_samples
-        if samples.shape[-1] <= pad:
+        least = max(pad + 1, self.config.hop_samples)
+        if samples.shape[-1] < least:
             raise InputError(
-                f"{samples.shape[-1]} samples are too short for a mel; it takes more than {pad}"
+                f"{samples.shape[-1]} samples are too short for a mel; it takes at least {least}"
             )
         return F.pad(samples[:, None], (pad, pad), mode="reflect")[:, 0]
 
     def log_mel(self, padded: Tensor) -> Tensor:
         """Return the log-mel of `(batch, samples)` that needs no more padding."""
         c = self.config
+        window, filterbank = constants(c, padded.device)
         spectrum = torch.stft(
-            padded,
+            padded.to(window.dtype),
             c.n_fft,
             c.hop_samples,
             c.win_samples,
-            self.window,
+            window,
             center=False,
             return_complex=True,
         )
         magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + MAGNITUDE_EPSILON)
-        return torch.log(torch.clamp(self.filterbank @ magnitude, min=FLOOR))
+        mel: Tensor = torch.log(torch.clamp(filterbank @ magnitude, min=FLOOR))
+        return mel.to(torch.promote_types(padded.dtype, torch.float32))
 
     def blocks(self, samples: Tensor, block_frames: int = 4096) -> Iterator[Tensor]:
         """Yield the log-mel of `(batch, samples)` in pieces of frames, in flat memory."""
@@ -92,41 +91,23 @@ class MelSpectrogram(nn.Module):
             )
 
 
-def slaney_filterbank(config: MelConfig) -> Tensor:
-    """Return the mel filterbank `(mels, bins)`: Slaney's scale and area normalisation.
-
-    Raises:
-        UsageError: torch and torchaudio are installed in versions that do not pair.
-    """
-    try:
-        from torchaudio.functional import melscale_fbanks
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise UsageError(
-            f"torchaudio cannot be used beside torch {torch.__version__}: {error}".splitlines()[0],
-            "pip install 'torch>=2.11,<2.15' 'torchaudio>=2.11,<3'; `hifigan doctor` says more",
-        ) from error
-    bank: Tensor = melscale_fbanks(
-        n_freqs=config.n_fft // 2 + 1,
-        f_min=config.fmin_hz,
-        f_max=config.top_hz,
-        n_mels=config.n_mels,
-        sample_rate=config.rate_hz,
-        norm="slaney",
-        mel_scale="slaney",
-    )
-    return bank.T.contiguous()
-
-
-@lru_cache(maxsize=16)
-def mel_transform(config: MelConfig) -> MelSpectrogram:
-    """Return the one `MelSpectrogram` of this convention on the CPU, built at the first call."""
-    return MelSpectrogram(config)
+@lru_cache(maxsize=32)
+def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the window `(win,)` and the filterbank `(mels, bins)` on a device, made once."""
+    # MPS has no double precision.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    # A first call in inference mode must not leave tensors that a later gradient cannot use.
+    with torch.inference_mode(mode=False):
+        window = torch.hann_window(config.win_samples, periodic=True, dtype=torch.float64)
+        filterbank = torch.from_numpy(slaney_filterbank(config))
+        return window.to(dtype).to(device), filterbank.to(dtype).to(device)
 
 
 def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:
-    """Return the log-mel `(batch, mels, frames)` of `(batch, samples)` on the CPU.
+    """Return the log-mel `(batch, mels, frames)` of `(batch, samples)`.
 
     >>> mel_spectrogram(torch.zeros(1, 22_050)).shape
     torch.Size([1, 80, 86])
     """
-    return mel_transform(config or MelConfig())(samples)
+    mel: Tensor = MelSpectrogram(config)(samples)
+    return mel

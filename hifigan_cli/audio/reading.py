@@ -17,6 +17,8 @@ import soundfile
 
 from hifigan_cli.audio.containers import HEADER_BYTES, missing_wav_bytes, recognise
 from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.streams import GuardedStream
+from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import InputError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
@@ -47,12 +49,21 @@ class Audio:
     @property
     def length_s(self) -> float:
         """Length in seconds."""
-        return self.samples.shape[-1] / self.rate_hz
+        return float(self.samples.shape[-1] / self.rate_hz)
 
     @property
     def channels(self) -> int:
         """Number of channels."""
         return int(self.samples.shape[0])
+
+    def save(self, path: Path | str) -> int:
+        """Write to a file whose extension names the format; return how many samples clipped.
+
+        Raises:
+            UsageError: an extension that is not written.
+            OutputError: the file system refused.
+        """
+        return write_audio(path, self.samples, self.rate_hz)
 
     def mono(self) -> Audio:
         """Return the mean of the channels, as one channel."""
@@ -95,12 +106,16 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
         if not repair:
             raise InputError(message, "--repair takes what is there")
         notes.append(message)
+    guarded = GuardedStream(stream)
     try:
         # The container is known: the extension, which may be wrong, plays no part.
-        with soundfile.SoundFile(stream) as file:
+        with soundfile.SoundFile(guarded) as file:
             _check_header(file, label)
             samples = _read_blocks(file)
             rate_hz, subtype = int(file.samplerate), str(file.subtype)
+        guarded.check()
+    except OSError as error:
+        raise InputError(f"{label}: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:
         raise InputError(f"{label} cannot be decoded: {error.error_string}") from error
     if samples.shape[1] == 0:

@@ -18,12 +18,17 @@ import soundfile
 
 from hifigan_cli.audio.containers import WRITABLE, Container
 from hifigan_cli.audio.files import replacing
+from hifigan_cli.audio.streams import GuardedStream
 from hifigan_cli.errors import InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hifigan_cli.audio.reading import Samples
+
+
+# libsndfile's Vorbis encoder puts a whole write on the stack, and crashes with minutes of it.
+_ENCODE_SAMPLES = 1 << 14
 
 
 def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
@@ -40,6 +45,7 @@ class Writer:
     """An open audio file that takes blocks `(channels, samples)`; counts what it had to clip."""
 
     file: soundfile.SoundFile
+    stream: GuardedStream
     clipped: int = 0
 
     def write(self, samples: Samples) -> None:
@@ -47,13 +53,16 @@ class Writer:
 
         Raises:
             InputError: a sample is not a number.
+            OSError: the file system refused.
         """
         if not np.isfinite(samples).all():
             raise InputError("the result has samples that are not numbers; nothing was written")
         self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
         as_integers = self.file.subtype == "PCM_16"
         block = to_int16(samples) if as_integers else np.clip(samples, -1, 1)
-        self.file.write(block.T)
+        for start in range(0, block.shape[1], _ENCODE_SAMPLES):
+            self.file.write(block[:, start : start + _ENCODE_SAMPLES].T)
+            self.stream.check()
 
 
 @contextmanager
@@ -67,9 +76,12 @@ def audio_writer(path: Path, rate_hz: int, channels: int) -> Iterator[Writer]:
         OutputError: the file system refused.
     """
     container = container_of(path)
-    with replacing(path) as temporary, temporary.open("wb+") as stream:
-        with _writer(stream, container, rate_hz, channels, str(path)) as writer:
-            yield writer
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb+") as stream,
+        _writer(stream, container, rate_hz, channels, str(path)) as writer,
+    ):
+        yield writer
 
 
 @contextmanager
@@ -78,9 +90,10 @@ def _writer(
 ) -> Iterator[Writer]:
     if not soundfile.check_format(container.format, container.subtype):
         raise UsageError(f"this libsndfile cannot write {container.subtype}", "write .wav or .flac")
+    guarded = GuardedStream(stream)
     try:
         file = soundfile.SoundFile(
-            stream, "w", rate_hz, channels, container.subtype, format=container.format
+            guarded, "w", rate_hz, channels, container.subtype, format=container.format
         )
     except soundfile.LibsndfileError as error:
         raise UsageError(
@@ -89,7 +102,8 @@ def _writer(
         ) from error
     try:
         with file:
-            yield Writer(file)
+            yield Writer(file, guarded)
+        guarded.check()  # closing writes the header
     except soundfile.LibsndfileError as error:
         raise OutputError(f"cannot write {label}: {error.error_string}") from error
 
@@ -103,7 +117,9 @@ def container_of(path: Path) -> Container:
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
         hint = closest(suffix, WRITABLE) or f"one of {' '.join(WRITABLE)}"
-        raise UsageError(f"{path}: cannot write audio as {suffix or 'a file without extension'}", hint)
+        raise UsageError(
+            f"{path}: cannot write audio as {suffix or 'a file without extension'}", hint
+        )
     return WRITABLE[suffix]
 
 

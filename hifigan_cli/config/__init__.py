@@ -4,7 +4,7 @@ Read in this order:
 
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
 - `presets`: the paper's V1, V2 and V3 (appendix A.1)
-- `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with each value's source
+- `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 
 from hifigan_cli.config.presets import PRESETS, preset

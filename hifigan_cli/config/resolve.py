@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hifigan_cli.config.presets import preset as named_preset
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_SECTIONS = {"mel": MelConfig, "generator": GeneratorConfig, "train": TrainConfig}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "mel": MelConfig,
+    "generator": GeneratorConfig,
+    "train": TrainConfig,
+}
 KEYS: dict[str, str] = {
-    key: f"{section}.{key}"
-    for section, model in _SECTIONS.items()
-    for key in model.model_fields
+    key: f"{section}.{key}" for section, model in _SECTIONS.items() for key in model.model_fields
 }
 
 

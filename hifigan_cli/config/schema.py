@@ -11,8 +11,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Whole = Annotated[int, Field(ge=0)]
+# Strict: `true` is not a 1. 2^63 - 1 is the highest integer of TOML.
+Positive = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
+Whole = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+Real = Annotated[float, Field(strict=True)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Fraction = Annotated[Real, Field(ge=0, lt=1)]
 
 # Training keys that a resumed run may change: the weights do not depend on them.
 FREE_ON_RESUME = frozenset(
@@ -34,28 +38,31 @@ class _Frozen(BaseModel):
 
 
 class MelConfig(_Frozen):
-    """How a waveform becomes a log-mel spectrogram. A model works only on the mel it was trained on.
+    """How a waveform becomes a log-mel. A model works only on the mel it was trained on.
 
     Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency.
     """
 
-    rate_hz: Annotated[int, Field(ge=4_000, le=384_000)] = 22_050
-    n_fft: Annotated[int, Field(ge=16, le=65_536)] = 1024
+    rate_hz: Annotated[int, Field(ge=4_000, le=384_000, strict=True)] = 22_050
+    n_fft: Annotated[int, Field(ge=16, le=65_536, strict=True)] = 1024
     hop_samples: Positive = 256
     win_samples: Positive = 1024
-    n_mels: Annotated[int, Field(ge=1, le=1024)] = 80
-    fmin_hz: Annotated[float, Field(ge=0)] = 0.0
-    fmax_hz: float | None = 8_000.0
+    n_mels: Annotated[int, Field(ge=1, le=1024, strict=True)] = 80
+    fmin_hz: NotNegative = 0.0
+    fmax_hz: Real | None = 8_000.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.win_samples > self.n_fft:
             raise ValueError(f"win_samples {self.win_samples} is longer than n_fft {self.n_fft}")
         if self.hop_samples > self.n_fft or (self.n_fft - self.hop_samples) % 2:
-            raise ValueError("n_fft - hop_samples must be even and not negative: half pads each end")
+            raise ValueError(
+                "n_fft - hop_samples must be even and not negative: half pads each end"
+            )
         if not self.fmin_hz < self.top_hz <= self.rate_hz / 2:
             raise ValueError(
-                f"need fmin_hz < fmax_hz <= {self.rate_hz / 2:g}, got {self.fmin_hz:g} and {self.top_hz:g}"
+                f"need fmin_hz < fmax_hz <= {self.rate_hz / 2:g}, "
+                f"got {self.fmin_hz:g} and {self.top_hz:g}"
             )
         return self
 
@@ -75,10 +82,12 @@ class MelConfig(_Frozen):
 
 
 class GeneratorConfig(_Frozen):
-    """The generator's architecture (paper section 2.2, table 5); field names are the official ones."""
+    """The generator's architecture (paper section 2.2, table 5), in the official names."""
 
     # Official files write it as a string.
-    resblock: Annotated[Literal[1, 2], BeforeValidator(lambda v: {"1": 1, "2": 2}.get(v, v))] = 1
+    resblock: Annotated[
+        Literal[1, 2], BeforeValidator(lambda v: int(v) if v in ("1", "2") else v)
+    ] = 1
     upsample_rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 8, 2, 2)
     upsample_kernel_sizes: tuple[Positive, ...] = (16, 16, 4, 4)
     upsample_initial_channel: Positive = 512
@@ -92,8 +101,8 @@ class GeneratorConfig(_Frozen):
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(
-                    f"upsample kernel {kernel} for rate {rate}: must be at least the rate and differ "
-                    "from it by an even number, or the output has the wrong length"
+                    f"upsample kernel {kernel} for rate {rate}: must be at least the rate and "
+                    "differ from it by an even number, or the output has the wrong length"
                 )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
@@ -119,20 +128,20 @@ class TrainConfig(_Frozen):
     steps: Positive = 2_500_000
     batch_size: Positive = 16  # over all processes together
     segment_samples: Positive = 8192
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    adam_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+    learning_rate: Annotated[Real, Field(gt=0)] = 2e-4
+    adam_betas: tuple[Fraction, Fraction] = (
         0.8,
         0.99,
     )
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.999
+    weight_decay: NotNegative = 0.01
+    lr_decay: Annotated[Real, Field(gt=0, le=1)] = 0.999
     # 0: an epoch, but never less than the 809 batches of the paper's corpus, so that the learning
     # rate of a small corpus does not collapse.
     lr_decay_steps: Whole = 0
-    mel_weight: Annotated[float, Field(ge=0)] = 45.0
-    feature_weight: Annotated[float, Field(ge=0)] = 2.0
+    mel_weight: NotNegative = 45.0
+    feature_weight: NotNegative = 2.0
     precision: Literal["fp32", "bf16"] = "fp32"
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0: no average is kept
+    ema_decay: Fraction = 0.0  # 0: no average is kept
     deterministic: bool = False
     overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus
     workers: Whole = 2

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from hifigan_cli.config import GeneratorConfig
 
 SLOPE = 0.1
 LAST_SLOPE = 0.01  # the framework's default, which slipped into the official code
@@ -107,7 +108,7 @@ class Generator(nn.Module):
     def fuse(self, stage: int, x: Tensor) -> Tensor:
         """Take the mean of a stage's residual blocks, all reading the same input (MRF)."""
         kernels = len(self.config.resblock_kernel_sizes)
-        total = self.resblocks[stage * kernels](x)
+        total: Tensor = self.resblocks[stage * kernels](x)
         for block in self.resblocks[stage * kernels + 1 : (stage + 1) * kernels]:
             total = total + block(x)
         return total / kernels
@@ -125,6 +126,7 @@ def context_frames(config: GeneratorConfig) -> int:
     widens the interval by dilation * (kernel - 1) / 2 at each end. A transposed convolution writes
     input i to the samples rate * i - padding + [0, kernel), which is solved for i.
 
+    >>> from hifigan_cli.config import GeneratorConfig
     >>> context_frames(GeneratorConfig())
     13
     """

@@ -1,8 +1,9 @@
 """The model file: a vocoder that describes itself.
 
 One safetensors file with the generator's weights (weight norm folded), its architecture, the mel
-convention it was trained on, its rate, where it came from, and a digest. It may carry discriminators
-for a warm start. Strides and dilations cannot be read from weights, so the architecture travels too.
+convention it was trained on, its rate, where it came from, and a digest. It may carry
+discriminators for a warm start. Strides and dilations cannot be read from weights, so the
+architecture travels too.
 """
 
 from __future__ import annotations
@@ -54,9 +55,12 @@ class ModelFile:
         Raises:
             ModelError: the weights do not fit the architecture; names the first that does not.
         """
-        net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
+        # The meta device has shapes and no memory: weights that do not fit cost nothing.
+        with torch.device("meta"):
+            net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
         check_fit(net.state_dict(), self.weights)
-        net.load_state_dict(self.weights)
+        own = {key: value.to(torch.float32, copy=True) for key, value in self.weights.items()}
+        net.load_state_dict(own, assign=True)
         return net.eval().requires_grad_(requires_grad=False).to(device)
 
 

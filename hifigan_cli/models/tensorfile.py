@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from hifigan_cli.audio.files import open_regular, replacing
-from hifigan_cli.errors import InputError, ModelError
+from hifigan_cli.errors import InputError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: dict[s
     content = {"format": FORMAT, **description}
     content["digest"] = digest_of(ready, content)
     with replacing(path) as temporary:
-        safetensors.torch.save_file(ready, temporary, {_KEY: json.dumps(content, sort_keys=True)})
+        try:
+            metadata = {_KEY: json.dumps(content, sort_keys=True)}
+            safetensors.torch.save_file(ready, temporary, metadata)
+        except SafetensorError as error:  # a full disk, for one
+            raise OutputError(f"cannot write {path}: {error}") from error
     return str(content["digest"])
 
 

@@ -36,7 +36,7 @@ class PeriodDiscriminator(nn.Module):
         return judge(self.convs, self.conv_post, self.fold(samples))
 
     def fold(self, samples: Tensor) -> Tensor:
-        """Reshape `(batch, 1, samples)` to `(batch, 1, rows, period)`, reflecting the end to fit."""
+        """Reshape `(batch, 1, samples)` to `(batch, 1, rows, period)`; the end is reflected."""
         batch, channels, length = samples.shape
         missing = -length % self.period
         if missing:

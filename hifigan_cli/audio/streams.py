@@ -1,0 +1,59 @@
+"""Streams that libsndfile's C code reads and writes through.
+
+An exception cannot pass through C: soundfile would print its traceback, and libsndfile would take
+the failed call for the end of the file. So the stream keeps the error, and the caller raises it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import IO
+
+
+class GuardedStream:
+    """A binary stream whose first failure is kept until `check` raises it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the failure that C code could not.
+
+        Raises:
+            OSError: a call failed since the stream was made.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes; none after a failure."""
+        if self._error is None:
+            try:
+                return self._stream.read(size)
+            except OSError as error:
+                self._error = error
+        return b""
+
+    def write(self, data: bytes) -> int:
+        """Write bytes; after a failure they are dropped, as the file is lost anyway."""
+        if self._error is None:
+            try:
+                self._stream.write(data)
+            except OSError as error:
+                self._error = error
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the new position."""
+        if self._error is None:
+            try:
+                return self._stream.seek(offset, whence)
+            except (OSError, ValueError) as error:  # a damaged header may point before the start
+                self._error = OSError(errno.EINVAL, f"cannot seek: {error}")
+        return 0
+
+    def tell(self) -> int:
+        """Return the position."""
+        return 0 if self._error else self._stream.tell()

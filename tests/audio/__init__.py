@@ -1,0 +1,1 @@
+"""Tests of audio files, resampling and the mel spectrogram."""

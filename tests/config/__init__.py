@@ -1,0 +1,1 @@
+"""Tests of the configuration: layers, provenance, messages, TOML."""

@@ -1,0 +1,157 @@
+"""The classes refuse what cannot work, and the presets are the paper's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hifigan_cli.config import PRESETS, Config, GeneratorConfig, MelConfig, TrainConfig, preset
+from hifigan_cli.errors import UsageError
+
+
+def test_defaults_are_the_papers_recipe() -> None:
+    """Guard the values that the paper or only the official code states (facts, losses and loop)."""
+    train = TrainConfig()
+    assert (train.seed, train.steps, train.batch_size) == (1234, 2_500_000, 16)
+    assert (train.segment_samples, train.mel_weight, train.feature_weight) == (8192, 45, 2)
+    assert (train.learning_rate, train.adam_betas, train.lr_decay) == (2e-4, (0.8, 0.99), 0.999)
+    assert train.weight_decay == 0.01
+
+
+def test_defaults_are_the_one_mel_convention() -> None:
+    """Guard the mel of the presets, and that the loss mel goes to Nyquist (mistake 5)."""
+    mel = MelConfig()
+    sizes = (mel.rate_hz, mel.n_fft, mel.hop_samples, mel.win_samples, mel.n_mels, mel.pad_samples)
+    assert sizes == (22_050, 1024, 256, 1024, 80, 384)
+    assert (mel.fmin_hz, mel.fmax_hz) == (0, 8000)
+    assert mel.full_band().top_hz == 11_025
+    assert mel.full_band().model_copy(update={"fmax_hz": 8000.0}) == mel
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "rates", "kernels", "block", "sizes", "dilations"),
+    [
+        ("v1", 512, (8, 8, 2, 2), (16, 16, 4, 4), 1, (3, 7, 11), ((1, 3, 5),) * 3),
+        ("v2", 128, (8, 8, 2, 2), (16, 16, 4, 4), 1, (3, 7, 11), ((1, 3, 5),) * 3),
+        ("v3", 256, (8, 8, 4), (16, 16, 8), 2, (3, 5, 7), ((1, 2), (2, 6), (3, 12))),
+    ],
+)
+def test_presets_are_table_5(
+    name: str,
+    channels: int,
+    rates: tuple[int, ...],
+    kernels: tuple[int, ...],
+    block: int,
+    sizes: tuple[int, ...],
+    dilations: tuple[tuple[int, ...], ...],
+) -> None:
+    """Guard every number of the three generators."""
+    assert preset(name).generator == GeneratorConfig(
+        upsample_initial_channel=channels,
+        upsample_rates=rates,
+        upsample_kernel_sizes=kernels,
+        resblock=block,
+        resblock_kernel_sizes=sizes,
+        resblock_dilation_sizes=dilations,
+    )
+    assert math.prod(rates) == preset(name).mel.hop_samples
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    """Guard the hint of a mistyped preset."""
+    with pytest.raises(UsageError) as caught:
+        preset("v11")
+    assert caught.value.hint == "did you mean v1?"
+    assert set(PRESETS) == {"v1", "v2", "v3"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hop_samples": -256},
+        {"hop_samples": 0},
+        {"hop_samples": 255},  # half of n_fft - hop could not be padded at each end
+        {"hop_samples": 2048},
+        {"win_samples": 2048},
+        {"fmin_hz": 8000.0},
+        {"fmin_hz": -1.0},
+        {"fmax_hz": 11_026.0},
+        {"fmax_hz": math.nan},
+        {"fmax_hz": math.inf},
+        {"rate_hz": 1},
+        {"rate_hz": True},
+        {"n_mels": 0},
+        {"n_mels": 80.0},
+        {"mels": 80},
+    ],
+)
+def test_impossible_mels_are_refused(values: dict[str, Any]) -> None:
+    """Guard the ranges of every mel value (row 50)."""
+    with pytest.raises(ValidationError):
+        MelConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"upsample_rates": ()},
+        {"upsample_rates": (8, 8, 4)},
+        {"upsample_rates": (8, 8, 2, -2)},
+        {"upsample_kernel_sizes": (16, 16, 4, 3)},  # odd difference: the length would not fit
+        {"upsample_kernel_sizes": (16, 16, 4, 1)},  # gaps between the inputs
+        {"upsample_initial_channel": 100},
+        {"resblock_kernel_sizes": (3, 7)},
+        {"resblock_kernel_sizes": (3, 7, 10)},
+        {"resblock_dilation_sizes": ((1, 3, 5), (1, 3, 5), (1, 3, 0))},
+        {"resblock": 3},
+        {"resblock": [1]},
+    ],
+)
+def test_impossible_generators_are_refused(values: dict[str, Any]) -> None:
+    """Guard the sizes without which the output has another length or the network no meaning."""
+    with pytest.raises(ValidationError):
+        GeneratorConfig(**values)
+
+
+def test_the_official_spelling_of_resblock_is_read() -> None:
+    """Guard reading of official configurations, which write the block type as a string."""
+    assert GeneratorConfig.model_validate({"resblock": "2"}).resblock == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": True},  # pydantic's lax mode would train at a rate of 1.0
+        {"learning_rate": 0.0},
+        {"adam_betas": (0.8,)},
+        {"adam_betas": (0.8, 1.0)},
+        {"lr_decay": 1.5},
+        {"steps": 0},
+        {"steps": True},
+        {"seed": -1},
+        {"seed": 2**63},  # beyond what TOML can hold
+        {"batch_size": "many"},
+        {"precision": "fp16"},
+    ],
+)
+def test_impossible_recipes_are_refused(values: dict[str, Any]) -> None:
+    """Guard types and ranges of the training values."""
+    with pytest.raises(ValidationError):
+        TrainConfig(**values)
+
+
+def test_configurations_are_frozen() -> None:
+    """Guard that nobody changes a configuration in place: it is a key of caches."""
+    with pytest.raises(ValidationError):
+        setattr(MelConfig(), "n_mels", 40)  # noqa: B010 - as attribute, mypy would refuse it
+    assert hash(MelConfig()) == hash(MelConfig())
+
+
+@pytest.mark.parametrize("segment_samples", [8191, 256])
+def test_segments_are_whole_frames_that_can_be_reflected(segment_samples: int) -> None:
+    """Guard the fit of segments and hop, without which wav and mel drift apart."""
+    with pytest.raises(ValidationError, match="segment_samples"):
+        Config(train=TrainConfig(segment_samples=segment_samples))

@@ -1,0 +1,35 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Sizes are drawn, not times: a busy machine must not fail a test.
+settings.register_profile("hifigan", deadline=None, max_examples=30)
+settings.load_profile("hifigan")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Give each xdist worker one thread, before anything imports torch."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real recordings beside the checkout, or skip."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the recordings in {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def ljspeech_clips(shared_data: Path) -> list[Path]:
+    """Return the real LJSpeech clips, 22 050 Hz FLAC, or skip."""
+    return sorted((shared_data / "valid" / "ljspeech").glob("*.flac"))

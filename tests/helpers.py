@@ -1,0 +1,75 @@
+"""Helpers for all tests: the command line in a subprocess, and sound that resembles speech."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[1]
+
+
+def hifigan_bytes(
+    *arguments: str | bytes | Path,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 120,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `hifigan` in a subprocess; stdin and both outputs are bytes.
+
+    HIFIGAN_* variables of the caller are left out; `env` is added.
+    """
+    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hifigan_cli", *arguments],
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        env={**inherited, "NO_COLOR": "1", "OMP_NUM_THREADS": "1", **(env or {})},
+        cwd=cwd,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def hifigan(
+    *arguments: str | bytes | Path,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 120,
+) -> subprocess.CompletedProcess[str]:
+    """Run `hifigan` in a subprocess; both outputs are text."""
+    run = hifigan_bytes(*arguments, stdin=stdin, env=env, cwd=cwd, timeout_s=timeout_s)
+    out, err = (part.decode(errors="backslashreplace") for part in (run.stdout, run.stderr))
+    return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+
+def speech(length_s: float, rate_hz: int = 22_050, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Make sound that resembles speech: `(samples,)`, peak 0.5.
+
+    Harmonics of a gliding pitch under three formants, in syllables, with noise between.
+    """
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(round(length_s * rate_hz)) / rate_hz
+    pitch_hz = rng.uniform(100, 200) * (
+        1 + 0.2 * np.sin(2 * np.pi * rng.uniform(0.3, 0.8) * time_s)
+    )
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / rate_hz
+    formants_hz = rng.uniform([300, 1000, 2200], [800, 2000, 3200])
+    voiced = np.zeros_like(time_s)
+    for harmonic in range(1, 40):
+        hz = harmonic * pitch_hz
+        level = sum(np.exp(-(((hz - formant) / 200) ** 2)) for formant in formants_hz) + 0.01
+        voiced += np.where(hz < 0.45 * rate_hz, level, 0) * np.sin(harmonic * phase)
+    syllables = np.clip(np.sin(2 * np.pi * 4 * time_s + rng.uniform(0, 6)), 0, 1)
+    sound = voiced * syllables + 0.05 * rng.standard_normal(len(time_s)) * (1.1 - syllables)
+    return np.asarray(0.5 * sound / np.max(np.abs(sound), initial=1e-9), np.float32)

@@ -1,0 +1,1 @@
+"""Tests of the networks, losses and model files."""
