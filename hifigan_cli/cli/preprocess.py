@@ -1,0 +1,227 @@
+"""`hifigan preprocess`: a corpus becomes data to train on."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.options import ConfigFile, DryRun, Force, Json, Preset, Quiet, Sets
+from hifigan_cli.errors import InterruptedRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hifigan_cli.data.preparation import Options, Plan, Progress, Summary
+
+_CONTINUES = "the same command continues where it stopped"
+
+SourceFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        show_default=False,
+        help="LJSpeech-1.1, or any folder of recordings; subfolders too.",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where the prepared data goes.")]
+Mels = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder of given mels for fine-tuning: for each recording STEM.npy, "
+        "(mels, frames), natural logarithm.",
+        metavar="FOLDER",
+    ),
+]
+Trim = Annotated[bool, typer.Option("--trim", help="Cut silence at both ends; 50 ms stay.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes. [default: one a core]", show_default=False),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE|COUNT",
+        show_default=False,
+        help="Validation clips, as 0.05, 5% or 150. [default: the official split of LJSpeech, "
+        "elsewhere 5%, at least 1 and at most 150]",
+    ),
+]
+MinLength = Annotated[
+    float, typer.Option(min=0.0, metavar="SECONDS", help="Leave out clips that are shorter.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split. [default: 1234]")]
+
+
+def preprocess(
+    source: SourceFolder,
+    out: Out = Path("prepared"),
+    mels: Mels = None,
+    trim: Trim = False,
+    validation: Validation = None,
+    min_length: MinLength = 0.2,
+    seed: Seed = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    workers: Workers = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a corpus into data to train on.
+
+    Recordings are mixed to one channel, resampled to the rate of the configuration and packed into
+    one file with an index. What is unfit is left out, by reason, and counted. Running the command
+    again continues an interrupted run, and leaves a finished one untouched.
+    """
+    import os
+
+    from hifigan_cli.config import resolve
+    from hifigan_cli.data.preparation import Options, plan
+    from hifigan_cli.data.preparation import preprocess as prepare
+
+    console = Console(json=json, quiet=quiet)
+    chosen = resolve(preset, config, os.environ, sets or (), {"seed": seed}).config
+    options = Options(
+        mel=chosen.mel,
+        mels=_folder(mels),
+        trim=trim,
+        min_length_s=min_length,
+        validation=parse_validation(validation),
+        seed=chosen.train.seed,
+        workers=workers,
+        force=force,
+    )
+    if dry_run:
+        _show_plan(console, plan(source, out, options), out)
+    else:
+        _show_summary(console, _run(console, prepare, source, out, options))
+
+
+def parse_validation(text: str | None) -> float | int | None:
+    """Read a share (0.05, 5%) or a count (150) of validation clips.
+
+    Raises:
+        UsageError: it is neither.
+
+    >>> parse_validation("5%"), parse_validation("0.1"), parse_validation("150")
+    (0.05, 0.1, 150)
+    """
+    if text is None:
+        return None
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / 100 if text.strip().endswith("%") else float(number)
+    except ValueError:
+        value = 0.0
+    if 0 < value < 1:
+        return value
+    if value >= 1 and number.isdecimal() and number == text.strip():
+        return int(number)
+    raise UsageError(
+        f"--validation {text!r} is neither a share nor a count", "write 0.05, 5% or 150"
+    )
+
+
+def _folder(mels: Path | None) -> Path | None:
+    if mels is not None and not mels.is_dir():
+        raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
+    return mels
+
+
+def _run(
+    console: Console,
+    prepare: Callable[[Path, Path, Options, Callable[[Progress], None]], Summary],
+    source: Path,
+    out: Path,
+    options: Options,
+) -> Summary:
+    """Prepare under a progress display; an interrupted run says how to go on."""
+    bars: dict[str, Callable[[int, str], None]] = {}
+    with ExitStack() as stack:
+
+        def report(progress: Progress) -> None:
+            if progress.stage not in bars:
+                bars[progress.stage] = stack.enter_context(
+                    console.progress(progress.stage, progress.total)
+                )
+            bars[progress.stage](progress.done, progress.current)
+
+        try:
+            return prepare(source, out, options, report)
+        except KeyboardInterrupt as error:
+            raise InterruptedRunError("interrupted", signal.SIGINT, _CONTINUES) from error
+        except InterruptedRunError as error:
+            error.hint = _CONTINUES
+            raise
+
+
+def _show_plan(console: Console, plan: Plan, out: Path) -> None:
+    from dataclasses import asdict
+
+    skipped = f", {plan.unreadable} unreadable" if plan.unreadable else ""
+    skipped += f", {plan.absent} listed but absent" if plan.absent else ""
+    state = {
+        "new": "would be made",
+        "unfinished": "holds an unfinished run, which would be continued",
+        "finished": "is finished; it would be compared with the corpus",
+    }[plan.state]
+    text = (
+        f"{plan.files} files ({plan.hours:.2f} h{skipped})\n"
+        f"about {plan.output_bytes / 1e6:.1f} MB, {plan.seconds:.0f} s with {plan.processes} "
+        f"processes\n{out} {state}"
+    )
+    console.data("plan", text, out=str(out), **asdict(plan))
+
+
+def _show_summary(console: Console, summary: Summary) -> None:
+    """Print what was done, as a table or as one JSON object."""
+    if summary.state == "up to date":
+        console.note(f"{summary.folder} is up to date")
+    elif summary.continued_from:
+        console.note(f"continued after {summary.continued_from} files of an earlier run")
+    if summary.totals["split"] == "shared":
+        console.warn("there is only one clip: it serves for training and for validation")
+    if console.json:
+        fields: dict[str, Any] = {
+            "out": str(summary.folder),
+            "state": summary.state,
+            "continued_from": summary.continued_from,
+            "seconds": round(summary.seconds, 3),
+            "digest": summary.digest,
+        }
+        console.emit("prepared", **fields, **summary.totals)
+    elif not console.quiet:
+        console.stderr.print(_table(summary))
+        rejected = sum(summary.totals["rejected"].values())
+        if rejected:
+            console.note(f"{summary.folder / 'rejected.jsonl'} says what was wrong with each")
+
+
+def _table(summary: Summary) -> Any:
+    from rich.table import Table
+
+    totals = summary.totals
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for split in ("training", "validation"):
+        part = totals[split]
+        table.add_row(split, f"{part['clips']} clips, {part['hours']:.2f} h")
+    table.add_row("split", totals["split"])
+    rates = totals["source_rates_hz"].items()
+    table.add_row("source rates", ", ".join(f"{rate} Hz: {count}" for rate, count in rates))
+    peaks = totals["peak_dbfs"]
+    peak_text = f"{peaks['min']:.1f} / {peaks['median']:.1f} / {peaks['max']:.1f} dBFS"
+    table.add_row("peaks", f"{peak_text} (lowest, median, highest)")
+    clipped = totals["clipped"]
+    table.add_row("clipping", f"{clipped['samples']} samples in {clipped['clips']} clips")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
+    table.add_row("left out", reasons or "none")
+    done = "compared" if summary.state == "up to date" else "prepared"
+    table.add_row("folder", f"{summary.folder}, {done} in {summary.seconds:.1f} s")
+    return table

@@ -1,0 +1,192 @@
+"""Prepared data -> batches (paper section 3.1: batches of random segments).
+
+`StepBatches` answers one question: what does step s train on? The answer depends on the seed and
+the step alone (see `order`); several processes each take an equal share of the same batch.
+`load_batches` asks it ahead of time in worker processes.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hifigan_cli.audio.mel import LOG_FLOOR
+from hifigan_cli.data.order import crop_start, epoch_order
+from hifigan_cli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from hifigan_cli.config import Config
+    from hifigan_cli.data.prepared import PreparedData
+    from hifigan_cli.data.records import Clip
+
+_NAMED = 3  # how many clips of a lost batch a message names
+
+
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Shape: samples `(batch, samples)`; mels `(batch, mels, frames)`, given mels only.
+    """
+
+    samples: Tensor
+    mels: Tensor | None
+
+
+class StepBatches(Dataset[Batch]):
+    """This process's share of the batch of any step, counted from 0.
+
+    Raises:
+        UsageError: data and configuration do not fit, or the batch cannot be shared evenly.
+    """
+
+    def __init__(self, data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> None:
+        _check_fit(data, config)
+        train = config.train
+        self.data = data
+        self.hop_samples = config.mel.hop_samples
+        self.segment_samples = train.segment_samples
+        self.seed = train.seed
+        self.overfit = bool(train.overfit)
+        self.batch = train.overfit or train.batch_size
+        if self.batch % world:
+            raise UsageError(
+                f"a batch of {self.batch} cannot be shared evenly by {world} processes",
+                f"set batch_size (or --overfit) to a multiple of {world}",
+            )
+        share = self.batch // world
+        self.slots = range(rank * share, (rank + 1) * share)
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None  # of the last epoch asked for
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many whole batches the training clips fill; at least 1."""
+        return max(1, len(self.data.training) // self.batch)
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return the share of `step`.
+
+        Raises:
+            InputError: names a clip that cannot be read.
+        """
+        step = self._effective(step)
+        clips = self.clips(step)
+        rows = [self._row(clip, step, slot) for clip, slot in zip(clips, self.slots, strict=True)]
+        samples = torch.from_numpy(np.stack([samples for samples, _ in rows]))
+        mels = [mel for _, mel in rows if mel is not None]
+        return Batch(samples, torch.from_numpy(np.stack(mels)) if mels else None)
+
+    def clips(self, step: int) -> list[Clip]:
+        """Return the clips that `step` takes its share from."""
+        epoch, index = divmod(self._effective(step), self.batches_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            order = epoch_order(self.seed, epoch, len(self.data.training), self.batch)
+            self._order = epoch, order
+        order = self._order[1]
+        return [self.data.training[order[index * self.batch + slot]] for slot in self.slots]
+
+    def _effective(self, step: int) -> int:
+        return 0 if self.overfit else step
+
+    def _row(
+        self, clip: Clip, step: int, slot: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Cut one segment `(samples,)`, with its mel `(mels, frames)` where mels are given."""
+        if clip.mel_frames is None:
+            room = max(0, clip.samples - self.segment_samples)
+            start = crop_start(self.seed, step, slot, room)
+            return self._samples(clip, start), None
+        frames = self.segment_samples // self.hop_samples
+        start = crop_start(self.seed, step, slot, max(0, clip.mel_frames - frames))
+        mel = self.data.given_mel(clip, start, start + frames)
+        # Silence is the floor of the logarithm; 0.0 would be a loud buzz.
+        padding = ((0, frames - len(mel)), (0, 0))
+        mel = np.pad(mel, padding, constant_values=LOG_FLOOR)
+        return self._samples(clip, start * self.hop_samples), np.ascontiguousarray(mel.T)
+
+    def _samples(self, clip: Clip, start: int) -> npt.NDArray[np.float32]:
+        samples = self.data.samples(clip, start, start + self.segment_samples)
+        return np.pad(samples, (0, self.segment_samples - len(samples)))
+
+
+def _check_fit(data: PreparedData, config: Config) -> None:
+    if data.rate_hz != config.mel.rate_hz:
+        raise UsageError(
+            f"{data.folder} holds {data.rate_hz} Hz, the configuration {config.mel.rate_hz} Hz",
+            f"`--set rate_hz={data.rate_hz}`, or prepare the corpus at the other rate",
+        )
+    if data.mel is not None and data.mel != config.mel:
+        differing = [k for k, v in data.mel.model_dump().items() if getattr(config.mel, k) != v]
+        raise UsageError(
+            f"{data.folder} holds mels of another convention: {', '.join(differing)} differ",
+            "train with the values that its prepared.json lists under mel",
+        )
+
+
+def load_batches(
+    dataset: StepBatches, first_step: int, last_step: int, workers: int
+) -> Iterator[Batch]:
+    """Yield the batches of steps `first_step` up to, not including, `last_step`, in order.
+
+    The batches do not depend on `workers`; with 0 they are made in this process.
+
+    Raises:
+        InputError: a clip cannot be read, or a worker process died.
+    """
+    loader: DataLoader[Batch | InputError] = DataLoader(
+        _Guarded(dataset),
+        batch_size=None,  # an item is a whole batch already
+        sampler=range(first_step, last_step),
+        num_workers=workers,
+        collate_fn=_as_is,
+        worker_init_fn=_leave_signals_to_parent,
+        generator=torch.Generator(),  # or it would draw from the trainer's random numbers
+        pin_memory=torch.cuda.is_available(),
+    )
+    batches = iter(loader)
+    for step in range(first_step, last_step):
+        try:
+            batch = next(batches)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            names = ", ".join(clip.name for clip in dataset.clips(step)[:_NAMED])
+            raise InputError(
+                f"a data worker died at step {step} (clips {names}, ...): {error}",
+                "`--set workers=0` reads in the main process; is there enough memory?",
+            ) from error
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+class _Guarded(Dataset["Batch | InputError"]):
+    """Returns an `InputError` instead of raising it: raised in a worker it would lose its hint."""
+
+    def __init__(self, dataset: StepBatches) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, step: int) -> Batch | InputError:
+        try:
+            return self.dataset[step]
+        except InputError as error:
+            return error
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
+    # Ctrl-C and a cluster's SIGTERM reach every process of the group. The trainer still wants its
+    # batches, to finish the step and save; when it has gone, its workers end by themselves.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,56 @@
+"""One writer to a folder.
+
+The lock is the operating system's: a killed run leaves none behind. The process number beside it
+only serves the message.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from hifigan_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock.pid"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an existing folder for the length of the block; leave no file behind.
+
+    Raises:
+        OutputError: another run holds it, or the file system refused.
+    """
+    lock = FileLock(folder / LOCK_FILE)
+    holder = folder / HOLDER_FILE
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"{folder} is in use by {_holder(holder)}", "wait until it ends, or choose another -o"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
+    try:
+        holder.write_text(str(os.getpid()))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"pid {int(path.read_text())}"
+    except (OSError, ValueError):  # between its lock and its note
+        return "another run"

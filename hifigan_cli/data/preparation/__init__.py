@@ -1,0 +1,23 @@
+"""Corpus -> prepared folder: what `hifigan preprocess` does.
+
+Read in this order:
+
+- `options`: what a user may choose
+- `corpus`: a folder of recordings -> the list of its clips, in sorted order
+- `levels`: what makes a recording unfit, and how it becomes 16 bits
+- `pairs`: given mels, and whether they fit their recordings
+- `clip`: one file -> samples ready to be stored, or the reason why not
+- `pool`: the same for many files, in several processes, in order
+- `pack`: the packed files and their journal, from which a killed run continues
+- `splits`: training and validation
+- `finish`: journal -> index, manifest and totals
+- `compare`: whether a finished folder is what the corpus and the options would give
+- `run`: all of the above, one after another
+- `plan`: what a run would do, for `--dry-run`
+"""
+
+from hifigan_cli.data.preparation.options import Options
+from hifigan_cli.data.preparation.plan import Plan, plan
+from hifigan_cli.data.preparation.run import Progress, Summary, preprocess
+
+__all__ = ["Options", "Plan", "Progress", "Summary", "plan", "preprocess"]

@@ -1,0 +1,82 @@
+"""What makes a recording unfit, and how a fit one becomes 16 bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hifigan_cli.data.prepared import TRAINING_PEAK
+
+if TYPE_CHECKING:
+    from hifigan_cli.audio.reading import Samples
+
+FULL_SCALE = 32_768
+# Below this, -60 dB, there is no speech but the noise of a converter.
+SILENT_PEAK = 1e-3
+# A plateau this close under the loudest sample is a limit that the recording ran into, if the
+# loudest sample is near full scale (8-bit files end at 127/128).
+PLATEAU_DEPTH = 1e-4
+PLATEAU_PEAK = 0.98
+MAX_CLIPPED_SHARE = 0.01
+
+TRIM_BLOCK_S = 0.01
+TRIM_MARGIN_S = 0.05
+TRIM_BELOW_DB = 45.0  # under the loudest block; breath and weak consonants lie above
+
+
+def swing(samples: Samples) -> float:
+    """Return half the way between the extremes: the peak, without a constant offset.
+
+    >>> swing(np.array([[0.5, 0.5, 0.7]], np.float32)).__round__(3)
+    0.1
+    """
+    return float(np.ptp(samples)) / 2
+
+
+def clipped_samples(samples: Samples) -> int:
+    """Count samples of `(channels, samples)` held at full scale, with both neighbours there too.
+
+    A peak that only touches full scale is no clipping; a plateau is.
+    """
+    magnitude = np.abs(samples)
+    peak = float(magnitude.max())
+    if peak < PLATEAU_PEAK:
+        return 0
+    held = magnitude >= peak - PLATEAU_DEPTH
+    return int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
+
+
+def sounding(samples: Samples, rate_hz: int) -> slice:
+    """Return the part of `(samples,)` between the first and the last sound, with a margin."""
+    block = max(1, round(TRIM_BLOCK_S * rate_hz))
+    blocks = -(-len(samples) // block)
+    padded = np.pad(samples, (0, blocks * block - len(samples)))
+    energy = np.square(padded, dtype=np.float64).reshape(blocks, block).mean(axis=1)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-TRIM_BELOW_DB / 10))
+    margin = round(TRIM_MARGIN_S * rate_hz)
+    return slice(
+        max(0, int(loud[0]) * block - margin),
+        min(len(samples), (int(loud[-1]) + 1) * block + margin),
+    )
+
+
+def to_stored(samples: Samples, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
+    """Round `(samples,)`, full scale 1, to 16 bits; return them and the gain they were given.
+
+    Samples that are 16-bit numbers already stay what they are. Others are first brought to the peak
+    that training wants anyway, so that a quiet recording of 24 bits loses nothing; `keep_level`
+    forbids it.
+    """
+    scaled = samples.astype(np.float64) * FULL_SCALE
+    gain = 1.0
+    if not keep_level and not _are_int16(scaled):
+        gain = TRAINING_PEAK * FULL_SCALE / float(np.abs(scaled).max())
+        scaled *= gain
+    stored = np.clip(np.rint(scaled), -FULL_SCALE, FULL_SCALE - 1)
+    return stored.astype(np.int16), gain
+
+
+def _are_int16(scaled: npt.NDArray[np.float64]) -> bool:
+    return bool(np.array_equal(scaled, np.rint(scaled)) and scaled.max() < FULL_SCALE)

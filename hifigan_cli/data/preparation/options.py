@@ -1,0 +1,85 @@
+"""What a user may choose, and which of it changes the result."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.config import MelConfig
+from hifigan_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIN_LENGTH_S = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a corpus is prepared.
+
+    Attributes:
+        mel: gives the rate; beside given mels also their convention.
+        mels: folder of given mels, one STEM.npy a clip; None prepares recordings alone.
+        trim: whether silence at both ends is cut.
+        min_length_s: shorter clips are left out.
+        validation: a share below 1 or a count of clips; None is the official split of LJSpeech,
+            elsewhere a twentieth, at least 1 and at most 150 clips.
+        seed: decides the split where it is not official.
+        workers: processes; None takes one for each core.
+        force: whether another result in the output folder is replaced.
+    """
+
+    mel: MelConfig = field(default_factory=MelConfig)
+    mels: Path | None = None
+    trim: bool = False
+    min_length_s: float = MIN_LENGTH_S
+    validation: float | int | None = None
+    seed: int = 1234
+    workers: int | None = None
+    force: bool = False
+
+    @property
+    def rate_hz(self) -> int:
+        """Rate of the prepared samples."""
+        return self.mel.rate_hz
+
+    @property
+    def processes(self) -> int:
+        """How many processes to use."""
+        return self.workers or _cores()
+
+    def check(self) -> None:
+        """Check that the choices go together.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.trim and self.mels is not None:
+            raise UsageError(
+                "--trim and --mels do not go together: a given mel belongs to the whole clip"
+            )
+        if self.validation is not None and self.validation <= 0:
+            raise UsageError(
+                f"--validation {self.validation} leaves nothing to judge by",
+                "give a share such as 0.05 or a count such as 150",
+            )
+
+    def lasting(self) -> dict[str, Any]:
+        """Return what changes the result, as JSON-able values."""
+        return {
+            "rate_hz": self.rate_hz,
+            "trim": self.trim,
+            "min_length_s": self.min_length_s,
+            "validation": self.validation,
+            "seed": self.seed,
+            "mels": self.mel.model_dump() if self.mels is not None else None,
+        }
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

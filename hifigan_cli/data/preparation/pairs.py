@@ -1,0 +1,118 @@
+"""Given mels, and whether they fit their recordings.
+
+Fine-tuning on the mels of an acoustic model (paper section 4.4) takes pairs of a recording and a
+mel. A pair that does not belong together, or a mel of another convention, spoils the training
+without a sound. So every pair is checked before it is stored, down to whether the mel resembles the
+one of the recording.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hifigan_cli.audio.mel import mel_spectrogram
+from hifigan_cli.data.records import Reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.config import MelConfig
+
+Mel = npt.NDArray[np.float32]
+
+# Natural logarithms lie between ln 1e-5 = -11.5 and about 2; acoustic models overshoot a little.
+LOWEST, HIGHEST = -12.5, 5.0
+# A mel may have a frame more or less than its recording: acoustic models round otherwise.
+MAX_FRAMES_APART = 1
+# Mean difference between the given mel and the recording's own, in log units. Mels that an acoustic
+# model made along the recording stay below 1; those of another clip or scale lie above 1.5.
+MAX_DISTANCE = 1.5
+
+
+class UnfitMelError(Exception):
+    """A given mel cannot be paired with its recording."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def load_mel(path: Path, label: str, config: MelConfig) -> Mel:
+    """Read a given mel `(mels, frames)` or `(1, mels, frames)` and check it by itself.
+
+    Raises:
+        UnfitMelError: it cannot be read, or is not a log-mel of this convention.
+    """
+    try:
+        # Pickles can run code; an array of numbers is never stored as one.
+        mel = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UnfitMelError(Reason.MEL_MISSING, f"{label} is not there") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UnfitMelError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array") from error
+    if not isinstance(mel, np.ndarray):  # an archive of arrays, whatever its name
+        raise UnfitMelError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array")
+    if mel.ndim == 3 and mel.shape[0] == 1:
+        mel = mel[0]
+    _check_shape(mel, label, config.n_mels)
+    _check_values(mel, label)
+    return np.asarray(mel, np.float32)
+
+
+def fit_pair(samples: Samples, mel: Mel, label: str, config: MelConfig) -> tuple[Samples, Mel]:
+    """Cut `(samples,)` and `(mels, frames)` to the frames they share, checking that they agree.
+
+    Returns:
+        `(frames * hop,)` samples and `(mels, frames)`.
+
+    Raises:
+        UnfitMelError: they differ in length or in content.
+    """
+    frames, given = len(samples) // config.hop_samples, mel.shape[1]
+    if abs(frames - given) > MAX_FRAMES_APART:
+        raise UnfitMelError(Reason.MEL_SHAPE, f"{label} has {given} frames, its recording {frames}")
+    own = mel_spectrogram(torch.from_numpy(samples)[None], config)[0].numpy()
+    shared = min(frames, given)
+    mel = mel[:, :shared]
+    distance = float(np.abs(own[:, :shared] - mel).mean())
+    if distance > MAX_DISTANCE:
+        raise UnfitMelError(
+            Reason.MEL_FOREIGN,
+            f"{label} differs by {distance:.2f} log units from the recording's own mel: "
+            "another clip, another level or another logarithm",
+        )
+    return samples[: shared * config.hop_samples], mel
+
+
+def _check_shape(mel: npt.NDArray[np.generic], label: str, bands: int) -> None:
+    if mel.ndim != 2 or 0 in mel.shape:
+        raise UnfitMelError(Reason.MEL_SHAPE, f"{label} has shape {mel.shape}, not (mels, frames)")
+    if mel.shape[0] == bands:
+        return
+    if mel.shape[1] == bands:
+        raise UnfitMelError(
+            Reason.MEL_SHAPE, f"{label} is (frames, mels); mels come first: np.save(path, mel.T)"
+        )
+    raise UnfitMelError(
+        Reason.MEL_SHAPE, f"{label} has {mel.shape[0]} bands, the configuration {bands}"
+    )
+
+
+def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
+    if mel.dtype.kind != "f":
+        raise UnfitMelError(Reason.MEL_VALUES, f"{label} holds {mel.dtype}, not floating point")
+    low, high = float(np.min(mel)), float(np.max(mel))  # NaN passes through both
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise UnfitMelError(Reason.NOT_FINITE, f"{label} has values that are not numbers")
+    if low < LOWEST or high > HIGHEST:
+        raise UnfitMelError(
+            Reason.MEL_VALUES,
+            f"{label} lies in {low:.3g} to {high:.3g}; natural logarithms lie in "
+            f"{LOWEST:g} to {HIGHEST:g}",
+        )

@@ -1,0 +1,77 @@
+"""Training and validation.
+
+LJSpeech has an official split: 150 clips that every published model was judged by and none was
+trained on. For any other corpus a clip's place follows from its name and the seed alone, so that
+clips that are added later do not move the others across.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from hifigan_cli.data.records import Split
+
+DEFAULT_SHARE = 0.05
+MAX_DEFAULT_CLIPS = 150  # as many as LJSpeech's: more only make each validation slower
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which clips are for validation, by stem, and how they were chosen."""
+
+    kind: Literal["official", "seeded", "shared"]
+    validation: frozenset[str]
+
+    def split(self, stem: str) -> Split:
+        """Return the split of a clip."""
+        if self.kind == "shared":
+            return "both"
+        return "validation" if stem in self.validation else "training"
+
+
+def divide(
+    stems: Collection[str], wanted: float | int | None, seed: int, official: bool
+) -> Division:
+    """Choose the validation clips: a share, a count, or None for what the corpus suggests.
+
+    `official` says that the clips are LJSpeech's. Of several clips at least one is left on each
+    side; a single one serves for both.
+    """
+    distinct = set(stems)
+    if len(distinct) == 1:
+        return Division("shared", frozenset(distinct))
+    if official and wanted is None:
+        chosen = frozenset(s for s in distinct if s.rpartition("/")[2] in official_ids())
+        if 0 < len(chosen) < len(distinct):
+            return Division("official", chosen)
+    ranked = sorted(distinct, key=lambda stem: (_place(stem, seed), stem))
+    if wanted is None or wanted < 1:
+        share = DEFAULT_SHARE if wanted is None else wanted
+        count = sum(_place(stem, seed) < share for stem in ranked)
+        if wanted is None:
+            count = min(count, MAX_DEFAULT_CLIPS)
+    else:
+        count = int(wanted)
+    count = min(max(1, count), len(ranked) - 1)
+    return Division("seeded", frozenset(ranked[:count]))
+
+
+@cache
+def official_ids() -> frozenset[str]:
+    """Return the 150 validation ids of LJSpeech that the official code uses."""
+    text = resources.files("hifigan_cli").joinpath("assets/ljspeech-validation-ids.txt").read_text()
+    return frozenset(text.split())
+
+
+def _place(stem: str, seed: int) -> float:
+    """Return a clip's place between 0 and 1, even over all names."""
+    # Names that are not UTF-8 carry surrogates, which plain encoding refuses.
+    digest = hashlib.sha256(f"{seed}:{stem}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

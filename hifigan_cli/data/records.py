@@ -1,0 +1,233 @@
+"""What a prepared folder holds.
+
+::
+
+    samples.i16     every clip's int16 samples, one clip after another
+    mels.f32        only for pairs: every clip's given mel, float32 (frames, mels), likewise
+    clips.jsonl     one `Clip` a line: where it lies, where it came from, its digest
+    rejected.jsonl  one `Rejection` a line
+    prepared.json   the manifest: rate, options, totals, size and SHA-256 of the files above
+
+The same corpus and options give the same bytes: nothing here holds a time, a path of the machine or
+anything else that differs between two runs. The manifest is written last: a folder without one is
+not finished. It carries a digest of itself, and so, through the digests of the other files, of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from hifigan_cli.audio.files import open_regular
+from hifigan_cli.config import MelConfig
+from hifigan_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FORMAT = 1
+SAMPLES_FILE = "samples.i16"
+MELS_FILE = "mels.f32"
+CLIPS_FILE = "clips.jsonl"
+REJECTED_FILE = "rejected.jsonl"
+MANIFEST_FILE = "prepared.json"
+
+Split = Literal["training", "validation", "both"]
+Record = TypeVar("Record", bound="Clip | Rejection")
+
+
+class Reason(StrEnum):
+    """Why a file was left out."""
+
+    MISSING = "missing"
+    NOT_AUDIO = "not audio"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    UNREADABLE = "unreadable"
+    NOT_FINITE = "not finite"
+    CRASHED = "decoder crashed"
+    TOO_SHORT = "too short"
+    SILENT = "silent"
+    CLIPPED = "clipped"
+    OVER_SCALE = "over full scale"  # pairs only: elsewhere it is scaled to fit
+    MEL_MISSING = "mel missing"
+    MEL_UNREADABLE = "mel unreadable"
+    MEL_SHAPE = "mel of another shape"
+    MEL_VALUES = "mel of another convention"
+    MEL_FOREIGN = "mel of another clip"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip of a prepared folder.
+
+    Attributes:
+        name: its path in the corpus without the extension.
+        path: its path in the corpus, with forward slashes.
+        source_bytes: size of that file.
+        source_sha256: digest of that file.
+        source_rate_hz: the rate it was recorded at.
+        offset: its first sample in `samples.i16`.
+        samples: its length in samples.
+        peak: its greatest magnitude as stored, full scale 1.
+        gain: what its samples were multiplied by before they were rounded; 1 if they are exact.
+        clipped: samples of the source that are held at its full scale.
+        sha256: digest of its stored samples.
+        split: which part of the data it belongs to; "both" where there is only one clip.
+        mel_offset: the first frame of its given mel in `mels.f32`, if there is one.
+        mel_frames: that mel's length in frames.
+        mel_sha256: digest of the file it came from.
+    """
+
+    name: str
+    path: str
+    source_bytes: int
+    source_sha256: str
+    source_rate_hz: int
+    offset: int
+    samples: int
+    peak: float
+    gain: float
+    clipped: int
+    sha256: str
+    split: Split = "training"
+    mel_offset: int | None = None
+    mel_frames: int | None = None
+    mel_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file of the corpus that was left out.
+
+    Attributes:
+        path: its path in the corpus.
+        reason: why, in one of the words of `Reason`.
+        detail: a sentence.
+        source_bytes: size of the file, None where it could not be read.
+        source_sha256: digest of the file, likewise.
+        mel_sha256: digest of the given mel's file, likewise.
+    """
+
+    path: str
+    reason: str
+    detail: str
+    source_bytes: int | None = None
+    source_sha256: str | None = None
+    mel_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class FileSeal:
+    """Size and SHA-256 of a file of the prepared folder."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `prepared.json` says.
+
+    Attributes:
+        rate_hz: rate of the stored samples.
+        options: what the user chose that changes the result, by name.
+        mel: convention of the given mels; None if the folder holds samples alone.
+        totals: clips, lengths, rates, peaks and rejections.
+        files: the seals of the other files, by name.
+        digest: SHA-256 of all of the above.
+    """
+
+    rate_hz: int
+    options: dict[str, Any]
+    mel: MelConfig | None
+    totals: dict[str, Any]
+    files: dict[str, FileSeal]
+    digest: str = ""
+
+    def sealed(self) -> Manifest:
+        """Return the manifest with its digest computed."""
+        return replace(self, digest=hashlib.sha256(self._content().encode()).hexdigest())
+
+    def to_json(self) -> str:
+        """Write the manifest as JSON that people can read too."""
+        return json.dumps({**json.loads(self._content()), "digest": self.digest}, indent=2) + "\n"
+
+    def _content(self) -> str:
+        mel = self.mel.model_dump() if self.mel else None
+        files = {name: asdict(seal) for name, seal in self.files.items()}
+        content = {"format": FORMAT, "rate_hz": self.rate_hz, "options": self.options, "mel": mel}
+        return json.dumps({**content, "totals": self.totals, "files": files}, sort_keys=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `prepared.json` of a prepared folder.
+
+    Raises:
+        InputError: there is none, or it is damaged or of another version.
+    """
+    path = folder / MANIFEST_FILE
+    with open_regular(path) as stream:
+        text = stream.read()
+    try:
+        content = json.loads(text)
+        version = content["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path) from error
+    if version != FORMAT:
+        raise InputError(
+            f"{path} has format {version}, this version reads format {FORMAT}",
+            "prepare the corpus again with `hifigan preprocess --force`",
+        )
+    try:
+        manifest = Manifest(
+            rate_hz=content["rate_hz"],
+            options=content["options"],
+            mel=MelConfig(**content["mel"]) if content["mel"] else None,
+            totals=content["totals"],
+            files={name: FileSeal(**seal) for name, seal in content["files"].items()},
+            digest=content["digest"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path) from error
+    if manifest.sealed().digest != manifest.digest:
+        raise _damaged(path)
+    return manifest
+
+
+def to_line(record: Clip | Rejection) -> bytes:
+    """Write a record as one line of JSON; names that are not UTF-8 survive as escapes."""
+    return json.dumps(asdict(record)).encode() + b"\n"
+
+
+def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """Read the records of a `.jsonl` file, one at a time.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                yield kind(**json.loads(line))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (TypeError, ValueError) as error:
+        raise _damaged(path) from error
+
+
+def seal(path: Path) -> FileSeal:
+    """Measure a file: its size and SHA-256."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return FileSeal(stream.tell(), digest)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        f"{path} is damaged", "prepare the corpus again with `hifigan preprocess --force`"
+    )
