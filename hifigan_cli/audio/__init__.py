@@ -3,6 +3,7 @@
 Read in this order:
 
 - `containers`: which bytes are audio at all, told by their first few
+- `lengths`, `ogg`: whether a file is whole, of which decoders say nothing
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr

@@ -6,8 +6,7 @@ no speech comes in. So the bytes decide, and only these are let through.
 
 from __future__ import annotations
 
-import struct
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 HEADER_BYTES = 64
 
@@ -63,26 +62,3 @@ def _is_mpeg_frame(head: bytes) -> bool:
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
     bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
     return version != 1 and layer != 0 and bit_rate != 15 and sample_rate != 3
-
-
-def missing_wav_bytes(stream: IO[bytes], size: int) -> int:
-    """Count the bytes that a WAV's data chunk announces beyond the end of the file.
-
-    Decoders are silent about a cut file. A data size of 0 or 2^32 - 1 means that the writer did not
-    know it (a stream), so nothing is missing then. `stream` is left where it was.
-    """
-    start = stream.tell()
-    try:
-        stream.seek(0)
-        head = stream.read(12)
-        if head[:4] != b"RIFF":  # RF64 keeps its size elsewhere; libsndfile checks that one
-            return 0
-        while len(header := stream.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                known = length not in (0, 0xFFFFFFFF)
-                return max(0, stream.tell() + length - size) if known else 0
-            stream.seek(length + length % 2, 1)
-        return 0
-    finally:
-        stream.seek(start)

@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 # Slaney's Auditory Toolbox: linear to 1 kHz, 3 mels each 200 Hz; above, 27 mels each factor 6.4.
 _HZ_PER_MEL = 200 / 3
 _KNEE_HZ = 1000.0
-_KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
+_KNEE_MEL = 15.0
 _LOG_STEP = np.log(6.4) / 27
 
 

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from hifigan_cli.audio.containers import HEADER_BYTES, missing_wav_bytes, recognise
+from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.lengths import missing_bytes
+from hifigan_cli.audio.ogg import ogg_damage
 from hifigan_cli.audio.streams import GuardedStream
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import InputError
@@ -26,6 +28,8 @@ MAX_CHANNELS = 64
 # A float file may exceed full scale by mistake of level; beyond this it is no audio.
 MAX_PEAK = 1e4
 _BLOCK_SAMPLES = 1 << 20
+# The length of an MP3 without a Xing header is an estimate, to within one frame.
+_MPEG_FRAME_SAMPLES = 1152
 
 Samples = npt.NDArray[np.float32]
 
@@ -100,28 +104,39 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
             f"{label} is not audio that hifigan reads",
             "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
         )
-    notes = []
-    if container == "WAV" and (missing := missing_wav_bytes(stream, size)):
-        message = f"{label} is truncated: {missing} bytes of samples are missing"
-        if not repair:
-            raise InputError(message, "--repair takes what is there")
-        notes.append(message)
     guarded = GuardedStream(stream)
     try:
+        damage = _damage(stream, size, container)
+        if damage and not repair:
+            raise InputError(f"{label} {damage}", "--repair takes what is there")
         # The container is known: the extension, which may be wrong, plays no part.
         with soundfile.SoundFile(guarded) as file:
             _check_header(file, label)
-            samples = _read_blocks(file)
-            rate_hz, subtype = int(file.samplerate), str(file.subtype)
+            samples, rate_hz, subtype = _read_blocks(file), file.samplerate, file.subtype
+            lost = file.frames - samples.shape[1]
         guarded.check()
     except OSError as error:
         raise InputError(f"{label}: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{label} cannot be decoded: {error.error_string}") from error
+        reason = guarded.error or error.error_string
+        raise InputError(f"{label} cannot be decoded: {reason}") from error
     if samples.shape[1] == 0:
         raise InputError(f"{label} is empty: it has a header and no samples")
+    if not damage and lost > _MPEG_FRAME_SAMPLES:
+        damage = f"is truncated or damaged: {lost} samples are missing"
+        if not repair:
+            raise InputError(f"{label} {damage}", "--repair takes what is there")
     samples, found = _sound_levels(samples, label, repair)
-    return Audio(samples, rate_hz, subtype, (*notes, *found))
+    notes = (f"{label} {damage}", *found) if damage else tuple(found)
+    return Audio(samples, rate_hz, subtype, notes)
+
+
+def _damage(stream: IO[bytes], size: int, container: str) -> str | None:
+    """Say what is wrong with a file that libsndfile would decode without a word."""
+    if container == "OGG":
+        return ogg_damage(stream)
+    missing = missing_bytes(stream, size)
+    return f"is truncated: {missing} bytes of samples are missing" if missing else None
 
 
 def _check_header(file: soundfile.SoundFile, label: str) -> None:
@@ -170,3 +185,21 @@ def _sound_levels(samples: Samples, label: str, repair: bool) -> tuple[Samples, 
         notes.append(f"{label} exceeds full scale {peak:.3g} times; it was scaled to fit")
         samples = samples / np.float32(peak)
     return samples, notes
+
+
+def audio_length_s(path: Path) -> float:
+    """Return the length in seconds that an audio file's header announces.
+
+    Raises:
+        InputError: not audio that is read, or damaged.
+    """
+    with open_regular(path) as stream:
+        container = recognise(stream.read(HEADER_BYTES))
+        if container is None:
+            raise InputError(f"{path} is not audio that hifigan reads")
+        stream.seek(0)
+        try:
+            with soundfile.SoundFile(stream) as file:
+                return float(file.frames / file.samplerate)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path} cannot be decoded: {error.error_string}") from error

@@ -12,11 +12,11 @@ from typing import IO
 
 
 class GuardedStream:
-    """A binary stream whose first failure is kept until `check` raises it."""
+    """A binary stream whose first failure is kept, as `error`, until `check` raises it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._error: OSError | None = None
+        self.error: OSError | None = None
 
     def check(self) -> None:
         """Raise the failure that C code could not.
@@ -24,36 +24,36 @@ class GuardedStream:
         Raises:
             OSError: a call failed since the stream was made.
         """
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes; none after a failure."""
-        if self._error is None:
+        if self.error is None:
             try:
                 return self._stream.read(size)
             except OSError as error:
-                self._error = error
+                self.error = error
         return b""
 
     def write(self, data: bytes) -> int:
         """Write bytes; after a failure they are dropped, as the file is lost anyway."""
-        if self._error is None:
+        if self.error is None:
             try:
                 self._stream.write(data)
             except OSError as error:
-                self._error = error
+                self.error = error
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move, and return the new position."""
-        if self._error is None:
+        if self.error is None:
             try:
                 return self._stream.seek(offset, whence)
             except (OSError, ValueError) as error:  # a damaged header may point before the start
-                self._error = OSError(errno.EINVAL, f"cannot seek: {error}")
+                self.error = OSError(errno.EINVAL, f"cannot seek: {error}")
         return 0
 
     def tell(self) -> int:
         """Return the position."""
-        return 0 if self._error else self._stream.tell()
+        return 0 if self.error else self._stream.tell()

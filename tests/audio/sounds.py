@@ -1,0 +1,44 @@
+"""Audio files made by the tests, good and bad, as bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from tests.helpers import speech
+
+
+def encoded(
+    samples: npt.NDArray[np.float32],
+    container: str = "WAV",
+    subtype: str = "PCM_16",
+    rate_hz: int = 22_050,
+) -> bytes:
+    """Encode `(channels, samples)` with soundfile directly, not through the code under test."""
+    memory = io.BytesIO()
+    soundfile.write(memory, samples.T, rate_hz, subtype, format=container)
+    return memory.getvalue()
+
+
+def voice(length_s: float = 0.5, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Make speech-like `(channels, samples)`, each channel another."""
+    return np.stack([speech(length_s, seed=seed + channel) for channel in range(channels)])
+
+
+def wav(
+    data: bytes = b"",
+    channels: int = 1,
+    rate_hz: int = 22_050,
+    claimed: int | None = None,
+    bits: int = 16,
+) -> bytes:
+    """Write a WAV header by hand, with whatever it shall claim."""
+    frame = channels * bits // 8 & 0xFFFF
+    form = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * frame & 0xFFFFFFFF, frame, bits)
+    size = len(data) if claimed is None else claimed
+    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data
+    return b"RIFF" + struct.pack("<I", len(body) & 0xFFFFFFFF) + body

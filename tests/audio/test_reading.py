@@ -1,0 +1,142 @@
+"""Every format is read to its own precision, and nothing of it is lost silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.errors import InputError
+from tests.audio.sounds import encoded, voice, wav
+
+# The largest error of each way to store a sample, at the level of full scale.
+STEPS = {
+    "PCM_U8": 1 / 128,
+    "PCM_S8": 1 / 128,
+    "PCM_16": 1 / 32_768,
+    "PCM_24": 1 / 2**23,
+    "PCM_32": 1 / 2**24,  # as far as float32 resolves
+    "FLOAT": 0,
+    "DOUBLE": 0,
+    "ULAW": 1 / 32,
+    "ALAW": 1 / 32,
+    "IMA_ADPCM": 0.2,
+    "MS_ADPCM": 0.2,
+}
+STORED = [
+    *(("WAV", s) for s in STEPS if s != "PCM_S8"),
+    *(("WAVEX", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT")),
+    *(("RF64", s) for s in ("PCM_16", "PCM_24", "FLOAT")),
+    *(("W64", s) for s in ("PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM")),
+    *(("AIFF", s) for s in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "ULAW", "IMA_ADPCM")),
+    *(("AU", s) for s in ("PCM_S8", "PCM_16", "PCM_24", "FLOAT", "ALAW")),
+    *(("CAF", s) for s in ("PCM_S8", "PCM_16", "PCM_24", "FLOAT", "ULAW")),
+    *(("FLAC", s) for s in ("PCM_S8", "PCM_16", "PCM_24")),
+]
+
+
+@pytest.mark.parametrize(("container", "subtype"), STORED, ids=lambda value: str(value))
+def test_samples_come_back_within_their_step(container: str, subtype: str) -> None:
+    """Guard rows 7 and 8: scale, sign, order and length for every way to store a sample."""
+    original = voice(0.3, seed=2)
+    audio = read_audio(encoded(original, container, subtype))
+    assert audio.rate_hz == 22_050
+    assert audio.subtype == subtype
+    assert audio.samples.dtype == np.float32
+    read = audio.samples[:, : original.shape[1]]  # ADPCM fills its last block
+    assert np.abs(read - original).max() <= STEPS[subtype]
+    assert audio.samples.shape[1] - original.shape[1] < 1100
+    assert audio.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype", "rate_hz"),
+    [("OGG", "VORBIS", 22_050), ("OGG", "OPUS", 24_000), ("MP3", "MPEG_LAYER_III", 22_050)],
+)
+def test_lossy_codecs_keep_length_and_sound(container: str, subtype: str, rate_hz: int) -> None:
+    """Guard row 8 for codecs: the length is kept, nothing is delayed, the sound is the same."""
+    original = voice(1.0)
+    audio = read_audio(encoded(original, container, subtype, rate_hz))
+    assert (audio.rate_hz, audio.subtype) == (rate_hz, subtype)
+    assert audio.samples.shape == original.shape
+    assert np.corrcoef(audio.samples[0], original[0])[0, 1] > 0.8
+
+
+def test_sixteen_bits_are_divided_by_32768() -> None:
+    """Guard the scale of the mel convention: -32 768 is -1, 32 767 is just below 1."""
+    codes = np.array([-32_768, -1, 0, 1, 32_767], "<i2")
+    read = read_audio(wav(codes.tobytes())).samples[0]
+    np.testing.assert_array_equal(read, (codes / 32_768).astype(np.float32))
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_channels_are_kept_apart(channels: int) -> None:
+    """Guard row 9: no channel is dropped or mixed unasked; `mono` is their mean."""
+    original = voice(0.2, channels)
+    audio = read_audio(encoded(original, subtype="FLOAT"))
+    np.testing.assert_array_equal(audio.samples, original)
+    assert audio.channels == channels
+    mixed = audio.mono()
+    assert mixed.channels == 1
+    np.testing.assert_allclose(mixed.samples[0], original.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [".mp3", ".flac", ".txt", ""])
+def test_the_extension_plays_no_part(tmp_path: Path, wrong: str) -> None:
+    """Guard row 16: the content decides."""
+    path = tmp_path / f"voice{wrong}"
+    path.write_bytes(encoded(voice(), "FLAC"))
+    assert read_audio(path).subtype == "PCM_16"
+    path.write_bytes(encoded(voice(), "WAV"))
+    assert read_audio(path).length_s == pytest.approx(0.5)
+
+
+def test_bytes_and_file_give_the_same(tmp_path: Path) -> None:
+    """Guard pipes: standard input is read as a file would be, and named as such."""
+    content = encoded(voice())
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_audio(content).samples, read_audio(path).samples)
+    with pytest.raises(InputError, match="standard input is empty"):
+        read_audio(b"")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two words.wav",
+        "žluťoučký 鳥.wav",
+        "new\nline.wav",
+        "-o.wav",
+        "%d%s.wav",
+        "[bold]rich.wav",
+        b"invalid \xff utf-8.wav",
+        "é" * 125 + ".wav",
+    ],
+)
+def test_any_name_is_read(tmp_path: Path, name: str | bytes) -> None:
+    """Guard row 22: names are not interpreted."""
+    path = tmp_path / (name if isinstance(name, str) else name.decode(errors="surrogateescape"))
+    path.write_bytes(encoded(voice()))
+    assert read_audio(path).channels == 1
+    path.write_bytes(b"no audio")
+    with pytest.raises(InputError, match="is not audio"):
+        read_audio(path)
+
+
+def test_long_files_are_read_in_blocks() -> None:
+    """Guard the joints between blocks of reading."""
+    codes = np.random.default_rng(0).integers(-30_000, 30_000, (1 << 20) + 12_345, np.int16)
+    read = read_audio(wav(codes.tobytes())).samples[0]
+    np.testing.assert_array_equal(read, codes / np.float32(32_768))
+
+
+def test_a_real_clip_is_read(ljspeech_clips: list[Path]) -> None:
+    """Guard against the decoder itself: the clip equals what soundfile gives."""
+    expected, rate_hz = soundfile.read(ljspeech_clips[0], dtype="float32")
+    audio = read_audio(ljspeech_clips[0])
+    assert audio.rate_hz == rate_hz
+    np.testing.assert_array_equal(audio.samples[0], expected)
