@@ -247,7 +247,9 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert "Permission denied" in refusal(path)
 
 
-def test_a_disk_that_fails_is_not_the_end_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_is_not_the_end_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Guard the C decoder's blind spot: an I/O error in its callback must not pass as silence."""
 
     class Failing(io.BytesIO):
@@ -256,9 +258,12 @@ def test_a_disk_that_fails_is_not_the_end_of_the_file(monkeypatch: pytest.Monkey
                 raise OSError(5, "Input/output error")
             return super().read(size)
 
-    stream = Failing(encoded(voice(2.0)))
+    content = encoded(voice(2.0))
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    stream = Failing(content)
     monkeypatch.setattr("hifigan_cli.audio.reading.open_regular", lambda _path: stream)
-    assert "Input/output error" in refusal(Path(__file__))
+    assert "Input/output error" in refusal(path)
 
 
 @given(seed=st.integers(0, 2**32 - 1), container=st.sampled_from(["WAV", "AIFF", "AU", "CAF"]))
