@@ -7,7 +7,8 @@ Read beside the paper (arXiv 2010.05646), in this order:
 - `discriminators.scale`: section 2.3, the multi-scale discriminator (MSD)
 - `losses`: section 2.4, equations 1 to 8
 - `norms`: weight norm, and folding it away for synthesis
-- `modelfile`: one safetensors file that describes itself: weights, architecture, mel, digest
+- `modelfile`, `tensorfile`: one file that describes itself: weights, architecture, mel, digest
+- `devices`: which device they run on
 """
 
 from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator

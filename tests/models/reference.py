@@ -1,0 +1,128 @@
+"""The generator and the discriminators in plain steps, from the paper and the official facts alone.
+
+No code is shared with `hifigan_cli.models`: convolutions are sums of shifted products in numpy, in
+float64. Slow, and as near to the formulas as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from hifigan_cli.config import GeneratorConfig
+
+Array = npt.NDArray[np.float64]
+State = Mapping[str, Array]
+
+
+def lrelu(x: Array, slope: float) -> Array:
+    """Leaky ReLU."""
+    return np.where(x > 0, x, slope * x)
+
+
+def conv(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Array:
+    """Convolve `(inputs, length)` with `(outputs, inputs / groups, kernel)`, tap by tap."""
+    outputs, narrow, kernel = weight.shape
+    x = np.pad(x, ((0, 0), (padding, padding)))
+    length = (x.shape[1] - dilation * (kernel - 1) - 1) // stride + 1
+    y = np.repeat(bias[:, None], length, axis=1)
+    wide = outputs // groups
+    for group in range(groups):
+        rows = slice(group * wide, (group + 1) * wide)
+        part = x[group * narrow : (group + 1) * narrow]
+        for tap in range(kernel):
+            shifted = part[:, tap * dilation :][:, ::stride][:, :length]
+            y[rows] += weight[rows, :, tap] @ shifted
+    return y
+
+
+def transposed(x: Array, weight: Array, bias: Array, rate: int, padding: int) -> Array:
+    """Spread each input over `kernel` outputs, `rate` apart; cut `padding` off each end."""
+    _, outputs, kernel = weight.shape
+    full = np.zeros((outputs, (x.shape[1] - 1) * rate + kernel))
+    for i in range(x.shape[1]):
+        full[:, i * rate : i * rate + kernel] += np.einsum("i,iok->ok", x[:, i], weight)
+    return full[:, padding : full.shape[1] - padding] + bias[:, None]
+
+
+def generate(config: GeneratorConfig, state: State, mel: Array) -> Array:
+    """Synthesise `(samples,)` from a log-mel `(mels, frames)` with folded weights."""
+
+    def apply(name: str, x: Array, dilation: int = 1) -> Array:
+        weight = state[f"{name}.weight"]
+        padding = dilation * (weight.shape[2] - 1) // 2
+        return conv(x, weight, state[f"{name}.bias"], 1, padding, dilation)
+
+    def residual(name: str, x: Array, dilations: tuple[int, ...]) -> Array:
+        for i, dilation in enumerate(dilations):
+            if config.resblock == 1:
+                y = apply(f"{name}.convs1.{i}", lrelu(x, 0.1), dilation)
+                x = x + apply(f"{name}.convs2.{i}", lrelu(y, 0.1))
+            else:
+                x = x + apply(f"{name}.convs.{i}", lrelu(x, 0.1), dilation)
+        return x
+
+    x = apply("conv_pre", mel)
+    kernels = len(config.resblock_kernel_sizes)
+    for stage, rate in enumerate(config.upsample_rates):
+        padding = (config.upsample_kernel_sizes[stage] - rate) // 2
+        weight, bias = state[f"ups.{stage}.weight"], state[f"ups.{stage}.bias"]
+        x = transposed(lrelu(x, 0.1), weight, bias, rate, padding)
+        x = np.mean(
+            [
+                residual(f"resblocks.{stage * kernels + i}", x, dilations)
+                for i, dilations in enumerate(config.resblock_dilation_sizes)
+            ],
+            axis=0,
+        )
+    return np.asarray(np.tanh(apply("conv_post", lrelu(x, 0.01))[0]))
+
+
+def judge_period(period: int, state: State, samples: Array) -> list[Array]:
+    """Return the feature maps of one MPD sub-discriminator: `(channels, rows, period)` each.
+
+    The logits are the last.
+    """
+    missing = -len(samples) % period
+    if missing:
+        samples = np.concatenate([samples, samples[-2 : -2 - missing : -1]])
+    columns = [samples[column::period][None] for column in range(period)]
+    maps = []
+    for i, stride in enumerate((3, 3, 3, 3, 1)):
+        weight, bias = state[f"convs.{i}.weight"][..., 0], state[f"convs.{i}.bias"]
+        columns = [lrelu(conv(column, weight, bias, stride, 2), 0.1) for column in columns]
+        maps.append(np.stack(columns, axis=-1))
+    weight, bias = state["conv_post.weight"][..., 0], state["conv_post.bias"]
+    maps.append(np.stack([conv(column, weight, bias, 1, 1) for column in columns], axis=-1))
+    return maps
+
+
+def judge_scale(state: State, samples: Array) -> list[Array]:
+    """Return the feature maps of one MSD sub-discriminator, the logits last."""
+    x, maps = samples[None], []
+    for i, (stride, groups) in enumerate(
+        [(1, 1), (2, 4), (2, 16), (4, 16), (4, 16), (1, 16), (1, 1)]
+    ):
+        weight, bias = state[f"convs.{i}.weight"], state[f"convs.{i}.bias"]
+        x = lrelu(conv(x, weight, bias, stride, weight.shape[2] // 2, 1, groups), 0.1)
+        maps.append(x)
+    maps.append(conv(x, state["conv_post.weight"], state["conv_post.bias"], 1, 1))
+    return maps
+
+
+def halve(samples: Array) -> Array:
+    """Average windows of 4 every 2 samples, with 2 zeros at each end, which count."""
+    padded = np.pad(samples, 2)
+    return np.array([padded[i : i + 4].mean() for i in range(0, len(padded) - 3, 2)])

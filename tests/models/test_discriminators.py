@@ -1,0 +1,186 @@
+"""The discriminators are the paper's, and the mistakes of other implementations would be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from hifigan_cli.models.discriminators import Judgement, judgement, period, scale
+from hifigan_cli.models.discriminators.period import PERIODS, PeriodDiscriminator
+from hifigan_cli.models.discriminators.scale import ScaleDiscriminator, halve
+from hifigan_cli.models.generator import count_parameters
+from tests.models import reference
+
+Array = npt.NDArray[np.float64]
+
+
+def weights_of(net: nn.Module) -> dict[str, Array]:
+    """Return the weights that the convolutions of a network really use, float64."""
+    state = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            assert module.bias is not None
+            state[f"{name}.weight"] = module.weight.detach().double().numpy()
+            state[f"{name}.bias"] = module.bias.detach().double().numpy()
+    return state
+
+
+def sound(samples: int, seed: int = 0) -> Tensor:
+    """Make `(1, 1, samples)` of noise in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, 1, samples, dtype=torch.float64, generator=generator)
+
+
+def difference(judged: Judgement, maps: Sequence[Array]) -> float:
+    """Measure the largest relative difference over all maps; inf where shapes or counts differ."""
+    if len(judged.features) != len(maps):
+        return float("inf")
+    worst = 0.0
+    for ours, theirs in zip(judged.features, maps, strict=True):
+        if ours[0].shape != theirs.shape:
+            return float("inf")
+        scale_ = np.abs(theirs).max()
+        worst = max(worst, float(np.abs(ours[0].detach().numpy() - theirs).max() / scale_))
+    if not torch.equal(judged.logits, judged.features[-1].flatten(1)):
+        return float("inf")
+    return worst
+
+
+def period_error(period_: int, samples: int, seed: int = 0) -> float:
+    """Compare one MPD sub-discriminator with the reference."""
+    torch.manual_seed(seed)
+    net = PeriodDiscriminator(period_).double().eval()
+    x = sound(samples, seed)
+    expected = reference.judge_period(period_, weights_of(net), x[0, 0].numpy())
+    return difference(net(x), expected)
+
+
+def scale_error(samples: int = 700, *, spectral: bool) -> float:
+    """Compare one MSD sub-discriminator with the reference."""
+    torch.manual_seed(1)
+    net = ScaleDiscriminator(spectral=spectral).double().eval()
+    x = sound(samples)
+    return difference(net(x), reference.judge_scale(weights_of(net), x[0, 0].numpy()))
+
+
+@pytest.mark.parametrize(("period_", "samples"), [(2, 501), (3, 500), (11, 503)])
+def test_period_discriminators_equal_the_formulas(period_: int, samples: int) -> None:
+    """Guard MPD: folding, reflection, strides with 1 at last, slopes, bare logits, all maps."""
+    assert period_error(period_, samples) < 1e-12
+
+
+@pytest.mark.parametrize("spectral", [True, False])
+def test_scale_discriminators_equal_the_formulas(spectral: bool) -> None:
+    """Guard MSD: kernels, strides, groups, slopes, bare logits, all maps."""
+    assert scale_error(spectral=spectral) < 1e-12
+
+
+def test_both_report_each_sub_discriminator() -> None:
+    """Guard the structure: five periods, three scales, each with all its maps."""
+    x = sound(600).float()
+    of_mpd, of_msd = MultiPeriodDiscriminator()(x), MultiScaleDiscriminator()(x)
+    assert [len(judged.features) for judged in of_mpd] == [6] * 5
+    assert [len(judged.features) for judged in of_msd] == [8] * 3
+    assert [net.period for net in MultiPeriodDiscriminator().discriminators] == [2, 3, 5, 7, 11]
+
+
+def test_parameters_are_counted_exactly() -> None:
+    """Guard the sizes of both, as the paper's code has them."""
+    with torch.device("meta"):
+        assert count_parameters(MultiPeriodDiscriminator()) == 41_105_770
+        assert count_parameters(MultiScaleDiscriminator()) == 29_618_821
+
+
+def test_the_scales_are_averaged_with_padding_2() -> None:
+    """Guard the pooling (mistake 4), and that each scale reads the one above it."""
+    x = sound(101)
+    half = reference.halve(x[0, 0].numpy())
+    np.testing.assert_allclose(halve(x)[0, 0].numpy(), half, atol=1e-12)
+    torch.manual_seed(2)
+    net = MultiScaleDiscriminator().double().eval()
+    x = sound(900)
+    level, judged = x[0, 0].numpy(), net(x)
+    for index, sub in enumerate(net.discriminators):
+        assert difference(judged[index], reference.judge_scale(weights_of(sub), level)) < 1e-12
+        level = reference.halve(level)
+
+
+def test_spectral_norm_is_on_the_first_scale_only() -> None:
+    """Guard which norm trains which scale."""
+    kinds = []
+    for sub in MultiScaleDiscriminator().discriminators:
+        names = {
+            type(part).__name__
+            for name, part in sub.named_modules()
+            if name.endswith("parametrizations.weight.0")
+        }
+        assert sum(parametrize.is_parametrized(module, "weight") for module in sub.modules()) == 8
+        kinds.append(names)
+    assert kinds == [{"_SpectralNorm"}, {"_WeightNorm"}, {"_WeightNorm"}]
+
+
+@settings(max_examples=20)
+@given(samples=st.integers(20, 200), period_=st.sampled_from(PERIODS))
+def test_folding_keeps_every_sample(samples: int, period_: int) -> None:
+    """Guard the fold for any length: rows of `period` samples, the end reflected."""
+    x = sound(samples)
+    rows = PeriodDiscriminator(period_).fold(x)
+    flat = rows.flatten()
+    assert rows.shape == (1, 1, -(-samples // period_), period_)
+    assert torch.equal(flat[:samples], x.flatten())
+    mirrored = x.flatten()[samples - 1 - (len(flat) - samples) : samples - 1].flip(0)
+    assert torch.equal(flat[samples:], mirrored)
+
+
+def activated(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
+    """Judge with the mistake of an activation on the logits."""
+    judged = judgement.judge(convs, last, x)
+    logits = F.leaky_relu(judged.features[-1], 0.1)
+    return Judgement(logits.flatten(1), [*judged.features[:-1], logits])
+
+
+def without_logits(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
+    """Judge with the mistake of leaving the logits out of the feature maps."""
+    judged = judgement.judge(convs, last, x)
+    return Judgement(judged.logits, judged.features[:-1])
+
+
+@pytest.mark.parametrize("mistaken", [activated, without_logits])
+def test_mistakes_about_logits_would_be_seen(
+    mistaken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard the guard of mistake 4, for both discriminators."""
+    monkeypatch.setattr(period, "judge", mistaken)
+    monkeypatch.setattr(scale, "judge", mistaken)
+    assert period_error(3, 500) > 1e-4
+    assert scale_error(spectral=False) > 1e-4
+
+
+def test_a_wrong_slope_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard the guard: 0.2, the slope of MelGAN's discriminators, is told from 0.1."""
+    monkeypatch.setattr(judgement, "SLOPE", 0.2)
+    assert period_error(3, 500) > 1e-4
+    assert scale_error(spectral=False) > 1e-4
+
+
+def test_a_last_stride_of_3_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard the guard of mistake 4: the last 1024 convolution of MPD with stride 3."""
+    monkeypatch.setattr(period, "_STRIDES", (3, 3, 3, 3, 3))
+    assert period_error(3, 500) > 1e-4
+
+
+def test_a_pool_padding_of_1_would_be_seen() -> None:
+    """Guard the guard of mistake 4: the average pool padded by 1."""
+    x = sound(100)
+    wrong = F.avg_pool1d(x, 4, 2, padding=1)[0, 0].numpy()
+    assert wrong.shape != reference.halve(x[0, 0].numpy()).shape

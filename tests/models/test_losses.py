@@ -1,0 +1,107 @@
+"""The losses are sums over sub-discriminators, in the paper's directions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from hifigan_cli.models.discriminators import Judgement, MultiPeriodDiscriminator
+from hifigan_cli.models.losses import adversarial_loss, discriminator_loss, feature_loss, mel_loss
+
+SIZES = [(2, 7), (3, 4), (1, 9)]
+
+
+def judgements(seed: int) -> list[Judgement]:
+    """Make judgements of unlike sizes, so that a mean over all is no sum of means."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for batch, places in SIZES:
+        logits = torch.randn(batch, places, generator=generator)
+        inner = torch.randn(batch, 5, places + 1, generator=generator)
+        made.append(Judgement(logits, [inner, logits]))
+    return made
+
+
+def mean(x: Tensor) -> float:
+    """Return the mean of all entries."""
+    return float(x.sum()) / x.numel()
+
+
+@pytest.mark.parametrize("seed", [0, 10])
+def test_discriminator_loss_is_equation_1(seed: int) -> None:
+    """Guard the sum over sub-discriminators: real to 1, fake to 0."""
+    real, fake = judgements(seed), judgements(seed + 1)
+    expected = sum(
+        mean((r.logits - 1) ** 2) + mean(f.logits**2) for r, f in zip(real, fake, strict=True)
+    )
+    assert float(discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 10])
+def test_adversarial_loss_is_equation_2(seed: int) -> None:
+    """Guard the sum over sub-discriminators: fake to 1."""
+    fake = judgements(seed)
+    expected = sum(mean((f.logits - 1) ** 2) for f in fake)
+    assert float(adversarial_loss(fake)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 10])
+def test_feature_loss_is_equation_4(seed: int) -> None:
+    """Guard the sum of each map's mean, over all maps, those of the logits included."""
+    real, fake = judgements(seed), judgements(seed + 1)
+    expected = sum(
+        mean((a - b).abs())
+        for r, f in zip(real, fake, strict=True)
+        for a, b in zip(r.features, f.features, strict=True)
+    )
+    assert float(feature_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_perfect_judgements_cost_nothing() -> None:
+    """Guard the directions: what each side strives for has loss 0, and the contrary has not."""
+    ones = [Judgement(torch.ones(1, 3), [torch.ones(1, 3)])]
+    zeros = [Judgement(torch.zeros(1, 3), [torch.zeros(1, 3)])]
+    assert float(discriminator_loss(ones, zeros)) == 0
+    assert float(discriminator_loss(zeros, ones)) == 2
+    assert float(adversarial_loss(ones)) == 0
+    assert float(adversarial_loss(zeros)) == 1
+
+
+def test_feature_loss_compares_real_with_fake() -> None:
+    """Guard mistake 1: real against real is always 0, and gives the generator no gradient."""
+    torch.manual_seed(0)
+    net = MultiPeriodDiscriminator()
+    real = torch.randn(1, 1, 400)
+    fake = (real + 0.1 * torch.randn_like(real)).requires_grad_()
+    with torch.no_grad():
+        of_real = net(real)
+    loss = feature_loss(of_real, net(fake))
+    (gradient,) = torch.autograd.grad(loss, fake)
+    assert float(loss.detach()) > 0
+    assert gradient.abs().max() > 0
+    assert float(feature_loss(of_real, of_real)) == 0
+
+
+def test_unlike_numbers_of_judgements_are_an_error() -> None:
+    """Guard against a sub-discriminator left out in silence."""
+    with pytest.raises(ValueError, match="zip"):
+        feature_loss(judgements(0), judgements(1)[:2])
+    with pytest.raises(ValueError, match="zip"):
+        discriminator_loss(judgements(0)[:2], judgements(1))
+
+
+def test_mel_loss_is_the_mean_absolute_difference() -> None:
+    """Guard equation 3: a mean over batch, mels and frames, without the weight of 45."""
+    real, fake = torch.zeros(2, 80, 5), torch.full((2, 80, 5), -0.5)
+    assert float(mel_loss(real, fake)) == pytest.approx(0.5)
+
+
+def test_losses_of_half_precision_are_single() -> None:
+    """Guard bf16 training: sums of many squares are taken in float32."""
+    half = [
+        Judgement(j.logits.bfloat16(), [m.bfloat16() for m in j.features]) for j in judgements(0)
+    ]
+    assert adversarial_loss(half).dtype == torch.float32
+    assert feature_loss(half, half).dtype == torch.float32
+    assert discriminator_loss(half, half).dtype == torch.float32

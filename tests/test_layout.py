@@ -1,0 +1,152 @@
+"""The layout that the package docstring draws holds: imports point one way, and only cli prints."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+
+PACKAGE = ROOT / "hifigan_cli"
+# Each part may import those of the lines above its own, and itself.
+LAYERS = (
+    {"errors", "assets"},
+    {"config", "environment"},
+    {"audio"},
+    {"models"},
+    {"data", "synthesis"},
+    {"training", "evaluation", "interchange"},
+    {"api"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PRINTERS = {"typer", "rich", "click", "logging"}
+
+
+def part_of(path: Path) -> str:
+    """Return the top-level part of the package that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield every module that is imported anywhere in a file, also within functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def wrong_imports(path: Path, text: str) -> list[str]:
+    """List the imports of a file that point the wrong way."""
+    part, wrong = part_of(path), []
+    for name in imports(ast.parse(text)):
+        root, _, rest = name.partition(".")
+        target = rest.split(".")[0] or "__init__"
+        if root != "hifigan_cli":
+            continue
+        if target not in LEVEL:  # a name that the package itself offers
+            target = "__init__"
+        if target != part and LEVEL[target] >= LEVEL[part]:
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    """Guard errors, config <- audio, models <- data, synthesis <- training ... <- cli."""
+    assert wrong_imports(path, path.read_text("utf-8")) == []
+
+
+def test_a_wrong_import_would_be_seen() -> None:
+    """Guard the guard: upward, sideways, and within a function."""
+    models = PACKAGE / "models" / "x.py"
+    for line in (
+        "from hifigan_cli.cli import app",
+        "import hifigan_cli.training.step",
+        "from hifigan_cli import load_model",
+        "def f():\n    from hifigan_cli.data import prepared",
+    ):
+        assert wrong_imports(models, line)
+    assert wrong_imports(PACKAGE / "data" / "x.py", "from hifigan_cli.synthesis import chunks")
+    assert not wrong_imports(models, "from hifigan_cli.audio.files import replacing")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    """Guard the core's silence: no print, no console library, no writing to standard streams."""
+    if part_of(path) in ("cli", "__main__"):
+        return
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not {name.partition(".")[0] for name in imports(tree)} & PRINTERS
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("print", "sys.exit", "warnings.warn")
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in ("sys.stdout", "sys.stderr")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is(path: Path) -> None:
+    """Guard docstrings: a module begins with one; a folder's `__init__` names its files."""
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert docstring, "a module docstring is missing"
+    if path.name == "__init__.py" and path.parent != PACKAGE and path.parent.name != "cli":
+        for sibling in path.parent.glob("*.py"):
+            if sibling.stem != "__init__":
+                assert f"`{sibling.stem}`" in docstring, f"{sibling.name} is not in the tour"
+
+
+def test_folders_and_files_stay_small() -> None:
+    """Guard one idea a file: none over 350 lines; every folder of code is a package."""
+    for path in MODULES:
+        assert len(path.read_text("utf-8").splitlines()) <= 350, path
+        assert (path.parent / "__init__.py").is_file(), path.parent
+
+
+def test_each_part_imports_alone() -> None:
+    """Guard against circles: every part can be the first that a script imports."""
+    script = (
+        "import importlib, sys, numpy, torch, pydantic, soundfile\n"
+        "for part in sys.argv[1:]:\n"
+        "    for name in [n for n in sys.modules if n.startswith('hifigan_cli')]:\n"
+        "        del sys.modules[name]\n"
+        "    importlib.import_module(f'hifigan_cli.{part}')"
+    )
+    parts = {part_of(path) for path in MODULES} - {"__init__", "__main__"}
+    run = subprocess.run(
+        [sys.executable, "-c", script, *sorted(parts)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Run `hifigan` in a subprocess; return the top-level modules that it loaded."""
+    script = (
+        "import sys\n"
+        "from hifigan_cli.cli.main import run\n"
+        "run(sys.argv[1:])\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+    assert run.stdout
+    return set(run.stderr.split())
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_is_fast_because_it_loads_little(option: str) -> None:
+    """Guard start-up under half a second: heavy libraries wait for the command that needs them."""
+    heavy = {"torch", "torchaudio", "numpy", "scipy", "soundfile", "pydantic", "matplotlib"}
+    assert not loaded_by(option) & heavy
