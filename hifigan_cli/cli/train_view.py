@@ -1,0 +1,164 @@
+"""How a training run looks: a live table on a terminal, a line now and then elsewhere, or JSON."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.training.events import (
+    Finished,
+    Logged,
+    Noted,
+    Saved,
+    Started,
+    Validated,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.live import Live
+    from rich.table import Table
+
+    from hifigan_cli.cli.console import Console
+    from hifigan_cli.training.events import Event, Report
+
+_LINE_EVERY_S = 5.0
+
+
+@contextmanager
+def training_view(console: Console) -> Iterator[Report]:
+    """Yield a function that shows each event of a run."""
+    if console.json or console.quiet or not console.stderr.is_terminal:
+        yield View(console)
+        return
+    from rich.live import Live
+
+    with Live(console=console.stderr, auto_refresh=False) as live:
+        yield View(console, live)
+
+
+class View:
+    """Shows a run's events, one after another."""
+
+    def __init__(self, console: Console, live: Live | None = None) -> None:
+        self._console = console
+        self._live = live
+        self._started: Started | None = None
+        self._validated: Validated | None = None
+        self._best: Validated | None = None
+        self._last_line = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Noted):
+            (self._console.warn if event.warning else self._console.note)(event.message)
+        if isinstance(event, Started):
+            self._started = event
+        if isinstance(event, Validated):
+            self._validated = event
+            self._best = event if event.best else self._best
+        if self._console.json:
+            self._console.emit(_name(event), **_fields(event))
+        elif isinstance(event, Logged):
+            self._show(event)
+        elif text := describe(event):
+            self._console.note(text)
+
+    def _show(self, event: Logged) -> None:
+        if self._live is not None:
+            self._live.update(self._table(event), refresh=True)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.note(describe(event))
+
+    def _table(self, event: Logged) -> Table:
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        steps = self._started.steps if self._started else event.step
+        losses = event.losses
+        table.add_row("step", f"{event.step:,} of {steps:,}", "left", clock(event.eta_s))
+        table.add_row("mel", f"{losses['mel']:.4f}", "feature", f"{losses['feature']:.4f}")
+        table.add_row(
+            "generator",
+            f"{losses['adversarial']:.4f}",
+            "discriminators",
+            f"{losses['discriminator']:.4f}",
+        )
+        table.add_row(
+            "speed", f"{event.steps_per_s:.2f} steps/s", "audio", f"{event.audio_s_per_s:.1f} s/s"
+        )
+        table.add_row("learning rate", f"{event.learning_rate:.3g}", "", "")
+        if self._validated and self._best:
+            table.add_row(
+                "validation",
+                f"mel_l1_full {self._validated.mel_l1_full:.4f} (step {self._validated.step:,})",
+                "best",
+                f"{self._best.mel_l1_full:.4f} (step {self._best.step:,})",
+            )
+        return table
+
+
+def describe(event: Event) -> str:
+    """Say an event in one line; an empty string where nothing need be said."""
+    match event:
+        case Started():
+            where = f"continues at step {event.step:,}" if event.step else "starts"
+            processes = f", {event.processes} processes" if event.processes > 1 else ""
+            return (
+                f"{event.run} {where}: up to step {event.steps:,} on {event.device}{processes}, "
+                f"{event.precision}; {event.training_clips} clips "
+                f"({event.batches_per_epoch} batches an epoch), "
+                f"{event.validation_clips} for validation; "
+                f"generator {event.generator_parameters:,} parameters"
+            )
+        case Logged():
+            losses = event.losses
+            return (
+                f"step {event.step:,}  mel {losses['mel']:.4f}  feature {losses['feature']:.4f}  "
+                f"generator {losses['adversarial']:.4f}  "
+                f"discriminators {losses['discriminator']:.4f}  "
+                f"{event.steps_per_s:.2f} steps/s  {event.audio_s_per_s:.1f} s audio/s  "
+                f"{clock(event.eta_s)} left"
+            )
+        case Validated():
+            mark = "  (best so far)" if event.best else ""
+            return (
+                f"step {event.step:,}  validation mel_l1_full {event.mel_l1_full:.4f} "
+                f"on {event.clips} clips, {event.took_s:.1f} s{mark}"
+            )
+        case Saved():
+            return f"step {event.step:,}  saved {event.path}"
+        case Finished(already=True):
+            return f"{event.run} already is at step {event.step:,}; --steps is the total"
+        case Finished():
+            return f"done: {event.step:,} steps; the model is {event.model}"
+        case Noted():
+            return ""
+
+
+def clock(seconds: float) -> str:
+    """Write a time as people read it.
+
+    >>> clock(59), clock(3_700), clock(400_000)
+    ('0:59', '1:01:40', '4 d 15 h')
+    """
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _name(event: Event) -> str:
+    return {Logged: "train", Validated: "validation"}.get(type(event), type(event).__name__.lower())
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    fields = asdict(event)
+    fields |= fields.pop("losses", {})
+    return {key: str(value) if isinstance(value, Path) else value for key, value in fields.items()}

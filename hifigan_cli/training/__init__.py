@@ -1,0 +1,19 @@
+"""Training: prepared data in, a model file out; stopped and continued at will.
+
+Read in this order:
+
+- `step`: the paper's step, discriminators then generator on the same batch
+- `state`: all that a step changes: networks, optimisers, average, step
+- `loop`: batches to steps; between them figures, validation and checkpoints (`bookkeeping`)
+- `schedule`: the learning rate, a function of the step
+- `validation`: mel_l1_full on whole clips
+- `start`, `plan`: what a command asks for, and where its run begins
+- `records`: what a run leaves on disk: checkpoints, models, metrics, TensorBoard
+- `distributed`, `signals`, `guard`, `meter`: several processes, Ctrl-C, bad numbers, speed
+- `events`: what a run says while it works
+"""
+
+from hifigan_cli.training.loop import train
+from hifigan_cli.training.plan import Outlook, Plan, outlook
+
+__all__ = ["Outlook", "Plan", "outlook", "train"]

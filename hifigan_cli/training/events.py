@@ -1,0 +1,81 @@
+"""What a training run says while it works: plain facts, which the caller shows as it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run is ready for its next step."""
+
+    run: Path
+    step: int  # steps already done: 0, or where a checkpoint stood
+    steps: int
+    device: str
+    precision: str
+    processes: int
+    training_clips: int
+    validation_clips: int
+    batches_per_epoch: int
+    generator_parameters: int
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The mean losses since the last such event, and the speed."""
+
+    step: int
+    losses: dict[str, float]
+    learning_rate: float
+    steps_per_s: float
+    audio_s_per_s: float  # seconds of speech trained on in a second
+    eta_s: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The error on whole clips that the training does not see."""
+
+    step: int
+    mel_l1_full: float
+    clips: int
+    took_s: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint, and the model file beside it, are on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something worth knowing; `warning` where it may need the user's hand."""
+
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All steps are done."""
+
+    step: int
+    run: Path
+    model: Path
+    best_step: int | None
+    best_mel_l1_full: float | None
+    already: bool  # nothing was left to do
+
+
+Event = Started | Logged | Validated | Saved | Noted | Finished
+Report = Callable[[Event], None]

@@ -1,0 +1,85 @@
+"""Starting from what another training learned: `--init`.
+
+A model file gives the generator, and the discriminators where it has them. A run's folder, or one
+of its checkpoints, gives all three networks. The optimisers, the step and the average start anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.models.modelfile import GENERATOR, check_fit, read_model
+from hifigan_cli.models.norms import folded, load_folded
+from hifigan_cli.models.tensorfile import read_description
+from hifigan_cli.training.records.checkpoint import KIND, load_network, read_checkpoint
+from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hifigan_cli.config import VocoderConfig
+    from hifigan_cli.training.records.checkpoint import Checkpoint
+    from hifigan_cli.training.state import TrainState
+
+
+def warm_start(state: TrainState, source: Path) -> bool:
+    """Load networks from a model file, a checkpoint or a run's folder.
+
+    Returns whether the discriminators came along.
+
+    Raises:
+        ModelError: nothing there to start from, damaged, or of another architecture.
+    """
+    if source.is_dir():
+        checkpoint = newest_checkpoint(RunFolder(source), lambda _message: None)
+        if checkpoint is not None:
+            return _from_checkpoint(state, checkpoint)
+        source = RunFolder(source).model
+    elif read_description(source).get("kind") == KIND:
+        return _from_checkpoint(state, read_checkpoint(source))
+    return _from_model(state, source)
+
+
+def _from_checkpoint(state: TrainState, checkpoint: Checkpoint) -> bool:
+    config = checkpoint.description["config"]
+    _check_architecture(state, checkpoint.path, config["mel"], config["generator"])
+    for name in ("generator", "mpd", "msd"):
+        load_network(getattr(state, name), checkpoint.part(f"{name}."))
+    state.restart_average()
+    return True
+
+
+def _from_model(state: TrainState, path: Path) -> bool:
+    model = read_model(path)
+    architecture = model.mel.model_dump(mode="json"), model.generator.model_dump(mode="json")
+    _check_architecture(state, path, *architecture)
+    check_fit(folded(state.generator.state_dict()), model.weights)
+    load_folded(state.generator, model.weights)
+    state.restart_average()
+    if not model.discriminators:
+        return False
+    for name in ("mpd", "msd"):
+        load_network(getattr(state, name), _part(model.discriminators, f"{name}."))
+    return True
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    chosen = (item for item in tensors.items() if item[0].startswith(prefix))
+    return {name.removeprefix(prefix): value for name, value in chosen}
+
+
+def _check_architecture(
+    state: TrainState, path: Path, mel: dict[str, Any], generator: dict[str, Any]
+) -> None:
+    own: VocoderConfig = state.config
+    for section, found in (("mel", mel), (GENERATOR.rstrip("."), generator)):
+        wanted: dict[str, Any] = getattr(own, section).model_dump(mode="json")
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise ModelError(
+                    f"{path} has {section}.{key} = {found.get(key)}, this run has {value}",
+                    "choose the preset or --config that the model was trained with",
+                )

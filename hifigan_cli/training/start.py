@@ -1,0 +1,110 @@
+"""Where a run begins: at random weights, at another training's networks, or where it stopped."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from hifigan_cli.audio.files import write_bytes
+from hifigan_cli.config.resolve import to_toml
+from hifigan_cli.errors import UsageError
+from hifigan_cli.training.events import Noted
+from hifigan_cli.training.records.checkpoint import check_same_run, read_checkpoint, restore
+from hifigan_cli.training.records.folder import newest_checkpoint, set_aside_damaged
+from hifigan_cli.training.records.metrics import Metrics
+from hifigan_cli.training.records.tensorboard import INSTALL, TensorBoard
+from hifigan_cli.training.records.wandb import WandB
+from hifigan_cli.training.records.warmstart import warm_start
+from hifigan_cli.training.state import TrainState
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from hifigan_cli.data.prepared import PreparedData
+    from hifigan_cli.training.distributed import Ranks
+    from hifigan_cli.training.events import Report
+    from hifigan_cli.training.plan import Plan
+    from hifigan_cli.training.records.checkpoint import Checkpoint
+    from hifigan_cli.training.records.folder import RunFolder
+    from hifigan_cli.training.records.metrics import Sink
+
+
+def begin(
+    plan: Plan, run: RunFolder, data: PreparedData, ranks: Ranks, report: Report
+) -> TrainState:
+    """Build the state that the next step starts from, the same in every process.
+
+    Raises:
+        ModelError: no checkpoint is whole, or it or `--init` is of another configuration.
+        InputError: the data are not those that the run began with.
+    """
+    if plan.config.train.deterministic:
+        be_deterministic()
+    checkpoint = _agreed_checkpoint(run, ranks, report)
+    if checkpoint is not None:
+        check_same_run(checkpoint, plan.config, data.digest)
+    state = TrainState(plan.config, ranks.device)
+    if checkpoint is not None:
+        restore(state, checkpoint)
+    elif plan.init is not None:
+        whole = warm_start(state, plan.init)
+        missing = "" if whole else "; it has no discriminators, so these start anew"
+        report(Noted(f"starting from the networks of {plan.init}{missing}"))
+    if ranks.main:
+        set_aside_damaged(run, checkpoint)
+        run.sweep()
+        write_bytes(run.config, to_toml(plan.config).encode())
+    if ranks.world > 1:
+        state.distribute()
+    return state
+
+
+def _agreed_checkpoint(run: RunFolder, ranks: Ranks, report: Report) -> Checkpoint | None:
+    """Let the main process choose, so that all go on from the same one."""
+
+    def skipped(message: str) -> None:
+        report(Noted(f"{message}; going back to the one before it", warning=True))
+
+    chosen = newest_checkpoint(run, skipped) if ranks.main else None
+    path = ranks.from_main(chosen.path if chosen else None)
+    if path is None or ranks.main:
+        return chosen
+    return read_checkpoint(path)
+
+
+def open_sinks(
+    plan: Plan, run: RunFolder, step: int, report: Report, stack: ExitStack
+) -> list[Sink]:
+    """Open every place that figures beyond `step` go to; `stack` closes them.
+
+    Raises:
+        UsageError: one that was asked for is not installed.
+    """
+    sinks: list[Sink] = []
+
+    def add(sink: Sink) -> None:
+        stack.callback(sink.close)
+        sinks.append(sink)
+
+    add(Metrics(run.metrics, step, report))
+    if plan.wandb is not None:
+        add(WandB(run.path, plan.wandb, plan.config))
+    if plan.tensorboard is False:
+        return sinks
+    try:
+        add(TensorBoard(run.path / "tensorboard", plan.config.mel.rate_hz, step))
+    except UsageError:
+        if plan.tensorboard:
+            raise
+        report(Noted(f"TensorBoard is not installed ({INSTALL}); metrics go to {run.metrics}"))
+    return sinks
+
+
+def be_deterministic() -> None:
+    """Choose algorithms that give the same bits each time; torch warns where it has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)

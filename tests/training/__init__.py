@@ -1,0 +1,1 @@
+"""Tests of training: the step, exact resume, several processes, signals, the command."""

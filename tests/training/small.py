@@ -1,0 +1,153 @@
+"""A run that takes seconds: prepared data of synthetic sound, and networks of a few weights.
+
+The discriminators' sizes are the paper's and no matter of configuration, so the tests put smaller
+tables in their place. Run as a script this file is the `hifigan` command with those tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
+from hifigan_cli.data.records import (
+    CLIPS_FILE,
+    MANIFEST_FILE,
+    MELS_FILE,
+    REJECTED_FILE,
+    SAMPLES_FILE,
+    Clip,
+    Manifest,
+    seal,
+    to_line,
+)
+from hifigan_cli.models.discriminators import period, scale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
+SCALE_LAYERS = tuple(
+    scale._Layer(inputs, 8, layer.kernel, layer.stride, 1 if inputs == 1 else 4)
+    for inputs, layer in zip((1, 8, 8, 8, 8, 8, 8), scale._LAYERS, strict=True)
+)
+GENERATOR: dict[str, Any] = {
+    "upsample_initial_channel": 16,
+    "resblock_kernel_sizes": (3,),
+    "resblock_dilation_sizes": ((1,),),
+}
+RECIPE: dict[str, Any] = {
+    "steps": 6,
+    "batch_size": 4,
+    "segment_samples": 1024,
+    "workers": 0,
+    "log_every": 1,
+    "validation_clips": 2,
+    "sample_clips": 1,
+}
+
+
+def config(**train: Any) -> Config:
+    """Return a tiny configuration; `train` overrides the recipe."""
+    recipe = TrainConfig(**{**RECIPE, **train})
+    return Config(generator=GeneratorConfig(**GENERATOR), train=recipe)
+
+
+def arguments(**train: Any) -> list[str]:
+    """Return the same configuration as options of `hifigan train`."""
+    values = {**GENERATOR, **RECIPE, **train}
+    shown = {key: str(value).replace("(", "[").replace(")", "]") for key, value in values.items()}
+    return [part for key, value in shown.items() for part in ("--set", f"{key}={value}")]
+
+
+def prepare(folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False) -> Path:
+    """Write a prepared folder of noisy tones of different lengths; the last two validate."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    records, blocks, frames = [], [], []
+    offset = frame_offset = 0
+    for index in range(clips):
+        length = int(rng.integers(600, 6000))
+        time_s = np.arange(length) / 22_050
+        wave = np.sin(2 * np.pi * rng.uniform(90, 900) * time_s) * rng.uniform(0.2, 0.6)
+        samples = np.rint((wave + 0.02 * rng.standard_normal(length)) * 32_767).astype("<i2")
+        mel = rng.uniform(-11, 1, (length // 256, 80)).astype("<f4")
+        records.append(
+            Clip(
+                name=f"clip{index:02}",
+                path=f"clip{index:02}.wav",
+                source_bytes=0,
+                source_sha256="",
+                source_rate_hz=22_050,
+                offset=offset,
+                samples=length,
+                peak=float(np.abs(samples.astype(np.int32)).max()) / 32_768,
+                gain=1.0,
+                clipped=0,
+                sha256=hashlib.sha256(samples.tobytes()).hexdigest(),
+                split="validation" if index >= clips - 2 else "training",
+                mel_offset=frame_offset if mels else None,
+                mel_frames=len(mel) if mels else None,
+            )
+        )
+        blocks.append(samples)
+        frames.append(mel)
+        offset, frame_offset = offset + length, frame_offset + len(mel)
+    names = [SAMPLES_FILE, CLIPS_FILE, REJECTED_FILE]
+    (folder / SAMPLES_FILE).write_bytes(np.concatenate(blocks).tobytes())
+    (folder / CLIPS_FILE).write_bytes(b"".join(to_line(record) for record in records))
+    (folder / REJECTED_FILE).write_bytes(b"")
+    if mels:
+        (folder / MELS_FILE).write_bytes(np.concatenate(frames).tobytes())
+        names.append(MELS_FILE)
+    files = {name: seal(folder / name) for name in names}
+    manifest = Manifest(22_050, {}, MelConfig() if mels else None, {}, files).sealed()
+    (folder / MANIFEST_FILE).write_text(manifest.to_json())
+    return folder
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return the command line of `hifigan` with small discriminators."""
+    return [sys.executable, "-m", "tests.training.small", *map(str, arguments)]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment that subprocesses run in; one thread, unless `extra` says more."""
+    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
+    root = str(Path(__file__).parents[2])
+    return {
+        **inherited,
+        "PYTHONPATH": root,
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        **(extra or {}),
+    }
+
+
+def run(
+    *words: str | Path, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run `hifigan` with small discriminators to its end."""
+    line = [*before, *map(str, words)] if before else command(*words)
+    return subprocess.run(
+        line, env=environment(env), capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def shrink() -> None:
+    """Put the small tables in the place of the paper's."""
+    period._CHANNELS = PERIOD_CHANNELS
+    scale._LAYERS = SCALE_LAYERS  # type: ignore[assignment]  # of any length, to the type checker
+
+
+if __name__ == "__main__":
+    from hifigan_cli.cli.main import main
+
+    shrink()
+    main()

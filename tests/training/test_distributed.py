@@ -1,0 +1,109 @@
+"""Two processes are as good as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training import small
+from tests.training.runs import checkpoint, metrics
+
+
+def torchrun(*words: str | Path) -> subprocess.Popen[str]:
+    """Start `hifigan` in two processes that share their gradients through gloo."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    module = ["--nproc-per-node", "2", "-m", "tests.training.small"]
+    return subprocess.Popen(
+        [*launcher, *module, *map(str, words)],
+        env=small.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_equal_one_with_the_whole_batch(prepared: Path, tmp_path: Path) -> None:
+    """Protects shares, gradients, validation and resume across processes.
+
+    The first steps run in one process, the rest in two, so that a checkpoint crosses over as well.
+    Adam hides a gradient summed instead of averaged; its moments do not.
+    """
+    options = ("--no-tensorboard", *small.arguments(steps=5, validate_every=2))
+    assert small.run("train", prepared, "--out", tmp_path / "one", *options).returncode == 0
+    first = (*options, "--steps", "2")
+    assert small.run("train", prepared, "--out", tmp_path / "two", *first).returncode == 0
+    run = torchrun("train", prepared, "--out", tmp_path / "two", *options)
+    error = run.communicate(timeout=120)[1]
+    assert run.returncode == 0, error
+
+    one, two = (load_file(checkpoint(tmp_path / name, 5)) for name in ("one", "two"))
+    weights = [name for name in one if name.split(".")[0] in ("generator", "mpd", "msd")]
+    moments = [name for name in one if ".exp_avg" in name]
+    assert weights
+    assert moments
+    for name in weights:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-6)
+    for name in moments:
+        scale = one[name].abs().max().item()
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-3 * scale + 1e-9)
+    for kind, key in (("train", "mel"), ("validation", "mel_l1_full")):
+        ours, theirs = ([line[key] for line in metrics(tmp_path / n, kind)] for n in ("one", "two"))
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def wait_for_step(run: subprocess.Popen[str], step: int) -> None:
+    """Read the main process's reports until a step is done."""
+    assert run.stdout is not None
+    for line in run.stdout:
+        told = json.loads(line)
+        if told["event"] == "train" and told["step"] >= step:
+            return
+    pytest.fail(f"the run ended before step {step}: {run.communicate()[1]}")
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that a process started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the ranks through /proc")
+def test_a_dead_rank_ends_the_run_and_a_restart_resumes(prepared: Path, tmp_path: Path) -> None:
+    """Protects row 44: the other rank does not hang, and the last checkpoint serves."""
+    options = ["--no-tensorboard", "--json", *small.arguments(checkpoint_every=2)]
+    line = ["train", str(prepared), "--out", str(tmp_path / "run"), *options]
+    run = torchrun(*line, "--steps", "100000", "--set", "log_every=1")
+    wait_for_step(run, 5)
+    killed = time.monotonic()
+    os.kill(children(run.pid)[-1], signal.SIGKILL)
+    run.communicate(timeout=90)
+    assert run.returncode != 0
+    assert time.monotonic() - killed < 60
+    saved = max((tmp_path / "run/checkpoints").glob("step_*.safetensors"))
+    step = int(saved.stem.removeprefix("step_"))
+    again = torchrun(*line, "--steps", str(step + 2))
+    out, error = again.communicate(timeout=120)
+    assert again.returncode == 0, error
+    assert json.loads(out.splitlines()[0])["step"] == step
+
+
+@pytest.mark.slow
+def test_sigterm_to_torchrun_saves_at_a_common_step(prepared: Path, tmp_path: Path) -> None:
+    """Protects row 39 for several processes, which hear the signal at different steps."""
+    options = ("--no-tensorboard", "--json", *small.arguments(steps=100_000))
+    run = torchrun("train", prepared, "--out", tmp_path / "run", *options)
+    wait_for_step(run, 3)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=90)
+    saved = list((tmp_path / "run/checkpoints").glob("step_*.safetensors"))
+    assert len(saved) == 1
+    assert int(saved[0].stem.removeprefix("step_")) % 10 == 0  # where the processes compare

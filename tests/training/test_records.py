@@ -1,0 +1,226 @@
+"""What a run leaves on disk, and what it makes of damage there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from hifigan_cli.audio.files import replacing
+from hifigan_cli.config.resolve import resolve
+from hifigan_cli.errors import DivergedError, InputError, ModelError, OutputError
+from hifigan_cli.models import read_model
+from hifigan_cli.models.losses import mel_loss
+from hifigan_cli.models.norms import folded
+from hifigan_cli.training import step as training_step
+from hifigan_cli.training.events import Noted, Saved, Started, Validated
+from hifigan_cli.training.records import saver
+from hifigan_cli.training.records.checkpoint import read_checkpoint, write_checkpoint
+from hifigan_cli.training.records.folder import RunFolder, held
+from tests.training import small
+from tests.training.runs import checkpoint, differing, go
+
+pytestmark = pytest.mark.usefixtures("small_discriminators")
+
+
+@pytest.fixture
+def run(prepared: Path, tmp_path: Path) -> Path:
+    """Return a run of four steps, with a checkpoint at each of the last three."""
+    go(prepared, tmp_path / "run", steps=4, checkpoint_every=1, ema_decay=0.9)
+    return tmp_path / "run"
+
+
+def resumed(prepared: Path, run: Path) -> tuple[int, list[str]]:
+    """Go on to step 6; return where it started from, and what it warned of."""
+    events = go(prepared, run, checkpoint_every=1, ema_decay=0.9)
+    started = [event.step for event in events if isinstance(event, Started)]
+    return started[0], [e.message for e in events if isinstance(e, Noted) and e.warning]
+
+
+def flip_bit(path: Path, place: float) -> None:
+    """Change one bit of a file, at a fraction of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_run_folder_holds_what_it_promises(run: Path) -> None:
+    """Protects the places that other commands and people look at."""
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    steps = {f"checkpoints/step_{step:08d}.safetensors" for step in (2, 3, 4)}  # the last three
+    assert names == {
+        "config.toml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "best.safetensors",
+        *steps,
+    }
+    written = resolve(file=run / "config.toml").config
+    assert written.train.ema_decay == 0.9
+    assert written.generator == small.config().generator
+
+
+def test_model_is_the_folded_average(run: Path) -> None:
+    """Protects what is published: the average where one is kept, without weight norm."""
+    model = read_model(run / "model.safetensors")
+    average = folded(read_checkpoint(checkpoint(run, 4)).part("average."))
+    assert model.weights.keys() == average.keys()
+    assert all(torch.equal(value, average[key]) for key, value in model.weights.items())
+    assert model.provenance["steps"] == 4
+    assert model.build()(torch.zeros(1, 80, 3)).shape == (1, 1, 768)
+
+
+def test_best_model_is_that_of_the_lowest_error(prepared: Path, tmp_path: Path) -> None:
+    """Protects mistake 9: the key that decides is one that is written."""
+    events = go(prepared, tmp_path / "run", validate_every=2, learning_rate=0.05)
+    found = [event for event in events if isinstance(event, Validated)]
+    assert [event.step for event in found] == [0, 2, 4, 6]
+    lowest = min(found, key=lambda event: event.mel_l1_full)
+    best = read_model(tmp_path / "run/best.safetensors")
+    assert best.provenance["steps"] == lowest.step
+    assert best.provenance["mel_l1_full"] == lowest.mel_l1_full
+    lows = [
+        e.mel_l1_full == min(f.mel_l1_full for f in found[: i + 1]) for i, e in enumerate(found)
+    ]
+    assert [event.best for event in found] == lows
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "empty"])
+def test_damaged_checkpoint_falls_back_to_the_one_before(
+    prepared: Path, run: Path, tmp_path: Path, damage: str
+) -> None:
+    """Protects rows 31 and 32: a warning, and the same end as without the damage."""
+    shutil.copytree(run, tmp_path / "sound")
+    newest = checkpoint(run, 4)
+    if damage == "bit flipped":
+        flip_bit(newest, 0.6)
+    else:
+        newest.write_bytes(newest.read_bytes()[: 1000 if damage == "truncated" else 0])
+    step, warnings = resumed(prepared, run)
+    assert step == 3
+    assert any(str(newest) in warning for warning in warnings)
+    resumed(prepared, tmp_path / "sound")
+    assert differing(checkpoint(run, 6), checkpoint(tmp_path / "sound", 6)) == []
+
+
+def test_damaged_checkpoint_does_not_push_out_a_good_one(prepared: Path, run: Path) -> None:
+    """Protects the last good checkpoint when only one is kept and a damaged one is newer."""
+    flip_bit(checkpoint(run, 4), 0.5)
+    go(prepared, run, steps=5, checkpoint_every=1, keep_checkpoints=1, ema_decay=0.9)
+    assert [path.name for path in RunFolder(run).saved()] == ["step_00000005.safetensors"]
+
+
+def test_all_checkpoints_damaged_is_an_error(prepared: Path, run: Path) -> None:
+    """Protects row 36: never silently from zero, and nothing is removed."""
+    for step, place in ((2, 0.3), (3, 0.5), (4, 0.9)):
+        flip_bit(checkpoint(run, step), place)
+    with pytest.raises(ModelError, match="every checkpoint"):
+        resumed(prepared, run)
+    assert len(RunFolder(run).saved()) == 3
+
+
+def test_strays_of_killed_saves_are_swept(prepared: Path, run: Path) -> None:
+    """Protects row 38: temporaries go, ours and the library's; nothing else does."""
+    with replacing(checkpoint(run, 5)) as temporary:
+        temporary.write_bytes(b"half")
+        stray = temporary.with_name(temporary.name.replace(".", ".9", 1))
+        stray.write_bytes(b"half")
+    checkpoint(run, 5).unlink()
+    library = run / "checkpoints" / ".tmpAb12Cd"
+    mine = run / "notes.txt"
+    for path in (library, mine):
+        path.write_bytes(b"half")
+    assert resumed(prepared, run) == (4, [])
+    assert not stray.exists()
+    assert not library.exists()
+    assert mine.exists()
+
+
+def test_other_configuration_is_refused_by_the_first_key_that_differs(
+    prepared: Path, run: Path
+) -> None:
+    """Protects row 34: a run is one experiment; keys that weights do not depend on are free."""
+    with pytest.raises(ModelError, match=r"train\.batch_size = 4, this command says 2") as caught:
+        go(prepared, run, batch_size=2, ema_decay=0.9)
+    assert "--fresh" in (caught.value.hint or "")
+    events = go(prepared, run, log_every=3, workers=1, keep_checkpoints=1, ema_decay=0.9)
+    assert events[-1].step == 6  # type: ignore[union-attr]  # the last is Finished
+
+
+def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
+    """Protects row 46: going on with other data would be another experiment."""
+    other = small.prepare(tmp_path / "other", seed=1)
+    with pytest.raises(InputError, match="changed"):
+        go(other, run, ema_decay=0.9)
+
+
+def test_samples_changed_since_preparation_are_found(tmp_path: Path) -> None:
+    """Protects row 46: a bit that turned in the packed samples, at the same size."""
+    prepared = small.prepare(tmp_path / "prepared")
+    flip_bit(prepared / "samples.i16", 0.5)
+    with pytest.raises(InputError, match=r"samples\.i16"):
+        go(prepared, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fresh_sets_the_old_run_aside(prepared: Path, run: Path) -> None:
+    """Protects what was learned: `--fresh` renames, twice over, and loses nothing."""
+    content = {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()}
+    for number in (1, 2):
+        events = go(prepared, run, fresh=True, steps=number)
+        assert [event.step for event in events if isinstance(event, Started)] == [0]
+    kept = {p.name: p.read_bytes() for p in (run.parent / "run.1/checkpoints").iterdir()}
+    assert kept == content
+    assert not list((run.parent / "run.1").glob(".lock*"))
+    assert checkpoint(run.parent / "run.2", 1).exists()
+    assert checkpoint(run, 2).exists()
+
+
+def test_second_run_in_the_same_folder_is_refused(prepared: Path, run: Path) -> None:
+    """Protects row 27: also from being set aside under the feet of the first."""
+    with held(run):
+        for fresh in (False, True):
+            with pytest.raises(OutputError, match="in use by pid"):
+                go(prepared, run, fresh=fresh, ema_decay=0.9)
+    assert run.exists()
+
+
+def test_full_disk_does_not_end_a_run_until_the_third_time(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects row 40: warn, go on, keep the old checkpoints; give up after three in a row."""
+    full = {2, 3, 5, 6, 7}
+    write = write_checkpoint
+
+    def writing(path: Path, *rest: object) -> None:
+        if int(path.stem.removeprefix("step_")) in full:
+            raise OutputError(f"cannot write {path}: No space left on device")
+        write(path, *rest)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(saver, "write_checkpoint", writing)
+    with pytest.raises(OutputError, match="No space"):
+        go(prepared, tmp_path / "run", steps=9, checkpoint_every=1)
+    assert [p.name[-14:-12] for p in RunFolder(tmp_path / "run").saved()] == ["04", "01"]
+    full.clear()
+    events = go(prepared, tmp_path / "run", steps=9, checkpoint_every=1)
+    assert [event.step for event in events if isinstance(event, Saved)] == [5, 6, 7, 8, 9]
+
+
+def test_divergence_leaves_checkpoints_intact(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects row 41: no update, nothing saved, the last checkpoint still whole."""
+    calls: list[int] = []
+
+    def diverging(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        calls.append(0)
+        return mel_loss(real, fake) * (float("nan") if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(training_step, "mel_loss", diverging)
+    with pytest.raises(DivergedError, match="step 4"):
+        go(prepared, tmp_path / "run", checkpoint_every=2)
+    assert [path.stem for path in RunFolder(tmp_path / "run").saved()] == ["step_00000002"]
+    read_checkpoint(checkpoint(tmp_path / "run", 2))
+    go(prepared, tmp_path / "run", checkpoint_every=2)

@@ -1,0 +1,179 @@
+"""Stopping and going on is the same as never having stopped, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hifigan_cli.training.events import Finished, Started
+from tests.training import small
+from tests.training.runs import checkpoint, differing, go, metrics
+
+# Every kind of state plays a part: an average, and a learning rate that falls at odd steps.
+RECIPE: dict[str, Any] = {"ema_decay": 0.9, "lr_decay": 0.5, "lr_decay_steps": 2}
+
+
+@pytest.fixture
+def _small(small_discriminators: None) -> None:
+    pass
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("first", [1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_resumed_run_equals_the_uninterrupted_one(
+    prepared: Path, tmp_path: Path, first: int, workers: int
+) -> None:
+    """Protects exact resume in mid-epoch: weights, moments, average, random state, order, rate.
+
+    Re-entering the epoch, decaying once more or restarting the order (mistake 6) changes bits.
+    """
+    go(prepared, tmp_path / "whole", seed=first, **RECIPE)
+    go(prepared, tmp_path / "parts", seed=first, steps=first, workers=workers, **RECIPE)
+    go(prepared, tmp_path / "parts", seed=first, workers=workers, **RECIPE)
+    ends = [checkpoint(tmp_path / name, 6) for name in ("whole", "parts")]
+    assert differing(*ends) == []
+    assert (
+        differing(tmp_path / "whole/model.safetensors", tmp_path / "parts/model.safetensors") == []
+    )
+
+
+@pytest.mark.usefixtures("_small")
+def test_losses_and_rates_go_on_where_they_stopped(prepared: Path, tmp_path: Path) -> None:
+    """Protects mistakes 6 and 9 by what the run says of itself: the same figures, step by step."""
+    go(prepared, tmp_path / "whole", **RECIPE)
+    go(prepared, tmp_path / "parts", steps=3, **RECIPE)
+    go(prepared, tmp_path / "parts", **RECIPE)
+    whole, parts = metrics(tmp_path / "whole"), metrics(tmp_path / "parts")
+    for line in (*whole, *parts):
+        line.pop("steps_per_s")
+    assert whole == parts
+    assert [line["learning_rate"] for line in whole] == [2e-4, 2e-4, 1e-4, 1e-4, 5e-5, 5e-5]
+    assert len({line["mel"] for line in whole}) == 6  # six different batches
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_finished_run_says_so_and_does_nothing(prepared: Path, tmp_path: Path) -> None:
+    """Protects `--steps` as the total."""
+    go(prepared, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    events = go(prepared, tmp_path / "run")
+    assert isinstance(events[-1], Finished)
+    assert events[-1].already
+    assert not any(isinstance(event, Started) for event in events)
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+
+
+@pytest.mark.usefixtures("_small")
+def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: Path) -> None:
+    """Protects the record: steps done twice are told once, and a line cut by a kill is gone."""
+    go(prepared, tmp_path / "run", steps=4, checkpoint_every=2)
+    checkpoint(tmp_path / "run", 4).unlink()  # as if killed before it was written
+    with (tmp_path / "run/metrics.jsonl").open("a") as stream:
+        stream.write('{"event": "train", "st')
+    go(prepared, tmp_path / "run", checkpoint_every=2)
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def start(prepared: Path, out: Path, **recipe: Any) -> subprocess.Popen[str]:
+    """Start a run in a process of its own."""
+    line = small.command("train", prepared, "--out", out, "--json", "--no-tensorboard")
+    return subprocess.Popen(
+        [*line, *small.arguments(**recipe)],
+        env=small.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(run: subprocess.Popen[str], event: str, step: int) -> None:
+    """Read the run's reports until one of this kind reaches a step."""
+    assert run.stdout is not None
+    for line in run.stdout:
+        told = json.loads(line)
+        if told["event"] == event and told["step"] >= step:
+            return
+    pytest.fail(f"the run ended before {event} {step}: {run.communicate()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("kill_at", "workers"), [(5, 2), pytest.param(8, 0, marks=pytest.mark.slow)]
+)
+def test_killed_run_continues_bit_for_bit(
+    prepared: Path, tmp_path: Path, kill_at: int, workers: int
+) -> None:
+    """Protects row 37: kill -9 in mid-training costs the steps since the last checkpoint."""
+    recipe = {**RECIPE, "steps": 12, "checkpoint_every": 3, "workers": workers}
+    run = start(prepared, tmp_path / "killed", **recipe)
+    wait_for(run, "train", kill_at)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    assert not checkpoint(tmp_path / "killed", 12).exists()
+    said = {}
+    for name in ("killed", "whole"):
+        done = small.run(
+            "train",
+            prepared,
+            "--out",
+            tmp_path / name,
+            "--no-tensorboard",
+            *small.arguments(**recipe),
+        )
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stderr
+    resumed = re.search(r"continues at step (\d+)", said["killed"])
+    assert resumed is not None
+    assert int(resumed[1]) in {kill_at // 3 * 3, kill_at // 3 * 3 + 3}  # it ran on until the kill
+    assert differing(checkpoint(tmp_path / "killed", 12), checkpoint(tmp_path / "whole", 12)) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "workers"), [(signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 2)]
+)
+def test_first_signal_finishes_the_step_and_saves(
+    prepared: Path, tmp_path: Path, number: signal.Signals, code: int, workers: int
+) -> None:
+    """Protects row 39: the step is finished and saved, and the same command continues from it."""
+    recipe = {"steps": 10_000, "workers": workers}
+    run = start(prepared, tmp_path / "run", **recipe)
+    wait_for(run, "train", 3)
+    run.send_signal(number)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == code, err
+    assert "Traceback" not in err
+    assert number.name in err
+    last = [json.loads(line) for line in out.splitlines()][-1]
+    assert last["event"] == "error"
+    saved = sorted((tmp_path / "run/checkpoints").glob("*"))
+    assert len(saved) == 1
+    step = int(saved[0].stem.removeprefix("step_"))
+    assert step >= 3
+    events = small.run(
+        "train", prepared, "--out", tmp_path / "run", "--json", "--no-tensorboard",
+        *small.arguments(steps=step + 1),
+    ).stdout.splitlines()  # fmt: skip
+    assert json.loads(events[0])["step"] == step
+    assert json.loads(events[-1])["event"] == "finished"
+
+
+def test_second_signal_stops_at_once(prepared: Path, tmp_path: Path) -> None:
+    """Protects row 39: who presses twice does not wait for a long step, and nothing is saved."""
+    # Segments of two minutes make a step of many seconds, and its longest operation takes two.
+    run = start(prepared, tmp_path / "run", steps=50, segment_samples=256 * 10_000)
+    wait_for(run, "validation", 0)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert list((tmp_path / "run/checkpoints").glob("step_*")) == []

@@ -1,0 +1,101 @@
+"""Starting from what another training learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.models import read_model, write_model
+from hifigan_cli.models.modelfile import ModelFile
+from hifigan_cli.training.events import Noted
+from hifigan_cli.training.records.checkpoint import read_checkpoint
+from hifigan_cli.training.records.warmstart import warm_start
+from hifigan_cli.training.state import TrainState
+from tests.training import small
+from tests.training.runs import CPU, checkpoint, go
+
+pytestmark = pytest.mark.usefixtures("small_discriminators")
+
+
+@pytest.fixture
+def source(prepared: Path, tmp_path: Path) -> Path:
+    """Return a run of three steps from another seed."""
+    go(prepared, tmp_path / "source", steps=3, seed=7)
+    return tmp_path / "source"
+
+
+def fresh() -> TrainState:
+    return TrainState(small.config(ema_decay=0.5), CPU)
+
+
+def same(state: TrainState, network: str, found: dict[str, torch.Tensor]) -> bool:
+    own = getattr(state, network).state_dict()
+    return all(torch.equal(value, own[key]) for key, value in found.items())
+
+
+@pytest.mark.parametrize("place", ["", "checkpoints/step_00000003.safetensors"])
+def test_run_or_checkpoint_gives_all_networks(source: Path, place: str) -> None:
+    """Protects the discriminators, without which a good generator first unlearns."""
+    state = fresh()
+    assert warm_start(state, source / place)
+    saved = read_checkpoint(checkpoint(source, 3))
+    for network in ("generator", "mpd", "msd"):
+        assert same(state, network, saved.part(f"{network}."))
+    assert same(state, "average", saved.part("generator."))
+    assert state.step == 0
+
+
+def test_model_file_gives_the_generators_function(source: Path) -> None:
+    """Protects the way back from folded weights: the same waveform, discriminators anew."""
+    state, untouched = fresh(), fresh()
+    assert not warm_start(state, source / "model.safetensors")
+    mel = torch.randn(1, 80, 5)
+    model = read_model(source / "model.safetensors")
+    torch.testing.assert_close(state.generator(mel), model.build()(mel))
+    assert same(state, "mpd", untouched.mpd.state_dict())
+
+
+def test_discriminators_in_a_model_file_come_along(source: Path, tmp_path: Path) -> None:
+    """Protects model files that carry them."""
+    model = read_model(source / "model.safetensors")
+    tensors = load_file(checkpoint(source, 3))
+    others = {key: value for key, value in tensors.items() if key.startswith(("mpd.", "msd."))}
+    write_model(
+        tmp_path / "whole.safetensors", ModelFile(model.mel, model.generator, model.weights, others)
+    )
+    state = fresh()
+    assert warm_start(state, tmp_path / "whole.safetensors")
+    assert same(state, "msd", read_checkpoint(checkpoint(source, 3)).part("msd."))
+
+
+def test_other_architecture_is_named(source: Path) -> None:
+    """Protects row 34: the first key that differs, before any weight is loaded."""
+    config = small.config()
+    wider = config.model_copy(
+        update={"generator": config.generator.model_copy(update={"upsample_initial_channel": 32})}
+    )
+    for place in ("", "model.safetensors"):
+        with pytest.raises(ModelError, match=r"generator\.upsample_initial_channel = 16"):
+            warm_start(TrainState(wider, CPU), source / place)
+
+
+def test_nothing_there_is_an_error(tmp_path: Path) -> None:
+    """Protects against a typing error that would train from zero."""
+    for place in (tmp_path, tmp_path / "none.safetensors"):
+        with pytest.raises(ModelError):
+            warm_start(fresh(), place)
+
+
+def test_resumed_run_does_not_start_over(prepared: Path, source: Path, tmp_path: Path) -> None:
+    """Protects the same command with `--init`: the second time it continues."""
+    first = go(prepared, tmp_path / "run", steps=2, init=source)
+    assert any(isinstance(event, Noted) and str(source) in event.message for event in first)
+    second = go(prepared, tmp_path / "run", steps=4, init=source)
+    assert not any(isinstance(event, Noted) for event in second)
+    go(prepared, tmp_path / "whole", steps=4, init=source)
+    ends = [load_file(checkpoint(tmp_path / name, 4)) for name in ("run", "whole")]
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
