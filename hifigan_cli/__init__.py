@@ -1,0 +1,76 @@
+"""hifigan: HiFi-GAN (Kong, Kim, Bae 2020, arXiv 2010.05646) as a tool and a library.
+
+Two paths lead through the code, and each stage is a package:
+
+    audio file -> mel -> generator -> audio file
+    audio/        audio/  models/, synthesis/
+
+    corpus -> prepared data -> batches -> step -> checkpoint -> synthesis
+    data/     data/            data/      training/             synthesis/
+
+Read in this order:
+
+- `errors`: the exceptions, drawn as a tree, with their exit codes
+- `config`: what a model is and how it is trained; the presets; where a value came from
+- `audio`: files, resampling, the log-mel spectrogram
+- `models`: the paper, section by section: generator, discriminators, losses; the model file
+- `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
+- `data`: preprocess, the prepared corpus, batches as a pure function of seed and step
+- `training`: the step, the loop, checkpoints, distribution
+- `interchange`: models of other tools, models by name, what a file is
+- `api`: the functions below
+- `cli`: one file a command
+
+Imports point one way only: errors, config <- audio, models <- data, synthesis <- training,
+interchange <- api, cli. A test holds this. Only `cli` prints.
+
+    >>> import hifigan_cli
+    >>> "resynthesize" in dir(hifigan_cli)
+    True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hifigan_cli.api import load_model, resynthesize, vocode
+    from hifigan_cli.audio import Audio, mel_spectrogram, read_audio, write_audio
+    from hifigan_cli.errors import HifiganError
+    from hifigan_cli.synthesis import Vocoder
+
+__all__ = [
+    "Audio",
+    "HifiganError",
+    "Vocoder",
+    "load_model",
+    "mel_spectrogram",
+    "read_audio",
+    "resynthesize",
+    "vocode",
+    "write_audio",
+]
+
+# torch takes seconds to import, so that a name is loaded when it is first used.
+_HOMES = {
+    "Audio": "audio",
+    "HifiganError": "errors",
+    "Vocoder": "synthesis",
+    "load_model": "api",
+    "mel_spectrogram": "audio",
+    "read_audio": "audio",
+    "resynthesize": "api",
+    "vocode": "api",
+    "write_audio": "audio",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hifigan_cli' has no attribute {name!r}")
+    return getattr(import_module(f"hifigan_cli.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,8 @@ import numpy as np
 import soxr
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from hifigan_cli.audio.reading import Samples
 
 
@@ -42,3 +44,26 @@ def fit(samples: Samples, length: int) -> Samples:
     if short > 0:
         samples = np.pad(samples, ((0, 0), (0, short)))
     return np.ascontiguousarray(samples[:, :length])
+
+
+def resample_blocks(
+    blocks: Iterable[Samples], from_hz: int, to_hz: int, channels: int
+) -> Iterator[Samples]:
+    """Convert a stream of blocks `(channels, samples)`; concatenated they equal `resample`."""
+    if from_hz == to_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="VHQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block.T)).T
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
+
+
+def fit_blocks(blocks: Iterable[Samples], length: int, channels: int) -> Iterator[Samples]:
+    """Cut a stream of blocks to a total length, or pad its end with silence."""
+    left = length
+    for block in blocks:
+        yield block[:, :left]
+        left -= min(left, block.shape[1])
+    if left:
+        yield np.zeros((channels, left), np.float32)

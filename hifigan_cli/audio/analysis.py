@@ -1,0 +1,29 @@
+"""Recording -> log-mel array: the whole way of `hifigan mel`, for one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hifigan_cli.audio.mel import MelSpectrogram
+from hifigan_cli.audio.resampling import resample
+
+if TYPE_CHECKING:
+    from hifigan_cli.audio.reading import Audio
+    from hifigan_cli.config import MelConfig
+
+
+def analyse(audio: Audio, config: MelConfig) -> npt.NDArray[np.float32]:
+    """Mix a recording to mono, convert its rate, and return its log-mel `(mels, frames)`.
+
+    frames = floor(samples / hop): what remains at the end is not covered, as in training.
+
+    Raises:
+        InputError: the recording is too short for a frame.
+    """
+    samples = resample(audio.mono().samples, audio.rate_hz, config.rate_hz)
+    blocks = MelSpectrogram(config).blocks(torch.from_numpy(samples))
+    return np.concatenate([block[0].numpy() for block in blocks], axis=-1)

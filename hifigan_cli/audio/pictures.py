@@ -1,0 +1,71 @@
+"""Pictures of log-mels: bare pixels for TensorBoard, and figures with axes for people.
+
+The colours (magma) rise evenly in lightness, so that they read in print and for the colour-blind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hifigan_cli.audio.files import replacing
+from hifigan_cli.audio.mel import LOG_FLOOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hifigan_cli.config import MelConfig
+
+Mel = npt.NDArray[np.float32]
+_CEILING = 2.0  # about the loudest log-mel of speech at full scale
+_GAP_ROWS = 4
+
+
+def mel_picture(mels: Sequence[Mel]) -> npt.NDArray[np.uint8]:
+    """Stack log-mels `(mels, frames)`, the first on top; return pixels `(height, width, 3)`.
+
+    All share one colour scale, from the log floor to full scale.
+    """
+    from matplotlib import colormaps
+
+    width = max(mel.shape[1] for mel in mels)
+    rows: list[npt.NDArray[np.uint8]] = []
+    for mel in mels:
+        unit = np.clip((mel[::-1] - LOG_FLOOR) / (_CEILING - LOG_FLOOR), 0, 1)
+        colours = (colormaps["magma"](unit)[..., :3] * 255).astype(np.uint8)
+        picture = np.full((mel.shape[0] + _GAP_ROWS, width, 3), 255, np.uint8)
+        picture[: mel.shape[0], : mel.shape[1]] = colours
+        rows.append(picture)
+    return np.concatenate(rows)[:-_GAP_ROWS]
+
+
+def save_mel_figure(path: Path, mels: Sequence[tuple[str, Mel]], config: MelConfig) -> None:
+    """Draw titled log-mels under one another with seconds and hertz; write the PNG atomically.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.4 * len(mels)), dpi=110, layout="constrained")
+    panels = figure.subplots(len(mels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for panel, (title, mel) in zip(panels, mels, strict=True):
+        length_s = mel.shape[1] * config.hop_samples / config.rate_hz
+        image = panel.imshow(
+            mel,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=LOG_FLOOR,
+            vmax=_CEILING,
+            extent=(0.0, length_s, -0.5, config.n_mels - 0.5),
+        )
+        panel.set_title(title, loc="left", fontsize=10)
+        panel.set_ylabel("mel band")
+    panels[-1].set_xlabel("time, s")
+    figure.colorbar(image, ax=list(panels), label="log magnitude", pad=0.01)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")

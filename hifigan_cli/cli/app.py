@@ -1,0 +1,46 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hifigan_cli.cli import demo, doctor, import_, info, mel, preprocess, resynth, train, vocode
+
+app = typer.Typer(
+    name="hifigan",
+    help="HiFi-GAN: turn recordings and mel spectrograms into natural speech; train the models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+app.command("demo")(demo.demo)
+app.command("preprocess")(preprocess.preprocess)
+app.command("train")(train.train)
+app.command("vocode")(vocode.vocode)
+app.command("resynth")(resynth.resynth)
+app.command("resynthesize", hidden=True)(resynth.resynth)
+app.command("mel")(mel.mel)
+app.command("import")(import_.import_model)
+app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hifigan {version('hifigan-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

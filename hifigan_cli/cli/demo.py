@@ -1,0 +1,64 @@
+"""`hifigan demo`: hear it work, with nothing at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hifigan_cli.cli import options
+from hifigan_cli.cli.console import Console
+
+ASSET = "demo.flac"
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(
+        "hifigan-demo"
+    ),
+    model: options.Model = None,
+    device: options.Device = "auto",
+    gpu: options.Gpu = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Resynthesise a few seconds of speech that come with the tool.
+
+    Writes input.wav, output.wav and spectrograms.png.
+    """
+    import time
+    from importlib import resources
+
+    from hifigan_cli.api import load_model
+    from hifigan_cli.audio.files import check_output
+    from hifigan_cli.audio.pictures import save_mel_figure
+    from hifigan_cli.audio.reading import read_audio
+    from hifigan_cli.models.devices import device_title
+
+    console = Console(json=json, quiet=quiet)
+    paths = [out / name for name in ("input.wav", "output.wav", "spectrograms.png")]
+    for path in paths:
+        check_output(path, force)
+    vocoder = load_model(model, options.device_name(device, gpu))
+    recording = read_audio(resources.files("hifigan_cli.assets").joinpath(ASSET).read_bytes())
+    started = time.perf_counter()
+    speech = vocoder.resynthesize(recording)
+    elapsed_s = time.perf_counter() - started
+    recording.save(paths[0])
+    speech.save(paths[1])
+    mels = [("recording", vocoder.mel(recording)[0]), ("generated", vocoder.mel(speech)[0])]
+    save_mel_figure(paths[2], mels, vocoder.model.mel)
+    factor = speech.length_s / elapsed_s
+    console.result(
+        "demo",
+        f"{speech.length_s:.1f} s of speech made in {elapsed_s:.1f} s ({factor:.1f} x real time) "
+        f"on {device_title(vocoder.device)}\n"
+        f"listen to {paths[0]} and {paths[1]}; look at {paths[2]}",
+        files=[str(path) for path in paths],
+        length_s=speech.length_s,
+        elapsed_s=elapsed_s,
+        real_time_factor=factor,
+        device=str(vocoder.device),
+    )

@@ -1,0 +1,30 @@
+"""`hifigan doctor`: what this installation can do, and what mends it."""
+
+from __future__ import annotations
+
+import typer
+
+from hifigan_cli.cli import options
+from hifigan_cli.cli.console import Console
+
+
+def doctor(json: options.Json = False) -> None:
+    """Check the installation: versions, devices, whether torch and torchaudio pair, extras.
+
+    Exits with 1 where something that is needed does not work.
+    """
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from hifigan_cli.environment import diagnose
+
+    checks = diagnose()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    marks = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[dim]-[/]"}
+    for check in checks:
+        fix = f"  -> {check.fix}" if check.fix else ""
+        table.add_row(marks[check.ok], check.name, f"{check.detail}{fix}".replace("[", r"\["))
+    Console(json=json).data("doctor", table, checks=[asdict(check) for check in checks])
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)

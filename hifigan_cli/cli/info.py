@@ -1,0 +1,90 @@
+"""`hifigan info`: what a file is; or, with --resolved, what the configuration is and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hifigan_cli.cli import options
+from hifigan_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def info(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="A model, checkpoint, run, prepared folder, recording or mel."),
+    ] = None,
+    resolved: Annotated[
+        bool,
+        typer.Option("--resolved", help="Print every configuration value and where it came from."),
+    ] = False,
+    config: options.ConfigFile = None,
+    preset: options.Preset = None,
+    sets: options.Sets = None,
+    json: options.Json = False,
+) -> None:
+    """Say what a file or folder is, or how the configuration resolves."""
+    from hifigan_cli.errors import UsageError
+
+    console = Console(json=json)
+    if resolved == (path is not None):
+        raise UsageError("info takes a file, or --resolved", "hifigan info FILE")
+    if path is None:
+        _print_resolved(console, config, preset, sets)
+        return
+    from hifigan_cli.interchange.describe import describe
+
+    description = describe(path)
+    rows = [(key, _plain(value)) for key, value in _flat(description.facts)]
+    console.data(
+        "info",
+        _table([("what", description.kind), *rows]),
+        path=str(path),
+        kind=description.kind,
+        facts=description.facts,
+    )
+
+
+def _print_resolved(
+    console: Console, config: Path | None, preset: str | None, sets: list[str] | None
+) -> None:
+    import os
+
+    from hifigan_cli.config import resolve
+
+    result = resolve(preset, config, os.environ, sets or ())
+    values = dict(_flat(result.config.model_dump(mode="json")))
+    rows = [(key, _plain(value), result.sources[key]) for key, value in values.items()]
+    console.data("resolved", _table(rows), values=values, sources=result.sources)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in rows[0]:
+        table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return table
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "-" if value is None or value in ([], {}) else str(value)

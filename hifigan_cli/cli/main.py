@@ -1,0 +1,74 @@
+"""The entry point: run a command, and turn whatever ends it into an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from hifigan_cli.cli.app import app
+from hifigan_cli.cli.console import Console
+from hifigan_cli.errors import DeviceError, HifiganError, InterruptedRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit code of the table in `hifigan_cli.errors`."""
+    console = Console(json="--json" in arguments)
+    # A terminated command unwinds like an interrupted one, so that temporaries are removed.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(list(arguments), prog_name="hifigan", standalone_mode=False)
+        sys.stdout.flush()
+    except HifiganError as error:
+        return _fail(console, error)
+    except KeyboardInterrupt:
+        return _fail(console, InterruptedRunError("interrupted", signal.SIGINT))
+    except BrokenPipeError:
+        # The reader has gone. Python would complain again when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into one line
+        return _fail(console, _translate(error))
+    return code if isinstance(code, int) else 0
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedRunError("terminated", signal.SIGTERM)
+
+
+def _fail(console: Console, error: HifiganError) -> int:
+    if not error.message:  # `hifigan` alone: typer has printed the help
+        return error.exit_code
+    if os.environ.get("HIFIGAN_DEBUG") == "1":
+        console.stderr.print_exception()
+    console.error(error)
+    if isinstance(error, InterruptedRunError):
+        return 128 + error.signal_number
+    return error.exit_code
+
+
+def _translate(error: Exception) -> HifiganError:
+    """Give an exception from below a place in the tree."""
+    # typer's own usage errors; it vendors click, so the class cannot be named.
+    if hasattr(error, "format_message") and getattr(error, "exit_code", 0) == UsageError.exit_code:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "hifigan"
+        return UsageError(error.format_message(), f"see `{command} --help`")
+    summary = str(error).partition("\n")[0]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        hint = "lower --chunk or batch_size, or use another device"
+        return DeviceError(f"out of memory: {summary}", hint)
+    return HifiganError(
+        f"a bug in hifigan: {type(error).__name__}: {summary}",
+        "HIFIGAN_DEBUG=1 shows where; please report it",
+    )

@@ -1,0 +1,60 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder for several.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; touch nothing.")]
+Repair = Annotated[
+    bool,
+    typer.Option("--repair", help="Take damaged audio as far as it goes: cut files, NaN samples."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="HIFIGAN_MODEL",
+        help="A model file, a training run's folder, or universal-v1 or ljspeech-v1. "
+        "[default: universal-v1]",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", envvar="HIFIGAN_DEVICE", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME"
+    ),
+]
+Gpu = Annotated[
+    int | None, typer.Option("--gpu", min=0, help="Short for --device cuda:N.", metavar="N")
+]
+Chunk = Annotated[
+    int,
+    typer.Option(
+        "--chunk",
+        min=0,
+        envvar="HIFIGAN_CHUNK",
+        help="Mel frames synthesised at once, a matter of memory; 0: chosen for you.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of configuration values.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", "-p", help="v1, v2 or v3. [default: v1]")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="One configuration value; repeatable."),
+]
+
+
+def device_name(device: str, gpu: int | None) -> str:
+    """Return the device that `--device` and `--gpu` ask for together."""
+    return device if gpu is None else f"cuda:{gpu}"

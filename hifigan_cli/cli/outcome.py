@@ -1,0 +1,59 @@
+"""How a command over files ends: a summary, the failures, and the exit code for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hifigan_cli.errors import BatchError
+from hifigan_cli.synthesis.jobs import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hifigan_cli.cli.console import Console
+    from hifigan_cli.synthesis.jobs import Job, Outcome, Plan
+
+
+def run_reported(
+    console: Console,
+    title: str,
+    todo: Plan,
+    work: Callable[[Job], None],
+    out: Path,
+    *,
+    force: bool,
+) -> None:
+    """Do every job of a plan with progress; for a batch, say what became of it.
+
+    Raises:
+        BatchError: some files failed; the others were done.
+    """
+    with console.progress(title, len(todo.jobs)) as advance:
+        outcome = run(
+            todo, work, force=force, report=lambda done, job: advance(done, job.source.name)
+        )
+    if todo.batch:
+        _summarise(console, outcome, len(todo.jobs), out)
+
+
+def _summarise(console: Console, outcome: Outcome, total: int, out: Path) -> None:
+    failed = len(outcome.failures)
+    console.result(
+        "summary",
+        f"{out}: {outcome.done} made, {outcome.skipped} existed, {failed} failed",
+        made=outcome.done,
+        existed=outcome.skipped,
+        failed=[
+            {"source": str(path), "message": error.message, "exit_code": error.exit_code}
+            for path, error in outcome.failures
+        ],
+    )
+    if failed:
+        for path, error in outcome.failures:
+            named = str(path) in error.message
+            console.warn(error.message if named else f"{path}: {error.message}")
+        raise BatchError(
+            f"{failed} of {total} files failed",
+            "mend or remove them; the same command tries only those again",
+        )

@@ -1,0 +1,188 @@
+"""What `vocode` and `resynth` share: one model, and files, folders or pipes that go through it.
+
+A command says only how one source becomes blocks of samples; the session names the outputs, refuses
+what must not be overwritten before anything is computed, writes, counts and reports.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hifigan_cli.audio.files import check_output
+from hifigan_cli.audio.reading import Audio
+from hifigan_cli.audio.writing import audio_writer, container_of, wav_bytes
+from hifigan_cli.cli.outcome import run_reported
+from hifigan_cli.errors import UsageError
+from hifigan_cli.interchange.locate import locate_model
+from hifigan_cli.models import read_model
+from hifigan_cli.models.devices import device_title
+from hifigan_cli.models.modelfile import read_architecture
+from hifigan_cli.models.tensorfile import read_description
+from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.chunks import DEFAULT_CHUNK_FRAMES
+from hifigan_cli.synthesis.jobs import Job, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.cli.console import Console
+
+PIPE = Path("-")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Synthesis of one source, about to happen: blocks `(channels, samples)` as they are made."""
+
+    blocks: Iterator[Samples]
+    rate_hz: int
+    channels: int
+
+
+class Session:
+    """One run of a synthesis command with one model on one device."""
+
+    def __init__(self, console: Console, model: str | None, device: str, chunk: int) -> None:
+        self.console = console
+        self.path = locate_model(model)
+        self.mel, _ = read_architecture(self.path, read_description(self.path))
+        self._device = device
+        self._chunk = chunk or DEFAULT_CHUNK_FRAMES
+
+    @cached_property
+    def vocoder(self) -> Vocoder:
+        """The loaded model; the device is named once, here."""
+        vocoder = Vocoder(read_model(self.path), self._device, self._chunk, self._halved)
+        name = vocoder.model.provenance.get("name", self.path.stem)
+        self.console.note(f"{name} on {device_title(vocoder.device)}")
+        return vocoder
+
+    def run(
+        self,
+        sources: Sequence[Path],
+        out: Path,
+        suffixes: frozenset[str],
+        load: Callable[[Path | bytes], Speech],
+        *,
+        force: bool,
+    ) -> None:
+        """Synthesise every source to where `out` says.
+
+        Raises:
+            BatchError: some files failed; the others were done.
+        """
+        if PIPE in (*sources, out):
+            self._pipe(sources, out, load, force=force)
+            return
+        todo = plan(sources, out, suffixes)
+        for job in todo.jobs[:1]:
+            container_of(job.target)
+        run_reported(
+            self.console,
+            "synthesis",
+            todo,
+            lambda job: self._one(job, load),
+            out,
+            force=force,
+        )
+
+    def preview(
+        self,
+        sources: Sequence[Path],
+        out: Path,
+        suffixes: frozenset[str],
+        length_s: Callable[[Path], float],
+    ) -> None:
+        """Say what would be done, and how long it would take; write nothing."""
+        if PIPE in (*sources, out):
+            raise UsageError("--dry-run looks at files, not at pipes", "name files")
+        jobs = plan(sources, out, suffixes).jobs
+        waiting = [job for job in jobs if not job.target.exists()]
+        total_s = sum(length_s(job.source) for job in waiting)
+        estimate_s = total_s / self.vocoder.measure_speed()
+        self.console.result(
+            "plan",
+            f"{len(waiting)} files to make, {len(jobs) - len(waiting)} exist; "
+            f"{total_s:.1f} s of speech, about {estimate_s:.0f} s of work; nothing was written",
+            to_make=[{"source": str(job.source), "target": str(job.target)} for job in waiting],
+            existing=len(jobs) - len(waiting),
+            length_s=total_s,
+            estimate_s=estimate_s,
+        )
+
+    def _one(self, job: Job, load: Callable[[Path | bytes], Speech]) -> None:
+        started = time.perf_counter()
+        speech = load(job.source)
+        samples = 0
+        with audio_writer(job.target, speech.rate_hz, speech.channels) as writer:
+            for block in speech.blocks:
+                writer.write(block)
+                samples += block.shape[1]
+        elapsed_s = time.perf_counter() - started
+        if writer.clipped:
+            self.console.warn(f"{job.target}: {writer.clipped} samples were held at full scale")
+        self._report(str(job.source), str(job.target), speech, samples, elapsed_s)
+
+    def _report(
+        self, source: str, target: str, speech: Speech, samples: int, elapsed_s: float
+    ) -> None:
+        length_s = samples / speech.rate_hz
+        factor = length_s / elapsed_s
+        self.console.result(
+            "synthesised",
+            f"{target}: {length_s:.2f} s at {speech.rate_hz} Hz in {elapsed_s:.2f} s "
+            f"({factor:.1f} x real time)",
+            source=source,
+            target=target,
+            length_s=length_s,
+            samples=samples,
+            rate_hz=speech.rate_hz,
+            channels=speech.channels,
+            elapsed_s=elapsed_s,
+            real_time_factor=factor,
+        )
+
+    def _pipe(
+        self,
+        sources: Sequence[Path],
+        out: Path,
+        load: Callable[[Path | bytes], Speech],
+        *,
+        force: bool,
+    ) -> None:
+        if len(sources) > 1:
+            raise UsageError("a pipe takes one input", "name files and a folder instead of -")
+        if out == PIPE and self.console.json:
+            raise UsageError("stdout cannot carry both audio and --json", "write to a file")
+        if out == PIPE and sys.stdout.isatty():
+            raise UsageError(
+                "audio is not written to a terminal", "redirect stdout, or name a file with -o"
+            )
+        source = sys.stdin.buffer.read() if sources[0] == PIPE else sources[0]
+        if out != PIPE:
+            container_of(out)
+            check_output(out, force)
+            # A pipe has no name of its own for the report.
+            self._one(Job(PIPE, out), lambda _: load(source))
+            return
+        speech = load(source)
+        whole = collect(speech)
+        sys.stdout.buffer.write(wav_bytes(whole.samples, whole.rate_hz))
+        sys.stdout.buffer.flush()
+
+    def _halved(self, frames: int) -> None:
+        self.console.warn(f"out of memory: the chunk is halved to {frames} frames")
+
+
+def collect(speech: Speech) -> Audio:
+    """Put the blocks of a synthesis together."""
+    import numpy as np
+
+    blocks = list(speech.blocks) or [np.zeros((speech.channels, 0), np.float32)]
+    return Audio(np.concatenate(blocks, axis=1), speech.rate_hz)

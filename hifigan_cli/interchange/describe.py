@@ -1,0 +1,139 @@
+"""What a file or folder is: model, checkpoint, training run, prepared data, audio or mel."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hifigan_cli.audio.containers import HEADER_BYTES, recognise
+from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.errors import InputError, ModelError
+from hifigan_cli.interchange.locate import RUN_MODEL
+from hifigan_cli.models.generator import context_frames
+from hifigan_cli.models.modelfile import GENERATOR, KIND, read_architecture
+from hifigan_cli.models.tensorfile import read_description, read_tensors
+from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, looks_like, open_array
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What something is, and what there is to know about it, in plain words and numbers."""
+
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def describe(path: Path) -> Description:
+    """Look at a file or folder and say what it is.
+
+    Raises:
+        InputError: nothing that hifigan works with.
+        ModelError: a model file or checkpoint that is damaged.
+    """
+    if path.is_dir():
+        return _folder(path)
+    with open_regular(path) as stream:
+        head = stream.read(HEADER_BYTES)
+    if recognise(head):
+        return _audio(path)
+    if path.suffix == ".safetensors" and _is_ours(path):
+        return _model(path)
+    if path.suffix in MEL_SUFFIXES:
+        return _mel(path)
+    raise InputError(
+        f"{path} is nothing that hifigan works with",
+        "audio, mels, model files, checkpoints, training runs and prepared folders are",
+    )
+
+
+def _folder(path: Path) -> Description:
+    if (path / _PREPARED).is_file():
+        data = open_prepared(path)
+        return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
+    if (path / _CHECKPOINTS).is_dir():
+        return _run(path)
+    raise InputError(
+        f"{path} is neither prepared data nor a training run",
+        f"prepared data holds {_PREPARED}, a run holds {_CHECKPOINTS}/",
+    )
+
+
+def _run(path: Path) -> Description:
+    facts: dict[str, Any] = {}
+    metrics = path / _METRICS
+    if metrics.is_file():
+        for line in metrics.read_text("utf-8").splitlines():
+            entry = json.loads(line)
+            facts |= {key: entry[key] for key in ("step", "mel_l1_full") if key in entry}
+    facts["checkpoints"] = len(list((path / _CHECKPOINTS).glob("*.safetensors")))
+    facts["model"] = (path / RUN_MODEL).is_file()
+    return Description("training run", facts)
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell our safetensors files from those that hold a mel."""
+    try:
+        read_description(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _model(path: Path) -> Description:
+    tensors, content = read_tensors(path)  # all of it, so that the digest is checked
+    if content["kind"] != KIND:
+        facts: dict[str, Any] = {key: content.get(key) for key in ("step", "digest")}
+        return Description(str(content["kind"]), facts)
+    mel, generator = read_architecture(path, content)
+    numbers = sum(value.numel() for key, value in tensors.items() if key.startswith(GENERATOR))
+    return Description(
+        "vocoder model",
+        {
+            "parameters": numbers,
+            "context_frames": context_frames(generator),
+            "discriminators": any(not key.startswith(GENERATOR) for key in tensors),
+            "mel": mel.model_dump(mode="json"),
+            "generator": generator.model_dump(mode="json"),
+            "provenance": content["provenance"],
+            "digest": content["digest"],
+        },
+    )
+
+
+def _audio(path: Path) -> Description:
+    audio = read_audio(path, repair=True)
+    full_scale = np.abs(audio.samples) >= 1 - 1 / 32_768
+    peak = float(np.abs(audio.samples).max())
+    return Description(
+        "audio",
+        {
+            "rate_hz": audio.rate_hz,
+            "channels": audio.channels,
+            "samples": audio.samples.shape[1],
+            "length_s": audio.length_s,
+            "stored_as": audio.subtype,
+            "peak_dbfs": round(20 * float(np.log10(max(peak, 1e-10))), 2),
+            "samples_at_full_scale": int(full_scale.sum()),
+            "notes": list(audio.notes),
+        },
+    )
+
+
+def _mel(path: Path) -> Description:
+    array = open_array(path)
+    facts: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype)}
+    if array.dtype.kind == "f" and array.size:
+        low, high = float(array.min()), float(array.max())
+        looks = looks_like(low, high) or "natural log"
+        facts |= {"lowest": low, "highest": high, "looks_like": looks}
+    return Description("mel", facts)

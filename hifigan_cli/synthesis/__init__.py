@@ -1,0 +1,13 @@
+"""Mel -> waveform, and recording -> waveform.
+
+Read in this order:
+
+- `chunks`: a stream of mel frames becomes a stream of samples, equal to the whole, in flat memory
+- `vocoder`: `Vocoder`, a model ready to work: `vocode` and `resynthesize`
+- `melfiles`: mel files (.npy, .npz, .pt, .safetensors) and what is wrong with them
+- `jobs`: one file, many files or a folder -> where each result goes
+"""
+
+from hifigan_cli.synthesis.vocoder import Vocoder
+
+__all__ = ["Vocoder"]

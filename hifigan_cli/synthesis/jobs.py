@@ -1,0 +1,146 @@
+"""One file, many files or a folder: which result goes where, and what happened to each.
+
+A folder in gives a mirrored folder out. Results that exist are skipped and counted, so that a
+stopped batch is continued by the same command; a bad file does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hifigan_cli.audio.files import check_output, make_folder
+from hifigan_cli.errors import DeviceError, HifiganError, InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file and the output file that it becomes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs, and whether they are a batch (several files, or a folder)."""
+
+    jobs: tuple[Job, ...]
+    batch: bool
+
+
+@dataclass
+class Outcome:
+    """What became of a batch: counts, and the error of each file that failed."""
+
+    done: int = 0
+    skipped: int = 0
+    failures: list[tuple[Path, HifiganError]] = field(default_factory=list)
+
+
+def plan(
+    sources: Sequence[Path], out: Path, suffixes: frozenset[str], out_suffix: str = ".wav"
+) -> Plan:
+    """Pair every input with its output.
+
+    A single file goes to `out`, or into it where `out` is a folder. Several files, or a folder (all
+    files below it with one of `suffixes`), go into the folder `out`.
+
+    Raises:
+        InputError: a folder without such files.
+        UsageError: a batch cannot go into one file, or two inputs would make one output.
+    """
+    if len(sources) == 1 and not sources[0].is_dir():
+        into_folder = out.is_dir() or str(out).endswith(os.sep)
+        target = out / (sources[0].stem + out_suffix) if into_folder else out
+        return Plan((Job(sources[0], target),), batch=False)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
+    pairs: list[tuple[Path, Path]] = []
+    for source in sources:
+        if source.is_dir():
+            pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
+        else:
+            pairs.append((source, source.relative_to(source.parent)))
+    return Plan(tuple(_name_targets(pairs, out, out_suffix)), batch=True)
+
+
+def _walk(folder: Path, suffixes: frozenset[str], out: Path) -> list[Path]:
+    """List the files below a folder in order, without those below `out`; links are not followed."""
+    found = []
+    skipped = out.resolve()
+    for here, names, files in os.walk(folder):
+        names[:] = [name for name in names if Path(here, name).resolve() != skipped]
+        paths = (Path(here, name) for name in files)
+        found += [path for path in paths if path.suffix.lower() in suffixes]
+    if not found:
+        raise InputError(
+            f"{folder} has no files to work on", f"looked for {' '.join(sorted(suffixes))}"
+        )
+    return sorted(found)
+
+
+def _name_targets(pairs: Sequence[tuple[Path, Path]], out: Path, out_suffix: str) -> Iterator[Job]:
+    """Give each result the name of its input; a.wav beside a.flac keep their extensions in it."""
+    sharing = Counter(relative.with_suffix("") for _, relative in pairs)
+    taken: dict[Path, Path] = {}
+    for source, relative in pairs:
+        stem = relative.with_suffix("")
+        name = stem if sharing[stem] == 1 else relative
+        target = out / name.with_name(name.name + out_suffix)
+        if target in taken:
+            raise UsageError(
+                f"{source} and {taken[target]} would both become {target}",
+                "give them different names, or run them into different folders",
+            )
+        taken[target] = source
+        yield Job(source, target)
+
+
+def run(
+    todo: Plan,
+    work: Callable[[Job], None],
+    *,
+    force: bool,
+    report: Callable[[int, Job], None],
+) -> Outcome:
+    """Do every job; `report` is told how many are finished, and which was the last.
+
+    A single job raises its error. In a batch, errors are collected; only what would fail for every
+    file (the device) ends it.
+
+    Raises:
+        HifiganError: of a single job, or of the device.
+    """
+    if not todo.batch:
+        (job,) = todo.jobs
+        check_output(job.target, force, job.source)
+        work(job)
+        report(1, job)
+        return Outcome(done=1)
+    outcome = Outcome()
+    for number, job in enumerate(todo.jobs, 1):
+        if os.path.lexists(job.target) and not force:
+            outcome.skipped += 1
+        else:
+            _attempt(job, work, outcome, force=force)
+        report(number, job)
+    return outcome
+
+
+def _attempt(job: Job, work: Callable[[Job], None], outcome: Outcome, *, force: bool) -> None:
+    try:
+        make_folder(job.target.parent)
+        check_output(job.target, force, job.source)
+        work(job)
+        outcome.done += 1
+    except DeviceError:
+        raise
+    except (InputError, OutputError, UsageError) as error:
+        outcome.failures.append((job.source, error))

@@ -1,0 +1,205 @@
+"""Mel files: .npy, .npz, .pt and .safetensors, told apart by their bytes.
+
+A mel that does not match the model is the most frequent cause of bad output, so axes, bands and
+values are checked before any synthesis, and a refusal says what the mel looks like. Nothing is ever
+unpickled beyond plain tensors.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.mel import LOG_FLOOR
+from hifigan_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import torch
+
+MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
+
+# A predicted mel may pass the floor a little; nothing that speech gives comes near these.
+LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
+_LOG10_FLOORS = (-5.0, -10.0)  # log10 of the usual floors, 1e-5 and 1e-10
+_LOG10_HIGHEST = 1.5
+_BLOCK_FRAMES = 4096
+_STDIN = "standard input"
+
+Array = npt.NDArray[Any]
+
+
+def load_mel(
+    source: Path | bytes, n_mels: int, *, transpose: bool = False, check: bool = True
+) -> Array:
+    """Open a mel file, or its bytes, as `(mels, frames)`; a .npy file stays on disk, mapped.
+
+    `transpose` takes files that are (frames, mels). Without `check` any finite values pass.
+
+    Raises:
+        InputError: not a mel, of other axes or bands, or of another convention than natural log.
+    """
+    label = _STDIN if isinstance(source, bytes) else str(source)
+    return checked(open_array(source), label, n_mels, transpose=transpose, check=check)
+
+
+def open_array(source: Path | bytes) -> Array:
+    """Open the one array of a mel file, or of its bytes, whatever its shape and type.
+
+    Raises:
+        InputError: not a file of arrays.
+    """
+    if isinstance(source, bytes):
+        if not source:
+            raise InputError(f"{_STDIN} is empty (0 bytes)")
+        return _array(io.BytesIO(source), None)
+    with open_regular(source) as stream:
+        return _array(stream, source)
+
+
+def blocks(mel: Array) -> Iterator[torch.Tensor]:
+    """Yield a mel `(mels, frames)` as float32 tensors `(1, mels, frames)` of some seconds each."""
+    import torch
+
+    for start in range(0, mel.shape[1], _BLOCK_FRAMES):
+        part = np.array(mel[:, start : start + _BLOCK_FRAMES], np.float32)
+        yield torch.from_numpy(part)[None]
+
+
+def checked(
+    array: Array, label: str, n_mels: int, *, transpose: bool = False, check: bool = True
+) -> Array:
+    """Return an array as `(mels, frames)` after checking axes, bands and values.
+
+    Raises:
+        InputError: says what the array looks like and how to mend it.
+    """
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{label} holds {array.dtype} values, a mel holds floating-point numbers",
+            "save it as float32",
+        )
+    mel = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
+    if mel.ndim != 2 or 0 in mel.shape:
+        raise InputError(
+            f"{label} has the shape {array.shape}, a mel is (mels, frames)", "save one mel a file"
+        )
+    if transpose:
+        mel = mel.T
+    if mel.shape[0] != n_mels:
+        frames_first = not transpose and mel.shape[1] == n_mels
+        hint = (
+            "it looks like (frames, mels): --transpose turns it"
+            if frames_first
+            else f"this model reads {n_mels} bands; compute the mel with `hifigan mel`"
+        )
+        raise InputError(f"{label} has the shape {mel.shape}, not ({n_mels}, frames)", hint)
+    _check_values(mel, label, check=check)
+    return mel
+
+
+def _check_values(mel: Array, label: str, *, check: bool) -> None:
+    low, high = np.inf, -np.inf
+    for start in range(0, mel.shape[1], _BLOCK_FRAMES):
+        part = mel[:, start : start + _BLOCK_FRAMES]
+        bad = np.argwhere(~np.isfinite(part))
+        if len(bad):
+            band, frame = int(bad[0][0]), int(bad[0][1]) + start
+            raise InputError(f"{label} is not a number at band {band}, frame {frame}")
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+    looks = looks_like(low, high)
+    if check and looks:
+        raise InputError(
+            f"{label} has values from {low:.3g} to {high:.3g}: it looks like {looks}, "
+            "this model expects the natural log",
+            "compute the mel with `hifigan mel`, or pass --no-check if it is right",
+        )
+
+
+def looks_like(low: float, high: float) -> str | None:
+    """Name the convention that a mel's range gives away, or None if it may be natural log.
+
+    >>> looks_like(-11.5, 1.2) is None
+    True
+    >>> looks_like(-5.0, 0.6)
+    'log10'
+    """
+    if low >= 0:
+        return "magnitudes without a logarithm, or a mel normalised to 0..1"
+    if low < LOWEST or high > HIGHEST:
+        return "decibels, or a mel of another scale"
+    if high < _LOG10_HIGHEST and any(abs(low - floor) < 1e-3 for floor in _LOG10_FLOORS):
+        return "log10"
+    return None
+
+
+def _array(stream: IO[bytes], path: Path | None) -> Array:
+    """Read the one array of a file; `path` allows it to be mapped instead of read."""
+    label = str(path or _STDIN)
+    head = stream.read(8)
+    stream.seek(0)
+    try:
+        if head.startswith(b"\x93NUMPY"):
+            return _npy(stream, path)
+        if head.startswith(b"PK"):
+            with zipfile.ZipFile(stream) as archive:
+                is_npz = all(name.endswith(".npy") for name in archive.namelist())
+            stream.seek(0)
+            arrays = _npz(stream) if is_npz else _torch(stream)
+        elif path is not None and path.suffix in (".pt", ".pth"):
+            arrays = _torch(stream)
+        else:
+            arrays = _safetensors(stream)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{label} is not a mel file that can be read: {str(error).splitlines()[0][:200]}",
+            "a .npy of float32 (mels, frames) is; `hifigan mel` writes one",
+        ) from error
+    return _pick(arrays, label)
+
+
+def _npy(stream: IO[bytes], path: Path | None) -> Array:
+    if path is None:
+        return np.asarray(np.load(stream, allow_pickle=False))
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _npz(stream: IO[bytes]) -> dict[str, Array]:
+    with np.load(stream, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _torch(stream: IO[bytes]) -> dict[str, Array]:
+    import torch
+
+    content = torch.load(stream, map_location="cpu", weights_only=True)
+    named = content if isinstance(content, dict) else {"mel": content}
+    return {
+        str(name): value.detach().float().numpy()
+        for name, value in named.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _safetensors(stream: IO[bytes]) -> dict[str, Array]:
+    from safetensors.numpy import load
+
+    return dict(load(stream.read()))
+
+
+def _pick(arrays: dict[str, Array], label: str) -> Array:
+    if "mel" in arrays:
+        return arrays["mel"]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    names = ", ".join(sorted(arrays)[:8]) or "none"
+    raise InputError(f"{label} has no array named mel (it has: {names})", "name the array mel")

@@ -1,0 +1,33 @@
+"""Files that the commands work on: a small model and a few recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifigan_cli.audio import write_audio
+from tests.helpers import speech
+from tests.models_for_tests import write_tiny_model
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file that synthesises in milliseconds."""
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    """Return a mono recording of 1.3 s at 22 050 Hz."""
+    write_audio(tmp_path / "in.wav", speech(1.3), 22_050)
+    return tmp_path / "in.wav"
+
+
+@pytest.fixture
+def stereo(tmp_path: Path) -> Path:
+    """Return a stereo recording of 0.7 s at 48 000 Hz, its channels unlike each other."""
+    both = np.stack([speech(0.7, 48_000, 1), speech(0.7, 48_000, 2)])
+    write_audio(tmp_path / "stereo.flac", both, 48_000)
+    return tmp_path / "stereo.flac"

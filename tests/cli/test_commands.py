@@ -1,0 +1,117 @@
+"""What all commands share: help, versions, mistypings, exit codes, the demo, the doctor."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from hifigan_cli.interchange import pretrained
+from tests.helpers import hifigan
+
+COMMANDS = ("demo", "preprocess", "train", "vocode", "resynth", "mel", "import", "info", "doctor")
+
+
+def test_help_is_quick_and_complete() -> None:
+    """`--help` names every command, under half a second (best of five: the machine is shared)."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        run = hifigan("--help")
+        times.append(time.perf_counter() - started)
+        assert run.returncode == 0
+        assert all(command in run.stdout for command in COMMANDS)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    """Every command has help that begins with a sentence."""
+    run = hifigan(command, "--help")
+    assert run.returncode == 0
+    assert "Usage: hifigan" in run.stdout
+
+
+def test_mistypings_are_answered() -> None:
+    """A wrong command or option is exit 2, two lines, and a suggestion where there is one."""
+    run = hifigan("resynt")
+    assert run.returncode == 2
+    assert "resynth" in run.stderr
+    run = hifigan("resynth", "a.wav", "-o", "b.wav", "--keep-rat")
+    assert run.returncode == 2
+    assert "--keep-rate" in run.stderr
+    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "help"]
+
+
+def test_missing_file_suggests_its_neighbour(wav: Path, model: Path, tmp_path: Path) -> None:
+    """A mistyped file name names the file that was meant."""
+    run = hifigan("resynth", wav.with_name("im.wav"), "-o", tmp_path / "o.wav", "-m", model)
+    assert run.returncode == 3
+    assert "did you mean in.wav?" in run.stderr
+
+
+def test_errors_are_json_too(tmp_path: Path) -> None:
+    """With --json a failure is an object with its kind, message and exit code."""
+    run = hifigan("info", tmp_path / "none", "--json")
+    assert run.returncode == 3
+    (line,) = (json.loads(text) for text in run.stdout.splitlines())
+    assert (line["schema"], line["event"], line["exit_code"]) == (1, "error", 3)
+
+
+def test_doctor() -> None:
+    """The doctor says that torch and torchaudio pair, and names what is missing."""
+    run = hifigan("doctor", "--json")
+    assert run.returncode == 0, run.stdout
+    checks = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
+    assert checks["torch + torchaudio"]["ok"] is True
+    assert "cpu" in checks
+
+
+def test_a_pair_that_does_not_pair(tmp_path: Path) -> None:
+    """Fault 48: a torchaudio that cannot be imported is one line with the fix, exit 1."""
+    broken = tmp_path / "torchaudio"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise RuntimeError('CUDA versions differ')")
+    run = hifigan("doctor", env={"PYTHONPATH": str(tmp_path)})
+    assert run.returncode == 1
+    assert "CUDA versions differ" in run.stdout
+    assert "pip install 'torch>=2.11,<2.15'" in run.stdout
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_demo(model: Path, tmp_path: Path) -> None:
+    """The demo writes two recordings of one length and a picture; a second run refuses."""
+    out = tmp_path / "demo"
+    run = hifigan("demo", "-o", out, "-m", model, "--json")
+    assert run.returncode == 0, run.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["input.wav", "output.wav", "spectrograms.png"]
+    first, second = (soundfile.info(out / n) for n in ("input.wav", "output.wav"))
+    assert first.frames == second.frames > 5 * 22_050
+    assert (out / "spectrograms.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run.stdout)["real_time_factor"] > 0
+    assert hifigan("demo", "-o", out, "-m", model).returncode == 4
+
+
+@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs the pretrained extra")
+def test_import_command(tmp_path: Path) -> None:
+    """The official file becomes a model file that info describes; a second run refuses."""
+    folder = pretrained.package_folder()
+    assert folder is not None
+    out = tmp_path / "v1.safetensors"
+    arguments = (
+        "import",
+        folder / "generator_universal.pth.tar",
+        "--config",
+        folder / "config.json",
+    )
+    run = hifigan(*arguments, "-o", out, "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["folding_error"] < 1e-5
+    assert hifigan(*arguments, "-o", out).returncode == 4
+    facts = json.loads(hifigan("info", out, "--json").stdout)["facts"]
+    assert facts["parameters"] == 13_926_017
+    run = hifigan("import", folder / "config.json", "-o", tmp_path / "x.safetensors")
+    assert run.returncode == 5

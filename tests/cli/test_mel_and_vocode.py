@@ -1,0 +1,119 @@
+"""`hifigan mel` and `hifigan vocode` end to end: what one writes, the other reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from hifigan_cli.audio import read_audio
+from tests.helpers import hifigan, hifigan_bytes
+
+
+def test_mel_then_vocode(wav: Path, model: Path, tmp_path: Path) -> None:
+    """floor(samples / hop) frames in the file; frames * hop samples of speech."""
+    run = hifigan("mel", wav, "-o", tmp_path / "mel.npy")
+    assert run.returncode == 0, run.stderr
+    mel = np.load(tmp_path / "mel.npy", allow_pickle=False)
+    assert (mel.shape, mel.dtype) == ((80, 28_665 // 256), np.float32)
+    run = hifigan("vocode", tmp_path / "mel.npy", "-o", tmp_path / "out.wav", "-m", model)
+    assert run.returncode == 0, run.stderr
+    assert soundfile.info(tmp_path / "out.wav").frames == 28_665 // 256 * 256
+
+
+def test_vocode_equals_resynth(wav: Path, model: Path, tmp_path: Path) -> None:
+    """The two ways to a recording's speech agree away from its end, within a 16-bit step."""
+    hifigan("mel", wav, "-o", tmp_path / "mel.npy")
+    hifigan("vocode", tmp_path / "mel.npy", "-o", tmp_path / "a.wav", "-m", model)
+    hifigan("resynth", wav, "-o", tmp_path / "b.wav", "-m", model)
+    inside = slice(0, 22_050)
+    a, b = (read_audio(tmp_path / f"{n}.wav").samples[0, inside] for n in "ab")
+    assert np.abs(a - b).max() <= 1.01 / 32_767
+    assert np.abs(a).max() > 0.01
+
+
+def test_vocode_many(model: Path, tmp_path: Path) -> None:
+    """Several files, a folder, and pipes."""
+    folder = tmp_path / "mels"
+    folder.mkdir()
+    for frames in (1, 20):
+        np.save(folder / f"{frames}.npy", np.full((80, frames), -6, np.float32))
+    files = sorted(folder.iterdir())
+    run = hifigan("vocode", *files, "-o", tmp_path / "one", "-m", model, "--json")
+    assert run.returncode == 0, run.stderr
+    run = hifigan("vocode", folder, "-o", tmp_path / "two", "-m", model)
+    assert run.returncode == 0, run.stderr
+    for frames in (1, 20):
+        for out in ("one", "two"):
+            assert soundfile.info(tmp_path / out / f"{frames}.wav").frames == frames * 256
+    piped = hifigan_bytes("vocode", "-", "-o", "-", "-m", model, stdin=files[1].read_bytes())
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stdout == (tmp_path / "one" / f"{files[1].stem}.wav").read_bytes()
+
+
+def test_bad_mels(model: Path, tmp_path: Path) -> None:
+    """Fault 30: axes, bands, types and NaN: exit 3, a hint, nothing written."""
+    bad = {
+        "frames first": np.full((100, 80), -6, np.float32),
+        "bands": np.full((64, 100), -5, np.float32),
+        "integers": np.zeros((80, 100), np.int16),
+        "nan": np.full((80, 100), np.nan, np.float32),
+        "log10": np.linspace(-5, 1, 8000, dtype=np.float32).reshape(80, 100),
+    }
+    for name, array in bad.items():
+        np.save(tmp_path / "m.npy", array)
+        run = hifigan("vocode", tmp_path / "m.npy", "-o", tmp_path / "o.wav", "-m", model)
+        assert run.returncode == 3, name
+        assert "Traceback" not in run.stderr
+        if name == "frames first":
+            assert "--transpose" in run.stderr
+            run = hifigan(
+                "vocode", tmp_path / "m.npy", "-o", tmp_path / "t.wav", "-m", model, "--transpose"
+            )
+            assert run.returncode == 0, run.stderr
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_mel_conventions(wav: Path, model: Path, tmp_path: Path) -> None:
+    """--set changes the mel; --model takes the model's; both at once is a contradiction."""
+    run = hifigan("mel", wav, "-o", tmp_path / "a.npy", "--set", "n_mels=40")
+    assert run.returncode == 0, run.stderr
+    assert np.load(tmp_path / "a.npy").shape[0] == 40
+    assert hifigan("mel", wav, "-o", tmp_path / "b.npy", "-m", model).returncode == 0
+    run = hifigan("mel", wav, "-o", tmp_path / "c.npy", "-m", model, "--set", "n_mels=40")
+    assert run.returncode == 2
+
+
+def test_info(wav: Path, model: Path, tmp_path: Path) -> None:
+    """Each kind of file is recognised, with its figures."""
+    hifigan("mel", wav, "-o", tmp_path / "mel.npy")
+    expected = {wav: "audio", model: "vocoder model", tmp_path / "mel.npy": "mel"}
+    found = {}
+    for path, kind in expected.items():
+        run = hifigan("info", path, "--json")
+        assert run.returncode == 0, run.stderr
+        found[kind] = json.loads(run.stdout)["facts"]
+        assert json.loads(run.stdout)["kind"] == kind
+    assert found["audio"]["length_s"] == 1.3
+    assert found["mel"]["shape"] == [80, 111]
+    assert found["vocoder model"]["mel"]["rate_hz"] == 22_050
+    (tmp_path / "x.txt").write_text("nothing")
+    assert hifigan("info", tmp_path / "x.txt").returncode == 3
+    assert hifigan("info").returncode == 2
+
+
+def test_info_resolved(tmp_path: Path) -> None:
+    """Every value with the place it came from; the nearest place wins."""
+    (tmp_path / "c.toml").write_text('preset = "v2"\n[train]\nbatch_size = 4\nseed = 5\n')
+    run = hifigan(
+        *("info", "--resolved", "--config", tmp_path / "c.toml", "--set", "seed=6", "--json"),
+        env={"HIFIGAN_BATCH_SIZE": "8"},
+    )
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout)
+    assert answer["values"]["train.batch_size"] == 8
+    assert answer["sources"]["train.batch_size"] == "HIFIGAN_BATCH_SIZE"
+    assert (answer["values"]["train.seed"], answer["sources"]["train.seed"]) == (6, "--set")
+    assert answer["values"]["generator.upsample_initial_channel"] == 128

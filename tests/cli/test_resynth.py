@@ -1,0 +1,206 @@
+"""`hifigan resynth` end to end: lengths, channels, rates, folders, pipes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hifigan_cli.audio import read_audio
+from tests.helpers import hifigan, hifigan_bytes
+
+
+def test_file_to_file(wav: Path, model: Path, tmp_path: Path) -> None:
+    """One command, one file of the input's length; stdout stays empty."""
+    out = tmp_path / "out.wav"
+    run = hifigan("resynth", wav, "-o", out, "--model", model, "--device", "cpu")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ""
+    info = soundfile.info(out)
+    assert (info.frames, info.samplerate, info.channels) == (28_665, 22_050, 1)
+    assert np.abs(read_audio(out).samples).max() > 0.01
+
+
+def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Path) -> None:
+    """Stereo at 48 kHz comes back as stereo at 48 kHz, as long as it was."""
+    run = hifigan("resynthesize", stereo, "-o", tmp_path / "o.flac", "-m", model, "--keep-rate")
+    assert run.returncode == 0, run.stderr
+    info = soundfile.info(tmp_path / "o.flac")
+    assert (info.frames, info.samplerate, info.channels) == (33_600, 48_000, 2)
+    left, right = read_audio(tmp_path / "o.flac").samples
+    assert np.abs(left - right).max() > 0.01
+    run = hifigan("resynth", stereo, "-o", tmp_path / "m.wav", "-m", model, "--mono")
+    assert soundfile.info(tmp_path / "m.wav").channels == 1
+
+
+def test_the_chunk_does_not_show(stereo: Path, model: Path, tmp_path: Path) -> None:
+    """Small chunks give the file that one chunk gives, within a 16-bit step."""
+    for chunk in ("7", "0"):
+        out = tmp_path / f"{chunk}.wav"
+        assert hifigan("resynth", stereo, "-o", out, "-m", model, "--chunk", chunk).returncode == 0
+    small, whole = (read_audio(tmp_path / f"{c}.wav").samples for c in ("7", "0"))
+    assert np.abs(small - whole).max() <= 1.01 / 32_767
+
+
+def test_pipes(wav: Path, model: Path) -> None:
+    """Bytes in, bytes out, nothing else on stdout; the same as from file to file."""
+    run = hifigan_bytes("resynth", "-", "-o", "-", "-m", model, stdin=wav.read_bytes())
+    assert run.returncode == 0, run.stderr
+    assert read_audio(run.stdout).samples.shape == (1, 28_665)
+
+
+def test_folder(model: Path, wav: Path, stereo: Path, tmp_path: Path) -> None:
+    """A bad file among good ones: the good are done, exit 6, the bad is named; then a rerun."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    wav.rename(folder / "a.wav")
+    stereo.rename(folder / "sub" / "b.flac")
+    (folder / "bad.wav").write_text("<!DOCTYPE html>")
+    out = tmp_path / "out"
+    run = hifigan("resynth", folder, "-o", out, "-m", model, "--json")
+    assert run.returncode == 6, run.stderr
+    made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert made == ["a.wav", "sub/b.wav"]
+    assert "bad.wav" in run.stderr
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert all(line["schema"] == 1 for line in lines)
+    assert [line["event"] for line in lines] == ["synthesised", "synthesised", "summary", "error"]
+    assert lines[2]["made"] == 2
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.wav")}
+    (folder / "bad.wav").unlink()
+    run = hifigan("resynth", folder, "-o", out, "-m", model)
+    assert run.returncode == 0
+    assert "2 existed" in run.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in out.rglob("*.wav")}
+
+
+def test_dry_run_touches_nothing(wav: Path, model: Path, tmp_path: Path) -> None:
+    """The plan says what would be made and how long it takes; no file appears."""
+    before = sorted(tmp_path.iterdir())
+    run = hifigan(
+        "resynth", wav, "-o", tmp_path / "new" / "o.wav", "-m", model, "--dry-run", "--json"
+    )
+    assert run.returncode == 0, run.stderr
+    (plan,) = (json.loads(line) for line in run.stdout.splitlines())
+    assert plan["length_s"] == pytest.approx(1.3, abs=0.01)
+    assert plan["estimate_s"] > 0
+    assert len(plan["to_make"]) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_existing_output(wav: Path, model: Path, tmp_path: Path) -> None:
+    """Fault 23: an existing file keeps its bytes unless --force is given."""
+    out = tmp_path / "o.wav"
+    out.write_bytes(b"precious")
+    run = hifigan("resynth", wav, "-o", out, "-m", model)
+    assert run.returncode == 4
+    assert run.stderr.splitlines()[-1] == "help: --force overwrites it"
+    assert out.read_bytes() == b"precious"
+    assert hifigan("resynth", wav, "-o", out, "-m", model, "--force").returncode == 0
+    assert out.read_bytes() != b"precious"
+
+
+def test_input_is_output(wav: Path, model: Path) -> None:
+    """Fault 24: a file is never written over itself, forced or not."""
+    content = wav.read_bytes()
+    assert hifigan("resynth", wav, "-o", wav, "-m", model, "--force").returncode == 2
+    assert wav.read_bytes() == content
+
+
+FAULTS = {
+    "empty": b"",
+    "html": b"<!DOCTYPE html><html></html>",
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_what_is_not_audio(name: str, model: Path, tmp_path: Path) -> None:
+    """One clear line, exit 3, no traceback, nothing left behind."""
+    path = tmp_path / "in.wav"
+    path.write_bytes(FAULTS[name])
+    run = hifigan("resynth", path, "-o", tmp_path / "o.wav", "-m", model)
+    assert run.returncode == 3
+    assert run.stderr.startswith("error: ")
+    assert "Traceback" not in run.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_one_sample(model: Path, tmp_path: Path) -> None:
+    """Fault 3: a single sample gives a single sample."""
+    soundfile.write(tmp_path / "i.wav", np.array([0.5], np.float32), 22_050)
+    run = hifigan("resynth", tmp_path / "i.wav", "-o", tmp_path / "o.wav", "-m", model)
+    assert run.returncode == 0, run.stderr
+    assert soundfile.info(tmp_path / "o.wav").frames == 1
+
+
+def test_nan_is_named_and_repaired(model: Path, tmp_path: Path) -> None:
+    """Fault 4: the first bad sample is named; --repair goes on with a warning."""
+    samples = np.zeros(5000, np.float32)
+    samples[123] = np.nan
+    soundfile.write(tmp_path / "i.wav", samples, 22_050, subtype="FLOAT")
+    run = hifigan("resynth", tmp_path / "i.wav", "-o", tmp_path / "o.wav", "-m", model)
+    assert run.returncode == 3
+    assert "sample 123" in run.stderr
+    run = hifigan("resynth", tmp_path / "i.wav", "-o", tmp_path / "o.wav", "-m", model, "--repair")
+    assert run.returncode == 0
+    assert "warning:" in run.stderr
+
+
+def test_devices(wav: Path, model: Path, tmp_path: Path) -> None:
+    """Fault 49: a device that is not there is exit 8 with what to do; a wrong name is exit 2."""
+    import torch
+
+    if not torch.cuda.is_available():
+        run = hifigan("resynth", wav, "-o", tmp_path / "o.wav", "-m", model, "--gpu", "0")
+        assert run.returncode == 8
+        assert "--device auto" in run.stderr
+    run = hifigan("resynth", wav, "-o", tmp_path / "o.wav", "-m", model, "--device", "gpu")
+    assert run.returncode == 2
+
+
+def test_models_that_cannot_be(wav: Path, model: Path, tmp_path: Path) -> None:
+    """A missing, foreign, cut or flipped model file is exit 5."""
+    content = bytearray(model.read_bytes())
+    flipped = bytearray(content)
+    flipped[len(flipped) // 2] ^= 4
+    for name, data in {"cut": content[:5000], "flip": flipped, "none": b"x"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(bytes(data))
+        run = hifigan("resynth", wav, "-o", tmp_path / "o.wav", "-m", path)
+        assert run.returncode == 5, name
+    assert hifigan("resynth", wav, "-o", tmp_path / "o.wav", "-m", "nothing").returncode == 5
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_unknown_extension(wav: Path, model: Path, tmp_path: Path) -> None:
+    """A format that is not written is refused before any computing."""
+    run = hifigan("resynth", wav, "-o", tmp_path / "o.wma", "-m", model)
+    assert run.returncode == 2
+    assert ".wav" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.wav", "ünïcode.wav", "-dash.wav", "per%d.wav", "n\nl.wav"]
+)
+def test_odd_names(name: str, wav: Path, model: Path, tmp_path: Path) -> None:
+    """Fault 22: any name that the file system takes is a name."""
+    folder = tmp_path / "names"
+    folder.mkdir()
+    wav.rename(folder / name)
+    run = hifigan("resynth", "-o", "out.wav", "-m", model, "--", name, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert (folder / "out.wav").exists()
+
+
+def test_name_that_is_not_utf8(wav: Path, model: Path, tmp_path: Path) -> None:
+    """Fault 22: bytes that are no text are a name too."""
+    os.rename(wav, os.fsencode(tmp_path) + b"/\xff\xfe.wav")
+    run = hifigan(
+        "resynth", os.fsencode(tmp_path) + b"/\xff\xfe.wav", "-o", tmp_path / "o.wav", "-m", model
+    )
+    assert run.returncode == 0, run.stderr

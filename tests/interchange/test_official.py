@@ -1,0 +1,173 @@
+"""Official checkpoints are imported whole, or refused with the reason; their code never runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.interchange.official import import_official, read_config
+from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from tests.models_for_tests import TINY, tiny_generator
+
+CONFIG: dict[str, Any] = {
+    "resblock": "1",
+    "upsample_rates": [16, 16],
+    "upsample_kernel_sizes": [32, 32],
+    "upsample_initial_channel": 16,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3]],
+    "batch_size": 16,
+    "num_mels": 80,
+    "n_fft": 1024,
+    "hop_size": 256,
+    "win_size": 1024,
+    "sampling_rate": 22050,
+    "fmin": 0,
+    "fmax": 8000,
+    "fmax_for_loss": None,
+}
+
+
+def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Name weight norm's parts as torch did before parametrizations."""
+    renames = {
+        ".parametrizations.weight.original0": ".weight_g",
+        ".parametrizations.weight.original1": ".weight_v",
+        ".parametrizations.weight.original": ".weight_orig",
+        ".parametrizations.weight.0._u": ".weight_u",
+        ".parametrizations.weight.0._v": ".weight_v",
+    }
+    renamed = {}
+    for key, value in state.items():
+        end = next((new for new in renames if key.endswith(new)), None)
+        renamed[key.removesuffix(end) + renames[end] if end else key] = value
+    return renamed
+
+
+def write_official(folder: Path, prefix: str = "", **changes: Any) -> Path:
+    """Write a generator as the official code does: weights and config.json."""
+    state = {prefix + k: v for k, v in old_names(tiny_generator(3).state_dict()).items()}
+    torch.save({"generator": state}, folder / "g_00000001")
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    return folder / "g_00000001"
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_import_keeps_the_function(tmp_path: Path, prefix: str) -> None:
+    """The folded model makes the samples of the network that was saved, DataParallel or not."""
+    model, error = import_official(write_official(tmp_path, prefix))
+    mel = torch.randn(2, 80, 30)
+    with torch.no_grad():
+        assert torch.allclose(model.build()(mel), tiny_generator(3)(mel), atol=1e-6)
+    assert error < 1e-6
+    assert model.generator == TINY
+    assert not any("weight_g" in key or "original" in key for key in model.weights)
+
+
+def test_new_names_and_folded_weights(tmp_path: Path) -> None:
+    """Checkpoints with torch's new names, and with plain weights, are read too."""
+    expected, _ = import_official(write_official(tmp_path))
+    for state in (tiny_generator(3).state_dict(), expected.weights):
+        torch.save({"generator": dict(state)}, tmp_path / "g_00000001")
+        model, _ = import_official(tmp_path / "g_00000001")
+        for key, value in expected.weights.items():
+            torch.testing.assert_close(model.weights[key], value)
+
+
+def test_discriminators_come_along(tmp_path: Path) -> None:
+    """do_XXXXXXXX, spectral norm and all, becomes states that our discriminators load."""
+    torch.manual_seed(1)
+    nets = {"mpd": MultiPeriodDiscriminator(), "msd": MultiScaleDiscriminator()}
+    states = {name: old_names(net.state_dict()) for name, net in nets.items()}
+    torch.save({**states, "steps": 5, "epoch": 1}, tmp_path / "do_00000001")
+    model, _ = import_official(write_official(tmp_path), discriminators=tmp_path / "do_00000001")
+    for name, net in nets.items():
+        state = net.state_dict()
+        found = {
+            key.removeprefix(f"{name}."): value
+            for key, value in model.discriminators.items()
+            if key.startswith(f"{name}.")
+        }
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"upsample_initial_channel": 32}, "shape"),
+        ({"resblock": "2"}, "lacks it|does not"),
+        (
+            {"resblock_kernel_sizes": [3, 7], "resblock_dilation_sizes": [[1, 3], [1, 3]]},
+            "resblocks",
+        ),
+        ({"upsample_rates": [8, 16]}, "multiply to 128"),
+        ({"num_mels": 100}, "conv_pre"),
+        ({"resblock": "3"}, "does not describe a generator"),
+    ],
+)
+def test_config_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Checkpoint and config that disagree are refused, and the first difference is named."""
+    with pytest.raises(ModelError, match=message):
+        import_official(write_official(tmp_path, **changes))
+
+
+def test_config_is_needed(tmp_path: Path) -> None:
+    """Without a config the error says how to name one; with a cut one, what is wrong."""
+    checkpoint = write_official(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="does not describe"):
+        import_official(checkpoint)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ModelError) as caught:
+        import_official(checkpoint)
+    assert "--config" in (caught.value.hint or "")
+
+
+def test_missing_fields_are_named(tmp_path: Path) -> None:
+    """A config of something else names what it does not give."""
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(ModelError, match="resblock_kernel_sizes"):
+        read_config(tmp_path / "c.json")
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:
+    """Fault 33: a pickle with code is refused, and nothing of it is executed."""
+    checkpoint = write_official(tmp_path)
+    torch.save({"generator": {"x": Bomb(tmp_path / "ran")}}, checkpoint)
+    with pytest.raises(ModelError, match="plain tensors"):
+        import_official(checkpoint)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04", bytes(100)])
+def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes) -> None:
+    """Empty, foreign and cut files are model errors."""
+    checkpoint = write_official(tmp_path)
+    checkpoint.write_bytes(content)
+    with pytest.raises(ModelError):
+        import_official(checkpoint)
+
+
+def test_a_checkpoint_without_a_generator(tmp_path: Path) -> None:
+    """Other content of the right container is a model error too."""
+    checkpoint = write_official(tmp_path)
+    for content in ({"generator": 3}, [1, 2], {"generator": {"a": torch.zeros(1)}}):
+        torch.save(content, checkpoint)
+        with pytest.raises(ModelError):
+            import_official(checkpoint)

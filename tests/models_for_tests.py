@@ -1,0 +1,45 @@
+"""Small generators that synthesise in milliseconds, and a model file of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from hifigan_cli.config import GeneratorConfig, MelConfig
+from hifigan_cli.models import Generator, ModelFile, write_model
+from hifigan_cli.models.norms import folded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Two stages, hop 256, so that it reads the usual mel.
+TINY = GeneratorConfig(
+    upsample_rates=(16, 16),
+    upsample_kernel_sizes=(32, 32),
+    upsample_initial_channel=16,
+    resblock_kernel_sizes=(3,),
+    resblock_dilation_sizes=((1, 3),),
+)
+
+
+def tiny_generator(seed: int = 0, config: GeneratorConfig = TINY) -> Generator:
+    """Make a weight-normed generator whose output is far from silence."""
+    torch.manual_seed(seed)
+    net = Generator(config)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(1.5)
+    return net
+
+
+def tiny_model(seed: int = 0, mel: MelConfig | None = None) -> ModelFile:
+    """Make a model of a tiny generator, as `read_model` would return it."""
+    state = {key: value.detach() for key, value in tiny_generator(seed).state_dict().items()}
+    return ModelFile(mel or MelConfig(), TINY, folded(state), provenance={"name": "tiny"})
+
+
+def write_tiny_model(path: Path, seed: int = 0) -> Path:
+    """Write a tiny model file; return its path."""
+    write_model(path, tiny_model(seed))
+    return path

@@ -1,0 +1,130 @@
+"""Where results go: one file, several, folders; nothing is overwritten, lost or made twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hifigan_cli.errors import DeviceError, InputError, OutputError, UsageError
+from hifigan_cli.synthesis.jobs import Job, plan, run
+
+WAV = frozenset({".wav", ".flac"})
+
+
+def make(folder: Path, *names: str) -> list[Path]:
+    """Write empty-looking files below a folder."""
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+    return paths
+
+
+def copy(job: Job) -> None:
+    """Stand in for synthesis."""
+    job.target.write_bytes(job.source.read_bytes() + b" made")
+
+
+def silent(_done: int, _job: Job) -> None:
+    """Report nothing."""
+
+
+def test_one_file(tmp_path: Path) -> None:
+    """A file goes to the name given, or into the folder given."""
+    (source,) = make(tmp_path, "a.flac")
+    assert plan([source], tmp_path / "b.wav", WAV).jobs == (Job(source, tmp_path / "b.wav"),)
+    (tmp_path / "out").mkdir()
+    assert plan([source], tmp_path / "out", WAV).jobs[0].target == tmp_path / "out" / "a.wav"
+
+
+def test_folder_is_mirrored(tmp_path: Path) -> None:
+    """Sub-folders, odd names and order are kept; other files are left alone."""
+    make(tmp_path / "in", "b.wav", "sub dir/ä%d.flac", "-dash.wav", "notes.txt", "x/y/z.WAV")
+    jobs = plan([tmp_path / "in"], tmp_path / "out", WAV).jobs
+    targets = [str(job.target.relative_to(tmp_path / "out")) for job in jobs]
+    assert targets == ["-dash.wav", "b.wav", "sub dir/ä%d.wav", "x/y/z.wav"]
+
+
+def test_output_inside_input_is_not_read_again(tmp_path: Path) -> None:
+    """Mistake 10: results below the input folder are not inputs of the next run."""
+    make(tmp_path, "a.wav", "out/a.wav")
+    assert [job.source.name for job in plan([tmp_path], tmp_path / "out", WAV).jobs] == ["a.wav"]
+
+
+def test_link_loops_end(tmp_path: Path) -> None:
+    """A folder that links to itself is walked once."""
+    make(tmp_path / "in", "a.wav")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    assert len(plan([tmp_path / "in"], tmp_path / "out", WAV).jobs) == 1
+
+
+def test_same_stem_keeps_both(tmp_path: Path) -> None:
+    """a.wav and a.flac become two results."""
+    make(tmp_path / "in", "a.wav", "a.flac")
+    targets = {job.target.name for job in plan([tmp_path / "in"], tmp_path / "out", WAV).jobs}
+    assert targets == {"a.wav.wav", "a.flac.wav"}
+
+
+def test_two_sources_one_result(tmp_path: Path) -> None:
+    """Two inputs of one name, of different folders, are refused before any work."""
+    sources = make(tmp_path, "one/a.wav", "two/a.wav")
+    with pytest.raises(UsageError, match="both become"):
+        plan(sources, tmp_path / "out", WAV)
+
+
+def test_impossible_plans(tmp_path: Path) -> None:
+    """A folder without audio, and a batch into a file, say so."""
+    (file,) = make(tmp_path, "in/readme.txt")
+    with pytest.raises(InputError, match="no files to work on"):
+        plan([tmp_path / "in"], tmp_path / "out", WAV)
+    make(tmp_path, "in/a.wav")
+    with pytest.raises(UsageError, match="several results need a folder"):
+        plan([tmp_path / "in"], file, WAV)
+
+
+def test_one_file_is_not_overwritten(tmp_path: Path) -> None:
+    """An existing result stays, byte for byte, unless forced; its own input never."""
+    source, target = make(tmp_path, "a.wav", "b.wav")
+    todo = plan([source], target, WAV)
+    with pytest.raises(OutputError, match="exists"):
+        run(todo, copy, force=False, report=silent)
+    assert target.read_bytes() == b"sound"
+    run(todo, copy, force=True, report=silent)
+    assert target.read_bytes() == b"sound made"
+    link = tmp_path / "link.wav"
+    link.symlink_to(source)
+    with pytest.raises(UsageError, match="both input and output"):
+        run(plan([source], link, WAV), copy, force=True, report=silent)
+
+
+def test_a_batch_goes_on(tmp_path: Path) -> None:
+    """A bad file is reported and the rest is done; what exists is skipped and counted."""
+    make(tmp_path / "in", *(f"{i}.wav" for i in range(5)))
+    make(tmp_path / "out", "0.wav")
+
+    def work(job: Job) -> None:
+        if job.source.name == "3.wav":
+            raise InputError(f"{job.source} is not audio")
+        copy(job)
+
+    todo = plan([tmp_path / "in"], tmp_path / "out", WAV)
+    seen: list[int] = []
+    outcome = run(todo, work, force=False, report=lambda done, _job: seen.append(done))
+    assert (outcome.done, outcome.skipped, len(outcome.failures)) == (3, 1, 1)
+    assert outcome.failures[0][0].name == "3.wav"
+    assert seen == [1, 2, 3, 4, 5]
+    assert (tmp_path / "out" / "0.wav").read_bytes() == b"sound"
+    again = run(todo, copy, force=False, report=silent)
+    assert (again.done, again.skipped) == (1, 4)
+
+
+def test_a_lost_device_ends_a_batch(tmp_path: Path) -> None:
+    """What would fail for every file stops at the first."""
+    make(tmp_path / "in", "a.wav", "b.wav")
+
+    def work(_job: Job) -> None:
+        raise DeviceError("out of memory")
+
+    with pytest.raises(DeviceError):
+        run(plan([tmp_path / "in"], tmp_path / "out", WAV), work, force=False, report=silent)

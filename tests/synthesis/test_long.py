@@ -1,0 +1,88 @@
+"""Long mels: the whole's samples, in memory that does not grow with length."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hifigan_cli.audio import Audio, read_audio
+from hifigan_cli.config import PRESETS, MelConfig
+from hifigan_cli.interchange import pretrained
+from hifigan_cli.interchange.locate import locate_model
+from hifigan_cli.models import Generator, ModelFile, read_model, write_model
+from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.chunks import synthesize_stream
+from tests.helpers import ROOT
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an untrained V2."""
+    torch.manual_seed(0)
+    config = PRESETS["v2"].generator
+    net = Generator(config, weight_norm=False)
+    path = tmp_path_factory.mktemp("v2") / "v2.safetensors"
+    write_model(path, ModelFile(MelConfig(), config, net.state_dict()))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs the pretrained extra")
+@pytest.mark.parametrize("name", ["ljspeech-v1", "universal-v1"])
+def test_a_minute_of_speech(name: str, ljspeech_clips: list[Path]) -> None:
+    """60 s of real speech through trained weights: chunks equal the whole within 1e-5."""
+    sound = np.concatenate([read_audio(clip).samples for clip in ljspeech_clips], axis=1)
+    vocoder = Vocoder(read_model(locate_model(name)), "cpu")
+    mel = torch.from_numpy(vocoder.mel(Audio(sound[:, : 60 * 22_050], 22_050)))
+    with torch.no_grad():
+        whole = vocoder.generator(mel)[:, 0]
+    pieces = torch.cat(list(synthesize_stream(vocoder.generator, [mel])), dim=-1)
+    assert float((pieces - whole).abs().max()) < 1e-5
+
+
+PROBE = """
+import resource, sys
+from hifigan_cli.cli.main import run
+import hifigan_cli.cli.session, hifigan_cli.synthesis.melfiles
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+code = run(["vocode", sys.argv[1], "-o", sys.argv[2], "-m", sys.argv[3], "-q", "--device", "cpu"])
+print(code, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def peak_megabytes(mel: Path, model: Path) -> int:
+    """Vocode a mel in a process of its own; return its peak memory above the imports."""
+    out = mel.with_suffix(".wav")
+    run = subprocess.run(
+        [sys.executable, "-c", PROBE, str(mel), str(out), str(model)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    code, megabytes = run.stdout.split()
+    assert code == "0", run.stderr
+    return int(megabytes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_minutes_in_flat_memory(v2_model: Path, tmp_path: Path) -> None:
+    """Ten minutes of mel take no more memory than one: at most 400 MB above the imports."""
+    peaks = {}
+    for minutes in (1, 10):
+        frames = minutes * 60 * 22_050 // 256
+        random = np.random.default_rng(minutes)
+        mel = (random.standard_normal((80, frames)) - 5).astype(np.float32)
+        np.save(tmp_path / f"{minutes}.npy", mel)
+        peaks[minutes] = peak_megabytes(tmp_path / f"{minutes}.npy", v2_model)
+    assert peaks[10] < 400
+    assert peaks[10] < peaks[1] + 60

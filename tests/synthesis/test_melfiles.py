@@ -1,0 +1,149 @@
+"""Mel files: every format is read, and a mel that would sound wrong is refused with its reason."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from hifigan_cli.audio import mel_spectrogram
+from hifigan_cli.errors import InputError
+from hifigan_cli.synthesis.melfiles import load_mel, looks_like
+from tests.helpers import speech
+
+
+@pytest.fixture
+def mel() -> np.ndarray:
+    """Return a log-mel of something like speech, `(mels, frames)`."""
+    return mel_spectrogram(torch.from_numpy(speech(1.0))[None])[0].numpy()
+
+
+def test_every_format(tmp_path: Path, mel: np.ndarray) -> None:
+    """The four formats, with and without the name mel, give the same numbers."""
+    np.save(tmp_path / "a.npy", mel)
+    np.savez(tmp_path / "b.npz", mel=mel, other=np.zeros(3))
+    np.savez_compressed(tmp_path / "c.npz", mel)
+    torch.save(torch.from_numpy(mel), tmp_path / "d.pt")
+    torch.save({"mel": torch.from_numpy(mel)[None]}, tmp_path / "e.pt")
+    save_file({"mel": mel}, tmp_path / "f.safetensors")
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(load_mel(path, 80), mel, err_msg=path.name)
+        np.testing.assert_array_equal(load_mel(path.read_bytes(), 80), mel, err_msg=path.name)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_types(tmp_path: Path, mel: np.ndarray, dtype: type) -> None:
+    """Any floating-point type is a mel."""
+    np.save(tmp_path / "m.npy", mel.astype(dtype))
+    assert load_mel(tmp_path / "m.npy", 80).dtype == dtype
+
+
+def test_npy_stays_on_disk(tmp_path: Path, mel: np.ndarray) -> None:
+    """A long .npy is mapped: its length costs no memory."""
+    np.save(tmp_path / "m.npy", mel)
+    assert isinstance(load_mel(tmp_path / "m.npy", 80).base, np.memmap) or isinstance(
+        load_mel(tmp_path / "m.npy", 80), np.memmap
+    )
+
+
+def test_transpose(tmp_path: Path, mel: np.ndarray) -> None:
+    """Frames first is refused with the option that turns it, and turned by it."""
+    np.save(tmp_path / "m.npy", mel.T)
+    with pytest.raises(InputError) as caught:
+        load_mel(tmp_path / "m.npy", 80)
+    assert "--transpose" in (caught.value.hint or "")
+    np.testing.assert_array_equal(load_mel(tmp_path / "m.npy", 80, transpose=True), mel)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((64, 100), np.float32), r"\(64, 100\), not \(80, frames\)"),
+        (np.zeros((80, 0), np.float32), "shape"),
+        (np.zeros((2, 80, 100), np.float32), "shape"),
+        (np.zeros(100, np.float32), "shape"),
+        (np.zeros((80, 100), np.int16), "int16"),
+        (np.zeros((80, 100), np.complex64), "complex64"),
+    ],
+)
+def test_wrong_arrays(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    """Axes, bands and types that no mel has are named."""
+    np.save(tmp_path / "m.npy", array)
+    with pytest.raises(InputError, match=message):
+        load_mel(tmp_path / "m.npy", 80)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_a_number(tmp_path: Path, mel: np.ndarray, value: float) -> None:
+    """The first value that is not a number is named by band and frame."""
+    mel = mel.copy()
+    mel[7, 40] = value
+    np.save(tmp_path / "m.npy", mel)
+    with pytest.raises(InputError, match="band 7, frame 40"):
+        load_mel(tmp_path / "m.npy", 80, check=False)
+
+
+def test_other_conventions(mel: np.ndarray, tmp_path: Path) -> None:
+    """log10, decibels and bare magnitudes are recognised; --no-check lets them pass."""
+    magnitude = np.exp(mel)
+    log10 = np.log10(np.maximum(magnitude, 1e-5))
+    log10[:, :5] = -5.0
+    others = {"log10": log10, "decibels": 20 * log10, "magnitudes": magnitude}
+    for name, array in others.items():
+        np.save(tmp_path / "m.npy", array)
+        with pytest.raises(InputError, match=name) as caught:
+            load_mel(tmp_path / "m.npy", 80)
+        assert "--no-check" in (caught.value.hint or "")
+        load_mel(tmp_path / "m.npy", 80, check=False)
+
+
+def test_natural_log_of_real_speech_passes(ljspeech_clips: list[Path]) -> None:
+    """No real clip is taken for another convention."""
+    from hifigan_cli.audio import read_audio
+
+    for clip in ljspeech_clips[:10]:
+        mel = mel_spectrogram(torch.from_numpy(read_audio(clip).samples))
+        assert looks_like(float(mel.min()), float(mel.max())) is None
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_pickles_never_run(tmp_path: Path) -> None:
+    """Object arrays and pickled code are refused and not executed."""
+    fuse = tmp_path / "ran"
+    files = {"a.npy": None, "b.pt": None, "c.pt": None}
+    np.save(tmp_path / "a.npy", np.array([Bomb(fuse)], dtype=object), allow_pickle=True)
+    torch.save({"mel": Bomb(fuse)}, tmp_path / "b.pt")
+    (tmp_path / "c.pt").write_bytes(pickle.dumps(Bomb(fuse)))
+    for name in files:
+        with pytest.raises(InputError):
+            load_mel(tmp_path / name, 80)
+    assert not fuse.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04" + bytes(50), bytes(1000)])
+def test_bytes_that_are_no_mel(tmp_path: Path, content: bytes) -> None:
+    """Empty, cut and foreign files are input errors."""
+    path = tmp_path / "m.npy"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        load_mel(path, 80)
+
+
+def test_archive_with_several_arrays(tmp_path: Path) -> None:
+    """An archive without an array named mel says what it has."""
+    np.savez(tmp_path / "m.npz", one=np.zeros(3), two=np.zeros(3))
+    with pytest.raises(InputError, match="one, two"):
+        load_mel(tmp_path / "m.npz", 80)

@@ -1,0 +1,1 @@
+"""Programs that make what the repository ships or shows: the demo's speech, README tables."""

@@ -1,0 +1,42 @@
+"""Make `hifigan_cli/assets/demo.flac`: speech by espeak-ng, with a little noise of our own.
+
+apt-get install espeak-ng
+python -m tests.tools.make_demo
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from hifigan_cli.audio import read_audio, resample, write_audio
+
+TEXT = (
+    "This voice was computed from a picture of sound. "
+    "A generator drew every sample of it, twenty two thousand each second."
+)
+RATE_HZ = 22_050
+PEAK = 0.6
+NOISE_DB = -60.0  # below the peak: a quiet room
+TARGET = Path(__file__).parents[2] / "hifigan_cli" / "assets" / "demo.flac"
+
+
+def main() -> None:
+    """Speak, scale, add noise, and write the asset."""
+    spoken = subprocess.run(
+        ["espeak-ng", "-v", "en-gb", "-s", "150", "--stdout", TEXT],
+        check=True,
+        capture_output=True,
+    ).stdout
+    audio = read_audio(spoken, repair=True)
+    speech = resample(audio.mono().samples, audio.rate_hz, RATE_HZ)
+    speech = speech * (PEAK / np.abs(speech).max())
+    random = np.random.default_rng(1234)
+    noise = random.standard_normal(speech.shape) * PEAK * 10 ** (NOISE_DB / 20)
+    write_audio(TARGET, (speech + noise).astype(np.float32), RATE_HZ)
+
+
+if __name__ == "__main__":
+    main()
