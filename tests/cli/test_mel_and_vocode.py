@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from hifigan_cli.audio import read_audio
@@ -55,7 +57,7 @@ def test_vocode_many(model: Path, tmp_path: Path) -> None:
 
 def test_bad_mels(model: Path, tmp_path: Path) -> None:
     """Fault 30: axes, bands, types and NaN: exit 3, a hint, nothing written."""
-    bad = {
+    bad: dict[str, npt.NDArray[Any]] = {
         "frames first": np.full((100, 80), -6, np.float32),
         "bands": np.full((64, 100), -5, np.float32),
         "integers": np.zeros((80, 100), np.int16),

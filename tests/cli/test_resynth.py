@@ -199,8 +199,7 @@ def test_odd_names(name: str, wav: Path, model: Path, tmp_path: Path) -> None:
 
 def test_name_that_is_not_utf8(wav: Path, model: Path, tmp_path: Path) -> None:
     """Fault 22: bytes that are no text are a name too."""
-    os.rename(wav, os.fsencode(tmp_path) + b"/\xff\xfe.wav")
-    run = hifigan(
-        "resynth", os.fsencode(tmp_path) + b"/\xff\xfe.wav", "-o", tmp_path / "o.wav", "-m", model
-    )
+    odd = os.fsencode(tmp_path) + b"/\xff\xfe.wav"
+    wav.rename(os.fsdecode(odd))
+    run = hifigan("resynth", odd, "-o", tmp_path / "o.wav", "-m", model)
     assert run.returncode == 0, run.stderr

@@ -72,8 +72,8 @@ def test_files_and_runs(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "model.safetensors")
     assert locate_model(path) == path
     assert locate_model(str(tmp_path)) == path
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"no model\.safetensors"):
-        (tmp_path / "empty").mkdir()
         locate_model(tmp_path / "empty")
     with pytest.raises(ModelError) as caught:
         locate_model("universal-v")

@@ -52,7 +52,7 @@ def test_chunks_equal_the_whole(
     mel = torch.randn(batch, 80, frames, generator=torch.Generator().manual_seed(seed)).double()
     with torch.no_grad():
         whole = net(mel)[:, 0]
-    pieces = list(synthesize_stream(net, mel.split(block, dim=-1), chunk))
+    pieces = list(synthesize_stream(net, torch.split(mel, block, dim=-1), chunk))
     assert torch.cat(pieces, dim=-1).shape == whole.shape
     assert (torch.cat(pieces, dim=-1) - whole).abs().max() < 1e-12
 
