@@ -99,7 +99,7 @@ def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     # A first call in inference mode must not leave tensors that a later gradient cannot use.
     with torch.inference_mode(mode=False):
         window = torch.hann_window(config.win_samples, periodic=True, dtype=torch.float64)
-        filterbank = torch.from_numpy(slaney_filterbank(config))
+        filterbank = slaney_filterbank(config)
         return window.to(dtype).to(device), filterbank.to(dtype).to(device)
 
 

@@ -43,7 +43,8 @@ class MelConfig(_Frozen):
     Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency.
     """
 
-    rate_hz: Annotated[int, Field(ge=4_000, le=384_000, strict=True)] = 22_050
+    # Even, so that Nyquist is a whole number: torchaudio's filterbank rounds it down.
+    rate_hz: Annotated[int, Field(ge=4_000, le=384_000, multiple_of=2, strict=True)] = 22_050
     n_fft: Annotated[int, Field(ge=16, le=65_536, strict=True)] = 1024
     hop_samples: Positive = 256
     win_samples: Positive = 1024

@@ -93,13 +93,12 @@ def test_equals_the_reference_on_real_speech(ljspeech_clips: list[Path], clip: i
 @pytest.mark.parametrize(
     "config",
     [
-        MelConfig(rate_hz=22_051, fmax_hz=None),  # an odd rate: Nyquist is no whole number
         MelConfig(rate_hz=16_000, n_fft=512, hop_samples=128, win_samples=400, n_mels=40),
         MelConfig(rate_hz=48_000, n_fft=2048, hop_samples=480, win_samples=1200, fmin_hz=55.0),
         MelConfig(n_fft=256, hop_samples=64, win_samples=256, n_mels=128),  # bands without a bin
         MelConfig(n_fft=1024, hop_samples=1024),  # no padding at all
     ],
-    ids=["odd rate", "short window", "48 kHz", "many bands", "hop of a window"],
+    ids=["short window", "48 kHz", "many bands", "hop of a window"],
 )
 def test_equals_the_reference_in_other_conventions(config: MelConfig) -> None:
     """Guard the sizes that the presets do not exercise."""
@@ -107,11 +106,13 @@ def test_equals_the_reference_in_other_conventions(config: MelConfig) -> None:
 
 
 @pytest.mark.parametrize("fmax_hz", [8000.0, None])
-def test_filters_are_torchaudios_but_for_rounding(fmax_hz: float | None) -> None:
-    """Guard the filterbank against a second implementation, in single precision."""
+def test_filters_differ_from_single_precision_by_rounding_alone(fmax_hz: float | None) -> None:
+    """Guard that double precision changes nothing but the rounding, and is put back."""
     config = MelConfig(fmax_hz=fmax_hz)
     theirs = melscale_fbanks(513, 0.0, config.top_hz, 80, 22_050, norm="slaney", mel_scale="slaney")
-    np.testing.assert_allclose(slaney_filterbank(config), theirs.T.numpy(), atol=2e-7)
+    ours = slaney_filterbank(config)
+    np.testing.assert_allclose(ours.numpy(), theirs.T.numpy(), atol=2e-7)
+    assert (ours.dtype, torch.get_default_dtype()) == (torch.float64, torch.float32)
 
 
 def test_the_loss_mel_hears_what_the_input_mel_does_not() -> None:

@@ -82,6 +82,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         {"fmax_hz": math.nan},
         {"fmax_hz": math.inf},
         {"rate_hz": 1},
+        {"rate_hz": 22_051},
         {"rate_hz": True},
         {"n_mels": 0},
         {"n_mels": 80.0},
