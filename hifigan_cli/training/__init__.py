@@ -9,7 +9,7 @@ Read in this order:
 - `validation`: mel_l1_full on whole clips
 - `start`, `plan`: what a command asks for, and where its run begins
 - `records`: what a run leaves on disk: checkpoints, models, metrics, TensorBoard
-- `distributed`, `signals`, `guard`, `meter`: several processes, Ctrl-C, bad numbers, speed
+- `runtime`: several processes, Ctrl-C, bad numbers, speed
 - `events`: what a run says while it works
 """
 

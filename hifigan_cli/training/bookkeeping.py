@@ -16,13 +16,13 @@ from hifigan_cli.training.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hifigan_cli.training.distributed import Ranks
     from hifigan_cli.training.events import Report
-    from hifigan_cli.training.guard import Guard
-    from hifigan_cli.training.meter import Meter
     from hifigan_cli.training.records.folder import RunFolder
     from hifigan_cli.training.records.metrics import Sink
     from hifigan_cli.training.records.saver import Saver
+    from hifigan_cli.training.runtime.distributed import Ranks
+    from hifigan_cli.training.runtime.guard import Guard
+    from hifigan_cli.training.runtime.meter import Meter
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Mels
     from hifigan_cli.training.validation import Utterances

@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING
 from hifigan_cli.data.batches import StepBatches, load_batches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InterruptedRunError
+from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.training.bookkeeping import Books
-from hifigan_cli.training.distributed import process_group
 from hifigan_cli.training.events import Noted, Started
-from hifigan_cli.training.guard import Guard
-from hifigan_cli.training.meter import Meter
 from hifigan_cli.training.records.folder import RunFolder, held, set_aside
 from hifigan_cli.training.records.saver import Saver
+from hifigan_cli.training.runtime.distributed import process_group
+from hifigan_cli.training.runtime.guard import Guard
+from hifigan_cli.training.runtime.meter import Meter
+from hifigan_cli.training.runtime.signals import stop_signals
 from hifigan_cli.training.schedule import decay_period, learning_rate, set_learning_rate
-from hifigan_cli.training.signals import stop_signals
 from hifigan_cli.training.start import begin, open_sinks
 from hifigan_cli.training.step import Mels, train_step
 from hifigan_cli.training.validation import Utterances
 
 if TYPE_CHECKING:
-    from hifigan_cli.training.distributed import Ranks
     from hifigan_cli.training.events import Event, Finished, Report
     from hifigan_cli.training.plan import Plan
-    from hifigan_cli.training.signals import Stop
+    from hifigan_cli.training.runtime.distributed import Ranks
+    from hifigan_cli.training.runtime.signals import Stop
     from hifigan_cli.training.state import TrainState
 
 _AGREE_EVERY = 10  # steps between the moments at which several processes compare their signals
@@ -119,7 +120,7 @@ def _started(state: TrainState, batches: StepBatches, books: Books) -> Started:
         run=books.run.path,
         step=state.step,
         steps=state.config.train.steps,
-        device=str(state.device),
+        device=device_title(state.device),
         precision=state.config.train.precision,
         processes=books.ranks.world,
         training_clips=len(batches.data.training),

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from hifigan_cli.data.prepared import PreparedData
-    from hifigan_cli.training.distributed import Ranks
     from hifigan_cli.training.events import Report
     from hifigan_cli.training.plan import Plan
     from hifigan_cli.training.records.checkpoint import Checkpoint
     from hifigan_cli.training.records.folder import RunFolder
     from hifigan_cli.training.records.metrics import Sink
+    from hifigan_cli.training.runtime.distributed import Ranks
 
 
 def begin(
@@ -40,8 +40,7 @@ def begin(
         ModelError: no checkpoint is whole, or it or `--init` is of another configuration.
         InputError: the data are not those that the run began with.
     """
-    if plan.config.train.deterministic:
-        be_deterministic()
+    choose_algorithms(deterministic=plan.config.train.deterministic)
     checkpoint = _agreed_checkpoint(run, ranks, report)
     if checkpoint is not None:
         check_same_run(checkpoint, plan.config, data.digest)
@@ -102,9 +101,13 @@ def open_sinks(
     return sinks
 
 
-def be_deterministic() -> None:
-    """Choose algorithms that give the same bits each time; torch warns where it has none."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+def choose_algorithms(*, deterministic: bool) -> None:
+    """Let cuDNN search for the fastest algorithms, or take those that give the same bits each time.
+
+    torch warns where it has no such algorithm. The CPU's are deterministic as they are.
+    """
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.deterministic = deterministic
+    torch.use_deterministic_algorithms(mode=deterministic, warn_only=True)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts

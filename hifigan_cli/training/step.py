@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hifigan_cli.config import Config
     from hifigan_cli.data.batches import Batch
     from hifigan_cli.models.discriminators import Judgement
-    from hifigan_cli.training.guard import Guard
+    from hifigan_cli.training.runtime.guard import Guard
     from hifigan_cli.training.state import TrainState
 
 

@@ -8,6 +8,7 @@ themselves take the place of the clips: there the question is how far they can b
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,11 +19,11 @@ from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.models.losses import mel_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
-    from hifigan_cli.training.distributed import Ranks
+    from hifigan_cli.training.runtime.distributed import Ranks
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Mels
 
@@ -130,11 +131,19 @@ def compare(state: TrainState, utterance: Utterance, mels: Mels) -> Heard:
     hop = state.config.mel.hop_samples
     frames = min(given.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
-    # Clips have many lengths: searching the fastest algorithm for each would take longer than it.
-    with torch.backends.cudnn.flags(
-        benchmark=False, deterministic=torch.backends.cudnn.deterministic
-    ):
+    with no_search():
         generated = state.listener(given[..., :frames])[:, 0]
     recording_mel, generated_mel = mels.full(recording), mels.full(generated)
     parts = (recording, generated, recording_mel, generated_mel)
     return Heard(utterance.name, *(part[0].float().cpu() for part in parts))
+
+
+@contextmanager
+def no_search() -> Iterator[None]:
+    """Keep cuDNN from timing its algorithms: each clip has another length, so it never pays."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -73,7 +73,6 @@ class FakeWandB(types.ModuleType):
         self.inits: list[dict[str, Any]] = []
         self.logged: list[tuple[int, dict[str, Any]]] = []
         self.finished = 0
-        self.util = types.SimpleNamespace(generate_id=lambda: "abc123")
 
     def init(self, **options: Any) -> FakeWandB:
         self.inits.append(options)
@@ -105,7 +104,9 @@ def test_wandb_gets_the_same_and_continues_with_the_run(
     monkeypatch.setitem(sys.modules, "wandb", fake)
     for steps in (1, 2):
         train(wandb_plan(prepared, tmp_path / "run", steps), lambda _event: None)
-    assert [options["id"] for options in fake.inits] == ["abc123", "abc123"]
+    first, second = (options["id"] for options in fake.inits)
+    assert first == second
+    assert len(first) == 8
     assert all(options["resume"] == "allow" for options in fake.inits)
     assert fake.finished == 2
     steps_logged = [step for step, _ in fake.logged]

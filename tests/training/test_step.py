@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.errors import DivergedError
-from hifigan_cli.training.guard import Guard
+from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Losses, Mels, train_step
 from tests.training import small

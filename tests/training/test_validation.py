@@ -11,7 +11,7 @@ import torch
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import StepBatches, open_prepared
-from hifigan_cli.training.distributed import Ranks
+from hifigan_cli.training.runtime.distributed import Ranks
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Mels
 from hifigan_cli.training.validation import Utterances, validate

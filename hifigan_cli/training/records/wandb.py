@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.audio.files import write_bytes
@@ -33,7 +34,7 @@ class WandB:
             raise UsageError("wandb is not installed", INSTALL) from error
         place = folder / _ID
         if not place.exists():
-            write_bytes(place, wandb.util.generate_id().encode())
+            write_bytes(place, secrets.token_hex(4).encode())
         self._wandb = wandb
         self._rate_hz = config.mel.rate_hz
         self._run = wandb.init(

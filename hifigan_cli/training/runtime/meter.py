@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hifigan_cli.training.distributed import Ranks
+    from hifigan_cli.training.runtime.distributed import Ranks
 
 
 class Meter:
