@@ -2,22 +2,24 @@
 
 `StepBatches` answers one question: what does step s train on? The answer depends on the seed and
 the step alone (see `order`); several processes each take an equal share of the same batch.
-`load_batches` asks it ahead of time in worker processes.
+`load_batches` asks it ahead of time in threads.
 """
 
 from __future__ import annotations
 
-import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.data.order import crop_start, epoch_order
-from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.data.records import Clip
 
-_NAMED = 3  # how many clips of a lost batch a message names
+_AHEAD_PER_WORKER = 2  # batches that wait to be trained on
 
 
 class Batch(NamedTuple):
@@ -87,10 +89,11 @@ class StepBatches(Dataset[Batch]):
     def clips(self, step: int) -> list[Clip]:
         """Return the clips that `step` takes its share from."""
         epoch, index = divmod(self._effective(step), self.batches_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            order = epoch_order(self.seed, epoch, len(self.data.training), self.batch)
-            self._order = epoch, order
-        order = self._order[1]
+        known = self._order  # once: another thread may be in another epoch
+        if known is None or known[0] != epoch:
+            known = epoch, epoch_order(self.seed, epoch, len(self.data.training), self.batch)
+            self._order = known
+        order = known[1]
         return [self.data.training[order[index * self.batch + slot]] for slot in self.slots]
 
     def _effective(self, step: int) -> int:
@@ -136,57 +139,23 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step` up to, not including, `last_step`, in order.
 
-    The batches do not depend on `workers`; with 0 they are made in this process.
+    `workers` threads read ahead; with 0 each batch is made when it is asked for. Threads do: what
+    they do is copy from mapped files, for which numpy lets other threads run. Unlike processes they
+    cannot be killed one by one, and signals and the GPU are no matter to them.
 
     Raises:
-        InputError: a clip cannot be read, or a worker process died.
+        InputError: names a clip that cannot be read.
     """
-    loader: DataLoader[Batch | InputError] = DataLoader(
-        _Guarded(dataset),
-        batch_size=None,  # an item is a whole batch already
-        sampler=range(first_step, last_step),
-        num_workers=workers,
-        collate_fn=_as_is,
-        worker_init_fn=_leave_signals_to_parent,
-        generator=torch.Generator(),  # or it would draw from the trainer's random numbers
-        pin_memory=torch.cuda.is_available(),
-    )
-    batches = iter(loader)
-    for step in range(first_step, last_step):
-        try:
-            batch = next(batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            names = ", ".join(clip.name for clip in dataset.clips(step)[:_NAMED])
-            raise InputError(
-                f"a data worker died at step {step} (clips {names}, ...): {error}",
-                "`--set workers=0` reads in the main process; is there enough memory?",
-            ) from error
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
-
-
-class _Guarded(Dataset["Batch | InputError"]):
-    """Returns an `InputError` instead of raising it: raised in a worker it would lose its hint."""
-
-    def __init__(self, dataset: StepBatches) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, step: int) -> Batch | InputError:
-        try:
-            return self.dataset[step]
-        except InputError as error:
-            return error
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-def _leave_signals_to_parent(_worker: int) -> None:
-    # Ctrl-C and a cluster's SIGTERM reach every process of the group. The trainer still wants its
-    # batches, to finish the step and save; when it has gone, its workers end by themselves.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    steps = iter(range(first_step, last_step))
+    if workers == 0:
+        yield from map(dataset.__getitem__, steps)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    try:
+        ahead = islice(steps, _AHEAD_PER_WORKER * workers)
+        window = deque(pool.submit(dataset.__getitem__, step) for step in ahead)
+        while window:
+            yield window.popleft().result()
+            window.extend(pool.submit(dataset.__getitem__, step) for step in islice(steps, 1))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,7 @@ class _Mapped:
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
         self.path = path
         self.dtype = dtype
+        self._opening = threading.Lock()
         self._descriptor = -1
         self._numbers: npt.NDArray[Any] | None = None
 
@@ -159,7 +161,7 @@ class _Mapped:
             InputError: the file cannot be opened or became shorter.
         """
         try:
-            numbers = self._open() if self._numbers is None else self._numbers
+            numbers = self._open()
             # A page beyond the end of the file would kill the process, not raise.
             if os.fstat(self._descriptor).st_size < stop * self.dtype.itemsize:
                 raise InputError(f"{self.path} became shorter; {clip.name} is cut", _AGAIN)
@@ -170,11 +172,15 @@ class _Mapped:
         return numbers[start:stop]
 
     def _open(self) -> npt.NDArray[Any]:
-        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        size = os.fstat(self._descriptor).st_size
-        mapping = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ) if size else b""
-        self._numbers = np.frombuffer(mapping, self.dtype, size // self.dtype.itemsize)
-        return self._numbers
+        with self._opening:
+            if self._numbers is None:
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                size = os.fstat(self._descriptor).st_size
+                content = (
+                    mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ) if size else b""
+                )
+                self._numbers = np.frombuffer(content, self.dtype, size // self.dtype.itemsize)
+            return self._numbers
 
     def __del__(self) -> None:
         if self._descriptor >= 0:

@@ -29,9 +29,10 @@ Mel = npt.NDArray[np.float32]
 LOWEST, HIGHEST = -12.5, 5.0
 # A mel may have a frame more or less than its recording: acoustic models round otherwise.
 MAX_FRAMES_APART = 1
-# Mean difference between the given mel and the recording's own, in log units. Mels that an acoustic
-# model made along the recording stay below 1; those of another clip or scale lie above 1.5.
-MAX_DISTANCE = 1.5
+# Median difference between the given mel and the recording's own, in log units: on real speech 0.3
+# to 0.75 for mels blurred as acoustic models blur them, 1.0 and more for another clip's of the same
+# speaker, above 2 for another logarithm. A median does not mind stretches of digital silence.
+MAX_DISTANCE = 1.0
 
 
 class UnfitMelError(Exception):
@@ -80,7 +81,7 @@ def fit_pair(samples: Samples, mel: Mel, label: str, config: MelConfig) -> tuple
     own = mel_spectrogram(torch.from_numpy(samples)[None], config)[0].numpy()
     shared = min(frames, given)
     mel = mel[:, :shared]
-    distance = float(np.abs(own[:, :shared] - mel).mean())
+    distance = float(np.median(np.abs(own[:, :shared] - mel)))
     if distance > MAX_DISTANCE:
         raise UnfitMelError(
             Reason.MEL_FOREIGN,

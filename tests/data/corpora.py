@@ -1,0 +1,86 @@
+"""Helpers: small corpora of synthetic speech, and preparing them in this process."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from hifigan_cli.audio.mel import mel_spectrogram
+from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
+from hifigan_cli.data import PreparedData, open_prepared
+from hifigan_cli.data.preparation import Options, Progress, Summary, preprocess
+from hifigan_cli.data.records import REJECTED_FILE, Rejection, read_lines
+from tests.helpers import speech
+
+RATE_HZ = 22_050
+
+
+def ignore(_progress: Progress) -> None:
+    """Take a report and do nothing with it."""
+
+
+def write(path: Path, samples: Any, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> Path:
+    """Write `(samples,)` or `(samples, channels)` to a file in a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate_hz, subtype=subtype)
+    return path
+
+
+def corpus(folder: Path, clips: int, length_s: float = 0.4, prefix: str = "clip") -> Path:
+    """Write a folder of 16-bit clips of different lengths."""
+    for index in range(clips):
+        write(folder / f"{prefix}{index:03}.wav", speech(length_s + 0.03 * (index % 5), seed=index))
+    return folder
+
+
+def prepare(source: Path, out: Path, **options: Any) -> Summary:
+    """Run `preprocess` in this process."""
+    return preprocess(source, out, Options(**{"workers": 1, **options}), ignore)
+
+
+def prepared(source: Path, out: Path, **options: Any) -> PreparedData:
+    """Run `preprocess` in this process and open the result."""
+    prepare(source, out, **options)
+    return open_prepared(out)
+
+
+def rejected(out: Path) -> dict[str, str]:
+    """Return the reason of each file that was left out."""
+    return {r.path: r.reason for r in read_lines(out / REJECTED_FILE, Rejection)}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the digest of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def own_mel(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the log-mel `(mels, frames)` of `(samples,)`."""
+    wave = torch.from_numpy(np.asarray(samples, np.float32))[None]
+    return np.asarray(mel_spectrogram(wave)[0].numpy())
+
+
+def pairs(folder: Path, mels: Path, clips: int, length_s: float = 0.5) -> None:
+    """Write a corpus and the mel of each clip, a little blurred, as an acoustic model would."""
+    corpus(folder, clips, length_s)
+    mels.mkdir()
+    rng = np.random.default_rng(1)
+    for path in sorted(folder.glob("*.wav")):
+        mel = own_mel(soundfile.read(path, dtype="float32")[0])
+        noisy = np.clip(mel + 0.1 * rng.standard_normal(mel.shape), -11.5, 2)
+        np.save(mels / f"{path.stem}.npy", noisy.astype(np.float32))
+
+
+def config(**train: Any) -> Config:
+    """Return the V1 configuration with short segments."""
+    values = {"batch_size": 4, "segment_samples": 2048, **train}
+    return Config(mel=MelConfig(), generator=GeneratorConfig(), train=TrainConfig(**values))

@@ -1,0 +1,232 @@
+"""From a corpus to a prepared folder: exactness, idempotence, the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hifigan_cli.config import MelConfig
+from hifigan_cli.data import open_prepared
+from hifigan_cli.data.locking import locked
+from hifigan_cli.errors import OutputError, UsageError
+from tests.data.corpora import corpus, digests, prepare, prepared, write
+from tests.helpers import hifigan, speech
+
+
+def stored(folder: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    return np.fromfile(folder / "samples.i16", "<i2")
+
+
+def test_sixteen_bit_clips_are_packed_exactly(tmp_path: Path) -> None:
+    """What the corpus holds at 16 bits and the right rate is what training reads."""
+    folder = corpus(tmp_path / "in", 3)
+    data = prepared(folder, tmp_path / "out")
+    originals = [soundfile.read(path, dtype="int16")[0] for path in sorted(folder.iterdir())]
+    assert np.array_equal(stored(tmp_path / "out"), np.concatenate(originals))
+    clip = data.validation[0]
+    original = soundfile.read(folder / clip.path, dtype="int16")[0] / 32_768
+    read = data.samples(clip)
+    assert np.abs(read).max() == np.float32(0.95)
+    assert np.allclose(read, original * 0.95 / np.abs(original).max(), atol=1e-7)
+    assert np.array_equal(data.samples(clip, 100, 300), read[100:300])
+    assert len(data.samples(clip, clip.samples - 5, clip.samples + 100)) == 5
+
+
+def test_stereo_rates_and_depth(tmp_path: Path) -> None:
+    """Channels are averaged and rates converted: the same sound in another dress stays the same."""
+    voice = speech(0.6, seed=2)
+    write(tmp_path / "in" / "a.wav", voice, subtype="FLOAT")
+    write(tmp_path / "in" / "b.wav", np.stack([voice * 1.5, voice * 0.5], axis=1), subtype="FLOAT")
+    data = prepared(tmp_path / "in", tmp_path / "out")
+    clips = [*data.training, *data.validation]
+    a, b = (data.samples(clip) for clip in sorted(clips, key=lambda clip: clip.name))
+    assert np.abs(a - b).max() < 2e-4
+    assert np.abs(a - voice * 0.95 / np.abs(voice).max()).max() < 1e-4
+    low = prepared(tmp_path / "in", tmp_path / "low", mel=MelConfig(rate_hz=16_000, fmax_hz=None))
+    assert low.rate_hz == 16_000
+    assert low.training[0].samples == 9600
+    assert low.training[0].source_rate_hz == 22_050
+
+
+def test_trim_shortens(tmp_path: Path) -> None:
+    """Silence at the ends goes only where it was asked for."""
+    quiet = np.zeros(11_025, np.float32)
+    write(tmp_path / "in" / "a.wav", np.concatenate([quiet, speech(0.5), quiet]))
+    whole = prepared(tmp_path / "in", tmp_path / "whole").training[0].samples
+    trimmed = prepared(tmp_path / "in", tmp_path / "trim", trim=True).training[0].samples
+    assert whole == 22_050 + 11_025
+    assert 0.5 * 22_050 <= trimmed <= 0.63 * 22_050
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_runs_give_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    """No time, path or order of completion gets into the result."""
+    corpus(tmp_path / "in", 9)
+    for name, workers in (("a", 1), ("b", 3)):
+        prepare(tmp_path / "in", tmp_path / name, workers=workers, seed=seed)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert set(digests(tmp_path / "a")) == {
+        "clips.jsonl",
+        "prepared.json",
+        "rejected.jsonl",
+        "samples.i16",
+    }
+
+
+def test_a_finished_folder_is_left_untouched(tmp_path: Path) -> None:
+    """The same command again says so, and writes nothing."""
+    corpus(tmp_path / "in", 3)
+    assert prepare(tmp_path / "in", tmp_path / "out").state == "prepared"
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert prepare(tmp_path / "in", tmp_path / "out").state == "up to date"
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
+    """Other options or files are refused by name, and --force takes them."""
+    folder = corpus(tmp_path / "in", 3)
+    out = tmp_path / "out"
+    prepare(folder, out)
+    before = digests(out)
+    with pytest.raises(OutputError, match="trim was False, now True") as caught:
+        prepare(folder, out, trim=True)
+    assert "--force" in str(caught.value.hint)
+    status = (folder / "clip001.wav").stat()
+    content = bytearray((folder / "clip001.wav").read_bytes())
+    content[-1] ^= 1
+    (folder / "clip001.wav").write_bytes(content)  # of the same size
+    with pytest.raises(OutputError, match=r"1 file is changed \(clip001.wav\)"):
+        prepare(folder, out)
+    assert status.st_size == len(content)
+    (folder / "clip002.wav").rename(folder / "new.wav")
+    with pytest.raises(OutputError, match=r"1 file is new \(new.wav\); 1 file is gone"):
+        prepare(folder, out)
+    assert digests(out) == before
+    assert prepare(folder, out, force=True).state == "prepared"
+    assert digests(out) != before
+
+
+def test_a_rejected_file_that_was_mended_is_noticed(tmp_path: Path) -> None:
+    """What was left out is part of the comparison too."""
+    folder = corpus(tmp_path / "in", 2)
+    write(folder / "bad.wav", np.zeros(9000, np.float32))
+    prepare(folder, tmp_path / "out")
+    write(folder / "bad.wav", speech(0.5))
+    with pytest.raises(OutputError, match=r"bad\.wav"):
+        prepare(folder, tmp_path / "out")
+
+
+def test_a_damaged_result_is_not_up_to_date(tmp_path: Path) -> None:
+    """A flipped bit in the packed samples is found, and names the clip."""
+    corpus(tmp_path / "in", 3)
+    data = prepared(tmp_path / "in", tmp_path / "out")
+    packed = tmp_path / "out" / "samples.i16"
+    content = bytearray(packed.read_bytes())
+    content[data.validation[0].offset * 2 + 11] ^= 64
+    packed.write_bytes(content)
+    with pytest.raises(OutputError, match=f"1 clips differ: {data.validation[0].name}"):
+        prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    """Prepared data is not strewn among other files unless that is wanted."""
+    corpus(tmp_path / "in", 2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    with pytest.raises(OutputError, match=r"thesis\.tex"):
+        prepare(tmp_path / "in", tmp_path / "out")
+    assert list(digests(tmp_path / "out")) == ["thesis.tex"]
+    prepare(tmp_path / "in", tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="not a folder"):
+        prepare(tmp_path / "in", tmp_path / "file")
+
+
+def test_a_second_run_is_refused(tmp_path: Path) -> None:
+    """Two runs on one folder would spoil it; the second names the first."""
+    corpus(tmp_path / "in", 2)
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(OutputError, match=r"in use by pid \d+"):
+        prepare(tmp_path / "in", tmp_path / "out")
+    prepare(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_full_disk_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room is exit 4; what is done stays, and the same command continues."""
+    from hifigan_cli.data.preparation import pack
+
+    corpus(tmp_path / "in", 4)
+    put, calls = pack._put, 0
+
+    def refuse(file: object, content: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise OSError(28, "No space left on device")
+        put(file, content)  # type: ignore[arg-type]  # the stream as it came
+
+    monkeypatch.setattr(pack, "_put", refuse)
+    with pytest.raises(OutputError, match="No space left"):
+        prepare(tmp_path / "in", tmp_path / "out")
+    monkeypatch.undo()
+    assert prepare(tmp_path / "in", tmp_path / "out").continued_from == 2
+    prepare(tmp_path / "in", tmp_path / "clean")
+    assert digests(tmp_path / "out") == digests(tmp_path / "clean")
+
+
+def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+    """Trimming would move a recording against its mel."""
+    corpus(tmp_path / "in", 2)
+    with pytest.raises(UsageError, match="--trim"):
+        prepare(tmp_path / "in", tmp_path / "out", trim=True, mels=tmp_path)
+
+
+def test_dry_run_touches_nothing(tmp_path: Path) -> None:
+    """The plan counts and estimates; there is no output folder afterwards."""
+    folder = corpus(tmp_path / "in", 4)
+    (folder / "bad.wav").write_text("no sound")
+    out = tmp_path / "out"
+    run = hifigan("preprocess", folder, "-o", out, "--dry-run", "--json")
+    plan = json.loads(run.stdout)
+    assert (plan["event"], plan["files"], plan["unreadable"]) == ("plan", 5, 1)
+    assert plan["state"] == "new"
+    assert not out.exists()
+    prepare(folder, out)
+    size = sum(path.stat().st_size for path in out.iterdir())
+    assert 0.8 * size < plan["output_bytes"] < 1.3 * size
+    assert plan["hours"] == pytest.approx((0.4 * 4 + 0.03 * 6) / 3600, rel=1e-3)
+
+
+def test_real_clips_through_the_command(tmp_path: Path, shared_data: Path) -> None:
+    """Real LJSpeech recordings are stored exactly, by several processes, and reported as JSON."""
+    source = shared_data / "valid" / "ljspeech"
+    out = tmp_path / "prepared"
+    run = hifigan("preprocess", source, "-o", out, "--workers", "2", "--json")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert result["event"] == "prepared"
+    assert result["training"]["clips"] + result["validation"]["clips"] == 38
+    assert result["source_rates_hz"] == {"22050": 38}
+    assert result["rejected"] == {}
+    data = open_prepared(out)
+    data.verify()
+    for clip in (data.training[0], data.validation[-1]):
+        original = soundfile.read(source / clip.path, dtype="int16")[0]
+        assert np.array_equal(stored(out)[clip.offset : clip.offset + clip.samples], original)
+    again = hifigan("preprocess", source, "-o", out, "--json")
+    assert json.loads(again.stdout)["state"] == "up to date"
+    assert json.loads(again.stdout)["digest"] == data.digest
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "150%", "many", "100%"])
+def test_validation_option_is_checked(tmp_path: Path, text: str) -> None:
+    """A share or a count, nothing else."""
+    from hifigan_cli.cli.preprocess import parse_validation
+
+    with pytest.raises(UsageError, match="neither a share nor a count"):
+        parse_validation(text)
