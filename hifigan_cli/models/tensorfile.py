@@ -39,7 +39,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: dict[s
     with replacing(path) as temporary:
         try:
             metadata = {_KEY: json.dumps(content, sort_keys=True)}
+            temporary.touch()
+            mode = temporary.stat().st_mode
             safetensors.torch.save_file(ready, temporary, metadata)
+            temporary.chmod(mode)  # safetensors makes files that only their owner may read
         except SafetensorError as error:  # a full disk, for one
             raise OutputError(f"cannot write {path}: {error}") from error
     return str(content["digest"])

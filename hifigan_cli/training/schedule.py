@@ -26,6 +26,7 @@ def decay_period(config: TrainConfig, batches_per_epoch: int) -> int:
 def learning_rate(config: TrainConfig, period: int, step: int) -> float:
     """Return the rate for the 0-based `step`.
 
+    >>> from hifigan_cli.config import TrainConfig
     >>> learning_rate(TrainConfig(), 809, 0) == learning_rate(TrainConfig(), 809, 808) == 2e-4
     True
     >>> round(learning_rate(TrainConfig(), 809, 809) / 2e-4, 6)

@@ -10,6 +10,7 @@ import torch
 
 from hifigan_cli.audio.files import replacing
 from hifigan_cli.config.resolve import resolve
+from hifigan_cli.data.batches import Batch
 from hifigan_cli.errors import DivergedError, InputError, ModelError, OutputError
 from hifigan_cli.models import read_model
 from hifigan_cli.models.losses import mel_loss
@@ -17,10 +18,17 @@ from hifigan_cli.models.norms import folded
 from hifigan_cli.training import step as training_step
 from hifigan_cli.training.events import Noted, Saved, Started, Validated
 from hifigan_cli.training.records import saver
-from hifigan_cli.training.records.checkpoint import read_checkpoint, write_checkpoint
+from hifigan_cli.training.records.checkpoint import (
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from hifigan_cli.training.records.folder import RunFolder, held
+from hifigan_cli.training.runtime.guard import Guard
+from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.step import Mels, train_step
 from tests.training import small
-from tests.training.runs import checkpoint, differing, go
+from tests.training.runs import CPU, checkpoint, differing, go
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
@@ -60,6 +68,18 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
     written = resolve(file=run / "config.toml").config
     assert written.train.ema_decay == 0.9
     assert written.generator == small.config().generator
+
+
+def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:
+    """Protects mistake 9: nothing in the step draws today, and what will may rely on it."""
+    state = TrainState(small.config(), CPU)
+    train_step(state, Batch(torch.randn(4, 1024), None), Mels.on(state.config, CPU), Guard(CPU))
+    write_checkpoint(tmp_path / "checkpoint.safetensors", state, "")
+    expected = torch.rand(3)
+    restored = TrainState(small.config(), CPU)
+    restore(restored, read_checkpoint(tmp_path / "checkpoint.safetensors"))
+    assert torch.equal(torch.rand(3), expected)
+    assert restored.step == 1
 
 
 def test_model_is_the_folded_average(run: Path) -> None:
