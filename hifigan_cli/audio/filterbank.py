@@ -1,7 +1,8 @@
 """Slaney's mel filters, from torchaudio, in double precision.
 
-torchaudio computes in torch's default type. In single precision the small weights at a filter's
-foot are off by up to 2e-3, which moves the log-mel of a pure tone by 7e-4; in double they are exact.
+torchaudio computes in torch's default type. In single precision the small weights at the foot of a
+filter are off by up to 2e-3, which moves the log-mel of a pure tone by 7e-4; in double they are
+exact.
 """
 
 from __future__ import annotations

@@ -1,0 +1,37 @@
+"""The README tells the truth: its help is the tool's, its files exist, its Python runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hifigan_cli.audio import read_audio, write_audio
+from tests.helpers import ROOT, speech
+from tests.models_for_tests import write_tiny_model
+from tests.tools.readme import README, with_help
+
+
+def test_help_is_current() -> None:
+    """`python -m tests.tools.readme` would change nothing."""
+    readme = README.read_text("utf-8")
+    assert readme == with_help(readme)
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link and picture of the README is a file of the repository."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text("utf-8"))
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's Python block, word for word, makes a file (with a small model as default)."""
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
+    model = write_tiny_model(tmp_path / "tiny.safetensors")
+    monkeypatch.setattr("hifigan_cli.api.locate_model", lambda _name: model)
+    monkeypatch.chdir(tmp_path)
+    write_audio("recording.wav", speech(1.0), 22_050)
+    exec(block, {})
+    assert read_audio("out.wav").samples.shape == (1, 22_050)

@@ -1,0 +1,37 @@
+"""Write the command-line help into README.md, between its two markers.
+
+    python -m tests.tools.readme
+
+A test fails when the README says something else than the tool.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tests.helpers import ROOT, hifigan
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- help: begin -->", "<!-- help: end -->"
+COMMANDS = ("demo", "resynth", "vocode", "mel", "preprocess", "train", "import", "info", "doctor")
+
+
+def help_section() -> str:
+    """Return the help of every command as Markdown, each folded away under its name."""
+    parts = []
+    for command in COMMANDS:
+        run = hifigan(command, "--help", env={"COLUMNS": "100", "TERM": "dumb"})
+        text = "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
+        summary = f"<summary><code>hifigan {command}</code></summary>"
+        parts.append(f"<details>{summary}\n\n```text\n {text}\n```\n\n</details>")
+    return "\n".join(parts)
+
+
+def with_help(readme: str) -> str:
+    """Return the README with its help section made anew."""
+    section = f"{BEGIN}\n{help_section()}\n{END}"
+    return re.sub(f"{BEGIN}.*{END}", lambda _: section, readme, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    README.write_text(with_help(README.read_text("utf-8")), "utf-8")
