@@ -5,6 +5,10 @@
     HifiganError                1   a bug of ours, or no better name
     ├── UsageError              2   an option or a configuration value
     ├── InputError              3   a file or stream that cannot be used
+    │   ├── EmptyError              nothing in it
+    │   ├── NotAudioError           content of another kind
+    │   ├── DamagedError            cut short, or changed since it was written
+    │   └── NotFiniteError          samples that are not numbers
     ├── OutputError             4   a place that cannot be written
     ├── ModelError              5   a model file or checkpoint
     ├── BatchError              6   some files of many failed
@@ -46,6 +50,22 @@ class InputError(HifiganError):
     """A file or a stream cannot be read as what it should be."""
 
     exit_code = 3
+
+
+class EmptyError(InputError):
+    """A file has no bytes, or no samples."""
+
+
+class NotAudioError(InputError):
+    """A file holds something else than audio."""
+
+
+class DamagedError(InputError):
+    """A file was cut short, or changed since it was written."""
+
+
+class NotFiniteError(InputError):
+    """A recording has samples that are not numbers."""
 
 
 class OutputError(HifiganError):

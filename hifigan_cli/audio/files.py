@@ -11,7 +11,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from hifigan_cli.errors import InputError, OutputError, UsageError, closest
+from hifigan_cli.errors import EmptyError, InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def open_regular(path: Path) -> IO[bytes]:
         raise InputError(f"{path} is {kind}")
     if status.st_size == 0:
         os.close(descriptor)
-        raise InputError(f"{path} is empty (0 bytes)")
+        raise EmptyError(f"{path} is empty (0 bytes)")
     return os.fdopen(descriptor, "rb")
 
 

@@ -21,7 +21,13 @@ from hifigan_cli.audio.lengths import missing_bytes
 from hifigan_cli.audio.ogg import ogg_damage
 from hifigan_cli.audio.streams import GuardedStream
 from hifigan_cli.audio.writing import write_audio
-from hifigan_cli.errors import InputError
+from hifigan_cli.errors import (
+    DamagedError,
+    EmptyError,
+    InputError,
+    NotAudioError,
+    NotFiniteError,
+)
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 MAX_CHANNELS = 64
@@ -88,7 +94,7 @@ def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool
     if isinstance(source, bytes):
         label = name or "standard input"
         if not source:
-            raise InputError(f"{label} is empty (0 bytes)")
+            raise EmptyError(f"{label} is empty (0 bytes)")
         return _decode(io.BytesIO(source), len(source), label, repair)
     path = Path(source)
     with open_regular(path) as stream:
@@ -100,7 +106,7 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
     stream.seek(0)
     container = recognise(head)
     if container is None:
-        raise InputError(
+        raise NotAudioError(
             f"{label} is not audio that hifigan reads",
             "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
         )
@@ -108,7 +114,7 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
     try:
         damage = _damage(stream, size, container)
         if damage and not repair:
-            raise InputError(f"{label} {damage}", "--repair takes what is there")
+            raise DamagedError(f"{label} {damage}", "--repair takes what is there")
         # The container is known: the extension, which may be wrong, plays no part.
         with soundfile.SoundFile(guarded) as file:
             _check_header(file, label)
@@ -121,11 +127,11 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
         reason = guarded.error or error.error_string
         raise InputError(f"{label} cannot be decoded: {reason}") from error
     if samples.shape[1] == 0:
-        raise InputError(f"{label} is empty: it has a header and no samples")
+        raise EmptyError(f"{label} is empty: it has a header and no samples")
     if not damage and lost > _MPEG_FRAME_SAMPLES:
         damage = f"is truncated or damaged: {lost} samples are missing"
         if not repair:
-            raise InputError(f"{label} {damage}", "--repair takes what is there")
+            raise DamagedError(f"{label} {damage}", "--repair takes what is there")
     samples, found = _sound_levels(samples, label, repair)
     notes = (f"{label} {damage}", *found) if damage else tuple(found)
     return Audio(samples, rate_hz, subtype, notes)
@@ -172,7 +178,7 @@ def _sound_levels(samples: Samples, label: str, repair: bool) -> tuple[Samples, 
         channel, index = (int(i) for i in np.argwhere(bad)[0])
         message = f"{label} has {int(bad.sum())} samples that are not numbers"
         if not repair:
-            raise InputError(
+            raise NotFiniteError(
                 f"{message}, the first at sample {index} of channel {channel}",
                 "--repair replaces them by silence",
             )
@@ -180,7 +186,7 @@ def _sound_levels(samples: Samples, label: str, repair: bool) -> tuple[Samples, 
         samples = np.where(bad, np.float32(0), samples)
         peak = float(np.max(np.abs(samples)))
     if peak > MAX_PEAK:
-        raise InputError(f"{label} has a peak of {peak:.3g} times full scale: this is not audio")
+        raise NotAudioError(f"{label} has a peak of {peak:.3g} times full scale: this is not audio")
     if peak > 1:
         notes.append(f"{label} exceeds full scale {peak:.3g} times; it was scaled to fit")
         samples = samples / np.float32(peak)
@@ -196,7 +202,7 @@ def audio_length_s(path: Path) -> float:
     with open_regular(path) as stream:
         container = recognise(stream.read(HEADER_BYTES))
         if container is None:
-            raise InputError(f"{path} is not audio that hifigan reads")
+            raise NotAudioError(f"{path} is not audio that hifigan reads")
         stream.seek(0)
         try:
             with soundfile.SoundFile(stream) as file:

@@ -13,6 +13,7 @@ app = typer.Typer(
     help="HiFi-GAN: turn recordings and mel spectrograms into natural speech; train the models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs of docstrings flow
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

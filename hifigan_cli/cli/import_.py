@@ -18,7 +18,7 @@ def import_model(
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Its config.json. [default: the one beside it]"),
+        typer.Option("--config", help="Its config.json. Default: the one beside it."),
     ] = None,
     discriminators: Annotated[
         Path | None,

@@ -65,7 +65,9 @@ def _translate(error: Exception) -> HifiganError:
         command = context.command_path if context else "hifigan"
         return UsageError(error.format_message(), f"see `{command} --help`")
     summary = str(error).partition("\n")[0]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    # torch says "can't allocate memory" of the CPU's, in a plain RuntimeError.
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or "can't allocate memory" in summary:
         hint = "lower --chunk or batch_size, or use another device"
         return DeviceError(f"out of memory: {summary}", hint)
     return HifiganError(

@@ -22,8 +22,8 @@ Model = Annotated[
         "--model",
         "-m",
         envvar="HIFIGAN_MODEL",
-        help="A model file, a training run's folder, or universal-v1 or ljspeech-v1. "
-        "[default: universal-v1]",
+        help="A model file, a training run's folder, universal-v1 or ljspeech-v1. "
+        "Default: universal-v1.",
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ Chunk = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of configuration values.")
 ]
-Preset = Annotated[str | None, typer.Option("--preset", "-p", help="v1, v2 or v3. [default: v1]")]
+Preset = Annotated[str | None, typer.Option("--preset", "-p", help="v1, v2 or v3. Default: v1.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="One configuration value; repeatable."),

@@ -40,21 +40,21 @@ Mels = Annotated[
 Trim = Annotated[bool, typer.Option("--trim", help="Cut silence at both ends; 50 ms stay.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes. [default: one a core]", show_default=False),
+    typer.Option(min=1, help="Processes. Default: one a core.", show_default=False),
 ]
 Validation = Annotated[
     str | None,
     typer.Option(
         metavar="SHARE|COUNT",
         show_default=False,
-        help="Validation clips, as 0.05, 5% or 150. [default: the official split of LJSpeech, "
-        "elsewhere 5%, at least 1 and at most 150]",
+        help="Validation clips, as 0.05, 5% or 150. Default: the official split of LJSpeech, "
+        "elsewhere 5%, at least 1 and at most 150.",
     ),
 ]
 MinLength = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Leave out clips that are shorter.")
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split. [default: 1234]")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split. Default: 1234.")]
 
 
 def preprocess(

@@ -46,7 +46,7 @@ class Reason(StrEnum):
     MISSING = "missing"
     NOT_AUDIO = "not audio"
     EMPTY = "empty"
-    TRUNCATED = "truncated"
+    DAMAGED = "damaged"
     UNREADABLE = "unreadable"
     NOT_FINITE = "not finite"
     CRASHED = "decoder crashed"

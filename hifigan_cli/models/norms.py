@@ -55,8 +55,10 @@ def load_folded(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     for key, value in state.items():
         stem = key.removesuffix(".weight")
         if key.endswith(".weight") and stem + _V in own:
-            normed[stem + _G] = torch.norm_except_dim(value, 2, 0)
-            normed[stem + _V] = value
+            gain = torch.norm_except_dim(value, 2, 0)
+            normed[stem + _G] = gain
+            # A filter of zeros has no direction; any will do, since its gain is 0.
+            normed[stem + _V] = torch.where(gain > 0, value, 1.0)
         else:
             normed[key] = value
     net.load_state_dict(normed)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.mel import LOG_FLOOR
-from hifigan_cli.errors import InputError
+from hifigan_cli.errors import EmptyError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def open_array(source: Path | bytes) -> Array:
     """
     if isinstance(source, bytes):
         if not source:
-            raise InputError(f"{_STDIN} is empty (0 bytes)")
+            raise EmptyError(f"{_STDIN} is empty (0 bytes)")
         return _array(io.BytesIO(source), None)
     with open_regular(source) as stream:
         return _array(stream, source)

@@ -34,7 +34,8 @@ def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Pat
     left, right = read_audio(tmp_path / "o.flac").samples
     assert np.abs(left - right).max() > 0.01
     run = hifigan("resynth", stereo, "-o", tmp_path / "m.wav", "-m", model, "--mono")
-    assert soundfile.info(tmp_path / "m.wav").channels == 1
+    info = soundfile.info(tmp_path / "m.wav")  # mistake 10: its rate is the model's, and it says so
+    assert (info.frames, info.samplerate, info.channels) == (15_435, 22_050, 1)
 
 
 def test_the_chunk_does_not_show(stereo: Path, model: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def spoil(folder: Path) -> dict[str, str]:
     reasons = {
         "empty": ("bytes0.wav", "header.wav"),
         "not audio": ("page.wav", "random.flac", "huge.wav"),
-        "truncated": ("cut.wav",),
+        "damaged": ("cut.wav",),
         "unreadable": ("corrupt.flac", "dangling.wav", "circle.wav", "fifo.wav"),
         "not finite": ("nan.wav",),
         "too short": ("short.wav", "one.wav"),

@@ -84,5 +84,6 @@ def test_ten_minutes_in_flat_memory(v2_model: Path, tmp_path: Path) -> None:
         mel = (random.standard_normal((80, frames)) - 5).astype(np.float32)
         np.save(tmp_path / f"{minutes}.npy", mel)
         peaks[minutes] = peak_megabytes(tmp_path / f"{minutes}.npy", v2_model)
+    print(f"peak memory above the imports, MB by minutes of mel: {peaks}")
     assert peaks[10] < 400
     assert peaks[10] < peaks[1] + 60

@@ -18,7 +18,13 @@ from hifigan_cli.audio.resampling import resample
 from hifigan_cli.data.preparation import levels
 from hifigan_cli.data.preparation.pairs import UnfitMelError, fit_pair, load_mel
 from hifigan_cli.data.records import Reason, seal
-from hifigan_cli.errors import InputError
+from hifigan_cli.errors import (
+    DamagedError,
+    EmptyError,
+    InputError,
+    NotAudioError,
+    NotFiniteError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +33,13 @@ if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
 
 
-# How the messages of `read_audio` name the faults that are counted apart.
-_FAULTS = (
-    ("is empty", Reason.EMPTY),
-    ("is not audio", Reason.NOT_AUDIO),
-    ("is truncated", Reason.TRUNCATED),
-    ("not numbers", Reason.NOT_FINITE),
-)
+# The faults of reading that are counted apart; any other is `Reason.UNREADABLE`.
+_FAULTS: dict[type[InputError], Reason] = {
+    EmptyError: Reason.EMPTY,
+    NotAudioError: Reason.NOT_AUDIO,
+    DamagedError: Reason.DAMAGED,
+    NotFiniteError: Reason.NOT_FINITE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,5 @@ def _read(task: Task) -> Audio:
     except InputError as error:
         # The index names paths within the corpus only, so that it is the same on every machine.
         detail = error.message.replace(str(task.file), task.path)
-        fault = detail.removeprefix(task.path)
-        reason = next((r for words, r in _FAULTS if words in fault), Reason.UNREADABLE)
+        reason = _FAULTS.get(type(error), Reason.UNREADABLE)
         raise _UnfitError(reason, detail) from error
