@@ -17,7 +17,7 @@ import soundfile
 
 from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import open_regular
-from hifigan_cli.audio.lengths import missing_bytes
+from hifigan_cli.audio.lengths import mended_length, missing_bytes
 from hifigan_cli.audio.ogg import ogg_damage
 from hifigan_cli.audio.streams import GuardedStream
 from hifigan_cli.audio.writing import write_audio
@@ -110,7 +110,7 @@ def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
             f"{label} is not audio that hifigan reads",
             "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
         )
-    guarded = GuardedStream(stream)
+    guarded = GuardedStream(stream, mended_length(stream, size))
     try:
         damage = _damage(stream, size, container)
         if damage and not repair:

@@ -12,10 +12,14 @@ from typing import IO
 
 
 class GuardedStream:
-    """A binary stream whose first failure is kept, as `error`, until `check` raises it."""
+    """A binary stream whose first failure is kept, as `error`, until `check` raises it.
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    `patch`, an offset and bytes, is read in place of what the stream holds there.
+    """
+
+    def __init__(self, stream: IO[bytes], patch: tuple[int, bytes] | None = None) -> None:
         self._stream = stream
+        self._patch_at, self._patch = patch or (0, b"")
         self.error: OSError | None = None
 
     def check(self) -> None:
@@ -31,10 +35,18 @@ class GuardedStream:
         """Read up to `size` bytes; none after a failure."""
         if self.error is None:
             try:
-                return self._stream.read(size)
+                return self._patched(self._stream.tell(), self._stream.read(size))
             except OSError as error:
                 self.error = error
         return b""
+
+    def _patched(self, position: int, data: bytes) -> bytes:
+        first = max(position, self._patch_at)
+        last = min(position + len(data), self._patch_at + len(self._patch))
+        if first >= last:
+            return data
+        piece = self._patch[first - self._patch_at : last - self._patch_at]
+        return data[: first - position] + piece + data[last - position :]
 
     def write(self, data: bytes) -> int:
         """Write bytes; after a failure they are dropped, as the file is lost anyway."""
