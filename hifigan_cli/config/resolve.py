@@ -126,11 +126,7 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -
 
 def to_toml(config: Config) -> str:
     """Write the configuration as TOML that `resolve` reads back to the same values."""
-    # TOML has no null: a key left out takes its default, and fmax_hz None is written as Nyquist.
-    content = config.model_dump(mode="json")
-    if content["mel"]["fmax_hz"] is None:
-        content["mel"]["fmax_hz"] = config.mel.top_hz
-    return tomli_w.dumps(content)
+    return tomli_w.dumps(config.model_dump(mode="json"))
 
 
 def _full_key(key: str, source: str) -> str:

@@ -9,7 +9,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # Strict: `true` is not a 1. 2^63 - 1 is the highest integer of TOML.
 Positive = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
@@ -40,7 +48,8 @@ class _Frozen(BaseModel):
 class MelConfig(_Frozen):
     """How a waveform becomes a log-mel. A model works only on the mel it was trained on.
 
-    Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency.
+    Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency, and is
+    kept as that number: one mel, one value, in files and in comparisons.
     """
 
     # Even, so that Nyquist is a whole number: torchaudio's filterbank rounds it down.
@@ -51,6 +60,12 @@ class MelConfig(_Frozen):
     n_mels: Annotated[int, Field(ge=1, le=1024, strict=True)] = 80
     fmin_hz: NotNegative = 0.0
     fmax_hz: Real | None = 8_000.0
+
+    @field_validator("fmax_hz", mode="before")
+    @classmethod
+    def _as_number(cls, value: object, info: ValidationInfo) -> object:
+        rate_hz = info.data.get("rate_hz")  # absent where it is itself refused
+        return rate_hz / 2 if value is None and rate_hz else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,7 +94,7 @@ class MelConfig(_Frozen):
 
     def full_band(self) -> MelConfig:
         """Return the same mel up to Nyquist: what loss and validation compare."""
-        return self.model_copy(update={"fmax_hz": None})
+        return self.model_copy(update={"fmax_hz": self.rate_hz / 2})
 
 
 class GeneratorConfig(_Frozen):

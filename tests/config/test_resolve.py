@@ -187,7 +187,7 @@ def test_toml_reads_back_to_the_same_values(
 
 
 def test_nyquist_survives_toml(tmp_path: Path) -> None:
-    """Guard the one value that TOML cannot say: no upper edge becomes Nyquist."""
+    """Guard the one value that TOML cannot say: no upper edge is written as Nyquist."""
     path = tmp_path / "run.toml"
     path.write_text(to_toml(Config(mel=MelConfig(fmax_hz=None))), "utf-8")
-    assert resolve(file=path).config.mel.top_hz == 11_025
+    assert resolve(file=path).config.mel.fmax_hz == 11_025

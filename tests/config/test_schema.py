@@ -68,6 +68,15 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     assert set(PRESETS) == {"v1", "v2", "v3"}
 
 
+@pytest.mark.parametrize("rate_hz", [22_050, 48_000])
+def test_nyquist_is_one_value(rate_hz: int) -> None:
+    """Guard resume and warm start: null in an older file and Nyquist in another are one mel."""
+    null = MelConfig.model_validate({"fmax_hz": None, "rate_hz": rate_hz})
+    number = MelConfig(rate_hz=rate_hz, fmax_hz=rate_hz / 2)
+    assert null == number == MelConfig(rate_hz=rate_hz).full_band()
+    assert null.model_dump_json() == number.model_dump_json()
+
+
 @pytest.mark.parametrize(
     "values",
     [
