@@ -7,9 +7,10 @@ header only claims, samples that are not numbers, levels beyond full scale.
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +30,16 @@ from hifigan_cli.errors import (
     NotFiniteError,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 MAX_CHANNELS = 64
 # A float file may exceed full scale by mistake of level; beyond this it is no audio.
 MAX_PEAK = 1e4
+_REPAIR_HINT = "--repair takes what is there"
 _BLOCK_SAMPLES = 1 << 20
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a length that no header says
 # The length of an MP3 without a Xing header is an estimate, to within one frame.
 _MPEG_FRAME_SAMPLES = 1152
 
@@ -102,39 +108,55 @@ def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool
 
 
 def _decode(stream: IO[bytes], size: int, label: str, repair: bool) -> Audio:
-    head = stream.read(HEADER_BYTES)
+    container = _container(stream, label)
+    try:
+        damage = _damage(stream, size, container)
+    except OSError as error:
+        raise InputError(f"{label}: {error.strerror or error}") from error
+    if damage and not repair:
+        raise DamagedError(f"{label} {damage}", _REPAIR_HINT)
+    with _opened(stream, size, label) as file:
+        announced = _announced(file)
+        samples, rate_hz, subtype = _read_blocks(file), file.samplerate, file.subtype
+    lost = 0 if announced is None else announced - samples.shape[1]
+    if samples.shape[1] == 0:
+        raise EmptyError(f"{label} is empty: it has a header and no samples")
+    if not damage and lost > _MPEG_FRAME_SAMPLES:
+        damage = f"is truncated or damaged: {lost} samples are missing"
+        if not repair:
+            raise DamagedError(f"{label} {damage}", _REPAIR_HINT)
+    samples, found = _sound_levels(samples, label, repair)
+    notes = (f"{label} {damage}", *found) if damage else tuple(found)
+    return Audio(samples, rate_hz, subtype, notes)
+
+
+def _container(stream: IO[bytes], label: str) -> str:
+    """Name a stream's container; the stream is left at its start."""
+    container = recognise(stream.read(HEADER_BYTES))
     stream.seek(0)
-    container = recognise(head)
     if container is None:
         raise NotAudioError(
             f"{label} is not audio that hifigan reads",
             "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
         )
+    return container
+
+
+@contextmanager
+def _opened(stream: IO[bytes], size: int, label: str) -> Iterator[soundfile.SoundFile]:
+    """Open a stream with libsndfile; what fails in it or in its use becomes an `InputError`."""
     guarded = GuardedStream(stream, mended_length(stream, size))
     try:
-        damage = _damage(stream, size, container)
-        if damage and not repair:
-            raise DamagedError(f"{label} {damage}", "--repair takes what is there")
         # The container is known: the extension, which may be wrong, plays no part.
         with soundfile.SoundFile(guarded) as file:
             _check_header(file, label)
-            samples, rate_hz, subtype = _read_blocks(file), file.samplerate, file.subtype
-            lost = file.frames - samples.shape[1]
+            yield file
         guarded.check()
     except OSError as error:
         raise InputError(f"{label}: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:
         reason = guarded.error or error.error_string
         raise InputError(f"{label} cannot be decoded: {reason}") from error
-    if samples.shape[1] == 0:
-        raise EmptyError(f"{label} is empty: it has a header and no samples")
-    if not damage and lost > _MPEG_FRAME_SAMPLES:
-        damage = f"is truncated or damaged: {lost} samples are missing"
-        if not repair:
-            raise DamagedError(f"{label} {damage}", "--repair takes what is there")
-    samples, found = _sound_levels(samples, label, repair)
-    notes = (f"{label} {damage}", *found) if damage else tuple(found)
-    return Audio(samples, rate_hz, subtype, notes)
 
 
 def _damage(stream: IO[bytes], size: int, container: str) -> str | None:
@@ -157,14 +179,24 @@ def _check_header(file: soundfile.SoundFile, label: str) -> None:
         )
 
 
-def _read_blocks(file: soundfile.SoundFile) -> Samples:
+def _announced(file: soundfile.SoundFile) -> int | None:
+    """Return how many samples a header announces, or None of a stream that does not say."""
+    if file.frames < _UNKNOWN_FRAMES:
+        return int(file.frames)
+    # soundfile seeks after each block, to where it is already; libsndfile refuses that in FLAC of
+    # unknown length. soundfile has no public way to be told that a file cannot seek.
+    file._info.seekable = 0
+    return None
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[Samples]:
     """Read to the end in blocks, so that a length that the header only claims allocates nothing."""
-    blocks = []
-    while True:
-        block = file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        blocks.append(block.T)
+    while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+        yield block.T
+
+
+def _read_blocks(file: soundfile.SoundFile) -> Samples:
+    blocks = list(_blocks(file))
     if not blocks:
         return np.zeros((file.channels, 0), np.float32)
     return np.ascontiguousarray(np.concatenate(blocks, axis=1))
@@ -196,16 +228,16 @@ def _sound_levels(samples: Samples, label: str, repair: bool) -> tuple[Samples, 
 def audio_length_s(path: Path) -> float:
     """Return the length in seconds that an audio file's header announces.
 
+    Only a stream whose header does not say it is decoded, block by block.
+
     Raises:
         InputError: not audio that is read, or damaged.
     """
+    label = str(path)
     with open_regular(path) as stream:
-        container = recognise(stream.read(HEADER_BYTES))
-        if container is None:
-            raise NotAudioError(f"{path} is not audio that hifigan reads")
-        stream.seek(0)
-        try:
-            with soundfile.SoundFile(stream) as file:
-                return float(file.frames / file.samplerate)
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{path} cannot be decoded: {error.error_string}") from error
+        _container(stream, label)
+        with _opened(stream, path.stat().st_size, label) as file:
+            samples = _announced(file)
+            if samples is None:
+                samples = sum(block.shape[1] for block in _blocks(file))
+            return float(samples / file.samplerate)

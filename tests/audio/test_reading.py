@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.audio.reading import audio_length_s, read_audio
 from hifigan_cli.errors import InputError
-from tests.audio.sounds import encoded, voice, wav
+from tests.audio.sounds import encoded, streamed_flac, voice, wav
 
 # The largest error of each way to store a sample, at the level of full scale.
 STEPS = {
@@ -132,6 +132,27 @@ def test_long_files_are_read_in_blocks() -> None:
     codes = np.random.default_rng(0).integers(-30_000, 30_000, (1 << 20) + 12_345, np.int16)
     read = read_audio(wav(codes.tobytes())).samples[0]
     np.testing.assert_array_equal(read, codes / np.float32(32_768))
+
+
+@pytest.mark.parametrize(("channels", "length_s"), [(1, 0.5), (2, 3.0)])
+def test_a_streamed_flac_is_whole(tmp_path: Path, channels: int, length_s: float) -> None:
+    """Guard FLAC from a pipe: no length in its header, and libsndfile will not seek in it."""
+    original = voice(length_s, channels)
+    path = tmp_path / "piped.flac"
+    path.write_bytes(streamed_flac(original))
+    audio = read_audio(path)
+    np.testing.assert_array_equal(audio.samples, read_audio(encoded(original, "FLAC")).samples)
+    assert audio.notes == ()
+    assert audio_length_s(path) == audio.length_s == pytest.approx(length_s)
+
+
+def test_a_length_is_refused_as_the_reading_would_be(tmp_path: Path) -> None:
+    """Guard the preview: an impossible rate is no length, and neither is what is not audio."""
+    path = tmp_path / "a.wav"
+    for content in (wav(bytes(800), rate_hz=1), b"no audio"):
+        path.write_bytes(content)
+        with pytest.raises(InputError):
+            audio_length_s(path)
 
 
 def test_a_real_clip_is_read(ljspeech_clips: list[Path]) -> None:
