@@ -1,6 +1,8 @@
 """Whether an Ogg file is whole: its pages carry checksums, and the last one says that it is.
 
 libsndfile skips a damaged page and ends silently at a missing one, so that speech is lost or moves.
+Of several streams one after another (two files put together, the record of a radio) it reads the
+first.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import IO
 _PAGE = struct.Struct(
     "<4sBBqIIIB"
 )  # magic, version, flags, position, serial, number, CRC, segments
-_END_OF_STREAM = 4
+_BEGIN_OF_STREAM, _END_OF_STREAM = 2, 4
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -38,6 +40,8 @@ def _walk(stream: IO[bytes]) -> str | None:
         magic, _, flags, _, _, _, checksum, segments = _PAGE.unpack(head)
         if magic != b"OggS":
             return f"is damaged: no page begins at byte {offset}"
+        if ended and flags & _BEGIN_OF_STREAM:
+            return "has several streams one after another; only the first is read"
         lacing = stream.read(segments)
         body = stream.read(sum(lacing))
         if len(lacing) < segments or len(body) < sum(lacing):

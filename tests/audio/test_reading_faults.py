@@ -214,6 +214,18 @@ def test_one_flipped_bit_in_flac_or_ogg_is_noticed(subtype: str, place: float, b
     refusal(bytes(content))
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_streams_in_a_row_are_noticed(subtype: str) -> None:
+    """Guard two files put together: the decoder gives the first and says nothing of the rest."""
+    first, second = (
+        encoded(voice(s, seed=seed), "OGG", subtype, 24_000) for s, seed in ((1, 0), (2, 3))
+    )
+    assert "several streams one after another" in refusal(first + second)
+    repaired = read_audio(first + second, repair=True)
+    np.testing.assert_array_equal(repaired.samples, read_audio(first).samples)
+    assert "only the first is read" in repaired.notes[0]
+
+
 JUNK = {
     "HTML": b"<!DOCTYPE html><html><body>404</body></html>" * 10,
     "text": b"These are words.\n" * 100,
