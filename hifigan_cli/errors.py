@@ -23,7 +23,7 @@ only the command line prints them.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class HifiganError(Exception):
     """The root: a message, and `hint`, one sentence that says how to mend it."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class InterruptedRunError(HifiganError):
 
     def __init__(self, message: str, signal_number: int, hint: str | None = None) -> None:
         super().__init__(message, hint)
-        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_LONGEST_NAME = 255  # bytes, on every file system in use
+
 
 def open_regular(path: Path) -> IO[bytes]:
     """Open a regular file for reading.
@@ -42,10 +44,23 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
+def is_folder(path: Path) -> bool:
+    """Tell a folder; a name too long, or a place that cannot be searched, is none.
+
+    pathlib raises there on Python 3.11; os.path answers.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: Path) -> bool:
+    """Tell a regular file; a name too long, or a place that cannot be searched, is none."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _nearest(path: Path) -> str | None:
     """Name a file of the same folder that the path may have meant."""
     try:
-        siblings = [entry.name for entry in path.parent.iterdir()]
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
     except OSError:
         return None
     return closest(path.name, siblings) or None
@@ -58,19 +73,27 @@ def check_output(path: Path, force: bool, source: Path | None = None) -> None:
         UsageError: `path` and `source` are one file.
         OutputError: `path` exists and `force` is not set, or its folder cannot be written.
     """
-    # os.path answers False where pathlib would raise: in a folder that cannot be searched.
-    exists = os.path.exists(path)  # noqa: PTH110
-    if source is not None and exists and source.exists() and path.samefile(source):
+    exists = os.path.exists(path)  # noqa: PTH110 - as in is_folder
+    if source is not None and exists and is_file(source) and path.samefile(source):
         raise UsageError(f"{path} is both input and output", "choose another name with -o")
-    if exists and path.is_dir():
+    if is_folder(path):
         raise OutputError(f"{path} is a folder", "name a file with -o")
-    if exists and not path.is_file():
+    if exists and not is_file(path):
         # Replacing would put a plain file in the place of /dev/null.
         raise OutputError(f"{path} is not a regular file", "name a file with -o")
     if os.path.lexists(path) and not force:
         raise OutputError(f"{path} exists", "--force overwrites it")
-    folder = path.parent
-    make_folder(folder)
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OutputError(f"the name {path.name[:20]}... is too long", "choose a shorter one")
+    _check_folder(path.parent)
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that a folder can be written, or made; makes nothing."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not is_folder(folder):
+        raise OutputError(f"{folder} is not a folder that can be used", "choose another place")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} cannot be written", "choose another place with -o")
 
@@ -91,7 +114,8 @@ def make_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; at the end it takes the place of `path`.
 
-    When the block raises, the temporary is removed and `path` is as it was.
+    Folders on the way are made. When the block raises, the temporary is removed and `path` is as
+    it was.
 
     Raises:
         OutputError: the file system refused (full, read-only).
@@ -99,6 +123,7 @@ def replacing(path: Path) -> Iterator[Path]:
     # A file name has at most 255 bytes, whatever its characters.
     shortened = os.fsdecode(os.fsencode(path.name)[:200])
     temporary = path.with_name(f".{os.getpid()}.{shortened}.tmp")
+    make_folder(path.parent)
     try:
         yield temporary
         with temporary.open("rb") as stream:

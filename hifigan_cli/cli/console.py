@@ -62,7 +62,7 @@ class Console:
         if self.json:
             self.emit(event, **fields)
         else:
-            self.stdout.print(renderable)
+            self.stdout.print(renderable, markup=False)
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one JSON object to stdout."""
@@ -90,7 +90,7 @@ class Console:
         """Yield a function that takes how many of `total` are done, and what is at hand."""
         if self.quiet:
             yield lambda _done, _current: None
-        elif self.stderr.is_terminal:
+        elif sys.stderr.isatty():  # rich would take FORCE_COLOR for a terminal
             yield from self._live(title, total)
         else:
             yield self._lines(title, total)

@@ -13,7 +13,10 @@ from hifigan_cli.cli.console import Console
 
 def import_model(
     checkpoint: Annotated[
-        Path, typer.Argument(help="An official generator checkpoint: g_02500000, generator_v1 ...")
+        Path,
+        typer.Argument(
+            readable=False, help="An official generator checkpoint: g_02500000, generator_v1 ..."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     config: Annotated[

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def info(
     path: Annotated[
         Path | None,
-        typer.Argument(help="A model, checkpoint, run, prepared folder, recording or mel."),
+        typer.Argument(
+            readable=False, help="A model, checkpoint, run, prepared folder, recording or mel."
+        ),
     ] = None,
     resolved: Annotated[
         bool,

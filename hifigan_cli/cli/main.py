@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -24,16 +25,19 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code of the table in `hifigan_cli.errors`."""
     console = Console(json="--json" in arguments)
-    # A terminated command unwinds like an interrupted one, so that temporaries are removed.
-    signal.signal(signal.SIGTERM, _terminate)
+    # File names may be any bytes; what is no text is shown by its codes.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # A command that is stopped unwinds, so that temporaries are removed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         code = app(list(arguments), prog_name="hifigan", standalone_mode=False)
         sys.stdout.flush()
     except HifiganError as error:
         return _fail(console, error)
-    except KeyboardInterrupt:
-        return _fail(console, InterruptedRunError("interrupted", signal.SIGINT))
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer and rich leave by SystemExit on a closed pipe
         # The reader has gone. Python would complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -42,8 +46,9 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise InterruptedRunError("terminated", signal.SIGTERM)
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    words = "interrupted" if number == signal.SIGINT else "terminated"
+    raise InterruptedRunError(words, number)
 
 
 def _fail(console: Console, error: HifiganError) -> int:
@@ -52,8 +57,6 @@ def _fail(console: Console, error: HifiganError) -> int:
     if os.environ.get("HIFIGAN_DEBUG") == "1":
         console.stderr.print_exception()
     console.error(error)
-    if isinstance(error, InterruptedRunError):
-        return 128 + error.signal_number
     return error.exit_code
 
 

@@ -11,15 +11,22 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
+    from hifigan_cli.audio.pictures import Mel
     from hifigan_cli.config import MelConfig
+
+_SUFFIX = ".npy"
 
 
 def mel(
-    recordings: Annotated[list[Path], typer.Argument(help="Audio files, or a folder.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(readable=False, help="Audio files, a folder, or - for stdin.")
+    ],
     out: options.Out,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Compute the mel that this model reads."),
+        typer.Option(
+            "--model", "-m", envvar="HIFIGAN_MODEL", help="Compute the mel that this model reads."
+        ),
     ] = None,
     config: options.ConfigFile = None,
     preset: options.Preset = None,
@@ -34,25 +41,27 @@ def mel(
     Channels are mixed into one. The convention is that of the presets, of --config and --set, or
     of --model.
     """
-    import numpy as np
-
     from hifigan_cli.audio.analysis import analyse
     from hifigan_cli.audio.containers import AUDIO_SUFFIXES
-    from hifigan_cli.audio.files import replacing
+    from hifigan_cli.audio.files import check_output, write_bytes
     from hifigan_cli.audio.reading import read_audio
     from hifigan_cli.cli.outcome import run_reported
+    from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
+    from hifigan_cli.errors import UsageError
     from hifigan_cli.synthesis.jobs import Job, plan
 
     console = Console(json=json, quiet=quiet)
     convention = _convention(model, config, preset, sets)
 
-    def work(job: Job) -> None:
-        audio = read_audio(job.source, repair=repair)
+    def compute(source: Path | bytes) -> Mel:
+        audio = read_audio(source, repair=repair)
         for note in audio.notes:
             console.warn(note)
-        array = analyse(audio, convention)
-        with replacing(job.target) as temporary, temporary.open("wb") as stream:
-            np.save(stream, array)
+        return analyse(audio, convention)
+
+    def work(job: Job) -> None:
+        array = compute(source_of(job.source))
+        write_bytes(job.target, _npy(array))
         console.result(
             "mel",
             f"{job.target}: {array.shape[0]} mels, {array.shape[1]} frames",
@@ -62,8 +71,30 @@ def mel(
             frames=array.shape[1],
         )
 
-    todo = plan(recordings, out, AUDIO_SUFFIXES, out_suffix=".npy")
-    run_reported(console, "mels", todo, work, out, force=force)
+    piped = is_piped(console, recordings, out)
+    if piped and out == PIPE:
+        write_stdout(_npy(compute(source_of(recordings[0]))))
+        return
+    todo = None if piped else plan(recordings, out, AUDIO_SUFFIXES, _SUFFIX)
+    target = todo.jobs[0].target if todo else out
+    if target.suffix != _SUFFIX:
+        raise UsageError(f"{target}: a mel is written as {_SUFFIX}", f"-o {target.stem}{_SUFFIX}")
+    if todo:
+        run_reported(console, "mels", todo, work, out, force=force)
+    else:
+        check_output(out, force)
+        work(Job(PIPE, out))
+
+
+def _npy(array: Mel) -> bytes:
+    """Encode an array as the bytes of a .npy file."""
+    import io
+
+    import numpy as np
+
+    memory = io.BytesIO()
+    np.save(memory, array)
+    return memory.getvalue()
 
 
 def _convention(

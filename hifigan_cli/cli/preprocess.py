@@ -130,7 +130,9 @@ def parse_validation(text: str | None) -> float | int | None:
 
 
 def _folder(mels: Path | None) -> Path | None:
-    if mels is not None and not mels.is_dir():
+    from hifigan_cli.audio.files import is_folder
+
+    if mels is not None and not is_folder(mels):
         raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
     return mels
 
@@ -171,6 +173,7 @@ def _show_plan(console: Console, plan: Plan, out: Path) -> None:
         "new": "would be made",
         "unfinished": "holds an unfinished run, which would be continued",
         "finished": "is finished; it would be compared with the corpus",
+        "replaced": "is finished; --force would prepare it anew",
     }[plan.state]
     text = (
         f"{plan.files} files ({plan.hours:.2f} h{skipped})\n"
@@ -206,6 +209,7 @@ def _show_summary(console: Console, summary: Summary) -> None:
 
 def _table(summary: Summary) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     totals = summary.totals
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -223,5 +227,7 @@ def _table(summary: Summary) -> Any:
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
     table.add_row("left out", reasons or "none")
     done = "compared" if summary.state == "up to date" else "prepared"
-    table.add_row("folder", f"{summary.folder}, {done} in {summary.seconds:.1f} s")
+    # A Text, because brackets in a path are no markup.
+    where = f"{summary.folder}, {done} in {summary.seconds:.1f} s"
+    table.add_row("folder", Text(where, overflow="fold"))
     return table

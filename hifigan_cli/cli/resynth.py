@@ -13,7 +13,7 @@ from hifigan_cli.cli.console import Console
 
 def resynth(
     recordings: Annotated[
-        list[Path], typer.Argument(help="Audio files, a folder, or - for stdin.")
+        list[Path], typer.Argument(readable=False, help="Audio files, a folder, or - for stdin.")
     ],
     out: options.Out,
     model: options.Model = None,
@@ -55,6 +55,6 @@ def resynth(
         return Speech(blocks, rate_hz, audio.channels)
 
     if dry_run:
-        session.preview(recordings, out, AUDIO_SUFFIXES, audio_length_s)
+        session.preview(recordings, out, AUDIO_SUFFIXES, audio_length_s, force=force)
     else:
         session.run(recordings, out, AUDIO_SUFFIXES, synthesise, force=force)

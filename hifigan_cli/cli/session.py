@@ -6,18 +6,18 @@ what must not be overwritten before anything is computed, writes, counts and rep
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.files import check_output
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.writing import audio_writer, container_of, wav_bytes
 from hifigan_cli.cli.outcome import run_reported
-from hifigan_cli.errors import UsageError
+from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
+from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.interchange.locate import locate_model
 from hifigan_cli.models import read_model
 from hifigan_cli.models.devices import device_title
@@ -25,15 +25,14 @@ from hifigan_cli.models.modelfile import read_architecture
 from hifigan_cli.models.tensorfile import read_description
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.chunks import DEFAULT_CHUNK_FRAMES
-from hifigan_cli.synthesis.jobs import Job, plan
+from hifigan_cli.synthesis.jobs import Job, Plan, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
-
-PIPE = Path("-")
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,10 @@ class Session:
         Raises:
             BatchError: some files failed; the others were done.
         """
-        if PIPE in (*sources, out):
-            self._pipe(sources, out, load, force=force)
+        if is_piped(self.console, sources, out):
+            self._pipe(sources[0], out, load, force=force)
             return
-        todo = plan(sources, out, suffixes)
-        for job in todo.jobs[:1]:
-            container_of(job.target)
+        todo = self._plan(sources, out, suffixes)
         run_reported(
             self.console,
             "synthesis",
@@ -98,23 +95,42 @@ class Session:
         out: Path,
         suffixes: frozenset[str],
         length_s: Callable[[Path], float],
+        *,
+        force: bool,
     ) -> None:
-        """Say what would be done, and how long it would take; write nothing."""
+        """Say what `run` would do, and how long it would take; write nothing."""
         if PIPE in (*sources, out):
             raise UsageError("--dry-run looks at files, not at pipes", "name files")
-        jobs = plan(sources, out, suffixes).jobs
-        waiting = [job for job in jobs if not job.target.exists()]
-        total_s = sum(length_s(job.source) for job in waiting)
+        todo = self._plan(sources, out, suffixes)
+        if not todo.batch:
+            check_output(todo.jobs[0].target, force, todo.jobs[0].source)
+        waiting = [job for job in todo.jobs if force or not os.path.lexists(job.target)]
+        lengths_s: dict[Job, float] = {}
+        for job in waiting:
+            try:
+                lengths_s[job] = length_s(job.source)
+            except InputError as error:
+                if not todo.batch:
+                    raise
+                self.console.warn(error.message)
+        total_s = sum(lengths_s.values())
         estimate_s = total_s / self.vocoder.measure_speed()
+        existing, bad = len(todo.jobs) - len(waiting), len(waiting) - len(lengths_s)
         self.console.result(
             "plan",
-            f"{len(waiting)} files to make, {len(jobs) - len(waiting)} exist; "
+            f"{len(lengths_s)} files to make, {existing} exist, {bad} cannot be read; "
             f"{total_s:.1f} s of speech, about {estimate_s:.0f} s of work; nothing was written",
-            to_make=[{"source": str(job.source), "target": str(job.target)} for job in waiting],
-            existing=len(jobs) - len(waiting),
+            to_make=[{"source": str(job.source), "target": str(job.target)} for job in lengths_s],
+            existing=existing,
+            unreadable=bad,
             length_s=total_s,
             estimate_s=estimate_s,
         )
+
+    def _plan(self, sources: Sequence[Path], out: Path, suffixes: frozenset[str]) -> Plan:
+        todo = plan(sources, out, suffixes)
+        container_of(todo.jobs[0].target)  # before any computing
+        return todo
 
     def _one(self, job: Job, load: Callable[[Path | bytes], Speech]) -> None:
         started = time.perf_counter()
@@ -149,32 +165,17 @@ class Session:
         )
 
     def _pipe(
-        self,
-        sources: Sequence[Path],
-        out: Path,
-        load: Callable[[Path | bytes], Speech],
-        *,
-        force: bool,
+        self, path: Path, out: Path, load: Callable[[Path | bytes], Speech], *, force: bool
     ) -> None:
-        if len(sources) > 1:
-            raise UsageError("a pipe takes one input", "name files and a folder instead of -")
-        if out == PIPE and self.console.json:
-            raise UsageError("stdout cannot carry both audio and --json", "write to a file")
-        if out == PIPE and sys.stdout.isatty():
-            raise UsageError(
-                "audio is not written to a terminal", "redirect stdout, or name a file with -o"
-            )
-        source = sys.stdin.buffer.read() if sources[0] == PIPE else sources[0]
-        if out != PIPE:
-            container_of(out)
-            check_output(out, force)
-            # A pipe has no name of its own for the report.
-            self._one(Job(PIPE, out), lambda _: load(source))
+        if out == PIPE:
+            speech = load(source_of(path))
+            whole = collect(speech)
+            write_stdout(wav_bytes(whole.samples, whole.rate_hz))
             return
-        speech = load(source)
-        whole = collect(speech)
-        sys.stdout.buffer.write(wav_bytes(whole.samples, whole.rate_hz))
-        sys.stdout.buffer.flush()
+        container_of(out)
+        check_output(out, force)
+        source = source_of(path)
+        self._one(Job(PIPE, out), lambda _: load(source))
 
     def _halved(self, frames: int) -> None:
         self.console.warn(f"out of memory: the chunk is halved to {frames} frames")

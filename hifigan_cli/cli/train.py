@@ -52,7 +52,13 @@ def train(
         bool, typer.Option("--deterministic", help="The same bits each time, more slowly.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew; an old run there becomes RUN.1, RUN.2 ...")
+        bool,
+        typer.Option(
+            "--fresh",
+            "--force",
+            "-f",
+            help="Start anew; an old run there becomes RUN.1, RUN.2 ...",
+        ),
     ] = False,
     tensorboard: Annotated[
         bool | None,
@@ -129,10 +135,11 @@ def _initial(name: str | None) -> Path | None:
     """Find what `--init` means; a run's folder stays a folder, for its discriminators."""
     if name is None:
         return None
-    if Path(name).is_dir():
-        return Path(name)
+    from hifigan_cli.audio.files import is_folder
     from hifigan_cli.interchange.locate import locate_model
 
+    if is_folder(Path(name)):
+        return Path(name)
     return locate_model(name)
 
 

@@ -14,7 +14,10 @@ from hifigan_cli.cli.console import Console
 def vocode(
     mels: Annotated[
         list[Path],
-        typer.Argument(help="Mel files (.npy .npz .pt .safetensors), a folder, or - for stdin."),
+        typer.Argument(
+            readable=False,
+            help="Mel files (.npy .npz .pt .safetensors), a folder, or - for stdin.",
+        ),
     ],
     out: options.Out,
     model: options.Model = None,
@@ -57,6 +60,6 @@ def vocode(
         return float(read(path).shape[1] * session.mel.hop_samples / session.mel.rate_hz)
 
     if dry_run:
-        session.preview(mels, out, melfiles.MEL_SUFFIXES, length_s)
+        session.preview(mels, out, melfiles.MEL_SUFFIXES, length_s, force=force)
     else:
         session.run(mels, out, melfiles.MEL_SUFFIXES, synthesise, force=force)

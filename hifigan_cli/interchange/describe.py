@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hifigan_cli.audio.containers import HEADER_BYTES, recognise
-from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.files import is_file, is_folder, open_regular
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
@@ -40,15 +40,16 @@ def describe(path: Path) -> Description:
         InputError: nothing that hifigan works with.
         ModelError: a model file or checkpoint that is damaged.
     """
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path)
     with open_regular(path) as stream:
         head = stream.read(HEADER_BYTES)
     if recognise(head):
         return _audio(path)
-    if path.suffix == ".safetensors" and _is_ours(path):
-        return _model(path)
-    if path.suffix in MEL_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return _safetensors(path)
+    if suffix in MEL_SUFFIXES:
         return _mel(path)
     raise InputError(
         f"{path} is nothing that hifigan works with",
@@ -57,10 +58,10 @@ def describe(path: Path) -> Description:
 
 
 def _folder(path: Path) -> Description:
-    if (path / _PREPARED).is_file():
+    if is_file(path / _PREPARED):
         data = open_prepared(path)
         return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
-    if (path / _CHECKPOINTS).is_dir():
+    if is_folder(path / _CHECKPOINTS):
         return _run(path)
     raise InputError(
         f"{path} is neither prepared data nor a training run",
@@ -71,22 +72,28 @@ def _folder(path: Path) -> Description:
 def _run(path: Path) -> Description:
     facts: dict[str, Any] = {}
     metrics = path / _METRICS
-    if metrics.is_file():
+    if is_file(metrics):
         for line in metrics.read_text("utf-8").splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # cut by a kill; the next run of the command mends it
+                continue
             facts |= {key: entry[key] for key in ("step", "mel_l1_full") if key in entry}
     facts["checkpoints"] = len(list((path / _CHECKPOINTS).glob("*.safetensors")))
     facts["model"] = (path / RUN_MODEL).is_file()
     return Description("training run", facts)
 
 
-def _is_ours(path: Path) -> bool:
-    """Tell our safetensors files from those that hold a mel."""
+def _safetensors(path: Path) -> Description:
+    """Tell our model files and checkpoints from files of the same kind that hold a mel."""
     try:
         read_description(path)
-    except ModelError:
-        return False
-    return True
+    except ModelError as error:
+        try:
+            return _mel(path)
+        except InputError:
+            raise error from None
+    return _model(path)
 
 
 def _model(path: Path) -> Description:
@@ -133,7 +140,10 @@ def _mel(path: Path) -> Description:
     array = open_array(path)
     facts: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype)}
     if array.dtype.kind == "f" and array.size:
-        low, high = float(array.min()), float(array.max())
-        looks = looks_like(low, high) or "natural log"
-        facts |= {"lowest": low, "highest": high, "looks_like": looks}
+        numbers = array[np.isfinite(array)]
+        facts["not_numbers"] = int(array.size - numbers.size)
+        if numbers.size:
+            low, high = float(numbers.min()), float(numbers.max())
+            looks = looks_like(low, high) or "natural log"
+            facts |= {"lowest": low, "highest": high, "looks_like": looks}
     return Description("mel", facts)

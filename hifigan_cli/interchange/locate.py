@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.errors import ModelError, closest
 from hifigan_cli.interchange.pretrained import DEFAULT, INSTALL, MODELS, pretrained_model
 
@@ -21,13 +23,13 @@ def locate_model(name: str | Path | None = None) -> Path:
     if str(name) in MODELS:
         return pretrained_model(str(name))
     path = Path(name)
-    if path.is_dir():
-        if (path / RUN_MODEL).is_file():
+    if is_folder(path):
+        if is_file(path / RUN_MODEL):
             return path / RUN_MODEL
         raise ModelError(
             f"the folder {path} has no {RUN_MODEL}", "a training run writes it at each checkpoint"
         )
-    if not path.exists():
+    if not os.path.lexists(path):
         hint = closest(str(name), MODELS) or f"a file, a run's folder, or {' or '.join(MODELS)}"
         raise ModelError(f"no model {str(name)!r}", hint)
     return path

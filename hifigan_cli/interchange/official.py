@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 
+from hifigan_cli.audio.files import is_file
 from hifigan_cli.config import GeneratorConfig, MelConfig, VocoderConfig
 from hifigan_cli.errors import ModelError
 from hifigan_cli.models import (
@@ -89,11 +90,12 @@ def read_config(path: Path) -> VocoderConfig:
     check_config_exists(path)
     try:
         content = json.loads(path.read_text("utf-8"))
-        mel = {ours: content[theirs] for ours, theirs in _MEL_FIELDS.items() if theirs in content}
-        fields = {key: content[key] for key in GeneratorConfig.model_fields if key in content}
-        missing = GeneratorConfig.model_fields.keys() - fields.keys()
+        missing = [key for key in GeneratorConfig.model_fields if key not in content]
+        missing += [theirs for theirs in _MEL_FIELDS.values() if theirs not in content]
         if missing:
-            raise ModelError(f"{path} does not give {', '.join(sorted(missing))}")
+            raise ModelError(f"{path} does not give {', '.join(missing)}")
+        mel = {ours: content[theirs] for ours, theirs in _MEL_FIELDS.items()}
+        fields = {key: content[key] for key in GeneratorConfig.model_fields}
         return VocoderConfig(mel=MelConfig(**mel), generator=GeneratorConfig(**fields))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
@@ -106,7 +108,7 @@ def check_config_exists(path: Path) -> None:
     Raises:
         ModelError: there is none; strides and dilations cannot be read from weights.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(
             f"no configuration at {path}",
             "--config names the config.json of the checkpoint; weights alone do not tell strides",

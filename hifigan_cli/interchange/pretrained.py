@@ -15,8 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
-from hifigan_cli.audio.files import make_folder
-from hifigan_cli.errors import ModelError
+from hifigan_cli.audio.files import is_file
+from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.interchange.official import import_official
 from hifigan_cli.models import write_model
 from hifigan_cli.models.tensorfile import read_tensors
@@ -73,8 +73,10 @@ def pretrained_model(name: str) -> Path:
         "sha256": entry.sha256,
     }
     model, _ = import_official(folder / entry.file, folder / "config.json", provenance=provenance)
-    make_folder(target.parent)
-    write_model(target, model)
+    try:
+        write_model(target, model)
+    except OutputError as error:
+        raise OutputError(error.message, "HIFIGAN_CACHE names another folder for it") from error
     return target
 
 
@@ -94,7 +96,7 @@ def cache_folder() -> Path:
 
 def _is_whole(path: Path) -> bool:
     """Tell whether a converted file is there and undamaged; otherwise it is made anew."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     try:
         read_tensors(path)

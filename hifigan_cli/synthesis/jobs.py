@@ -10,9 +10,9 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from hifigan_cli.audio.files import check_output, make_folder
+from hifigan_cli.audio.files import check_output, is_file, is_folder
 from hifigan_cli.errors import DeviceError, HifiganError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -56,26 +56,41 @@ def plan(
         InputError: a folder without such files.
         UsageError: a batch cannot go into one file, or two inputs would make one output.
     """
-    if len(sources) == 1 and not sources[0].is_dir():
-        into_folder = out.is_dir() or str(out).endswith(os.sep)
+    if len(sources) == 1 and not is_folder(sources[0]):
+        into_folder = is_folder(out)
         target = out / (sources[0].stem + out_suffix) if into_folder else out
         return Plan((Job(sources[0], target),), batch=False)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
+    _check_folder_of_results(sources, out, suffixes, out_suffix)
     pairs: list[tuple[Path, Path]] = []
     for source in sources:
-        if source.is_dir():
+        if is_folder(source):
             pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
         else:
             pairs.append((source, source.relative_to(source.parent)))
     return Plan(tuple(_name_targets(pairs, out, out_suffix)), batch=True)
 
 
+def _check_folder_of_results(
+    sources: Sequence[Path], out: Path, suffixes: frozenset[str], out_suffix: str
+) -> None:
+    is_a_name_of_a_file = out.suffix.lower() in {*suffixes, out_suffix}
+    if is_file(out) or (is_a_name_of_a_file and not is_folder(out)):
+        raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
+    for source in sources:
+        # Results beside their inputs would be inputs of the next run.
+        if out_suffix in suffixes and is_folder(source) and source.resolve() == out.resolve():
+            raise UsageError(f"{out} is both input and output", "name another folder with -o")
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise InputError(f"{error.filename}: {error.strerror}") from error
+
+
 def _walk(folder: Path, suffixes: frozenset[str], out: Path) -> list[Path]:
     """List the files below a folder in order, without those below `out`; links are not followed."""
     found = []
     skipped = out.resolve()
-    for here, names, files in os.walk(folder):
+    for here, names, files in os.walk(folder, onerror=_unreadable):
         names[:] = [name for name in names if Path(here, name).resolve() != skipped]
         paths = (Path(here, name) for name in files)
         found += [path for path in paths if path.suffix.lower() in suffixes]
@@ -136,7 +151,6 @@ def run(
 
 def _attempt(job: Job, work: Callable[[Job], None], outcome: Outcome, *, force: bool) -> None:
     try:
-        make_folder(job.target.parent)
         check_output(job.target, force, job.source)
         work(job)
         outcome.done += 1

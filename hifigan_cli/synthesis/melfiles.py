@@ -28,7 +28,8 @@ MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
 # A predicted mel may pass the floor a little; nothing that speech gives comes near these.
 LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
-_LOG10_FLOORS = (-5.0, -10.0)  # log10 of the usual floors, 1e-5 and 1e-10
+# log10 of the usual floors is -5 or -10; the natural log of speech goes below -6.
+_LOG10_LOWEST, _LOG10_OTHER_FLOOR = -5.01, -10.0
 _LOG10_HIGHEST = 1.5
 _BLOCK_FRAMES = 4096
 _STDIN = "standard input"
@@ -135,7 +136,8 @@ def looks_like(low: float, high: float) -> str | None:
         return "magnitudes without a logarithm, or a mel normalised to 0..1"
     if low < LOWEST or high > HIGHEST:
         return "decibels, or a mel of another scale"
-    if high < _LOG10_HIGHEST and any(abs(low - floor) < 1e-3 for floor in _LOG10_FLOORS):
+    at_other_floor = abs(low - _LOG10_OTHER_FLOOR) < 1e-3
+    if high < _LOG10_HIGHEST and (low >= _LOG10_LOWEST or at_other_floor):
         return "log10"
     return None
 
@@ -153,7 +155,7 @@ def _array(stream: IO[bytes], path: Path | None) -> Array:
                 is_npz = all(name.endswith(".npy") for name in archive.namelist())
             stream.seek(0)
             arrays = _npz(stream) if is_npz else _torch(stream)
-        elif path is not None and path.suffix in (".pt", ".pth"):
+        elif path is not None and path.suffix.lower() in (".pt", ".pth"):
             arrays = _torch(stream)
         else:
             arrays = _safetensors(stream)
@@ -161,10 +163,14 @@ def _array(stream: IO[bytes], path: Path | None) -> Array:
         raise
     except Exception as error:
         raise InputError(
-            f"{label} is not a mel file that can be read: {str(error).splitlines()[0][:200]}",
+            f"{label} is not a mel file that can be read: {_summary(error)}",
             "a .npy of float32 (mels, frames) is; `hifigan mel` writes one",
         ) from error
     return _pick(arrays, label)
+
+
+def _summary(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def _npy(stream: IO[bytes], path: Path | None) -> Array:
@@ -202,4 +208,7 @@ def _pick(arrays: dict[str, Array], label: str) -> Array:
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     names = ", ".join(sorted(arrays)[:8]) or "none"
-    raise InputError(f"{label} has no array named mel (it has: {names})", "name the array mel")
+    raise InputError(
+        f"{label} has no array named mel (it has: {names})",
+        "name the array mel; a checkpoint is read by `hifigan import`",
+    )

@@ -19,7 +19,6 @@ from hifigan_cli.audio.resampling import (
     fit_blocks,
     resample,
     resample_blocks,
-    resampled_length,
 )
 from hifigan_cli.errors import InputError
 from hifigan_cli.models.devices import resolve_device
@@ -120,11 +119,6 @@ class Vocoder:
             blocks = resample_blocks(blocks, self.rate_hz, audio.rate_hz, channels)
             blocks = fit_blocks(blocks, audio.samples.shape[1], channels)
         return blocks
-
-    def output_length(self, audio: Audio, *, keep_rate: bool = False) -> int:
-        """Count the samples a channel that `resynthesize` will make."""
-        samples = audio.samples.shape[1]
-        return samples if keep_rate else resampled_length(samples, audio.rate_hz, self.rate_hz)
 
     def _at_rate(self, audio: Audio) -> Samples:
         return resample(audio.samples, audio.rate_hz, self.rate_hz)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from hifigan_cli.audio import write_audio
 from hifigan_cli.interchange import pretrained
-from tests.helpers import hifigan
+from tests.helpers import hifigan, speech
 
 COMMANDS = ("demo", "preprocess", "train", "vocode", "resynth", "mel", "import", "info", "doctor")
 
@@ -122,3 +127,76 @@ def test_import_command(tmp_path: Path) -> None:
     assert facts["parameters"] == 13_926_017
     run = hifigan("import", folder / "config.json", "-o", tmp_path / "x.safetensors")
     assert run.returncode == 5
+
+
+LONG = "n" * 300
+INVOCATIONS = {
+    "resynth-input": (3, ("resynth", LONG, "-o", "o.wav", "-m", "MODEL")),
+    "resynth-output": (4, ("resynth", "in.wav", "-o", LONG + ".wav", "-m", "MODEL")),
+    "resynth-model": (5, ("resynth", "in.wav", "-o", "o.wav", "-m", LONG)),
+    "info": (3, ("info", LONG)),
+    "markup": (3, ("info", "no[/such]file")),
+    "folder-over-itself": (2, ("resynth", ".", "-o", ".", "-m", "MODEL")),
+    "dry-run-unknown-format": (
+        *(2, ("resynth", "in.wav", "-o", "o.xyz", "-m", "MODEL", "--dry-run")),
+    ),
+    "dry-run-over-input": (
+        *(2, ("resynth", "in.wav", "-o", "in.wav", "-m", "MODEL", "--dry-run", "-f")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(INVOCATIONS))
+def test_odd_invocations(name: str, wav: Path, model: Path) -> None:
+    """Names that are too long, markup, clashes: the code of the table, one error, no bug."""
+    code, arguments = INVOCATIONS[name]
+    filled = [str(model) if argument == "MODEL" else argument for argument in arguments]
+    run = hifigan(*filled, cwd=wav.parent)
+    assert run.returncode == code, run.stderr
+    assert "a bug in hifigan" not in run.stderr
+    assert [p.name for p in wav.parent.iterdir()] == ["in.wav"]
+
+
+def test_a_closed_pipe_is_no_error(wav: Path, model: Path) -> None:
+    """Fault 28: when the reader has gone, the command ends quietly."""
+    command = [
+        sys.executable,
+        "-m",
+        "hifigan_cli",
+        "resynth",
+        str(wav),
+        "-o",
+        "-",
+        "-m",
+        str(model),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        errors = run.stderr.read().decode()
+    assert run.returncode == 0, errors
+    assert "Error" not in errors
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_synthesis(
+    number: signal.Signals, code: int, model: Path, tmp_path: Path
+) -> None:
+    """A stopped command says so, in JSON too, and leaves no half-written file."""
+    write_audio(tmp_path / "long.wav", speech(300.0), 22_050)
+    command = [sys.executable, "-m", "hifigan_cli", "resynth", "long.wav", "-o", "o.wav"]
+    with subprocess.Popen(
+        [*command, "-m", model, "--json", "--chunk", "16"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as run:
+        while not list(tmp_path.glob(".*.tmp")):  # it has begun to write
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(number)
+        output, _ = run.communicate(timeout=60)
+    assert run.returncode == code
+    assert json.loads(output)["exit_code"] == code
+    assert [p.name for p in tmp_path.iterdir()] == ["long.wav"]

@@ -119,3 +119,29 @@ def test_info_resolved(tmp_path: Path) -> None:
     assert answer["sources"]["train.batch_size"] == "HIFIGAN_BATCH_SIZE"
     assert (answer["values"]["train.seed"], answer["sources"]["train.seed"]) == (6, "--set")
     assert answer["values"]["generator.upsample_initial_channel"] == 128
+
+
+def test_mel_pipes_and_names(wav: Path, model: Path, tmp_path: Path) -> None:
+    """`-` is a pipe at both ends, and a mel never takes the place of a recording."""
+    piped = hifigan_bytes("mel", "-", "-o", "-", stdin=wav.read_bytes())
+    assert piped.returncode == 0, piped.stderr
+    assert hifigan("mel", wav, "-o", tmp_path / "m.npy").returncode == 0
+    assert piped.stdout == (tmp_path / "m.npy").read_bytes()
+    content = wav.read_bytes()
+    assert hifigan("mel", wav, "-o", tmp_path / "o.wav").returncode == 2
+    assert wav.read_bytes() == content
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_info_of_damaged_things(model: Path, tmp_path: Path) -> None:
+    """A cut model is exit 5; a mel with NaN is counted; a run whose log was cut is read."""
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(model.read_bytes()[:2000])
+    assert hifigan("info", cut).returncode == 5
+    np.save(tmp_path / "nan.npy", np.full((80, 3), np.nan, np.float32))
+    facts = json.loads(hifigan("info", tmp_path / "nan.npy", "--json").stdout)["facts"]
+    assert facts["not_numbers"] == 240
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 7}\n{"event": "tra')
+    facts = json.loads(hifigan("info", tmp_path / "run", "--json").stdout)["facts"]
+    assert facts["step"] == 7

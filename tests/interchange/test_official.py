@@ -134,6 +134,10 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(ModelError, match="resblock_kernel_sizes"):
         read_config(tmp_path / "c.json")
+    generator_only = {key: CONFIG[key] for key in list(CONFIG)[:6]}
+    (tmp_path / "c.json").write_text(json.dumps(generator_only))
+    with pytest.raises(ModelError, match=r"sampling_rate.*fmax"):
+        read_config(tmp_path / "c.json")
 
 
 class Bomb:

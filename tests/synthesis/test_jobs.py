@@ -128,3 +128,31 @@ def test_a_lost_device_ends_a_batch(tmp_path: Path) -> None:
 
     with pytest.raises(DeviceError):
         run(plan([tmp_path / "in"], tmp_path / "out", WAV), work, force=False, report=silent)
+
+
+def test_a_folder_is_not_its_own_output(tmp_path: Path) -> None:
+    """Mistake 10: results beside their inputs would be inputs of the next run."""
+    make(tmp_path / "in", "a.flac")
+    with pytest.raises(UsageError, match="both input and output"):
+        plan([tmp_path / "in"], tmp_path / "in", WAV)
+    assert plan([tmp_path / "in"], tmp_path / "in", WAV, ".npy").batch
+
+
+def test_a_batch_into_the_name_of_a_file(tmp_path: Path) -> None:
+    """Two inputs and `-o out.wav` is a mistake, not a folder called out.wav."""
+    sources = make(tmp_path, "a.wav", "b.wav")
+    with pytest.raises(UsageError, match="several results need a folder"):
+        plan(sources, tmp_path / "out.wav", WAV)
+
+
+def test_failed_work_leaves_no_folders(tmp_path: Path) -> None:
+    """A single job that fails makes nothing, not even the folder of its result."""
+
+    def work(_job: Job) -> None:
+        raise InputError("no")
+
+    (source,) = make(tmp_path, "a.wav")
+    todo = plan([source], tmp_path / "new" / "deep" / "a.wav", WAV)
+    with pytest.raises(InputError):
+        run(todo, work, force=False, report=silent)
+    assert not (tmp_path / "new").exists()

@@ -90,8 +90,7 @@ def test_not_a_number(tmp_path: Path, mel: np.ndarray, value: float) -> None:
 def test_other_conventions(mel: np.ndarray, tmp_path: Path) -> None:
     """log10, decibels and bare magnitudes are recognised; --no-check lets them pass."""
     magnitude = np.exp(mel)
-    log10 = np.log10(np.maximum(magnitude, 1e-5))
-    log10[:, :5] = -5.0
+    log10 = np.log10(np.maximum(magnitude, 1e-5))  # no frame of it lies at the floor
     others = {"log10": log10, "decibels": 20 * log10, "magnitudes": magnitude}
     for name, array in others.items():
         np.save(tmp_path / "m.npy", array)
@@ -107,7 +106,9 @@ def test_natural_log_of_real_speech_passes(ljspeech_clips: list[Path]) -> None:
 
     for clip in ljspeech_clips[:10]:
         mel = mel_spectrogram(torch.from_numpy(read_audio(clip).samples))
-        assert looks_like(float(mel.min()), float(mel.max())) is None
+        low, high = float(mel.min()), float(mel.max())
+        assert looks_like(low, high) is None
+        assert looks_like(low / np.log(10), high / np.log(10)) == "log10"
 
 
 class Bomb:
@@ -140,6 +141,18 @@ def test_bytes_that_are_no_mel(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError):
         load_mel(path, 80)
+
+
+def test_a_reader_that_fails_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception without a message is an input error like any other."""
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(torch, "load", fail)
+    (tmp_path / "m.pt").write_bytes(b"anything")
+    with pytest.raises(InputError, match="ValueError"):
+        load_mel(tmp_path / "m.pt", 80)
 
 
 def test_archive_with_several_arrays(tmp_path: Path) -> None:
