@@ -1,8 +1,8 @@
 """Opening a prepared folder.
 
 Opening checks the manifest, the sizes of all files and the digest of the index; `verify` also reads
-every sample. The packed files are mapped into memory when first read, once in each process, so a
-`PreparedData` may be sent to worker processes: what travels is the name of the folder.
+every sample. The packed files are mapped into memory when first read; data workers, which are
+threads, share the mapping.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.data.records import (
     CLIPS_FILE,
     MANIFEST_FILE,
@@ -62,9 +63,6 @@ class PreparedData:
         self.validation: Sequence[Clip] = [c for c in clips if c.split in ("validation", "both")]
         self._samples = _Mapped(folder / SAMPLES_FILE, np.dtype("<i2"))
         self._mels = _Mapped(folder / MELS_FILE, np.dtype("<f4"))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open_prepared, (self.folder,)
 
     @property
     def rate_hz(self) -> int:
@@ -194,12 +192,12 @@ def open_prepared(folder: Path) -> PreparedData:
         InputError: it is missing, not finished, or not as it was written.
     """
     folder = Path(folder)
-    if not (folder / MANIFEST_FILE).is_file():
+    if not is_file(folder / MANIFEST_FILE):
         raise InputError(_why_not(folder), "`hifigan preprocess CORPUS` makes one")
     manifest = read_manifest(folder)
     for name, known in manifest.files.items():
         path = folder / name
-        size = path.stat().st_size if path.is_file() else None
+        size = path.stat().st_size if is_file(path) else None
         if size != known.bytes:
             found = "is missing" if size is None else f"has {size} bytes instead of {known.bytes}"
             raise InputError(f"{path} {found}", _AGAIN)
@@ -215,6 +213,6 @@ def rejections(data: PreparedData) -> list[Rejection]:
 
 
 def _why_not(folder: Path) -> str:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return f"there is no folder {folder}"
     return f"{folder} is not a prepared folder, or its preparation did not finish"

@@ -1,8 +1,7 @@
-"""Opening a prepared folder: what was changed is found, and workers may have it."""
+"""Opening a prepared folder: what was changed is found."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,6 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
-
-
-def test_pickled_data_reads_the_same(folder: Path) -> None:
-    """A worker process gets the name of the folder, not its samples."""
-    data = open_prepared(folder)
-    data.samples(data.training[0])  # so that a mapping is open
-    content = pickle.dumps(data)
-    assert len(content) < 1000
-    other = pickle.loads(content)
-    assert np.array_equal(other.samples(other.training[0]), data.samples(data.training[0]))
-    assert other.digest == data.digest
 
 
 @pytest.mark.parametrize("name", ["samples.i16", "clips.jsonl", "rejected.jsonl", "prepared.json"])

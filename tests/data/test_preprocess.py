@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import open_prepared
 from hifigan_cli.data.locking import locked
@@ -145,6 +146,36 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="not a folder"):
         prepare(tmp_path / "in", tmp_path / "file")
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_dry_run_refuses_what_the_run_refuses(tmp_path: Path, dry: list[str]) -> None:
+    """The plan of a run that would end with 4 is that refusal, and makes nothing."""
+    folder = corpus(tmp_path / "in", 2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    for out in (tmp_path / "out", tmp_path / "out" / "thesis.tex", tmp_path / ("x" * 300)):
+        assert command(["preprocess", str(folder), "-o", str(out), *dry]) == 4
+    assert list(digests(tmp_path / "out")) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\nb"])
+def test_a_corpus_that_cannot_be_is_missing(tmp_path: Path, name: str) -> None:
+    """pathlib raises at a name that is too long; that is no fault of hifigan's."""
+    assert command(["preprocess", str(tmp_path / name), "-o", str(tmp_path / "out")]) == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_brackets_in_a_path_are_no_markup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table names the folder as it is, and --force on a finished one says what it does."""
+    monkeypatch.setenv("COLUMNS", "300")
+    folder, out = corpus(tmp_path / "in", 2), tmp_path / "pp[" / "x]"
+    assert command(["preprocess", str(folder), "-o", str(out), "--workers", "1"]) == 0
+    assert f"{out}, prepared in" in capsys.readouterr().err
+    assert command(["preprocess", str(folder), "-o", str(out), "--dry-run", "--force"]) == 0
+    assert f"{out} is finished; --force would prepare it anew" in capsys.readouterr().out
 
 
 def test_a_second_run_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.containers import AUDIO_SUFFIXES
+from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.data.records import Reason, Rejection
 from hifigan_cli.errors import InputError, UsageError, closest
 
@@ -66,11 +67,11 @@ def find_corpus(folder: Path, out: Path) -> Corpus:
         InputError: there is no such folder, or no audio in it.
         UsageError: `out` is that folder itself.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise _no_folder(folder)
-    if out.exists() and out.samefile(folder):
+    if is_folder(out) and out.samefile(folder):
         raise UsageError(f"{folder} is both corpus and output", "choose another folder with -o")
-    listed = (folder / METADATA_FILE).is_file() and (folder / WAVS_FOLDER).is_dir()
+    listed = is_file(folder / METADATA_FILE) and is_folder(folder / WAVS_FOLDER)
     corpus = _listed(folder) if listed else _walked(folder, out)
     if not corpus.sources:
         raise _no_audio(corpus, listed)
@@ -126,7 +127,7 @@ def _audio_below(folder: Path, out: Path | None, absent: list[Rejection]) -> Ite
         path = Path(os.fspath(error.filename)).relative_to(folder).as_posix()
         absent.append(Rejection(path, Reason.UNREADABLE, f"{path}: {error.strerror}"))
 
-    seen = {_identity(out)} if out is not None and out.exists() else set()
+    seen = {_identity(out)} if out is not None and is_folder(out) else set()
     for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         here = Path(root)
         if (identity := _identity(here)) in seen:  # a link that leads back, or the output
@@ -158,7 +159,7 @@ def _missing(stem: str) -> Rejection:
 
 
 def _no_folder(folder: Path) -> InputError:
-    if folder.exists():
+    if os.path.lexists(folder):
         return InputError(f"{folder} is not a folder", "give the folder that holds the recordings")
     parent = folder.absolute().parent
     try:

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hifigan_cli.audio.files import is_file
 from hifigan_cli.audio.reading import audio_length_s
 from hifigan_cli.data.preparation.clip import Task, prepare_clip
 from hifigan_cli.data.preparation.corpus import find_corpus
 from hifigan_cli.data.preparation.pack import JOURNAL_FILE
-from hifigan_cli.data.preparation.run import tasks_of
+from hifigan_cli.data.preparation.run import check_folder, tasks_of
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.options import Options
+
+State = Literal["new", "unfinished", "finished", "replaced"]
 
 _TIMED_CLIPS = 6
 _START_S = 3.0  # a pool of processes imports its libraries first
@@ -37,7 +40,8 @@ class Plan:
         output_bytes: about the size of the prepared folder.
         seconds: about the time it takes.
         processes: how many would share the work.
-        state: whether the output folder is new, unfinished or finished.
+        state: whether the output folder is new, unfinished, finished and to be compared, or
+            finished and to be replaced.
     """
 
     files: int
@@ -47,7 +51,7 @@ class Plan:
     output_bytes: int
     seconds: float
     processes: int
-    state: Literal["new", "unfinished", "finished"]
+    state: State
 
 
 def plan(source: Path, out: Path, options: Options) -> Plan:
@@ -56,9 +60,11 @@ def plan(source: Path, out: Path, options: Options) -> Plan:
     Raises:
         UsageError: the options do not go together, or `out` is the corpus.
         InputError: there is no audio.
+        OutputError: `out` cannot be written, or holds something else.
     """
     options.check()
     corpus = find_corpus(source, out)
+    check_folder(out, options.force)
     tasks = tasks_of(corpus, options)
     with ThreadPoolExecutor(options.processes) as pool:
         lengths = list(pool.map(_length_s, tasks))
@@ -77,7 +83,7 @@ def plan(source: Path, out: Path, options: Options) -> Plan:
         output_bytes=size,
         seconds=work_s + (_START_S if processes > 1 else 0),
         processes=processes,
-        state=_state(out),
+        state=_state(out, options.force),
     )
 
 
@@ -99,7 +105,7 @@ def _cost(tasks: list[Task], lengths: list[float | None]) -> float:
     return (time.perf_counter() - started) / max(1e-9, sum(length for _, length in chosen))
 
 
-def _state(out: Path) -> Literal["new", "unfinished", "finished"]:
-    if (out / MANIFEST_FILE).exists():
-        return "finished"
-    return "unfinished" if (out / JOURNAL_FILE).exists() else "new"
+def _state(out: Path, force: bool) -> State:
+    if is_file(out / MANIFEST_FILE):
+        return "replaced" if force else "finished"
+    return "unfinished" if is_file(out / JOURNAL_FILE) else "new"

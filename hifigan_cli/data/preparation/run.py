@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hifigan_cli.audio.files import make_folder
+from hifigan_cli.audio.files import is_file, is_folder, make_folder
 from hifigan_cli.data.locking import HOLDER_FILE, LOCK_FILE, locked
 from hifigan_cli.data.preparation.clip import Task, crashed, prepare_clip
 from hifigan_cli.data.preparation.compare import check_same
@@ -87,8 +87,9 @@ def preprocess(
     started = time.monotonic()
     options.check()
     corpus = find_corpus(source, out)
-    created = not out.exists()
-    _check_folder(out, options.force)
+    created = not is_folder(out)
+    check_folder(out, options.force)
+    make_folder(out)
     try:
         with locked(out):
             manifest, kept, state = _under_lock(corpus, out, options, report)
@@ -123,7 +124,7 @@ def _under_lock(
     tasks = tasks_of(corpus, options)
     total = len(tasks)
     _remove_strays(out)
-    if (out / MANIFEST_FILE).exists():
+    if is_file(out / MANIFEST_FILE):
         if not options.force:
             manifest = check_same(
                 out,
@@ -146,12 +147,26 @@ def _under_lock(
     return finish(out, corpus, options), kept, "prepared"
 
 
-def _check_folder(out: Path, force: bool) -> None:
-    """Make the output folder; refuse one that is of something else or cannot be written."""
-    if out.exists() and not out.is_dir():
+def check_folder(out: Path, force: bool) -> None:
+    """Refuse an output folder that is of something else or cannot be written; touch nothing.
+
+    Raises:
+        OutputError: says which of these.
+    """
+    try:
+        out.lstat()
+    except FileNotFoundError:
+        above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{above} cannot be written", "choose another place with -o"
+            ) from None
+        return
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}", "choose another place with -o") from error
+    if not is_folder(out):
         raise OutputError(f"{out} is not a folder", "choose another place with -o")
-    make_folder(out)
-    if not os.access(out, os.W_OK | os.X_OK):
+    if not os.access(out, os.R_OK | os.W_OK | os.X_OK):
         raise OutputError(f"{out} cannot be written", "choose another place with -o")
     names = {entry.name for entry in out.iterdir()}
     begun = names & {MANIFEST_FILE, JOURNAL_FILE}
