@@ -24,7 +24,7 @@ from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.meter import Meter
 from hifigan_cli.training.runtime.signals import stop_signals
 from hifigan_cli.training.schedule import decay_period, learning_rate, set_learning_rate
-from hifigan_cli.training.start import begin, open_sinks
+from hifigan_cli.training.start import begin, initial, open_sinks
 from hifigan_cli.training.step import Mels, train_step
 from hifigan_cli.training.validation import Utterances
 
@@ -56,8 +56,10 @@ def train(plan: Plan, report: Report) -> Finished:
         batches = StepBatches(data, plan.config, ranks.rank, ranks.world)  # checks that they fit
         if ranks.main:
             data.verify()
+        source = initial(plan)  # refused before anything is made or set aside
         run = _open_run(plan, ranks, report, stack)
-        state = begin(plan, run, data, ranks, report)
+        state = begin(plan, run, data, source, ranks, report)
+        del source  # as large as the networks
         done = state.step >= plan.config.train.steps
         recording = ranks.main and not done
         sinks = open_sinks(plan, run, state.step, report, stack) if recording else []

@@ -12,32 +12,48 @@ from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.errors import UsageError
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import check_same_run, read_checkpoint, restore
-from hifigan_cli.training.records.folder import newest_checkpoint, set_aside_damaged
+from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint, set_aside_damaged
 from hifigan_cli.training.records.metrics import Metrics
 from hifigan_cli.training.records.tensorboard import INSTALL, TensorBoard
 from hifigan_cli.training.records.wandb import WandB
-from hifigan_cli.training.records.warmstart import warm_start
+from hifigan_cli.training.records.warmstart import read_source, warm_start
 from hifigan_cli.training.state import TrainState
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from hifigan_cli.data.prepared import PreparedData
+    from hifigan_cli.models.modelfile import ModelFile
     from hifigan_cli.training.events import Report
     from hifigan_cli.training.plan import Plan
     from hifigan_cli.training.records.checkpoint import Checkpoint
-    from hifigan_cli.training.records.folder import RunFolder
     from hifigan_cli.training.records.metrics import Sink
     from hifigan_cli.training.runtime.distributed import Ranks
 
 
+def initial(plan: Plan) -> Checkpoint | ModelFile | None:
+    """Read what `--init` names, before any folder is made; None where the run only goes on.
+
+    Raises:
+        ModelError: nothing there to start from, damaged, or of another architecture.
+    """
+    if plan.init is None or (RunFolder(plan.out).saved() and not plan.fresh):
+        return None
+    return read_source(plan.init, plan.config)
+
+
 def begin(
-    plan: Plan, run: RunFolder, data: PreparedData, ranks: Ranks, report: Report
+    plan: Plan,
+    run: RunFolder,
+    data: PreparedData,
+    source: Checkpoint | ModelFile | None,
+    ranks: Ranks,
+    report: Report,
 ) -> TrainState:
     """Build the state that the next step starts from, the same in every process.
 
     Raises:
-        ModelError: no checkpoint is whole, or it or `--init` is of another configuration.
+        ModelError: no checkpoint is whole, or it is of another configuration.
         InputError: the data are not those that the run began with.
     """
     choose_algorithms(deterministic=plan.config.train.deterministic)
@@ -47,8 +63,8 @@ def begin(
     state = TrainState(plan.config, ranks.device)
     if checkpoint is not None:
         restore(state, checkpoint)
-    elif plan.init is not None:
-        whole = warm_start(state, plan.init)
+    elif source is not None:
+        whole = warm_start(state, source)
         missing = "" if whole else "; it has no discriminators, so these start anew"
         report(Noted(f"starting from the networks of {plan.init}{missing}"))
     if ranks.main:

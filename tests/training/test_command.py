@@ -58,6 +58,8 @@ def test_default_places_work_with_nothing_said(tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (("nowhere",), 3, "hifigan preprocess"),
+        (("x" * 300,), 3, "hifigan preprocess"),
+        (("DATA", "--init", "."), 5, "no model.safetensors and no"),
         (("DATA", "--gpu", "0"), 8, "--device auto"),
         (("DATA", "--set", "batchsize=4"), 2, "did you mean batch_size?"),
         (("DATA", "--set", "rate_hz=24000"), 2, "24000"),
@@ -89,6 +91,24 @@ def test_faults_end_in_two_lines_and_their_exit_code(
     assert said in printed.err
     assert printed.out == ""
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(prepared: Path, tmp_path: Path) -> None:
+    """Protects a name that is too long, at which pathlib raises."""
+    for more in ([], ["--force"]):
+        out = str(tmp_path / ("x" * 300))
+        assert run(["train", str(prepared), "--out", out, "--device", "cpu", *more]) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_names_the_folder_as_it_is(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects paths with brackets, which are markup to rich."""
+    out = tmp_path / "[v1]"
+    assert run(["train", str(prepared), "--out", str(out), "--dry-run"]) == 0
+    assert f"{out}: starts" in capsys.readouterr().out
+    assert not out.exists()
 
 
 def test_a_run_in_use_is_refused(prepared: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hifigan_cli.training.events import Finished, Started
+from hifigan_cli.training.records.metrics import Metrics
 from tests.training import small
 from tests.training.runs import checkpoint, differing, go, metrics
 
@@ -72,6 +73,15 @@ def test_a_finished_run_says_so_and_does_nothing(prepared: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(("step", "kept"), [(0, []), (1, [0, 1])])
+def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int]) -> None:
+    """Protects the record of a run that was killed before its first checkpoint."""
+    lines = [json.dumps({"event": "validation", "step": number}) + "\n" for number in (0, 1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    Metrics(tmp_path / "metrics.jsonl", step, print).close()
+    assert [line["step"] for line in metrics(tmp_path, "validation")] == kept
+
+
 def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: Path) -> None:
     """Protects the record: steps done twice are told once, and a line cut by a kill is gone."""
     go(prepared, tmp_path / "run", steps=4, checkpoint_every=2)

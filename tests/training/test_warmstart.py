@@ -13,7 +13,8 @@ from hifigan_cli.models import read_model, write_model
 from hifigan_cli.models.modelfile import ModelFile
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import read_checkpoint
-from hifigan_cli.training.records.warmstart import warm_start
+from hifigan_cli.training.records.warmstart import read_source
+from hifigan_cli.training.records.warmstart import warm_start as load
 from hifigan_cli.training.state import TrainState
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, go
@@ -30,6 +31,10 @@ def source(prepared: Path, tmp_path: Path) -> Path:
 
 def fresh() -> TrainState:
     return TrainState(small.config(ema_decay=0.5), CPU)
+
+
+def warm_start(state: TrainState, path: Path) -> bool:
+    return load(state, read_source(path, state.config))
 
 
 def same(state: TrainState, network: str, found: dict[str, torch.Tensor]) -> bool:
@@ -88,6 +93,22 @@ def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none.safetensors"):
         with pytest.raises(ModelError):
             warm_start(fresh(), place)
+
+
+def test_refused_source_leaves_nothing_behind(prepared: Path, source: Path, tmp_path: Path) -> None:
+    """Protects the place of the new run, and the old run that `--fresh` would set aside."""
+    with pytest.raises(ModelError, match=r"no model\.safetensors and no checkpoints"):
+        go(prepared, tmp_path / "new", init=prepared)
+    with pytest.raises(ModelError):
+        go(prepared, source, init=prepared, fresh=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_run_starts_anew_from_itself(prepared: Path, source: Path) -> None:
+    """Protects `--fresh --init RUN --out RUN`: read before it is set aside."""
+    events = go(prepared, source, steps=1, init=source, fresh=True)
+    assert any(isinstance(event, Noted) and "starting from" in event.message for event in events)
+    assert (source.parent / "source.1").is_dir()
 
 
 def test_resumed_run_does_not_start_over(prepared: Path, source: Path, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.files import make_folder
+from hifigan_cli.audio.files import is_file, is_folder, make_folder
 from hifigan_cli.data.locking import HOLDER_FILE, LOCK_FILE, locked
 from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.training.records.checkpoint import Checkpoint, read_checkpoint
@@ -70,6 +71,8 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """List the checkpoints, newest first."""
+        if not is_folder(self.checkpoints):
+            return []
         found = [p for p in self.checkpoints.glob("*") if _CHECKPOINT.fullmatch(p.name)]
         return sorted(found, key=lambda path: int(path.stem.removeprefix("step_")), reverse=True)
 
@@ -136,10 +139,10 @@ def set_aside(path: Path) -> Path | None:
     Raises:
         OutputError: the run is in use, or cannot be renamed.
     """
-    if not RunFolder(path).config.exists():
+    if not is_file(RunFolder(path).config):
         return None
     names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
-    free = next(name for name in names if not name.exists())
+    free = next(name for name in names if not os.path.lexists(name))
     with held(path):  # not under the feet of a run that is at work
         try:
             path.replace(free)

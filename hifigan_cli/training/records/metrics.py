@@ -2,7 +2,8 @@
 
 metrics.jsonl has one object a line: `{"event": "train", "step": 10, "mel": 1.2, ...}` and
 `{"event": "validation", "step": 1000, "mel_l1_full": 0.5, ...}`. After a resume from step n, lines
-beyond n are dropped first, since those steps are done again.
+beyond n are dropped first, since those steps are done again; without a checkpoint all lines are,
+the validation before the first step among them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Metrics:
 
     def __init__(self, path: Path, resumed_step: int, report: Report) -> None:
         if path.exists():
-            write_bytes(path, _up_to(path.read_bytes(), resumed_step))
+            kept = _up_to(path.read_bytes(), resumed_step) if resumed_step else b""
+            write_bytes(path, kept)
         self._path = path
         self._report = report
         self._stream = path.open("a", encoding="utf-8")

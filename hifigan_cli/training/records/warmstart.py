@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.errors import ModelError
-from hifigan_cli.models.modelfile import GENERATOR, check_fit, read_model
+from hifigan_cli.models.modelfile import GENERATOR, ModelFile, check_fit, read_model
 from hifigan_cli.models.norms import folded, load_folded
 from hifigan_cli.models.tensorfile import read_description
-from hifigan_cli.training.records.checkpoint import KIND, load_network, read_checkpoint
+from hifigan_cli.training.records.checkpoint import (
+    KIND,
+    Checkpoint,
+    load_network,
+    read_checkpoint,
+)
 from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint
 
 if TYPE_CHECKING:
@@ -21,41 +27,60 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hifigan_cli.config import VocoderConfig
-    from hifigan_cli.training.records.checkpoint import Checkpoint
     from hifigan_cli.training.state import TrainState
 
 
-def warm_start(state: TrainState, source: Path) -> bool:
-    """Load networks from a model file, a checkpoint or a run's folder.
-
-    Returns whether the discriminators came along.
+def read_source(path: Path, config: VocoderConfig) -> Checkpoint | ModelFile:
+    """Read a model file, a checkpoint, or the newest of a run's folder, to start from.
 
     Raises:
         ModelError: nothing there to start from, damaged, or of another architecture.
     """
-    if source.is_dir():
-        checkpoint = newest_checkpoint(RunFolder(source), lambda _message: None)
-        if checkpoint is not None:
-            return _from_checkpoint(state, checkpoint)
-        source = RunFolder(source).model
-    elif read_description(source).get("kind") == KIND:
-        return _from_checkpoint(state, read_checkpoint(source))
+    checkpoint = _checkpoint(path)
+    if checkpoint is not None:
+        found = checkpoint.description["config"]
+        _check_architecture(config, checkpoint.path, found["mel"], found["generator"])
+        return checkpoint
+    if is_folder(path):
+        folder, path = path, RunFolder(path).model
+        if not is_file(path):
+            raise ModelError(
+                f"{folder} has no {path.name} and no checkpoints",
+                "--init takes a model file, a run's folder, or a pretrained name",
+            )
+    model = read_model(path)
+    architecture = model.mel.model_dump(mode="json"), model.generator.model_dump(mode="json")
+    _check_architecture(config, path, *architecture)
+    return model
+
+
+def warm_start(state: TrainState, source: Checkpoint | ModelFile) -> bool:
+    """Load the networks of a source of the same architecture.
+
+    Returns whether the discriminators came along.
+
+    Raises:
+        ModelError: its tensors do not fit the networks.
+    """
+    if isinstance(source, Checkpoint):
+        return _from_checkpoint(state, source)
     return _from_model(state, source)
 
 
+def _checkpoint(path: Path) -> Checkpoint | None:
+    if is_folder(path):
+        return newest_checkpoint(RunFolder(path), lambda _message: None)
+    return read_checkpoint(path) if read_description(path).get("kind") == KIND else None
+
+
 def _from_checkpoint(state: TrainState, checkpoint: Checkpoint) -> bool:
-    config = checkpoint.description["config"]
-    _check_architecture(state, checkpoint.path, config["mel"], config["generator"])
     for name in ("generator", "mpd", "msd"):
         load_network(getattr(state, name), checkpoint.part(f"{name}."))
     state.restart_average()
     return True
 
 
-def _from_model(state: TrainState, path: Path) -> bool:
-    model = read_model(path)
-    architecture = model.mel.model_dump(mode="json"), model.generator.model_dump(mode="json")
-    _check_architecture(state, path, *architecture)
+def _from_model(state: TrainState, model: ModelFile) -> bool:
     check_fit(folded(state.generator.state_dict()), model.weights)
     load_folded(state.generator, model.weights)
     state.restart_average()
@@ -72,9 +97,8 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check_architecture(
-    state: TrainState, path: Path, mel: dict[str, Any], generator: dict[str, Any]
+    own: VocoderConfig, path: Path, mel: dict[str, Any], generator: dict[str, Any]
 ) -> None:
-    own: VocoderConfig = state.config
     for section, found in (("mel", mel), (GENERATOR.rstrip("."), generator)):
         wanted: dict[str, Any] = getattr(own, section).model_dump(mode="json")
         for key, value in wanted.items():

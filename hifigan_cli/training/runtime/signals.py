@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM: the first lets the step finish and be saved, the second stops at once.
 
-A batch scheduler sends SIGTERM to every process of a job, the data workers among them. They inherit
-this handler when they are forked, note the signal and go on serving until the run is over.
+A batch scheduler sends SIGTERM to every process of a job: to each rank of a run on several GPUs.
+Each notes it, and they agree on the step to stop at. Data workers are threads; no signal reaches
+them, and they serve until the run is over.
 """
 
 from __future__ import annotations
