@@ -19,6 +19,7 @@ import soundfile
 from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.lengths import mended_length, missing_bytes
+from hifigan_cli.audio.mpeg import counted, mpeg_damage
 from hifigan_cli.audio.ogg import ogg_damage
 from hifigan_cli.audio.streams import GuardedStream
 from hifigan_cli.audio.writing import write_audio
@@ -145,6 +146,8 @@ def _container(stream: IO[bytes], label: str) -> str:
 @contextmanager
 def _opened(stream: IO[bytes], size: int, label: str) -> Iterator[soundfile.SoundFile]:
     """Open a stream with libsndfile; what fails in it or in its use becomes an `InputError`."""
+    container = _container(stream, label)
+    stream = counted(stream) if container == "MP3" else stream
     guarded = GuardedStream(stream, mended_length(stream, size))
     try:
         # The container is known: the extension, which may be wrong, plays no part.
@@ -163,6 +166,8 @@ def _damage(stream: IO[bytes], size: int, container: str) -> str | None:
     """Say what is wrong with a file that libsndfile would decode without a word."""
     if container == "OGG":
         return ogg_damage(stream)
+    if container == "MP3":
+        return mpeg_damage(stream)
     missing = missing_bytes(stream, size)
     return f"is truncated: {missing} bytes of samples are missing" if missing else None
 
@@ -234,10 +239,8 @@ def audio_length_s(path: Path) -> float:
         InputError: not audio that is read, or damaged.
     """
     label = str(path)
-    with open_regular(path) as stream:
-        _container(stream, label)
-        with _opened(stream, path.stat().st_size, label) as file:
-            samples = _announced(file)
-            if samples is None:
-                samples = sum(block.shape[1] for block in _blocks(file))
-            return float(samples / file.samplerate)
+    with open_regular(path) as stream, _opened(stream, path.stat().st_size, label) as file:
+        samples = _announced(file)
+        if samples is None:
+            samples = sum(block.shape[1] for block in _blocks(file))
+        return float(samples / file.samplerate)
