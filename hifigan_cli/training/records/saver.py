@@ -65,6 +65,7 @@ class Saver:
         """Return the vocoder that a state amounts to, weight norm folded."""
         weights = {key: value.cpu() for key, value in state.listener.state_dict().items()}
         origin = {
+            "name": self._run.path.resolve().name,
             "source": f"hifigan train {version('hifigan-cli')}",
             "steps": state.step,
             "data": self._data_digest,
