@@ -9,6 +9,7 @@ Read in this order:
 - `resampling`: any pair of rates, through soxr
 - `files`, `streams`: opening what is safe to open, replacing files atomically, errors through C
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
+- `melrange`: which convention the values of a mel give away
 - `analysis`: a recording -> its log-mel, as `hifigan mel` makes it
 - `pictures`: log-mels to look at
 """

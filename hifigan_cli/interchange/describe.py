@@ -10,6 +10,7 @@ import numpy as np
 
 from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import is_file, is_folder, open_regular
+from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
@@ -17,7 +18,7 @@ from hifigan_cli.interchange.locate import RUN_MODEL
 from hifigan_cli.models.generator import context_frames
 from hifigan_cli.models.modelfile import GENERATOR, KIND, read_architecture
 from hifigan_cli.models.tensorfile import read_description, read_tensors
-from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, looks_like, open_array
+from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.files import open_regular
-from hifigan_cli.audio.mel import LOG_FLOOR
+from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.errors import EmptyError, InputError
 
 if TYPE_CHECKING:
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
-# A predicted mel may pass the floor a little; nothing that speech gives comes near these.
-LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
-# log10 of the usual floors is -5 or -10; the natural log of speech goes below -6.
-_LOG10_LOWEST, _LOG10_OTHER_FLOOR = -5.01, -10.0
-_LOG10_HIGHEST = 1.5
 _BLOCK_FRAMES = 4096
 _STDIN = "standard input"
 
@@ -122,24 +117,6 @@ def _check_values(mel: Array, label: str, *, check: bool) -> None:
             "this model expects the natural log",
             "compute the mel with `hifigan mel`, or pass --no-check if it is right",
         )
-
-
-def looks_like(low: float, high: float) -> str | None:
-    """Name the convention that a mel's range gives away, or None if it may be natural log.
-
-    >>> looks_like(-11.5, 1.2) is None
-    True
-    >>> looks_like(-5.0, 0.6)
-    'log10'
-    """
-    if low >= 0:
-        return "magnitudes without a logarithm, or a mel normalised to 0..1"
-    if low < LOWEST or high > HIGHEST:
-        return "decibels, or a mel of another scale"
-    at_other_floor = abs(low - _LOG10_OTHER_FLOOR) < 1e-3
-    if high < _LOG10_HIGHEST and (low >= _LOG10_LOWEST or at_other_floor):
-        return "log10"
-    return None
 
 
 def _array(stream: IO[bytes], path: Path | None) -> Array:

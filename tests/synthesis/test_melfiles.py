@@ -11,8 +11,9 @@ import torch
 from safetensors.numpy import save_file
 
 from hifigan_cli.audio import mel_spectrogram
+from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.errors import InputError
-from hifigan_cli.synthesis.melfiles import load_mel, looks_like
+from hifigan_cli.synthesis.melfiles import load_mel
 from tests.helpers import speech
 
 

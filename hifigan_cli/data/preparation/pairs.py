@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from hifigan_cli.audio.mel import mel_spectrogram
+from hifigan_cli.audio.melrange import HIGHEST, LOWEST, looks_like
 from hifigan_cli.data.records import Reason
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Mel = npt.NDArray[np.float32]
 
-# Natural logarithms lie between ln 1e-5 = -11.5 and about 2; acoustic models overshoot a little.
-LOWEST, HIGHEST = -12.5, 5.0
 # A mel may have a frame more or less than its recording: acoustic models round otherwise.
 MAX_FRAMES_APART = 1
 # Median difference between the given mel and the recording's own, in log units: on real speech 0.3
@@ -111,9 +110,10 @@ def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
     low, high = float(np.min(mel)), float(np.max(mel))  # NaN passes through both
     if not np.isfinite(low) or not np.isfinite(high):
         raise UnfitMelError(Reason.NOT_FINITE, f"{label} has values that are not numbers")
+    # The limits alone: log10 and magnitudes show, with less doubt, beside the recording's own mel.
     if low < LOWEST or high > HIGHEST:
         raise UnfitMelError(
             Reason.MEL_VALUES,
-            f"{label} lies in {low:.3g} to {high:.3g}; natural logarithms lie in "
-            f"{LOWEST:g} to {HIGHEST:g}",
+            f"{label} lies in {low:.3g} to {high:.3g}: it looks like {looks_like(low, high)}, "
+            f"natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
         )
