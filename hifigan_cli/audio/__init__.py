@@ -2,12 +2,11 @@
 
 Read in this order:
 
-- `containers`: which bytes are audio at all, told by their first few
-- `lengths`, `ogg`: whether a file is whole, of which decoders say nothing
+- `files`: opening what is safe to open, replacing files atomically
+- `formats`: which bytes are audio at all, and whether they are whole
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr
-- `files`, `streams`: opening what is safe to open, replacing files atomically, errors through C
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
 - `melrange`: which convention the values of a mel give away
 - `analysis`: a recording -> its log-mel, as `hifigan mel` makes it

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import open_regular
-from hifigan_cli.audio.lengths import mended_length, missing_bytes
-from hifigan_cli.audio.mpeg import counted, mpeg_damage
-from hifigan_cli.audio.ogg import ogg_damage
-from hifigan_cli.audio.streams import GuardedStream
+from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
+from hifigan_cli.audio.formats.lengths import mended_length, missing_bytes
+from hifigan_cli.audio.formats.mpeg import counted, mpeg_damage
+from hifigan_cli.audio.formats.ogg import ogg_damage
+from hifigan_cli.audio.formats.streams import GuardedStream
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import (
     DamagedError,

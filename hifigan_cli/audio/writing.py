@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from hifigan_cli.audio.containers import WRITABLE, Container
 from hifigan_cli.audio.files import replacing
-from hifigan_cli.audio.streams import GuardedStream
+from hifigan_cli.audio.formats.containers import WRITABLE, Container
+from hifigan_cli.audio.formats.streams import GuardedStream
 from hifigan_cli.errors import InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ class Console:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        self.stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
-        self.stdout = RichConsole(highlight=False, soft_wrap=True)
+        self.stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self.stdout = RichConsole(highlight=False, soft_wrap=True, emoji=False)
         if not self.stdout.is_terminal:
             self.stdout.width = _PIPE_WIDTH
 

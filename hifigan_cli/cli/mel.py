@@ -42,8 +42,8 @@ def mel(
     of --model.
     """
     from hifigan_cli.audio.analysis import analyse
-    from hifigan_cli.audio.containers import AUDIO_SUFFIXES
     from hifigan_cli.audio.files import check_output, write_bytes
+    from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
     from hifigan_cli.audio.reading import read_audio
     from hifigan_cli.cli.outcome import run_reported
     from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout

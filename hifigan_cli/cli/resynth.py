@@ -37,7 +37,7 @@ def resynth(
     Any rate and any number of channels; the result has the input's length. A vocoder is faithful:
     noise and reverberation in the input are reproduced in the output.
     """
-    from hifigan_cli.audio.containers import AUDIO_SUFFIXES
+    from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
     from hifigan_cli.audio.reading import audio_length_s, read_audio
     from hifigan_cli.cli.session import Session, Speech
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.audio.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.files import is_file, is_folder, open_regular
+from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.data.prepared import open_prepared

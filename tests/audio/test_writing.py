@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hifigan_cli.audio.containers import WRITABLE
+from hifigan_cli.audio.formats.containers import WRITABLE
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.writing import audio_writer, to_int16, wav_bytes, write_audio
 from hifigan_cli.errors import InputError, OutputError, UsageError
