@@ -52,9 +52,12 @@ def test_folders_and_devices_are_no_outputs(tmp_path: Path) -> None:
 
 
 def test_folders_are_made_as_needed(tmp_path: Path) -> None:
-    """Guard outputs in new folders, and a folder whose name a file has."""
-    check_output(tmp_path / "new" / "deep" / "a.wav", force=False)
-    assert (tmp_path / "new" / "deep").is_dir()
+    """Guard outputs in new folders, made only when written, and a folder whose name a file has."""
+    path = tmp_path / "new" / "deep" / "a.wav"
+    check_output(path, force=False)
+    assert not (tmp_path / "new").exists()
+    write_bytes(path, b"made")
+    assert path.read_bytes() == b"made"
     (tmp_path / "file").touch()
     assert isinstance(refusal(tmp_path / "file" / "a.wav"), OutputError)
     with pytest.raises(OutputError, match="cannot make the folder"):

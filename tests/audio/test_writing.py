@@ -172,10 +172,9 @@ def test_what_a_codec_cannot_hold_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_an_impossible_place_is_an_output_error(tmp_path: Path) -> None:
-    """Guard folders that are missing or are files, names too long, and a read-only folder."""
+    """Guard folders that are files, names too long, and a read-only folder."""
     (tmp_path / "file").touch()
     places = [
-        tmp_path / "none" / "a.wav",
         tmp_path / "file" / "a.wav",
         tmp_path / f"{'é' * 130}.wav",
     ]
@@ -183,7 +182,7 @@ def test_an_impossible_place_is_an_output_error(tmp_path: Path) -> None:
         (tmp_path / "locked").mkdir(mode=0o500)
         places.append(tmp_path / "locked" / "a.wav")
     for place in places:
-        with pytest.raises(OutputError, match="cannot write"):
+        with pytest.raises(OutputError, match="cannot"):
             write_audio(place, ONES, 22_050)
 
 
