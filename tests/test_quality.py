@@ -14,5 +14,5 @@ from tests.tools.quality import measure
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(pretrained.package_folder() is None, reason="needs the pretrained extra")
 def test_ljspeech_v1_reaches_its_known_error(ljspeech_clips: list[Path]) -> None:
-    """The official V1 has 0.218 on other clips; a wrong mel, slope or level costs far more."""
+    """The official V1 is known to have 0.218; a wrong mel, slope or level costs far more."""
     assert measure("ljspeech-v1", ljspeech_clips).mel_l1_full < 0.23

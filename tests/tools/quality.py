@@ -1,4 +1,4 @@
-"""Measure copy-synthesis of the 38 held-out LJSpeech clips: the README's table of quality.
+"""Measure copy-synthesis of 38 LJSpeech clips: the README's table of quality.
 
     python -m tests.tools.quality [MODEL ...]
 
