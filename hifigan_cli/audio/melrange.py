@@ -12,6 +12,7 @@ from hifigan_cli.audio.mel import LOG_FLOOR
 LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
 # log10 of the usual floors is -5 or -10; the natural log of speech goes below -6.
 _LOG10_LOWEST, _LOG10_OTHER_FLOOR = -5.01, -10.0
+_LEAST_SPREAD = 0.5  # values that hardly differ, such as those of silence, tell nothing
 _LOG10_HIGHEST = 1.5
 
 
@@ -23,11 +24,12 @@ def looks_like(low: float, high: float) -> str | None:
     >>> looks_like(-5.0, 0.6)
     'log10'
     """
-    if low >= 0:
+    varied = high - low >= _LEAST_SPREAD
+    if low >= 0 and varied:
         return "magnitudes without a logarithm, or a mel normalised to 0..1"
     if low < LOWEST or high > HIGHEST:
         return "decibels, or a mel of another scale"
     at_other_floor = abs(low - _LOG10_OTHER_FLOOR) < 1e-3
-    if high < _LOG10_HIGHEST and (low >= _LOG10_LOWEST or at_other_floor):
+    if varied and high < _LOG10_HIGHEST and (low >= _LOG10_LOWEST or at_other_floor):
         return "log10"
     return None

@@ -144,6 +144,13 @@ def test_bytes_that_are_no_mel(tmp_path: Path, content: bytes) -> None:
         load_mel(path, 80)
 
 
+@pytest.mark.parametrize("level", [0.0, -4.0, -5.0, -11.5])
+def test_a_level_alone_tells_nothing(tmp_path: Path, level: float) -> None:
+    """A mel of one value is vocoded, whatever convention that value might be of."""
+    np.save(tmp_path / "m.npy", np.full((80, 10), level, np.float32))
+    assert load_mel(tmp_path / "m.npy", 80).shape == (80, 10)
+
+
 def test_a_reader_that_fails_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception without a message is an input error like any other."""
 
