@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hifigan_cli.api import load_model
 from hifigan_cli.audio import mel_spectrogram, read_audio
 from hifigan_cli.config import preset
 from hifigan_cli.models import Generator
@@ -119,3 +120,18 @@ def test_same_waveform_of_real_speech(
     """Guard the same on recordings: a second of five clips."""
     samples = read_audio(ljspeech_clips[clip]).samples[:, 5000:27_050]
     assert difference(pair, mel_spectrogram(torch.from_numpy(samples))) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("voice", VOICES)
+def test_whole_clips_through_the_models_by_name(voice: str, ljspeech_clips: list[Path]) -> None:
+    """Guard what users get: the converted models give the other's samples on five whole clips.
+
+    Folded as the other folds, in single precision, they are the same to the bit; folding in double
+    precision alone would move a sample of these clips by up to 3e-5.
+    """
+    ours = load_model(f"{voice.lower()}-v1", "cpu").generator
+    theirs = independent(official_state(voice))
+    for clip in ljspeech_clips[::9]:
+        mel = mel_spectrogram(torch.from_numpy(read_audio(clip).samples))
+        assert difference((ours, theirs), mel) < TOLERANCE
