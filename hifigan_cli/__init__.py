@@ -11,18 +11,21 @@ Two paths lead through the code, and each stage is a package:
 Read in this order:
 
 - `errors`: the exceptions, drawn as a tree, with their exit codes
+- `parts`: part I of N of any list of work
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
 - `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
 - `data`: preprocess, the prepared corpus, batches as a pure function of seed and step
 - `training`: the step, the loop, checkpoints, distribution
+- `evaluation`: metrics, bars, the listening page
 - `interchange`: models of other tools, models by name, what a file is
+- `benchmarks`: how fast this machine trains
 - `api`: the functions below
 - `cli`: one file a command
 
 Imports point one way only: errors, config <- audio, models <- data, synthesis <- training,
-interchange <- api, cli. A test holds this. Only `cli` prints.
+interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
 
     >>> import hifigan_cli
     >>> "resynthesize" in dir(hifigan_cli)
@@ -35,15 +38,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hifigan_cli.api import load_model, resynthesize, vocode
+    from hifigan_cli.api import load_enhancement, load_model, resynthesize, vocode
     from hifigan_cli.audio import Audio, mel_spectrogram, read_audio, write_audio
     from hifigan_cli.errors import HifiganError
+    from hifigan_cli.evaluation import evaluate
     from hifigan_cli.synthesis import Vocoder
 
 __all__ = [
     "Audio",
     "HifiganError",
     "Vocoder",
+    "evaluate",
+    "load_enhancement",
     "load_model",
     "mel_spectrogram",
     "read_audio",
@@ -56,7 +62,9 @@ __all__ = [
 _HOMES = {
     "Audio": "audio",
     "HifiganError": "errors",
+    "evaluate": "evaluation",
     "Vocoder": "synthesis",
+    "load_enhancement": "api",
     "load_model": "api",
     "mel_spectrogram": "audio",
     "read_audio": "audio",

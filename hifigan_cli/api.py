@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio import Audio, read_audio
-from hifigan_cli.interchange.locate import locate_model
+from hifigan_cli.interchange.locate import locate_enhancer, locate_model
 from hifigan_cli.models import read_model
+from hifigan_cli.models.devices import resolve_device
+from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.enhancement import Enhancement
 from hifigan_cli.synthesis.melfiles import load_mel
 
 if TYPE_CHECKING:
@@ -46,19 +49,44 @@ def vocode(
     return vocoder.vocode(mel)
 
 
+def load_enhancement(
+    name: str | Path | None = None, device: str = "auto", limit_db: float | None = None
+) -> Enhancement:
+    """Load an enhancer: a file, a training run's folder, or the one that comes along.
+
+    With `limit_db` no band is lowered by more.
+
+    Raises:
+        ModelError: missing or damaged.
+        DeviceError: there is no such device.
+    """
+    return Enhancement(read_enhancer(locate_enhancer(name)), resolve_device(device), limit_db)
+
+
 def resynthesize(
-    audio: Path | str | Audio, model: Vocoder | str | Path | None = None, *, keep_rate: bool = False
+    audio: Path | str | Audio,
+    model: Vocoder | str | Path | None = None,
+    *,
+    enhance: bool | Enhancement | None = None,
+    keep_rate: bool = False,
 ) -> Audio:
     """Analyse a recording and synthesise it anew, each channel by itself, at the same length.
 
-    The result has the model's rate, or with `keep_rate` the recording's.
+    Noise and reverberation are cleaned away where the enhancer reads the model's mel; `enhance`
+    False keeps them, True insists, and an `Enhancement` is another one. The result has the model's
+    rate, or with `keep_rate` the recording's.
 
     Raises:
         InputError: the file is not audio.
-        ModelError: the model is missing or damaged.
+        ModelError: the model is missing or damaged, or the enhancer reads another mel.
     """
     recording = audio if isinstance(audio, Audio) else read_audio(audio)
-    return _vocoder(model).resynthesize(recording, keep_rate=keep_rate)
+    vocoder = _vocoder(model)
+    if enhance is True or enhance is None:
+        stage = load_enhancement(device=str(vocoder.device))
+        fits = stage.model.mel == vocoder.model.mel
+        enhance = stage if fits or enhance else False
+    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=enhance or None)
 
 
 def _vocoder(model: Vocoder | str | Path | None) -> Vocoder:

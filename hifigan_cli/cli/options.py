@@ -45,6 +45,15 @@ Chunk = Annotated[
         help="Mel frames synthesised at once, a matter of memory; 0: chosen for you.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do part I of N of the files, 1/N to N/N. Under torchrun: by rank.",
+        show_default=False,
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of configuration values.")
 ]

@@ -34,14 +34,16 @@ def run_reported(
             todo, work, force=force, report=lambda done, job: advance(done, job.source.name)
         )
     if todo.batch:
-        _summarise(console, outcome, len(todo.jobs), out)
+        _summarise(console, outcome, todo, out)
 
 
-def _summarise(console: Console, outcome: Outcome, total: int, out: Path) -> None:
+def _summarise(console: Console, outcome: Outcome, todo: Plan, out: Path) -> None:
     failed = len(outcome.failures)
+    part = "" if todo.part.whole else f"part {todo.part}: "
     console.result(
         "summary",
-        f"{out}: {outcome.done} made, {outcome.skipped} existed, {failed} failed",
+        f"{part}{out}: {outcome.done} made, {outcome.skipped} existed, {failed} failed",
+        shard=str(todo.part),
         made=outcome.done,
         existed=outcome.skipped,
         failed=[
@@ -54,6 +56,6 @@ def _summarise(console: Console, outcome: Outcome, total: int, out: Path) -> Non
             named = str(path) in error.message
             console.warn(error.message if named else f"{path}: {error.message}")
         raise BatchError(
-            f"{failed} of {total} files failed",
+            f"{failed} of {len(todo.jobs)} files failed",
             "mend or remove them; the same command tries only those again",
         )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import signal
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.options import ConfigFile, DryRun, Force, Json, Preset, Quiet, Sets
+from hifigan_cli.cli.options import ConfigFile, DryRun, Force, Json, Preset, Quiet, Sets, Shard
+from hifigan_cli.cli.together import chosen_part, together
 from hifigan_cli.errors import InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hifigan_cli.data.preparation import Options, Plan, Progress, Summary
+    from hifigan_cli.data.preparation import Options, Progress, Summary
+    from hifigan_cli.parts import Part
 
 _CONTINUES = "the same command continues where it stopped"
 
@@ -54,6 +56,12 @@ Validation = Annotated[
 MinLength = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Leave out clips that are shorter.")
 ]
+ShardMb = Annotated[
+    int,
+    typer.Option(
+        "--shard-mb", min=1, metavar="MIB", help="No packed file becomes larger than this."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split. Default: 1234.")]
 
 
@@ -69,6 +77,8 @@ def preprocess(
     config: ConfigFile = None,
     sets: Sets = None,
     workers: Workers = None,
+    shard: Shard = None,
+    shard_mb: ShardMb = 1024,
     force: Force = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -77,11 +87,15 @@ def preprocess(
     """Turn a corpus into data to train on.
 
     Recordings are mixed to one channel, resampled to the rate of the configuration and packed into
-    one file with an index. What is unfit is left out, by reason, and counted. Running the command
-    again continues an interrupted run, and leaves a finished one untouched.
+    a few large files with an index. What is unfit is left out, by reason, and counted. Running the
+    command again continues an interrupted run, and leaves a finished one untouched.
+
+    Several processes or machines share the work with --shard 1/N ... N/N, or under torchrun. The
+    one that ends last writes the index; a part that was killed is started again as it was.
     """
     import os
 
+    from hifigan_cli.cli.preprocess_view import show_plan, show_summary
     from hifigan_cli.config import resolve
     from hifigan_cli.data.preparation import Options, plan
     from hifigan_cli.data.preparation import preprocess as prepare
@@ -95,13 +109,16 @@ def preprocess(
         min_length_s=min_length,
         validation=parse_validation(validation),
         seed=chosen.train.seed,
+        shard_bytes=shard_mb * 2**20,
         workers=workers,
         force=force,
     )
+    part = chosen_part(shard)
     if dry_run:
-        _show_plan(console, plan(source, out, options), out)
-    else:
-        _show_summary(console, _run(console, prepare, source, out, options))
+        show_plan(console, plan(source, out, options, part), out, part)
+        return
+    with together(part):
+        show_summary(console, _run(console, prepare, source, out, options, part))
 
 
 def parse_validation(text: str | None) -> float | int | None:
@@ -139,10 +156,11 @@ def _folder(mels: Path | None) -> Path | None:
 
 def _run(
     console: Console,
-    prepare: Callable[[Path, Path, Options, Callable[[Progress], None]], Summary],
+    prepare: Callable[[Path, Path, Options, Callable[[Progress], None], Part], Summary],
     source: Path,
     out: Path,
     options: Options,
+    part: Part,
 ) -> Summary:
     """Prepare under a progress display; an interrupted run says how to go on."""
     bars: dict[str, Callable[[int, str], None]] = {}
@@ -156,78 +174,9 @@ def _run(
             bars[progress.stage](progress.done, progress.current)
 
         try:
-            return prepare(source, out, options, report)
+            return prepare(source, out, options, report, part)
         except KeyboardInterrupt as error:
             raise InterruptedRunError("interrupted", signal.SIGINT, _CONTINUES) from error
         except InterruptedRunError as error:
             error.hint = _CONTINUES
             raise
-
-
-def _show_plan(console: Console, plan: Plan, out: Path) -> None:
-    from dataclasses import asdict
-
-    skipped = f", {plan.unreadable} unreadable" if plan.unreadable else ""
-    skipped += f", {plan.absent} listed but absent" if plan.absent else ""
-    state = {
-        "new": "would be made",
-        "unfinished": "holds an unfinished run, which would be continued",
-        "finished": "is finished; it would be compared with the corpus",
-        "replaced": "is finished; --force would prepare it anew",
-    }[plan.state]
-    text = (
-        f"{plan.files} files ({plan.hours:.2f} h{skipped})\n"
-        f"about {plan.output_bytes / 1e6:.1f} MB, {plan.seconds:.0f} s with {plan.processes} "
-        f"processes\n{out} {state}"
-    )
-    console.data("plan", text, out=str(out), **asdict(plan))
-
-
-def _show_summary(console: Console, summary: Summary) -> None:
-    """Print what was done, as a table or as one JSON object."""
-    if summary.state == "up to date":
-        console.note(f"{summary.folder} is up to date")
-    elif summary.continued_from:
-        console.note(f"continued after {summary.continued_from} files of an earlier run")
-    if summary.totals["split"] == "shared":
-        console.warn("there is only one clip: it serves for training and for validation")
-    if console.json:
-        fields: dict[str, Any] = {
-            "out": str(summary.folder),
-            "state": summary.state,
-            "continued_from": summary.continued_from,
-            "seconds": round(summary.seconds, 3),
-            "digest": summary.digest,
-        }
-        console.emit("prepared", **fields, **summary.totals)
-    elif not console.quiet:
-        console.stderr.print(_table(summary))
-        rejected = sum(summary.totals["rejected"].values())
-        if rejected:
-            console.note(f"{summary.folder / 'rejected.jsonl'} says what was wrong with each")
-
-
-def _table(summary: Summary) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    totals = summary.totals
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for split in ("training", "validation"):
-        part = totals[split]
-        table.add_row(split, f"{part['clips']} clips, {part['hours']:.2f} h")
-    table.add_row("split", totals["split"])
-    rates = totals["source_rates_hz"].items()
-    table.add_row("source rates", ", ".join(f"{rate} Hz: {count}" for rate, count in rates))
-    peaks = totals["peak_dbfs"]
-    peak_text = f"{peaks['min']:.1f} / {peaks['median']:.1f} / {peaks['max']:.1f} dBFS"
-    table.add_row("peaks", f"{peak_text} (lowest, median, highest)")
-    clipped = totals["clipped"]
-    table.add_row("clipping", f"{clipped['samples']} samples in {clipped['clips']} clips")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
-    table.add_row("left out", reasons or "none")
-    done = "compared" if summary.state == "up to date" else "prepared"
-    # A Text, because brackets in a path are no markup.
-    where = f"{summary.folder}, {done} in {summary.seconds:.1f} s"
-    table.add_row("folder", Text(where, overflow="fold"))
-    return table

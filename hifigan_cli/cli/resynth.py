@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.cli import options
+from hifigan_cli.cli import enhancing, options
 from hifigan_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from hifigan_cli.synthesis.enhancement import Enhancement
 
 
 def resynth(
@@ -19,6 +22,9 @@ def resynth(
     model: options.Model = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
+    enhance: enhancing.Enhance = None,
+    enhancer: enhancing.Enhancer = None,
+    attenuation_limit: enhancing.Limit = None,
     keep_rate: Annotated[
         bool, typer.Option("--keep-rate", help="Write the input's rate, not the model's.")
     ] = False,
@@ -27,22 +33,31 @@ def resynth(
     ] = False,
     repair: options.Repair = False,
     chunk: options.Chunk = 0,
+    shard: options.Shard = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Analyse recordings into mels and synthesise them anew.
+    """Analyse recordings into mels, clean these, and synthesise speech of them.
 
-    Any rate and any number of channels; the result has the input's length. A vocoder is faithful:
-    noise and reverberation in the input are reproduced in the output.
+    Any rate and any number of channels; the result has the input's length. With --no-enhance noise
+    and reverberation are reproduced: a vocoder is faithful to its mel.
     """
+    from functools import cache
+
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
     from hifigan_cli.audio.reading import audio_length_s, read_audio
     from hifigan_cli.cli.session import Session, Speech
+    from hifigan_cli.cli.together import chosen_part
 
     console = Console(json=json, quiet=quiet)
-    session = Session(console, model, options.device_name(device, gpu), chunk)
+    wish = enhancing.Wish(enhance, enhancer, attenuation_limit)
+    session = Session(console, model, options.device_name(device, gpu), chunk, chosen_part(shard))
+
+    @cache
+    def enhancement() -> Enhancement | None:
+        return enhancing.enhancement_for(session.vocoder, wish, console)
 
     def synthesise(source: Path | bytes) -> Speech:
         audio = read_audio(source, repair=repair)
@@ -50,7 +65,9 @@ def resynth(
             console.warn(note)
         if mono:
             audio = audio.mono()
-        blocks = session.vocoder.resynthesize_blocks(audio, keep_rate=keep_rate)
+        blocks = session.vocoder.resynthesize_blocks(
+            audio, keep_rate=keep_rate, enhancement=enhancement()
+        )
         rate_hz = audio.rate_hz if keep_rate else session.mel.rate_hz
         return Speech(blocks, rate_hz, audio.channels)
 

@@ -17,12 +17,14 @@ from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.writing import audio_writer, container_of, wav_bytes
 from hifigan_cli.cli.outcome import run_reported
 from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
+from hifigan_cli.cli.together import own_device, together
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.interchange.locate import locate_model
 from hifigan_cli.models import read_model
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.modelfile import read_architecture
 from hifigan_cli.models.tensorfile import read_description
+from hifigan_cli.parts import WHOLE, Part
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.chunks import DEFAULT_CHUNK_FRAMES
 from hifigan_cli.synthesis.jobs import Job, Plan, plan
@@ -45,13 +47,16 @@ class Speech:
 
 
 class Session:
-    """One run of a synthesis command with one model on one device."""
+    """One run of a synthesis command with one model on one device, for a part of the files."""
 
-    def __init__(self, console: Console, model: str | None, device: str, chunk: int) -> None:
+    def __init__(
+        self, console: Console, model: str | None, device: str, chunk: int, part: Part = WHOLE
+    ) -> None:
         self.console = console
+        self.part = part
         self.path = locate_model(model)
         self.mel, _ = read_architecture(self.path, read_description(self.path))
-        self._device = device
+        self._device = own_device(device)
         self._chunk = chunk or DEFAULT_CHUNK_FRAMES
 
     @cached_property
@@ -77,17 +82,20 @@ class Session:
             BatchError: some files failed; the others were done.
         """
         if is_piped(self.console, sources, out):
+            if not self.part.whole:
+                raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
             self._pipe(sources[0], out, load, force=force)
             return
         todo = self._plan(sources, out, suffixes)
-        run_reported(
-            self.console,
-            "synthesis",
-            todo,
-            lambda job: self._one(job, load),
-            out,
-            force=force,
-        )
+        with together(self.part):
+            run_reported(
+                self.console,
+                "synthesis",
+                todo,
+                lambda job: self._one(job, load),
+                out,
+                force=force,
+            )
 
     def preview(
         self,
@@ -130,7 +138,7 @@ class Session:
     def _plan(self, sources: Sequence[Path], out: Path, suffixes: frozenset[str]) -> Plan:
         todo = plan(sources, out, suffixes)
         container_of(todo.jobs[0].target)  # before any computing
-        return todo
+        return todo.share(self.part)
 
     def _one(self, job: Job, load: Callable[[Path | bytes], Speech]) -> None:
         started = time.perf_counter()

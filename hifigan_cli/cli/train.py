@@ -48,6 +48,10 @@ def train(
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Run the networks in bfloat16; losses stay fp32.")
     ] = False,
+    compile_: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="torch.compile. Default: on a single GPU."),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits each time, more slowly.")
     ] = False,
@@ -89,6 +93,7 @@ def train(
         "seed": seed,
         "overfit": overfit,
         "precision": "bf16" if bf16 else None,
+        "compile": {None: None, True: "on", False: "off"}[compile_],
         "deterministic": deterministic or None,
     }
     plan = Plan(

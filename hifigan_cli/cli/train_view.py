@@ -15,6 +15,7 @@ from hifigan_cli.training.events import (
     Saved,
     Started,
     Validated,
+    Warned,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from hifigan_cli.cli.console import Console
     from hifigan_cli.training.events import Event, Report
+    from hifigan_cli.training.progress.forecast import Forecast
+    from hifigan_cli.training.progress.reference import Standing
 
 _LINE_EVERY_S = 5.0
 
@@ -56,6 +59,8 @@ class View:
         """Show one event."""
         if isinstance(event, Noted):
             (self._console.warn if event.warning else self._console.note)(event.message)
+        if isinstance(event, Warned):
+            self._console.warn(f"step {event.step:,}: {event.message}; {event.hint}")
         if isinstance(event, Started):
             self._started = event
         if isinstance(event, Validated):
@@ -100,6 +105,8 @@ class View:
                 "best",
                 f"{self._best.mel_l1_full:.4f} (step {self._best.step:,})",
             )
+            if text := outlook(self._validated):
+                table.add_row("", text, "", "")
         return table
 
 
@@ -130,6 +137,7 @@ def describe(event: Event) -> str:
             return (
                 f"step {event.step:,}  validation mel_l1_full {event.mel_l1_full:.4f} "
                 f"on {event.clips} clips, {event.took_s:.1f} s{mark}"
+                + (f": {text}" if (text := outlook(event)) else "")
             )
         case Saved():
             return f"step {event.step:,}  saved {event.path}"
@@ -137,8 +145,74 @@ def describe(event: Event) -> str:
             return f"{event.run} already is at step {event.step:,}; --steps is the total"
         case Finished():
             return f"done: {event.step:,} steps; the model is {event.model}"
-        case Noted():
+        case Noted() | Warned():
             return ""
+
+
+def outlook(event: Validated) -> str:
+    """Say where an error stands and when it should be at its bar, as far as that is known."""
+    if event.standing is None:
+        return ""
+    words = [standing(event.standing, event.mel_l1_full)]
+    if event.mel_l1_full < event.standing.bar:
+        words.append(f"under the bar of its class ({event.standing.bar:g})")
+    elif event.forecast:
+        words.append(expected(event.forecast))
+    return "; ".join(words)
+
+
+def standing(found: Standing, mel_l1_full: float) -> str:
+    """Say where an error stands on the official training's curve.
+
+    >>> from hifigan_cli.training.progress.reference import REFERENCES, stand
+    >>> standing(stand(REFERENCES["v1"], 0.281), 0.281)
+    'like the official V1 after about 170 k steps; converged is 0.214'
+    >>> standing(stand(REFERENCES["v2"], 0.39), 0.39)
+    '0.065 above the official V2, converged (0.325); its errors on the way are not known'
+    """
+    official = f"the official {found.preset.upper()}"
+    if mel_l1_full <= found.converged:
+        return f"no worse than {official}, converged ({found.converged:g})"
+    if found.official_steps is not None:
+        steps = rounded(found.official_steps)
+        return f"like {official} after about {steps} steps; converged is {found.converged:g}"
+    if found.earliest is not None:
+        step, error = found.earliest
+        return (
+            f"{official} was past this by {rounded(step)} steps ({error:g}); "
+            f"converged is {found.converged:g}"
+        )
+    above = mel_l1_full - found.converged
+    return (
+        f"{above:.3f} above {official}, converged ({found.converged:g}); "
+        "its errors on the way are not known"
+    )
+
+
+def expected(found: Forecast) -> str:
+    """Say when an error should be at its bar.
+
+    >>> from hifigan_cli.training.progress.forecast import Forecast
+    >>> expected(Forecast(0.23, 1_190_000, 400_000))
+    'the bar of its class (0.23) in about 4 d 15 h, at step 1.2 M, at this pace'
+    """
+    return (
+        f"the bar of its class ({found.bar:g}) in about {clock(found.left_s)}, "
+        f"at step {rounded(found.step)}, at this pace"
+    )
+
+
+def rounded(steps: int) -> str:
+    """Write a number of steps to two figures.
+
+    >>> rounded(167_332), rounded(1_190_000), rounded(8_421), rounded(999_900), rounded(312)
+    ('170 k', '1.2 M', '8.4 k', '1 M', '310')
+    """
+    number = float(f"{steps:.1e}")
+    for unit, name in ((1e6, " M"), (1e3, " k")):
+        if number >= unit:
+            return f"{number / unit:g}{name}"
+    return f"{number:g}"
 
 
 def clock(seconds: float) -> str:
@@ -155,7 +229,8 @@ def clock(seconds: float) -> str:
 
 
 def _name(event: Event) -> str:
-    return {Logged: "train", Validated: "validation"}.get(type(event), type(event).__name__.lower())
+    names: dict[type, str] = {Logged: "train", Validated: "validation", Warned: "warning"}
+    return names.get(type(event), type(event).__name__.lower())
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def vocode(
         bool, typer.Option("--no-check", help="Take mels whose values look like another kind.")
     ] = False,
     chunk: options.Chunk = 0,
+    shard: options.Shard = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -41,10 +42,15 @@ def vocode(
     it. Long mels are synthesised in chunks, in flat memory, with the samples of the whole.
     """
     from hifigan_cli.cli.session import Session, Speech
+    from hifigan_cli.cli.together import chosen_part
     from hifigan_cli.synthesis import melfiles
 
     session = Session(
-        Console(json=json, quiet=quiet), model, options.device_name(device, gpu), chunk
+        Console(json=json, quiet=quiet),
+        model,
+        options.device_name(device, gpu),
+        chunk,
+        chosen_part(shard),
     )
 
     def read(source: Path | bytes) -> melfiles.Array:

@@ -3,10 +3,12 @@
 Read in this order:
 
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
+- `enhancer`: `EnhancerConfig`, `EnhancerTraining` and `Damage`, together an `EnhancerRun`
 - `presets`: the paper's V1, V2 and V3 (appendix A.1)
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 
+from hifigan_cli.config.enhancer import Damage, EnhancerConfig, EnhancerRun, EnhancerTraining
 from hifigan_cli.config.presets import PRESETS, preset
 from hifigan_cli.config.resolve import Resolved, resolve
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig, VocoderConfig
@@ -14,6 +16,10 @@ from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainC
 __all__ = [
     "PRESETS",
     "Config",
+    "Damage",
+    "EnhancerConfig",
+    "EnhancerRun",
+    "EnhancerTraining",
     "GeneratorConfig",
     "MelConfig",
     "Resolved",

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from hifigan_cli.config.enhancer import EnhancerRun
 from hifigan_cli.config.presets import preset as named_preset
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.errors import UsageError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "mel": MelConfig,
@@ -55,7 +58,7 @@ def resolve(
     Raises:
         UsageError: an unknown key or preset, a wrong type, or sizes that do not fit together.
     """
-    content = read_toml(file) if file else {}
+    content = _content(file)
     chosen = preset or content.pop("preset", None) or "v1"
     content.pop("preset", None)
     base = named_preset(str(chosen))
@@ -68,7 +71,7 @@ def resolve(
     }
 
     def put(key: str, value: object, source: str) -> None:
-        full = _full_key(key, source)
+        full = _full_key(key, source, KEYS)
         section, _, name = full.partition(".")
         values[section][name] = value
         sources[full] = source
@@ -80,10 +83,7 @@ def resolve(
         if variable.startswith("HIFIGAN_") and name in KEYS:
             put(name, _toml_value(text), variable)
     for item in sets:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
-        put(key.strip(), _toml_value(text.strip()), "--set")
+        put(*_assignment(item), "--set")
     for key, option in (options or {}).items():
         if option is not None:
             put(key, option, f"--{key.replace('_', '-')}")
@@ -111,16 +111,59 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -
     Raises:
         UsageError: names the first value that does not fit, and why.
     """
+    return validated(Config, values, sources or {}, KEYS)
+
+
+def resolve_enhancer(
+    file: Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> EnhancerRun:
+    """Merge defaults, a config file, `--set` strings and options into an enhancer's recipe.
+
+    Keys are `section.key` or the key alone, as in `resolve`.
+
+    Raises:
+        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
+    """
+    sections = EnhancerRun.model_fields
+    known = {
+        key: f"{section}.{key}"
+        for section, values in EnhancerRun().model_dump().items()
+        for key in values
+    }
+    values: dict[str, Any] = {section: {} for section in sections}
+    sources: dict[str, str] = {}
+    layers = [(key, value, str(file)) for key, value in _flatten(_content(file), "").items()]
+    layers += [(*_assignment(item), "--set") for item in sets]
+    for key, option in (options or {}).items():
+        layers += [(key, option, f"--{key.replace('_', '-')}")] if option is not None else []
+    for key, value, source in layers:
+        full = _full_key(key, source, known)
+        section, _, name = full.partition(".")
+        values[section][name] = value
+        sources[full] = source
+    return validated(EnhancerRun, values, sources, known)
+
+
+def validated(
+    model: type[Checked], values: Mapping[str, Any], sources: Mapping[str, str], keys: Iterable[str]
+) -> Checked:
+    """Build a configuration of nested dictionaries; `sources` names the layer of a wrong value.
+
+    Raises:
+        UsageError: names the first value that does not fit, and why.
+    """
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"][:2])
-        where = f" (from {sources[place]})" if sources and place in sources else ""
+        where = f" (from {sources[place]})" if place in sources else ""
         reason = first["msg"].removeprefix("Value error, ")
         got = f", got {first['input']!r}" if len(first["loc"]) > 1 else ""
         message = f"configuration: {place + ': ' if place else ''}{reason}{got}{where}"
-        hint = closest(place.rpartition(".")[2], KEYS) if first["type"] == "extra_forbidden" else ""
+        hint = closest(place.rpartition(".")[2], keys) if first["type"] == "extra_forbidden" else ""
         raise UsageError(message, hint or None) from error
 
 
@@ -129,12 +172,24 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json"))
 
 
-def _full_key(key: str, source: str) -> str:
-    if key in KEYS.values():
+def _content(file: Path | None) -> dict[str, Any]:
+    return read_toml(file) if file else {}
+
+
+def _assignment(item: str) -> tuple[str, object]:
+    """Take a `KEY=VALUE` string apart."""
+    key, equals, text = item.partition("=")
+    if not equals:
+        raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
+    return key.strip(), _toml_value(text.strip())
+
+
+def _full_key(key: str, source: str, keys: Mapping[str, str]) -> str:
+    if key in keys.values():
         return key
-    if key in KEYS:
-        return KEYS[key]
-    known = [*KEYS, *KEYS.values()]
+    if key in keys:
+        return keys[key]
+    known = [*keys, *keys.values()]
     hint = closest(key, known) or "`hifigan info --resolved` lists every key"
     raise UsageError(f"unknown configuration key {key!r} (from {source})", hint)
 

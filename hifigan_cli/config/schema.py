@@ -10,6 +10,7 @@ import math
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,11 +26,22 @@ Whole = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 Real = Annotated[float, Field(strict=True)]
 NotNegative = Annotated[Real, Field(ge=0)]
 Fraction = Annotated[Real, Field(ge=0, lt=1)]
+Width = Annotated[Real, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
+Ratio = Annotated[Real, Field(ge=0.01, le=2)]
+
+
+def _one_of(value: float, allowed: tuple[float, ...]) -> float:
+    if value not in allowed:
+        raise ValueError(f"must be one of {', '.join(f'{each:g}' for each in allowed)}")
+    return value
+
 
 # Training keys that a resumed run may change: the weights do not depend on them.
 FREE_ON_RESUME = frozenset(
     {
         "steps",
+        "accumulate",
+        "compile",
         "workers",
         "log_every",
         "validate_every",
@@ -41,11 +53,13 @@ FREE_ON_RESUME = frozenset(
 )
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What every part of a configuration is: unchangeable, of known keys and finite numbers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class MelConfig(_Frozen):
+class MelConfig(Frozen):
     """How a waveform becomes a log-mel. A model works only on the mel it was trained on.
 
     Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency, and is
@@ -97,7 +111,7 @@ class MelConfig(_Frozen):
         return self.model_copy(update={"fmax_hz": self.rate_hz / 2})
 
 
-class GeneratorConfig(_Frozen):
+class GeneratorConfig(Frozen):
     """The generator's architecture (paper section 2.2, table 5), in the official names."""
 
     # Official files write it as a string.
@@ -137,7 +151,7 @@ class GeneratorConfig(_Frozen):
         return math.prod(self.upsample_rates)
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """The training recipe (paper section 3.1 and the official training code)."""
 
     seed: Whole = 1234
@@ -154,11 +168,20 @@ class TrainConfig(_Frozen):
     # 0: an epoch, but never less than the 809 batches of the paper's corpus, so that the learning
     # rate of a small corpus does not collapse.
     lr_decay_steps: Whole = 0
+    # The next five are not the paper's: for training in hours rather than weeks.
+    adversarial_from: Whole = 0  # steps before the discriminators join
+    discriminator_width: Width = 1.0  # part of their channels
+    spectral_weight: NotNegative = 0.0  # of the spectra at three resolutions
+    vary_rate: tuple[Ratio, Ratio] = (1.0, 1.0)  # other voices: segments played at other rates
+    vary_level: tuple[Ratio, Ratio] = (1.0, 1.0)  # of the peak
     mel_weight: NotNegative = 45.0
     feature_weight: NotNegative = 2.0
     precision: Literal["fp32", "bf16"] = "fp32"
     ema_decay: Fraction = 0.0  # 0: no average is kept
     deterministic: bool = False
+    # Pieces that a process takes its share of the batch in; for memory, the gradients are the same.
+    accumulate: Positive = 1
+    compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a single GPU
     overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus
     workers: Whole = 2
     log_every: Positive = 10
@@ -168,8 +191,21 @@ class TrainConfig(_Frozen):
     validation_clips: Positive = 150
     sample_clips: Whole = 3  # validation clips heard and seen in TensorBoard
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("vary_rate", "vary_level"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name} must go from low to high, not {lowest:g} to {highest:g}")
+        return self
 
-class VocoderConfig(_Frozen):
+    @property
+    def varied(self) -> bool:
+        """Whether segments are changed on their way to the batch."""
+        return (*self.vary_rate, *self.vary_level) != (1.0, 1.0, 1.0, 1.0)
+
+
+class VocoderConfig(Frozen):
     """What a vocoder is: the mel it reads, and the generator that reads it."""
 
     mel: MelConfig = MelConfig()

@@ -65,6 +65,11 @@ class StepBatches(Dataset[Batch]):
                 f"set batch_size (or --overfit) to a multiple of {world}",
             )
         share = self.batch // world
+        if share < train.accumulate:
+            raise UsageError(
+                f"a process's share of {share} segments cannot be cut in {train.accumulate} pieces",
+                f"set accumulate to at most {share}",
+            )
         self.slots = range(rank * share, (rank + 1) * share)
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None  # of the last epoch asked for
 
@@ -79,12 +84,18 @@ class StepBatches(Dataset[Batch]):
         Raises:
             InputError: names a clip that cannot be read.
         """
-        step = self._effective(step)
-        clips = self.clips(step)
-        rows = [self._row(clip, step, slot) for clip, slot in zip(clips, self.slots, strict=True)]
+        rows = [self._row(clip, start) for clip, start in self.cuts(step)]
         samples = torch.from_numpy(np.stack([samples for samples, _ in rows]))
         mels = [mel for _, mel in rows if mel is not None]
         return Batch(samples, torch.from_numpy(np.stack(mels)) if mels else None)
+
+    def cuts(self, step: int) -> list[tuple[Clip, int]]:
+        """Return the clips that `step` takes its share from, and the sample each is cut at."""
+        step = self._effective(step)
+        return [
+            (clip, self._start(clip, step, slot))
+            for clip, slot in zip(self.clips(step), self.slots, strict=True)
+        ]
 
     def clips(self, step: int) -> list[Clip]:
         """Return the clips that `step` takes its share from."""
@@ -99,21 +110,27 @@ class StepBatches(Dataset[Batch]):
     def _effective(self, step: int) -> int:
         return 0 if self.overfit else step
 
+    def _start(self, clip: Clip, step: int, slot: int) -> int:
+        """Draw where a segment starts; at a frame's first sample where mels are given."""
+        if clip.mel_frames is None:
+            room = max(0, clip.samples - self.segment_samples)
+            return crop_start(self.seed, step, slot, room)
+        frames = self.segment_samples // self.hop_samples
+        start = crop_start(self.seed, step, slot, max(0, clip.mel_frames - frames))
+        return start * self.hop_samples
+
     def _row(
-        self, clip: Clip, step: int, slot: int
+        self, clip: Clip, start: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
         """Cut one segment `(samples,)`, with its mel `(mels, frames)` where mels are given."""
         if clip.mel_frames is None:
-            room = max(0, clip.samples - self.segment_samples)
-            start = crop_start(self.seed, step, slot, room)
             return self._samples(clip, start), None
-        frames = self.segment_samples // self.hop_samples
-        start = crop_start(self.seed, step, slot, max(0, clip.mel_frames - frames))
-        mel = self.data.given_mel(clip, start, start + frames)
+        frames, first = self.segment_samples // self.hop_samples, start // self.hop_samples
+        mel = self.data.given_mel(clip, first, first + frames)
         # Silence is the floor of the logarithm; 0.0 would be a loud buzz.
         padding = ((0, frames - len(mel)), (0, 0))
         mel = np.pad(mel, padding, constant_values=LOG_FLOOR)
-        return self._samples(clip, start * self.hop_samples), np.ascontiguousarray(mel.T)
+        return self._samples(clip, start), np.ascontiguousarray(mel.T)
 
     def _samples(self, clip: Clip, start: int) -> npt.NDArray[np.float32]:
         samples = self.data.samples(clip, start, start + self.segment_samples)

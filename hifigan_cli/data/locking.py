@@ -23,16 +23,18 @@ HOLDER_FILE = ".lock.pid"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iterator[None]:
     """Hold an existing folder for the length of the block; leave no file behind.
+
+    Locks of different names do not hinder each other. Another's lock is waited for `patience_s`.
 
     Raises:
         OutputError: another run holds it, or the file system refused.
     """
-    lock = FileLock(folder / LOCK_FILE)
-    holder = folder / HOLDER_FILE
+    lock = FileLock(folder / name)
+    holder = folder / f"{name}.pid"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience_s)
     except Timeout as error:
         raise OutputError(
             f"{folder} is in use by {_holder(holder)}", "wait until it ends, or choose another -o"
@@ -45,7 +47,7 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
-        (folder / LOCK_FILE).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
         lock.release()
 
 

@@ -18,6 +18,8 @@ class Purpose(IntEnum):
 
     ORDER = 0
     CROP = 1
+    RATE = 2
+    LEVEL = 3
 
 
 def epoch_order(seed: int, epoch: int, clips: int, at_least: int) -> npt.NDArray[np.int64]:
@@ -39,6 +41,12 @@ def crop_start(seed: int, step: int, slot: int, room: int) -> int:
     `slot` is the segment's place in the batch of all processes together.
     """
     return int(_bits(seed, Purpose.CROP, step, slot, count=1)[0] % np.uint64(room + 1))
+
+
+def uniform(seed: int, purpose: Purpose, step: int, slot: int) -> float:
+    """Return a number of 0 to 1, the 1 left out."""
+    bits = int(_bits(seed, purpose, step, slot, count=1)[0])
+    return (bits >> 11) * 2.0**-53  # as many as a double holds
 
 
 def _bits(seed: int, purpose: Purpose, *key: int, count: int) -> npt.NDArray[np.uint64]:

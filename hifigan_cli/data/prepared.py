@@ -1,29 +1,25 @@
 """Opening a prepared folder.
 
 Opening checks the manifest, the sizes of all files and the digest of the index; `verify` also reads
-every sample. The packed files are mapped into memory when first read; data workers, which are
+every sample. A shard is mapped into memory when a clip of it is first read; data workers, which are
 threads, share the mapping.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.files import is_file, is_folder
+from hifigan_cli.data.index import read_index
 from hifigan_cli.data.records import (
     CLIPS_FILE,
     MANIFEST_FILE,
-    MELS_FILE,
     REJECTED_FILE,
-    SAMPLES_FILE,
     Clip,
     Manifest,
     Rejection,
@@ -31,18 +27,20 @@ from hifigan_cli.data.records import (
     read_manifest,
     seal,
 )
+from hifigan_cli.data.shards import AGAIN, Shards
 from hifigan_cli.errors import InputError
+from hifigan_cli.parts import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.parts import Part
 
 # Every clip is brought to this peak for training (official code), except beside given mels.
 TRAINING_PEAK = 0.95
 _FULL_SCALE = 32_768
-_AGAIN = "prepare the corpus again with `hifigan preprocess --force`"
 _NAMED = 5  # how many damaged clips a message names
 
 
@@ -56,13 +54,19 @@ class PreparedData:
         validation: the clips to judge by, likewise.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, clips: Sequence[Clip]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        training: Sequence[Clip],
+        validation: Sequence[Clip],
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.training: Sequence[Clip] = [c for c in clips if c.split in ("training", "both")]
-        self.validation: Sequence[Clip] = [c for c in clips if c.split in ("validation", "both")]
-        self._samples = _Mapped(folder / SAMPLES_FILE, np.dtype("<i2"))
-        self._mels = _Mapped(folder / MELS_FILE, np.dtype("<f4"))
+        self.training = training
+        self.validation = validation
+        self._samples = Shards(lambda shard: folder / manifest.samples_file(shard), "<i2")
+        self._mels = Shards(lambda shard: folder / manifest.mels_file(shard), "<f4")
 
     @property
     def rate_hz(self) -> int:
@@ -93,10 +97,23 @@ class PreparedData:
         Raises:
             InputError: the file was changed since it was opened.
         """
+        return (self.stored(clip, start, stop) * self.scale(clip)).astype(np.float32)
+
+    def stored(self, clip: Clip, start: int = 0, stop: int | None = None) -> npt.NDArray[np.int16]:
+        """Return samples `start` to `stop` of a clip as they are stored, int16 `(samples,)`.
+
+        They are read-only and lie in the mapped file; `scale` makes of them what `samples` returns.
+
+        Raises:
+            InputError: the file was changed since it was opened.
+        """
         stop = clip.samples if stop is None else min(stop, clip.samples)
-        stored = self._samples.read(clip, clip.offset + start, clip.offset + max(start, stop))
-        scale = 1.0 if self.has_mels else TRAINING_PEAK / clip.peak
-        return (stored * (scale / _FULL_SCALE)).astype(np.float32)
+        first, last = clip.offset + start, clip.offset + max(start, stop)
+        return self._samples.read(clip.shard, first, last, clip.name)
+
+    def scale(self, clip: Clip) -> float:
+        """Return what a clip's stored samples are multiplied by for training."""
+        return (1.0 if self.has_mels else TRAINING_PEAK / clip.peak) / _FULL_SCALE
 
     def given_mel(
         self, clip: Clip, start: int = 0, stop: int | None = None
@@ -113,76 +130,32 @@ class PreparedData:
         stop = clip.mel_frames if stop is None else min(stop, clip.mel_frames)
         bands = self.mel.n_mels
         first, last = clip.mel_offset + start, clip.mel_offset + max(start, stop)
-        return self._mels.read(clip, first * bands, last * bands).reshape(-1, bands).copy()
+        frames = self._mels.read(clip.shard, first * bands, last * bands, clip.name)
+        return frames.reshape(-1, bands).copy()
 
-    def verify(self) -> None:
-        """Read every file and compare it with its digest.
+    def verify(self, part: Part = WHOLE) -> None:
+        """Read every file, or a part of the files, and compare each with its digest.
 
         Raises:
-            InputError: lists what changed.
+            InputError: lists the files that changed, and the clips whose samples did.
         """
-        changed = [
-            name for name, known in self.manifest.files.items() if seal(self.folder / name) != known
-        ]
+        files = self.manifest.files
+        changed = [n for n in part.of(sorted(files)) if seal(self.folder / n) != files[n]]
         if changed:
-            clips = self._changed_clips() if SAMPLES_FILE in changed else []
+            clips = self._changed_clips(changed)
             names = ", ".join(clips[:_NAMED]) + (", ..." if len(clips) > _NAMED else "")
             message = f"{self.folder} changed since it was prepared: {', '.join(changed)}"
             detail = f"; {len(clips)} clips differ: {names}" if clips else ""
-            raise InputError(message + detail, _AGAIN)
+            raise InputError(message + detail, AGAIN)
 
-    def _changed_clips(self) -> list[str]:
+    def _changed_clips(self, files: Sequence[str]) -> list[str]:
+        """Name the clips of changed files whose samples are not those that were stored."""
         return [
             clip.name
             for clip in read_lines(self.folder / CLIPS_FILE, Clip)
-            if hashlib.sha256(
-                self._samples.read(clip, clip.offset, clip.offset + clip.samples).tobytes()
-            ).hexdigest()
-            != clip.sha256
+            if self.manifest.samples_file(clip.shard) in files
+            and hashlib.sha256(self.stored(clip).tobytes()).hexdigest() != clip.sha256
         ]
-
-
-class _Mapped:
-    """A file of numbers, mapped into memory at its first read."""
-
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.path = path
-        self.dtype = dtype
-        self._opening = threading.Lock()
-        self._descriptor = -1
-        self._numbers: npt.NDArray[Any] | None = None
-
-    def read(self, clip: Clip, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return numbers `start` to `stop`, still in the mapping.
-
-        Raises:
-            InputError: the file cannot be opened or became shorter.
-        """
-        try:
-            numbers = self._open()
-            # A page beyond the end of the file would kill the process, not raise.
-            if os.fstat(self._descriptor).st_size < stop * self.dtype.itemsize:
-                raise InputError(f"{self.path} became shorter; {clip.name} is cut", _AGAIN)
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: {error.strerror}; {clip.name} cannot be read"
-            ) from error
-        return numbers[start:stop]
-
-    def _open(self) -> npt.NDArray[Any]:
-        with self._opening:
-            if self._numbers is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                size = os.fstat(self._descriptor).st_size
-                content = (
-                    mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ) if size else b""
-                )
-                self._numbers = np.frombuffer(content, self.dtype, size // self.dtype.itemsize)
-            return self._numbers
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
 
 
 def open_prepared(folder: Path) -> PreparedData:
@@ -200,11 +173,11 @@ def open_prepared(folder: Path) -> PreparedData:
         size = path.stat().st_size if is_file(path) else None
         if size != known.bytes:
             found = "is missing" if size is None else f"has {size} bytes instead of {known.bytes}"
-            raise InputError(f"{path} {found}", _AGAIN)
+            raise InputError(f"{path} {found}", AGAIN)
     for name in (CLIPS_FILE, REJECTED_FILE):
         if seal(folder / name) != manifest.files[name]:
-            raise InputError(f"{folder / name} changed since it was prepared", _AGAIN)
-    return PreparedData(folder, manifest, list(read_lines(folder / CLIPS_FILE, Clip)))
+            raise InputError(f"{folder / name} changed since it was prepared", AGAIN)
+    return PreparedData(folder, manifest, *read_index(folder / CLIPS_FILE))
 
 
 def rejections(data: PreparedData) -> list[Rejection]:

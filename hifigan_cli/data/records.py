@@ -2,15 +2,23 @@
 
 ::
 
-    samples.i16     every clip's int16 samples, one clip after another
-    mels.f32        only for pairs: every clip's given mel, float32 (frames, mels), likewise
-    clips.jsonl     one `Clip` a line: where it lies, where it came from, its digest
-    rejected.jsonl  one `Rejection` a line
-    prepared.json   the manifest: rate, options, totals, size and SHA-256 of the files above
+    samples-00000.i16  int16 samples of the clips of shard 0, one clip after another
+    mels-00000.f32     only for pairs: their given mels, float32 (frames, mels), likewise
+    samples-00001.i16  ... and so on; numbers may be left out
+    clips.jsonl        one `Clip` a line: where it lies, where it came from, its digest
+    rejected.jsonl     one `Rejection` a line
+    prepared.json      the manifest: rate, options, totals, size and SHA-256 of the files above
+
+Both kinds of a shard's files hold whole clips and stay below the size that was asked for, unless
+one clip alone is larger. The index is in the corpus's sorted order whatever lies in which shard,
+and everything that training draws follows the index. Format 1, which had no shards, is read too:
+its one file `samples.i16` (and `mels.f32`) is shard 0.
 
 The same corpus and options give the same bytes: nothing here holds a time, a path of the machine or
-anything else that differs between two runs. The manifest is written last: a folder without one is
-not finished. It carries a digest of itself, and so, through the digests of the other files, of all.
+anything else that differs between two runs. (Several processes that share the work make other
+shards than one alone; samples, index and order are the same.) The manifest is written last: a
+folder without one is not finished. It carries a digest of itself, and so, through the digests of
+the other files, of all.
 """
 
 from __future__ import annotations
@@ -29,9 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT = 1
-SAMPLES_FILE = "samples.i16"
-MELS_FILE = "mels.f32"
+FORMAT = 2
+UNSHARDED = 1  # the format before there were shards
 CLIPS_FILE = "clips.jsonl"
 REJECTED_FILE = "rejected.jsonl"
 MANIFEST_FILE = "prepared.json"
@@ -71,16 +78,17 @@ class Clip:
         source_bytes: size of that file.
         source_sha256: digest of that file.
         source_rate_hz: the rate it was recorded at.
-        offset: its first sample in `samples.i16`.
+        offset: its first sample in its shard.
         samples: its length in samples.
         peak: its greatest magnitude as stored, full scale 1.
         gain: what its samples were multiplied by before they were rounded; 1 if they are exact.
         clipped: samples of the source that are held at its full scale.
         sha256: digest of its stored samples.
         split: which part of the data it belongs to; "both" where there is only one clip.
-        mel_offset: the first frame of its given mel in `mels.f32`, if there is one.
+        mel_offset: the first frame of its given mel in its shard, if there is one.
         mel_frames: that mel's length in frames.
         mel_sha256: digest of the file it came from.
+        shard: the number of the shard that holds its samples and mel.
     """
 
     name: str
@@ -98,6 +106,7 @@ class Clip:
     mel_offset: int | None = None
     mel_frames: int | None = None
     mel_sha256: str | None = None
+    shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,7 @@ class Manifest:
         totals: clips, lengths, rates, peaks and rejections.
         files: the seals of the other files, by name.
         digest: SHA-256 of all of the above.
+        format: how the folder is laid out.
     """
 
     rate_hz: int
@@ -148,6 +158,15 @@ class Manifest:
     totals: dict[str, Any]
     files: dict[str, FileSeal]
     digest: str = ""
+    format: int = FORMAT
+
+    def samples_file(self, shard: int) -> str:
+        """Name the file that holds the samples of a shard."""
+        return "samples.i16" if self.format == UNSHARDED else samples_file(shard)
+
+    def mels_file(self, shard: int) -> str:
+        """Name the file that holds the given mels of a shard."""
+        return "mels.f32" if self.format == UNSHARDED else mels_file(shard)
 
     def sealed(self) -> Manifest:
         """Return the manifest with its digest computed."""
@@ -160,8 +179,23 @@ class Manifest:
     def _content(self) -> str:
         mel = self.mel.model_dump() if self.mel else None
         files = {name: asdict(seal) for name, seal in self.files.items()}
-        content = {"format": FORMAT, "rate_hz": self.rate_hz, "options": self.options, "mel": mel}
+        content = {
+            "format": self.format,
+            "rate_hz": self.rate_hz,
+            "options": self.options,
+            "mel": mel,
+        }
         return json.dumps({**content, "totals": self.totals, "files": files}, sort_keys=True)
+
+
+def samples_file(shard: int) -> str:
+    """Name the file of a shard's samples."""
+    return f"samples-{shard:05}.i16"
+
+
+def mels_file(shard: int) -> str:
+    """Name the file of a shard's given mels."""
+    return f"mels-{shard:05}.f32"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -177,10 +211,10 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(text)
         version = content["format"]
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path) from error
-    if version != FORMAT:
+        raise damaged(path) from error
+    if version not in (UNSHARDED, FORMAT):
         raise InputError(
-            f"{path} has format {version}, this version reads format {FORMAT}",
+            f"{path} has format {version}, this version reads formats {UNSHARDED} and {FORMAT}",
             "prepare the corpus again with `hifigan preprocess --force`",
         )
     try:
@@ -191,11 +225,12 @@ def read_manifest(folder: Path) -> Manifest:
             totals=content["totals"],
             files={name: FileSeal(**seal) for name, seal in content["files"].items()},
             digest=content["digest"],
+            format=version,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if manifest.sealed().digest != manifest.digest:
-        raise _damaged(path)
+        raise damaged(path)
     return manifest
 
 
@@ -217,7 +252,7 @@ def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (TypeError, ValueError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def seal(path: Path) -> FileSeal:
@@ -227,7 +262,8 @@ def seal(path: Path) -> FileSeal:
         return FileSeal(stream.tell(), digest)
 
 
-def _damaged(path: Path) -> InputError:
+def damaged(path: Path) -> InputError:
+    """Say that a file is not as it was written."""
     return InputError(
         f"{path} is damaged", "prepare the corpus again with `hifigan preprocess --force`"
     )

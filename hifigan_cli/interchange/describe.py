@@ -21,6 +21,7 @@ from hifigan_cli.models.tensorfile import read_description, read_tensors
 from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
@@ -72,17 +73,30 @@ def _folder(path: Path) -> Description:
 
 def _run(path: Path) -> Description:
     facts: dict[str, Any] = {}
-    metrics = path / _METRICS
-    if is_file(metrics):
-        for line in metrics.read_text("utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # cut by a kill; the next run of the command mends it
-                continue
-            facts |= {key: entry[key] for key in ("step", "mel_l1_full") if key in entry}
+    validations: list[dict[str, Any]] = []
+    for entry in _entries(path / _METRICS):
+        facts |= {key: entry[key] for key in ("step",) if key in entry}
+        if entry.get("event") == "validation" and "mel_l1_full" in entry:
+            validations.append(entry)
+    if validations:
+        last, best = validations[-1], min(validations, key=lambda found: found["mel_l1_full"])
+        facts["mel_l1_full"] = last["mel_l1_full"]
+        facts["best"] = {key: best[key] for key in ("step", "mel_l1_full")}
+        # Where the last error stands on the official training's curve, if there is one.
+        facts |= {key: value for key, value in last.items() if key.startswith("official_")}
     facts["checkpoints"] = len(list((path / _CHECKPOINTS).glob("*.safetensors")))
     facts["model"] = (path / RUN_MODEL).is_file()
     return Description("training run", facts)
+
+
+def _entries(metrics: Path) -> Iterator[dict[str, Any]]:
+    if not is_file(metrics):
+        return
+    for line in metrics.read_text("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:  # cut by a kill; the next run of the command mends it
+            continue
 
 
 def _safetensors(path: Path) -> Description:

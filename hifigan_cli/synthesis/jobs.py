@@ -1,7 +1,8 @@
 """One file, many files or a folder: which result goes where, and what happened to each.
 
 A folder in gives a mirrored folder out. Results that exist are skipped and counted, so that a
-stopped batch is continued by the same command; a bad file does not stop the others.
+stopped batch is continued by the same command; a bad file does not stop the others. Several
+processes share a batch by taking every N-th file each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hifigan_cli.audio.files import check_output, is_file, is_folder
 from hifigan_cli.errors import DeviceError, HifiganError, InputError, OutputError, UsageError
+from hifigan_cli.parts import WHOLE, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,10 +31,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs, and whether they are a batch (several files, or a folder)."""
+    """Jobs, whether they are a batch (several files, or a folder), and which part of it."""
 
     jobs: tuple[Job, ...]
     batch: bool
+    part: Part = WHOLE
+
+    def share(self, part: Part) -> Plan:
+        """Keep a part of the jobs: every N-th file, so that long and short ones are mixed.
+
+        A single file is not a batch, and can only be shared in so far as one process does it.
+        """
+        if part.whole:
+            return self
+        return Plan(tuple(part.of(self.jobs)), batch=True, part=part)
 
 
 @dataclass

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.models import ModelFile
+    from hifigan_cli.synthesis.enhancement import Enhancement
 
 _SPEED_FRAMES = 128
 
@@ -98,20 +99,33 @@ class Vocoder:
         blocks = [block.cpu().numpy() for block in self._mel_blocks(self._at_rate(audio))]
         return np.concatenate(blocks, axis=-1)
 
-    def resynthesize(self, audio: Audio, *, keep_rate: bool = False) -> Audio:
+    def resynthesize(
+        self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
+    ) -> Audio:
         """Analyse a recording and synthesise it anew, each channel by itself.
 
+        With an enhancement the mel is cleaned on the way, otherwise noise is kept.
         The result has the recording's length: its number of samples with `keep_rate`, else as many
         as cover the same time at the model's rate.
         """
-        blocks = self.resynthesize_blocks(audio, keep_rate=keep_rate)
+        blocks = self.resynthesize_blocks(audio, keep_rate=keep_rate, enhancement=enhancement)
         rate_hz = audio.rate_hz if keep_rate else self.rate_hz
         return self._audio(blocks, audio.channels, rate_hz)
 
-    def resynthesize_blocks(self, audio: Audio, *, keep_rate: bool = False) -> Iterator[Samples]:
-        """Yield what `resynthesize` makes, in blocks."""
+    def resynthesize_blocks(
+        self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
+    ) -> Iterator[Samples]:
+        """Yield what `resynthesize` makes, in blocks.
+
+        Raises:
+            ModelError: the enhancement reads another mel than this model.
+        """
         samples = self._at_rate(audio)
-        blocks = self.vocode_blocks(self._mel_blocks(samples))
+        mels = self._mel_blocks(samples)
+        if enhancement is not None:
+            enhancement.check(self.model.mel)
+            mels = enhancement.enhance_blocks(mels)
+        blocks = self.vocode_blocks(mels)
         channels = audio.channels
         # The last frame reaches past the end; what it adds is cut before any resampling.
         blocks = fit_blocks(blocks, samples.shape[1], channels)

@@ -2,11 +2,13 @@
 
 Read in this order:
 
-- `step`: the paper's step, discriminators then generator on the same batch
+- `reference`: the paper's step, plainly: discriminators, then generator, on the same batch
+- `step`: the same mathematics with less work, which training runs
 - `state`: all that a step changes: networks, optimisers, average, step
 - `loop`: batches to steps; between them figures, validation and checkpoints (`bookkeeping`)
 - `schedule`: the learning rate, a function of the step
 - `validation`: mel_l1_full on whole clips
+- `progress`: where that error stands, when it reaches its bar, and signs of trouble
 - `start`, `plan`: what a command asks for, and where its run begins
 - `records`: what a run leaves on disk: checkpoints, models, metrics, TensorBoard
 - `runtime`: several processes, Ctrl-C, bad numbers, speed

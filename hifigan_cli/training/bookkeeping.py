@@ -6,15 +6,21 @@ reports and writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import harmonic_mean
 from typing import TYPE_CHECKING
 
 from hifigan_cli.training.events import Finished, Logged, Validated
+from hifigan_cli.training.progress.forecast import forecast
+from hifigan_cli.training.progress.reference import reference_of, stand
+from hifigan_cli.training.progress.watch import Watch
+from hifigan_cli.training.records.metrics import read_entries
 from hifigan_cli.training.state import Best
 from hifigan_cli.training.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hifigan_cli.training.events import Report
     from hifigan_cli.training.records.folder import RunFolder
@@ -25,7 +31,9 @@ if TYPE_CHECKING:
     from hifigan_cli.training.runtime.meter import Meter
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Mels
-    from hifigan_cli.training.validation import Utterances
+    from hifigan_cli.training.validation import Utterances, Validation
+
+_SPEEDS = 50  # reports that the speed of a forecast is taken from
 
 
 @dataclass
@@ -41,6 +49,8 @@ class Books:
     meter: Meter
     utterances: Utterances
     mels: Mels
+    _watch: Watch | None = field(default=None, init=False)
+    _speeds: deque[float] = field(default_factory=lambda: deque(maxlen=_SPEEDS), init=False)
 
     def log(self, state: TrainState, rate: float) -> None:
         """Tell the mean losses since the last time, and the speed.
@@ -62,9 +72,8 @@ class Books:
             eta_s=(train.steps - state.step) / steps_per_s,
         )
         self.report(event)
-        figures = {**losses, "learning_rate": rate, "steps_per_s": steps_per_s}
-        for sink in self.sinks:
-            sink.scalars("train", state.step, figures)
+        self._speeds.append(steps_per_s)
+        self._tell(state, "train", {**losses, "learning_rate": rate, "steps_per_s": steps_per_s})
 
     def validate(self, state: TrainState, stopping: Callable[[], bool]) -> None:
         """Validate, and keep the model if it is the best so far."""
@@ -77,10 +86,51 @@ class Books:
                 state.best = Best(state.step, found.mel_l1_full)
             if best and self.ranks.main:
                 self.saver.save_best(state)
+            if self.ranks.main:
+                self._tell_validation(state, found, best=best)
+
+    def _tell_validation(self, state: TrainState, found: Validation, *, best: bool) -> None:
+        """Tell an error, where it stands, and when it should reach its bar."""
+        reference = reference_of(state.config) if self.utterances.natural else None
+        standing = stand(reference, found.mel_l1_full) if reference else None
+        expected = None
+        if reference and self._speeds:
+            so_far = [*self.watch(state).validations, (state.step, found.mel_l1_full)]
+            expected = forecast(so_far, reference.bar, harmonic_mean(self._speeds))
+        self.report(
+            Validated(
+                step=state.step,
+                mel_l1_full=found.mel_l1_full,
+                clips=found.clips,
+                took_s=found.took_s,
+                best=best,
+                standing=standing,
+                forecast=expected,
+            )
+        )
+        for sink in self.sinks:
+            sink.clips(state.step, found.heard)
+        official = standing.figures() if standing else {}
+        self._tell(state, "validation", {**found.figures(), **official})
+
+    def watch(self, state: TrainState) -> Watch:
+        """Return what looks out for trouble; it first recalls what an earlier process saw."""
+        if self._watch is None:
+            self._watch = Watch(state.config.train)
+            self._watch.recall(read_entries(self.run.metrics))
+        return self._watch
+
+    def _tell(self, state: TrainState, event: str, figures: Mapping[str, float]) -> None:
+        """Write figures to every place for them, and say what is wrong in them."""
+        if not self.ranks.main:
+            return
+        warnings = self.watch(state).see(event, state.step, figures)
+        for sink in self.sinks:
+            sink.scalars(event, state.step, figures)
+        for warning in warnings:
+            self.report(warning)
             for sink in self.sinks:
-                sink.scalars("validation", state.step, {"mel_l1_full": found.mel_l1_full})
-                sink.clips(state.step, found.heard)
-            self.report(Validated(state.step, found.mel_l1_full, found.clips, found.took_s, best))
+                sink.warning(warning)
 
     def save(self, state: TrainState, *, must: bool) -> None:
         """Write a checkpoint and the model.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hifigan_cli.training.progress.forecast import Forecast
+    from hifigan_cli.training.progress.reference import Standing
+
 
 @dataclass(frozen=True)
 class Started:
@@ -47,6 +50,18 @@ class Validated:
     clips: int
     took_s: float
     best: bool
+    standing: Standing | None = None  # None where no official training is comparable
+    forecast: Forecast | None = None  # None where nothing can be told
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something in the run's figures is wrong, and what to do about it."""
+
+    step: int
+    kind: str  # one word, the same for the same trouble
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -77,5 +92,5 @@ class Finished:
     already: bool  # nothing was left to do
 
 
-Event = Started | Logged | Validated | Saved | Noted | Finished
+Event = Started | Logged | Validated | Warned | Saved | Noted | Finished
 Report = Callable[[Event], None]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.data.batches import StepBatches, load_batches
 from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.data.resident import ResidentBatches, fits
+from hifigan_cli.data.variation import VariedBatches
 from hifigan_cli.errors import InterruptedRunError
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.generator import count_parameters
@@ -19,6 +21,8 @@ from hifigan_cli.training.bookkeeping import Books
 from hifigan_cli.training.events import Noted, Started
 from hifigan_cli.training.records.folder import RunFolder, held, set_aside
 from hifigan_cli.training.records.saver import Saver
+from hifigan_cli.training.runtime.compiling import compile_networks
+from hifigan_cli.training.runtime.compiling import wanted as compiling_wanted
 from hifigan_cli.training.runtime.distributed import process_group
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.meter import Meter
@@ -53,9 +57,9 @@ def train(plan: Plan, report: Report) -> Finished:
         ranks = stack.enter_context(process_group(plan.device))
         report = report if ranks.main else _silent
         data = open_prepared(plan.prepared)
-        batches = StepBatches(data, plan.config, ranks.rank, ranks.world)  # checks that they fit
-        if ranks.main:
-            data.verify()
+        kind = VariedBatches if plan.config.train.varied else StepBatches
+        batches = kind(data, plan.config, ranks.rank, ranks.world)  # checks that they fit
+        data.verify(ranks.part)  # between them the processes read it all
         source = initial(plan)  # refused before anything is made or set aside
         run = _open_run(plan, ranks, report, stack)
         state = begin(plan, run, data, source, ranks, report)
@@ -75,6 +79,9 @@ def train(plan: Plan, report: Report) -> Finished:
             mels=Mels.on(plan.config, ranks.device),
         )
         if not done:
+            if fits(data, ranks.device) and not plan.config.train.varied:
+                batches = ResidentBatches(data, plan.config, ranks.rank, ranks.world, ranks.device)
+            _compile(state, batches, books)
             _loop(state, batches, books, stop)
         return books.finish(state, already=done)
 
@@ -107,6 +114,14 @@ def _loop(state: TrainState, batches: StepBatches, books: Books, stop: Stop) -> 
             books.save(state, must=last or bool(number))
         if number:
             raise _interrupted(number, step)
+
+
+def _compile(state: TrainState, batches: StepBatches, books: Books) -> None:
+    def warn(message: str) -> None:
+        books.report(Noted(message, warning=True))
+
+    if compiling_wanted(state):
+        compile_networks(state, batches[state.step], books.mels, warn)
 
 
 def _open_run(plan: Plan, ranks: Ranks, report: Report, stack: ExitStack) -> RunFolder:

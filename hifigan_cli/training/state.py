@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
+from hifigan_cli.models.lean import Judges, Maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,8 +42,10 @@ class TrainState:
         optimizer_g, optimizer_d: AdamW of the generator, and of both discriminators together.
         step: steps done.
         best: the best validation so far, or None.
-        forward: the networks as the discriminators' step calls them; `DistributedDataParallel`
-            around each where there are several processes, else the networks themselves.
+        maker, judges: the same networks, arranged for the speed of a step.
+        forward: `generator` and `judges` as a step calls them: those two, or
+            `DistributedDataParallel` around each where there are several processes.
+        compare: `judges.compare`, compiled where the rest is.
     """
 
     def __init__(self, config: Config, device: torch.device) -> None:
@@ -51,8 +54,8 @@ class TrainState:
         self.device = device
         torch.manual_seed(config.train.seed)
         self.generator = Generator(config.generator, config.mel.n_mels).to(device)
-        self.mpd = MultiPeriodDiscriminator().to(device)
-        self.msd = MultiScaleDiscriminator().to(device)
+        self.mpd = MultiPeriodDiscriminator(config.train.discriminator_width).to(device)
+        self.msd = MultiScaleDiscriminator(config.train.discriminator_width).to(device)
         self.average: Generator | None = None
         if config.train.ema_decay:
             self.average = copy.deepcopy(self.generator).requires_grad_(requires_grad=False)
@@ -60,15 +63,21 @@ class TrainState:
         self.optimizer_d = adamw([*self.mpd.parameters(), *self.msd.parameters()], config.train)
         self.step = 0
         self.best: Best | None = None
-        self.forward: dict[str, nn.Module] = {name: getattr(self, name) for name in NETWORKS}
+        # In single precision the other order gains 3 % and rounds otherwise, which the logarithm of
+        # a near silence makes much of; in bfloat16 it gains 12 to 30 %.
+        half = config.train.precision == "bf16"
+        self.maker: nn.Module = Maker(self.generator) if half else self.generator
+        self.judges = Judges(self.mpd, self.msd)
+        self.forward: dict[str, nn.Module] = {"generator": self.maker, "judges": self.judges}
+        self.compare = self.judges.compare
 
     def distribute(self) -> None:
         """Wrap the networks so that each backward pass averages gradients over the processes."""
         ids = [self.device] if self.device.type == "cuda" else None
-        for name in NETWORKS:
+        for name, network in self.forward.items():
             # Spectral norm's buffers depend on the weights alone, so all processes have the same.
             self.forward[name] = DistributedDataParallel(
-                getattr(self, name), device_ids=ids, broadcast_buffers=False
+                network, device_ids=ids, broadcast_buffers=False
             )
 
     @property

@@ -7,9 +7,10 @@ themselves take the place of the clips: there the question is how far they can b
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.models.losses import mel_loss
+from hifigan_cli.training.progress.judges import CLIPS_JUDGED, Jury, Verdict, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from hifigan_cli.training.runtime.distributed import Ranks
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Mels
+
+
+_NO_POWER = 1e-6  # keeps the level of digital silence a number
 
 
 class Utterance(NamedTuple):
@@ -43,6 +48,11 @@ class Utterances:
         self._data = data
         self._clips = list(data.validation[: config.train.validation_clips])
         self._fixed = _fixed_segments(data, config) if config.train.overfit else []
+
+    @property
+    def natural(self) -> bool:
+        """Whether unseen clips are made from their own mels, as in the official validation."""
+        return not (self._fixed or self._data.has_mels)
 
     def __len__(self) -> int:
         return len(self._fixed) or len(self._clips)
@@ -85,13 +95,24 @@ class Validation:
         mel_l1_full: mean over clips of the L1 between log-mels up to Nyquist.
         clips: how many there were.
         took_s: how long it took, in seconds.
+        level_db: the generated clips' power against the recordings', both without their means.
+        verdicts: what each sub-discriminator says, by its name.
         heard: the first few clips, for ears and eyes.
     """
 
     mel_l1_full: float
     clips: int
     took_s: float
+    level_db: float
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     heard: list[Heard] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        """Return every number worth a curve, by name."""
+        found = {"mel_l1_full": self.mel_l1_full, "level_db": self.level_db}
+        for name, verdict in self.verdicts.items():
+            found |= {f"{name}.{part}": value for part, value in asdict(verdict).items()}
+        return found
 
 
 @torch.no_grad()
@@ -108,6 +129,7 @@ def validate(
     """
     started = time.monotonic()
     total, count, broken_off = 0.0, 0, 0
+    powers, jury = (0.0, 0.0), Jury()
     heard: list[Heard] = []
     for index in range(ranks.rank, len(utterances), ranks.world):
         if stopping():
@@ -116,12 +138,28 @@ def validate(
         clip = compare(state, utterances[index], mels)
         total += mel_loss(clip.recording_mel, clip.generated_mel).item()
         count += 1
+        powers = powers[0] + _power(clip.generated), powers[1] + _power(clip.recording)
+        if index < CLIPS_JUDGED:
+            jury.hear(state, clip.recording, clip.generated)
         if index < state.config.train.sample_clips:
             heard.append(clip)
-    total, clips, stopped = ranks.sums((total, count, broken_off))
+    sums = ranks.sums((total, count, broken_off, *powers, *jury.sums()))
+    total, clips, stopped, generated, recorded, *judged = sums
     if stopped or not clips:
         return None
-    return Validation(total / clips, int(clips), time.monotonic() - started, heard)
+    return Validation(
+        mel_l1_full=total / clips,
+        clips=int(clips),
+        took_s=time.monotonic() - started,
+        level_db=10 * math.log10((generated + _NO_POWER) / (recorded + _NO_POWER)),
+        verdicts=verdicts(judged),
+        heard=heard,
+    )
+
+
+def _power(samples: Tensor) -> float:
+    """Return the summed square of `(samples,)` without their mean: a constant has none."""
+    return float(((samples - samples.mean()) ** 2).sum())
 
 
 def compare(state: TrainState, utterance: Utterance, mels: Mels) -> Heard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.data import PreparedData, open_prepared
 from hifigan_cli.data.preparation import Options, Progress, Summary, preprocess
-from hifigan_cli.data.records import REJECTED_FILE, Rejection, read_lines
+from hifigan_cli.data.records import CLIPS_FILE, REJECTED_FILE, Clip, Rejection, read_lines
+from hifigan_cli.parts import WHOLE, Part
 from tests.helpers import speech
 
 RATE_HZ = 22_050
@@ -38,15 +40,28 @@ def corpus(folder: Path, clips: int, length_s: float = 0.4, prefix: str = "clip"
     return folder
 
 
-def prepare(source: Path, out: Path, **options: Any) -> Summary:
+def prepare(source: Path, out: Path, part: Part = WHOLE, **options: Any) -> Summary:
     """Run `preprocess` in this process."""
-    return preprocess(source, out, Options(**{"workers": 1, **options}), ignore)
+    return preprocess(source, out, Options(**{"workers": 1, **options}), ignore, part)
 
 
 def prepared(source: Path, out: Path, **options: Any) -> PreparedData:
     """Run `preprocess` in this process and open the result."""
     prepare(source, out, **options)
     return open_prepared(out)
+
+
+def content(folder: Path) -> list[tuple[Clip, bytes]]:
+    """Return every clip in the index's order without its place, and its samples."""
+    data = open_prepared(folder)
+    clips = list(read_lines(folder / CLIPS_FILE, Clip))
+    return [(placeless(clip), data.stored(clip).tobytes()) for clip in clips]
+
+
+def placeless(clip: Clip) -> Clip:
+    """Return a clip as if it lay in no shard."""
+    mel = None if clip.mel_offset is None else 0
+    return replace(clip, shard=0, offset=0, mel_offset=mel)
 
 
 def rejected(out: Path) -> dict[str, str]:

@@ -222,7 +222,7 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, workers: int) -> No
     """A packed file that lost its end names the clip and how to mend it, whoever reads."""
     data = prepared(corpus(tmp_path / "in", 5), tmp_path / "out", validation=1)
     last = data.training[-1]
-    with (tmp_path / "out" / "samples.i16").open("r+b") as file:
+    with (tmp_path / "out" / "samples-00000.i16").open("r+b") as file:
         file.truncate(last.offset * 2)
     with pytest.raises(InputError, match=rf"{last.name} is cut$") as caught:
         list(load_batches(StepBatches(data, config()), 0, 1, workers))

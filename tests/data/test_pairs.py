@@ -119,7 +119,7 @@ def test_pairs_through_the_command(tmp_path: Path) -> None:
     arguments = ("preprocess", tmp_path / "in", "-o", tmp_path / "out", "--mels")
     run = hifigan(*arguments, tmp_path / "mels")
     assert run.returncode == 0, run.stderr
-    assert (tmp_path / "out" / "mels.f32").stat().st_size > 0
+    assert (tmp_path / "out" / "mels-00000.f32").stat().st_size > 0
     mel = np.load(tmp_path / "mels" / "clip001.npy")
     np.save(tmp_path / "mels" / "clip001.npy", mel + np.float32(0.01))
     changed = hifigan(*arguments, tmp_path / "mels")

@@ -26,7 +26,9 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["samples.i16", "clips.jsonl", "rejected.jsonl", "prepared.json"])
+@pytest.mark.parametrize(
+    "name", ["samples-00000.i16", "clips.jsonl", "rejected.jsonl", "prepared.json"]
+)
 def test_missing_and_cut_files(copy: Path, name: str) -> None:
     """A folder that lost or cut a file is refused, by the file's name."""
     content = (copy / name).read_bytes()
@@ -44,7 +46,7 @@ def test_missing_and_cut_files(copy: Path, name: str) -> None:
 def test_flipped_bits_are_found(copy: Path, seed: int) -> None:
     """In the index and the manifest at opening, in the samples by `verify`."""
     rng = np.random.default_rng(seed)
-    for name in ("samples.i16", "clips.jsonl", "prepared.json"):
+    for name in ("samples-00000.i16", "clips.jsonl", "prepared.json"):
         content = (copy / name).read_bytes()
         for _ in range(20):
             flipped = bytearray(content)
@@ -79,7 +81,7 @@ def test_a_file_cut_while_open_is_no_crash(copy: Path) -> None:
     data = open_prepared(copy)
     last = max((*data.training, *data.validation), key=lambda clip: clip.offset)
     data.samples(last)
-    with (copy / "samples.i16").open("r+b") as file:
+    with (copy / "samples-00000.i16").open("r+b") as file:
         file.truncate(last.offset * 2)
     with pytest.raises(InputError, match=last.name):
         data.samples(last)

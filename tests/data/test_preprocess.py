@@ -19,7 +19,7 @@ from tests.helpers import hifigan, speech
 
 
 def stored(folder: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    return np.fromfile(folder / "samples.i16", "<i2")
+    return np.fromfile(folder / "samples-00000.i16", "<i2")
 
 
 def test_sixteen_bit_clips_are_packed_exactly(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path, seed: int) -> None:
         "clips.jsonl",
         "prepared.json",
         "rejected.jsonl",
-        "samples.i16",
+        "samples-00000.i16",
     }
 
 
@@ -125,7 +125,7 @@ def test_a_damaged_result_is_not_up_to_date(tmp_path: Path) -> None:
     """A flipped bit in the packed samples is found, and names the clip."""
     corpus(tmp_path / "in", 3)
     data = prepared(tmp_path / "in", tmp_path / "out")
-    packed = tmp_path / "out" / "samples.i16"
+    packed = tmp_path / "out" / "samples-00000.i16"
     content = bytearray(packed.read_bytes())
     content[data.validation[0].offset * 2 + 11] ^= 64
     packed.write_bytes(content)
@@ -189,7 +189,7 @@ def test_a_second_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room is exit 4; what is done stays, and the same command continues."""
-    from hifigan_cli.data.preparation import pack
+    from hifigan_cli.data.preparation.packing import pack
 
     corpus(tmp_path / "in", 4)
     put, calls = pack._put, 0

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hifigan_cli.data.preparation import finish, pack
-from hifigan_cli.data.preparation.pack import JOURNAL_FILE
+from hifigan_cli.data.preparation import finish
+from hifigan_cli.data.preparation.packing import pack
+from hifigan_cli.data.preparation.packing.names import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
 from tests.data.corpora import corpus, digests, pairs, prepare, write
 from tests.helpers import hifigan, speech
@@ -85,6 +87,8 @@ TRAPS = {
     "in a journal line": at_write(5, 0.7),
     "after a journal line": at_write(7, 1.0),
     "in the last line": at_write(1 + 2 * CLIPS, 0.9),
+    "in the ending": at_write(2 + 2 * CLIPS, 0.5),
+    "after the ending": at_write(2 + 2 * CLIPS, 1.0),
     "before the manifest": at_manifest,
     "after the manifest": after_manifest,
 }
@@ -107,6 +111,22 @@ def test_killed_anywhere_the_result_is_the_same(tmp_path: Path, where: str) -> N
         assert summary.continued_from == done[where]
     if where == "in the last line":
         assert summary.continued_from == CLIPS - 1
+
+
+@pytest.mark.parametrize("number", range(2, 3 + 2 * CLIPS, 2))
+def test_killed_between_shards(tmp_path: Path, number: int) -> None:
+    """A kill within any clip's samples, the first of a shard among them, and then a smaller clip.
+
+    A clip that no longer overflows its shard has to go into the one before, as in a clean run.
+    """
+    options: dict[str, Any] = {"shard_bytes": 45_000}
+    corpus(tmp_path / "in", CLIPS)
+    out = tmp_path / "out"
+    killed(at_write(number, 0.5), lambda: prepare(tmp_path / "in", out, **options))
+    write(tmp_path / "in" / f"clip{number // 2 - 1:03}.wav", speech(0.25, seed=55))
+    prepare(tmp_path / "in", out, **options)
+    prepare(tmp_path / "in", tmp_path / "clean", **options)
+    assert digests(out) == digests(tmp_path / "clean")
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 6])
@@ -138,8 +158,8 @@ def test_lost_samples_are_noticed(tmp_path: Path) -> None:
     corpus(tmp_path / "in", CLIPS)
     out = tmp_path / "out"
     killed(at_write(10, 1.0), lambda: prepare(tmp_path / "in", out))
-    size = (out / "samples.i16").stat().st_size
-    with (out / "samples.i16").open("r+b") as file:
+    size = (out / "samples-00000.i16").stat().st_size
+    with (out / "samples-00000.i16").open("r+b") as file:
         file.seek(size // 2)
         file.write(bytes(400))
     assert prepare(tmp_path / "in", out).continued_from < 4

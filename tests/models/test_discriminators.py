@@ -101,6 +101,19 @@ def test_parameters_are_counted_exactly() -> None:
         assert count_parameters(MultiScaleDiscriminator()) == 29_618_821
 
 
+@pytest.mark.parametrize("width", [0.5, 0.25, 0.125])
+def test_narrow_discriminators_judge_alike(width: float) -> None:
+    """A part of the channels: the same kind of judgement for about width squared of the weights."""
+    for kind in (MultiPeriodDiscriminator, MultiScaleDiscriminator):
+        whole, narrow = kind(), kind(width)
+        share = count_parameters(narrow) / count_parameters(whole)
+        assert width**2 * 0.9 < share < width**2 * 1.6
+        samples = torch.randn(1, 1, 4096)
+        for a, b in zip(whole(samples), narrow(samples), strict=True):
+            assert a.logits.shape == b.logits.shape
+            assert len(a.features) == len(b.features)
+
+
 def test_the_scales_are_averaged_with_padding_2() -> None:
     """Guard the pooling (mistake 4), and that each scale reads the one above it."""
     x = sound(101)

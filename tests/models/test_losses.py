@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
 from hifigan_cli.models.discriminators import Judgement, MultiPeriodDiscriminator
-from hifigan_cli.models.losses import adversarial_loss, discriminator_loss, feature_loss, mel_loss
+from hifigan_cli.models.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    mel_loss,
+    spectral_loss,
+)
 
 SIZES = [(2, 7), (3, 4), (1, 9)]
 
@@ -105,3 +113,32 @@ def test_losses_of_half_precision_are_single() -> None:
     assert adversarial_loss(half).dtype == torch.float32
     assert feature_loss(half, half).dtype == torch.float32
     assert discriminator_loss(half, half).dtype == torch.float32
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_spectral_loss_hears_what_mels_do_not(seed: int) -> None:
+    """Nothing for equal sound; more the more noise; a gradient that is finite even in silence."""
+    torch.manual_seed(seed)
+    real = torch.randn(2, 4096)
+    noise = torch.randn(2, 4096)
+    errors = [float(spectral_loss(real, real + level * noise)) for level in (0.0, 0.1, 0.5)]
+    assert errors[0] == 0.0
+    assert errors[0] < errors[1] < errors[2]
+    silent = torch.zeros(2, 4096, requires_grad=True)
+    torch.autograd.backward(spectral_loss(real, silent))
+    assert silent.grad is not None
+    assert torch.isfinite(silent.grad).all()
+
+
+def test_spectral_loss_is_what_it_says() -> None:
+    """Against the definition, by hand, at three resolutions."""
+    torch.manual_seed(3)
+    real, fake = torch.randn(2, 1, 4096, dtype=torch.float64)
+    stft = partial(torch.stft, pad_mode="constant", return_complex=True)
+    expected = 0.0
+    for n in (512, 1024, 2048):
+        window = torch.hann_window(n, dtype=torch.float64)
+        a, b = ((stft(x, n, n // 4, window=window).abs() ** 2 + 1e-7).sqrt() for x in (real, fake))
+        expected += float(((a - b) ** 2).sum().sqrt() / (a**2).sum().sqrt())
+        expected += float((a.log() - b.log()).abs().mean())
+    assert float(spectral_loss(real, fake)) == pytest.approx(expected / 3, rel=1e-9)

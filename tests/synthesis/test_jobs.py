@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hifigan_cli.errors import DeviceError, InputError, OutputError, UsageError
+from hifigan_cli.parts import WHOLE, Part
 from hifigan_cli.synthesis.jobs import Job, plan, run
 
 WAV = frozenset({".wav", ".flac"})
@@ -156,3 +157,28 @@ def test_failed_work_leaves_no_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         run(todo, work, force=False, report=silent)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_parts_share_a_folder(tmp_path: Path, count: int) -> None:
+    """Every file is done by exactly one process; a part done again finds its own results."""
+    make(tmp_path / "in", *(f"{i}.wav" for i in range(7)), "x/7.flac")
+    (tmp_path / "out" / "x").mkdir(parents=True)  # `copy` makes no folders
+    whole = plan([tmp_path / "in"], tmp_path / "out", WAV)
+    made = 0
+    for number in range(1, count + 1):
+        todo = whole.share(Part(number, count))
+        assert todo.batch
+        made += run(todo, copy, force=False, report=silent).done
+        assert run(todo, copy, force=False, report=silent).skipped == len(todo.jobs)
+    assert made == 8
+    assert run(whole, copy, force=False, report=silent).skipped == 8
+
+
+def test_a_single_file_is_done_by_one_part(tmp_path: Path) -> None:
+    """There is nothing to share, and still nobody does it twice."""
+    (source,) = make(tmp_path, "a.wav")
+    whole = plan([source], tmp_path / "b.wav", WAV)
+    assert [len(whole.share(Part(number, 3)).jobs) for number in (1, 2, 3)] == [1, 0, 0]
+    assert run(whole.share(Part(2, 3)), copy, force=False, report=silent).done == 0
+    assert whole.share(WHOLE) == whole

@@ -1,59 +1,120 @@
-"""Measure copy-synthesis of 38 LJSpeech clips: the README's table of quality.
+"""Measure copy-synthesis of recordings that no training has seen: the README's table of quality.
 
-    python -m tests.tools.quality [MODEL ...]
+    python -m tests.tools.quality [MODEL ...] [--set lj38] [--metrics mel,pesq] [--keep FOLDER]
 
-Each clip is resynthesised whole; the figure is the mean over clips of the L1 between log-mels of
-recording and result: up to 8 kHz (mel_l1) and up to Nyquist (mel_l1_full, the validation error).
+A MODEL is a name, a file or a run's folder, as for `hifigan resynth --model`, or `griffin-lim`, the
+floor. Each clip is resynthesised whole, without enhancement, and compared with its recording by
+`hifigan_cli.evaluation`; the table has the means over clips, and the best bar that they pass.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from hifigan_cli.api import load_model, resynthesize
-from hifigan_cli.audio import mel_spectrogram, read_audio
+from hifigan_cli.audio import Audio, mel_spectrogram, read_audio, resample
 from hifigan_cli.config import MelConfig
+from hifigan_cli.evaluation import Report, evaluate, judge
+from hifigan_cli.evaluation.bars import BARS
+from hifigan_cli.evaluation.measures import COLUMNS
+from tests.tools.griffin_lim import griffin_lim
 
-CLIPS = Path(__file__).parents[3] / "shared" / "data" / "valid" / "ljspeech"
-MODELS = ("ljspeech-v1", "universal-v1")
+DATA = Path(__file__).parents[3] / "shared" / "data" / "valid"
+SETS = {"lj38": DATA / "ljspeech", "aishell3": DATA / "aishell3"}
+FLOOR = "griffin-lim"
+MODELS = ("universal-v1", "ljspeech-v1", FLOOR)
+SHOWN = (
+    "mel_l1",
+    "mel_l1_full",
+    "log_magnitude",
+    "mcd",
+    "pesq",
+    "estoi",
+    "vuv_error",
+    "periodicity_rmse",
+    "silence_delta",
+    "high_bias",
+    "distillmos",
+    "dnsmos_ovrl",
+)
 
 
-class Figures(NamedTuple):
-    """Means over clips, in units of natural log."""
-
-    mel_l1: float
-    mel_l1_full: float
-    clips: int
-
-
-def measure(model: str, clips: list[Path]) -> Figures:
-    """Resynthesise clips with a model and compare them with the recordings."""
+def synthesis_of(model: str) -> Callable[[Audio], Audio]:
+    """Return what turns a recording into a model's copy of it."""
+    if model == FLOOR:
+        return _floor
     vocoder = load_model(model)
-    bands = (MelConfig(), MelConfig().full_band())
-    errors = []
+    return lambda recording: resynthesize(recording, vocoder, enhance=False)
+
+
+def _floor(recording: Audio) -> Audio:
+    config = MelConfig()
+    samples = resample(recording.mono().samples, recording.rate_hz, config.rate_hz)
+    mel = mel_spectrogram(torch.from_numpy(samples), config)[0]
+    return Audio(griffin_lim(mel, config)[None].numpy(), config.rate_hz)
+
+
+def measure(
+    model: str,
+    clips: Sequence[Path],
+    folder: Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Resynthesise clips of one folder into another and evaluate them; what exists stays."""
+    synthesise = synthesis_of(model)
+    references = folder / "references"
+    references.mkdir(parents=True, exist_ok=True)
+    results = folder / model.replace("/", "_")
     for clip in clips:
-        recording = read_audio(clip)
-        made = resynthesize(recording, vocoder)
-        pair = [torch.from_numpy(audio.samples) for audio in (recording, made)]
-        mels = [[mel_spectrogram(samples, band) for samples in pair] for band in bands]
-        errors.append([float((a - b).abs().mean()) for a, b in mels])
-    mel_l1, mel_l1_full = np.mean(errors, axis=0)
-    return Figures(float(mel_l1), float(mel_l1_full), len(clips))
+        link, result = references / clip.name, results / f"{clip.stem}.wav"
+        if not link.exists():
+            link.symlink_to(clip.resolve())
+        if not result.exists():
+            synthesise(read_audio(clip)).save(result)
+    return evaluate(references, results, metrics=metrics, workers=workers)
+
+
+def row(label: str, report: Report) -> str:
+    """Return a report as a row of the Markdown table."""
+    cells = [label, str(len(report.clips))]
+    for name in SHOWN:
+        summary = report.summary(name)
+        cells.append("-" if summary is None else f"{summary.mean:.{COLUMNS[name].digits}f}")
+    passed = (bar for bar in BARS if all(v.passed for v in judge(report, bar)))
+    return f"| {' | '.join([*cells, next(passed, 'none')])} |\n"
 
 
 def main() -> None:
-    """Print the table as Markdown."""
-    clips = sorted(CLIPS.glob("*.flac"))
-    sys.stdout.write("| model | mel_l1 | mel_l1_full | clips |\n|---|---|---|---|\n")
-    for model in sys.argv[1:] or MODELS:
-        f = measure(model, clips)
-        sys.stdout.write(f"| {model} | {f.mel_l1:.3f} | {f.mel_l1_full:.3f} | {f.clips} |\n")
-        sys.stdout.flush()
+    """Print the table as Markdown, row by row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--set", dest="sets", action="append", choices=SETS)
+    parser.add_argument("--metrics", type=lambda text: text.split(","))
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--keep", type=Path, help="keep what is synthesised; take up what is there")
+    options = parser.parse_args()
+    heads = [f"{COLUMNS[n].title} {COLUMNS[n].unit}".strip() for n in SHOWN]
+    sys.stdout.write(f"| model, clips of | clips | {' | '.join(heads)} | bar |\n")
+    sys.stdout.write("|---" * (len(SHOWN) + 3) + "|\n")
+    with ExitStack() as stack:
+        home = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for model in options.models:
+            for name in options.sets or SETS:
+                clips = sorted(SETS[name].iterdir())
+                report = measure(
+                    model, clips, home / name, metrics=options.metrics, workers=options.workers
+                )
+                sys.stdout.write(row(f"{model}, {name}", report))
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -13,14 +13,28 @@ from tests.helpers import ROOT, hifigan
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- help: begin -->", "<!-- help: end -->"
-COMMANDS = ("demo", "resynth", "vocode", "mel", "preprocess", "train", "import", "info", "doctor")
+COMMANDS = (
+    "demo",
+    "resynth",
+    "vocode",
+    "mel",
+    "preprocess",
+    "train",
+    "train-enhancer",
+    "bench",
+    "bench train",
+    "evaluate",
+    "import",
+    "info",
+    "doctor",
+)
 
 
 def help_section() -> str:
     """Return the help of every command as Markdown, each folded away under its name."""
     parts = []
     for command in COMMANDS:
-        run = hifigan(command, "--help", env={"COLUMNS": "100", "TERM": "dumb"})
+        run = hifigan(*command.split(), "--help", env={"COLUMNS": "100", "TERM": "dumb"})
         text = "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
         summary = f"<summary><code>hifigan {command}</code></summary>"
         parts.append(f"<details>{summary}\n\n```text\n {text}\n```\n\n</details>")

@@ -19,11 +19,11 @@ from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.data.records import (
     CLIPS_FILE,
     MANIFEST_FILE,
-    MELS_FILE,
     REJECTED_FILE,
-    SAMPLES_FILE,
     Clip,
     Manifest,
+    mels_file,
+    samples_file,
     seal,
     to_line,
 )
@@ -66,13 +66,20 @@ def arguments(**train: Any) -> list[str]:
     return [part for key, value in shown.items() for part in ("--set", f"{key}={value}")]
 
 
-def prepare(folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False) -> Path:
-    """Write a prepared folder of noisy tones of different lengths; the last two validate."""
+def prepare(
+    folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False, a_shard: int = 4
+) -> Path:
+    """Write a prepared folder of noisy tones of different lengths; the last two validate.
+
+    `a_shard` clips lie in each shard.
+    """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     records, blocks, frames = [], [], []
     offset = frame_offset = 0
     for index in range(clips):
+        if index % a_shard == 0:
+            offset = frame_offset = 0
         length = int(rng.integers(600, 6000))
         time_s = np.arange(length) / 22_050
         wave = np.sin(2 * np.pi * rng.uniform(90, 900) * time_s) * rng.uniform(0.2, 0.6)
@@ -94,18 +101,22 @@ def prepare(folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False)
                 split="validation" if index >= clips - 2 else "training",
                 mel_offset=frame_offset if mels else None,
                 mel_frames=len(mel) if mels else None,
+                shard=index // a_shard,
             )
         )
         blocks.append(samples)
         frames.append(mel)
         offset, frame_offset = offset + length, frame_offset + len(mel)
-    names = [SAMPLES_FILE, CLIPS_FILE, REJECTED_FILE]
-    (folder / SAMPLES_FILE).write_bytes(np.concatenate(blocks).tobytes())
+    names = [CLIPS_FILE, REJECTED_FILE]
+    for shard, first in enumerate(range(0, clips, a_shard)):
+        these = slice(first, first + a_shard)
+        names.append(samples_file(shard))
+        (folder / names[-1]).write_bytes(np.concatenate(blocks[these]).tobytes())
+        if mels:
+            names.append(mels_file(shard))
+            (folder / names[-1]).write_bytes(np.concatenate(frames[these]).tobytes())
     (folder / CLIPS_FILE).write_bytes(b"".join(to_line(record) for record in records))
     (folder / REJECTED_FILE).write_bytes(b"")
-    if mels:
-        (folder / MELS_FILE).write_bytes(np.concatenate(frames).tobytes())
-        names.append(MELS_FILE)
     files = {name: seal(folder / name) for name in names}
     manifest = Manifest(22_050, {}, MelConfig() if mels else None, {}, files).sealed()
     (folder / MANIFEST_FILE).write_text(manifest.to_json())

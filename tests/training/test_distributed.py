@@ -1,4 +1,4 @@
-"""Two processes are as good as one."""
+"""Several processes are as good as one, and a killed one costs no more than a restart."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training import small
-from tests.training.runs import checkpoint, metrics
+from tests.training.runs import checkpoint, differing, metrics
 
 
-def torchrun(*words: str | Path) -> subprocess.Popen[str]:
-    """Start `hifigan` in two processes that share their gradients through gloo."""
+def torchrun(*words: str | Path, world: int = 2, restarts: int = 0) -> subprocess.Popen[str]:
+    """Start `hifigan` in processes that share their gradients through gloo."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    module = ["--nproc-per-node", "2", "-m", "tests.training.small"]
+    options = ["--nproc-per-node", str(world), "--max-restarts", str(restarts)]
     return subprocess.Popen(
-        [*launcher, *module, *map(str, words)],
+        [*launcher, *options, "-m", "tests.training.small", *map(str, words)],
         env=small.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -31,18 +31,22 @@ def torchrun(*words: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_equal_one_with_the_whole_batch(prepared: Path, tmp_path: Path) -> None:
-    """Protects shares, gradients, validation and resume across processes.
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_equal_one_with_the_whole_batch(
+    prepared: Path, tmp_path: Path, world: int
+) -> None:
+    """Protects shares, gradients, validation and resume across processes, over several shards.
 
-    The first steps run in one process, the rest in two, so that a checkpoint crosses over as well.
-    Adam hides a gradient summed instead of averaged; its moments do not.
+    The first steps run in one process, the rest in several, so that a checkpoint crosses over as
+    well. Adam hides a gradient summed instead of averaged; its moments do not.
     """
     options = ("--no-tensorboard", *small.arguments(steps=5, validate_every=2))
     assert small.run("train", prepared, "--out", tmp_path / "one", *options).returncode == 0
     first = (*options, "--steps", "2")
     assert small.run("train", prepared, "--out", tmp_path / "two", *first).returncode == 0
-    run = torchrun("train", prepared, "--out", tmp_path / "two", *options)
-    error = run.communicate(timeout=120)[1]
+    assert len(list(prepared.glob("samples-*.i16"))) > 1
+    run = torchrun("train", prepared, "--out", tmp_path / "two", *options, world=world)
+    error = run.communicate(timeout=240)[1]
     assert run.returncode == 0, error
 
     one, two = (load_file(checkpoint(tmp_path / name, 5)) for name in ("one", "two"))
@@ -85,15 +89,56 @@ def test_a_dead_rank_ends_the_run_and_a_restart_resumes(prepared: Path, tmp_path
     wait_for_step(run, 5)
     killed = time.monotonic()
     os.kill(children(run.pid)[-1], signal.SIGKILL)
-    run.communicate(timeout=90)
+    error = run.communicate(timeout=90)[1]
     assert run.returncode != 0
     assert time.monotonic() - killed < 60
+    assert "another process of this run ended" in error
     saved = max((tmp_path / "run/checkpoints").glob("step_*.safetensors"))
     step = int(saved.stem.removeprefix("step_"))
     again = torchrun(*line, "--steps", str(step + 2))
     out, error = again.communicate(timeout=120)
     assert again.returncode == 0, error
     assert json.loads(out.splitlines()[0])["step"] == step
+
+
+STEPS = 12
+
+
+def elastic_line(prepared: Path, out: Path) -> list[str]:
+    """Return the words of a run that logs each step and saves every second one."""
+    options = ["--no-tensorboard", "--json", *small.arguments(steps=STEPS, checkpoint_every=2)]
+    return ["train", str(prepared), "--out", str(out), *options]
+
+
+@pytest.fixture(scope="module")
+def unbroken(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of two processes that nothing happened to."""
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    run = torchrun(*elastic_line(prepared, out))
+    error = run.communicate(timeout=280)[1]
+    assert run.returncode == 0, error
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the ranks through /proc")
+@pytest.mark.parametrize("victim", [0, -1])
+def test_torchrun_restarts_a_run_whose_rank_was_killed(
+    prepared: Path, unbroken: Path, tmp_path: Path, victim: int
+) -> None:
+    """Elastic restart: kill -9 of the rank that writes, or of another; the weights at the end are
+    those of the unbroken run, from the last checkpoint on and not from the beginning."""
+    run = torchrun(*elastic_line(prepared, tmp_path / "run"), restarts=1)
+    wait_for_step(run, 3)
+    os.kill(children(run.pid)[victim], signal.SIGKILL)
+    out, error = run.communicate(timeout=250)
+    assert run.returncode == 0, error
+    events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    (restart,) = [event for event in events if event["event"] == "started"]
+    assert restart["step"] >= 2
+    assert differing(checkpoint(unbroken, STEPS), checkpoint(tmp_path / "run", STEPS)) == []
+    steps = [line["step"] for line in metrics(tmp_path / "run")]
+    assert steps == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow

@@ -179,8 +179,8 @@ def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
 def test_samples_changed_since_preparation_are_found(tmp_path: Path) -> None:
     """Protects row 46: a bit that turned in the packed samples, at the same size."""
     prepared = small.prepare(tmp_path / "prepared")
-    flip_bit(prepared / "samples.i16", 0.5)
-    with pytest.raises(InputError, match=r"samples\.i16"):
+    flip_bit(prepared / "samples-00001.i16", 0.5)
+    with pytest.raises(InputError, match=r"samples-00001\.i16"):
         go(prepared, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

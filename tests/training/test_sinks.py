@@ -72,6 +72,7 @@ class FakeWandB(types.ModuleType):
         super().__init__("wandb")
         self.inits: list[dict[str, Any]] = []
         self.logged: list[tuple[int, dict[str, Any]]] = []
+        self.alerts: list[tuple[str, str]] = []
         self.finished = 0
 
     def init(self, **options: Any) -> FakeWandB:
@@ -80,6 +81,9 @@ class FakeWandB(types.ModuleType):
 
     def log(self, values: dict[str, Any], step: int) -> None:
         self.logged.append((step, values))
+
+    def alert(self, title: str, text: str) -> None:
+        self.alerts.append((title, text))
 
     def finish(self) -> None:
         self.finished += 1

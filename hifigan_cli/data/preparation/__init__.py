@@ -8,11 +8,12 @@ Read in this order:
 - `pairs`: given mels, and whether they fit their recordings
 - `clip`: one file -> samples ready to be stored, or the reason why not
 - `pool`: the same for many files, in several processes, in order
-- `pack`: the packed files and their journal, from which a killed run continues
+- `packing`: shards and their journal, from which a killed run continues
 - `splits`: training and validation
-- `finish`: journal -> index, manifest and totals
+- `finish`: journals -> index, manifest and totals
 - `compare`: whether a finished folder is what the corpus and the options would give
-- `run`: all of the above, one after another
+- `folder`: the output folder: what may lie in it, and who may write there
+- `run`: all of the above, one after another; alone, or as one of several parts
 - `plan`: what a run would do, for `--dry-run`
 """
 

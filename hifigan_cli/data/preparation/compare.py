@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from hifigan_cli.data.preparation.clip import Task, stamp
+from hifigan_cli.data.preparation.options import SHARD_BYTES
 from hifigan_cli.data.prepared import open_prepared, rejections
 from hifigan_cli.data.records import CLIPS_FILE, Clip, read_lines
 from hifigan_cli.errors import InputError, OutputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.data.preparation.corpus import Corpus
     from hifigan_cli.data.preparation.options import Options
     from hifigan_cli.data.records import Manifest
+    from hifigan_cli.parts import Part
 
 _NAMED = 3  # how many files a message names
 Known = dict[str, tuple[str | None, str | None]]
@@ -27,9 +29,12 @@ def check_same(
     corpus: Corpus,
     tasks: Sequence[Task],
     options: Options,
+    part: Part,
     report: Callable[[int, str], None],
 ) -> Manifest:
     """Compare a finished folder with the corpus, file by file and by digest.
+
+    `tasks` are those of the part; of the folder's own files too only a part is read.
 
     Raises:
         OutputError: the options or the files differ, or the folder is damaged.
@@ -38,7 +43,7 @@ def check_same(
         data = open_prepared(folder)
         differences = _options(data.manifest.options, options.lasting())
         if not differences:
-            data.verify()
+            data.verify(part)
             known = _known(folder)
             known |= {r.path: (r.source_sha256, r.mel_sha256) for r in rejections(data)}
             differences = _files(known, corpus, tasks, options.processes, report)
@@ -53,6 +58,8 @@ def check_same(
 
 
 def _options(known: dict[str, object], wanted: dict[str, object]) -> list[str]:
+    # A folder from before there were shards is as good as one of the usual size.
+    known = {"shard_bytes": SHARD_BYTES, **known}
     keys = sorted(known.keys() | wanted.keys())
     return [
         f"{key} was {known.get(key)}, now {wanted.get(key)}"
@@ -73,7 +80,8 @@ def _files(
     threads: int,
     report: Callable[[int, str], None],
 ) -> list[str]:
-    present = {task.path for task in tasks} | {absent.path for absent in corpus.absent}
+    present = {source.path for source in corpus.sources}
+    present |= {absent.path for absent in corpus.absent}
     changed = []
     # Hashing releases the interpreter, so threads are enough.
     with ThreadPoolExecutor(threads) as pool:

@@ -1,7 +1,8 @@
-"""Journal -> index, manifest and totals.
+"""Journals -> index, manifest and totals.
 
-The journal is read twice, line by line: once for the names, from which the split follows, and once
-to write the index.
+Each journal is read twice, line by line: once for the names, from which the split follows, and once
+to write the index. Where several parts shared the work their lines are dealt out again in turn, so
+that the index is in the corpus's order. The samples are not read: their digests are in the endings.
 """
 
 from __future__ import annotations
@@ -15,35 +16,41 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from hifigan_cli.audio.files import replacing, write_bytes
-from hifigan_cli.data.preparation.pack import JOURNAL_FILE, read_journal
+from hifigan_cli.data.preparation.packing.journal import read_journal
+from hifigan_cli.data.preparation.packing.names import leftovers
 from hifigan_cli.data.preparation.splits import Division, divide
 from hifigan_cli.data.records import (
     CLIPS_FILE,
     MANIFEST_FILE,
-    MELS_FILE,
     REJECTED_FILE,
-    SAMPLES_FILE,
     Clip,
     Manifest,
     Rejection,
     seal,
     to_line,
 )
+from hifigan_cli.parts import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hifigan_cli.data.preparation.corpus import Corpus
     from hifigan_cli.data.preparation.options import Options
+    from hifigan_cli.data.preparation.packing.journal import Ending, Entry
 
 
-def finish(folder: Path, corpus: Corpus, options: Options) -> Manifest:
-    """Write the index and, last, the manifest; remove the journal.
+def finish(folder: Path, corpus: Corpus, options: Options, endings: Sequence[Ending]) -> Manifest:
+    """Write the index and, last, the manifest; remove the journals of all parts.
+
+    `endings` are those of all parts, in order.
 
     Raises:
         OutputError: the file system refused.
     """
-    stems = {entry.stem for entry in read_journal(folder) if isinstance(entry.record, Clip)}
+    count = len(endings)
+    entries = read_entries(folder, count)
+    stems = {entry.stem for entry in entries if isinstance(entry.record, Clip)}
     division = divide(stems, options.validation, options.seed, corpus.official)
     totals = _Totals()
     with ExitStack() as stack:
@@ -53,23 +60,55 @@ def finish(folder: Path, corpus: Corpus, options: Options) -> Manifest:
         )
         for rejection in corpus.absent:
             _write(rejected, rejection, totals)
-        for entry in read_journal(folder):
+        for entry in read_entries(folder, count):
             record = entry.record
             if isinstance(record, Clip):
                 _write(clips, replace(record, split=division.split(entry.stem)), totals)
             else:
                 _write(rejected, record, totals)
-    names = [SAMPLES_FILE, *([MELS_FILE] if options.mels is not None else []), CLIPS_FILE]
+    files = {name: known for ending in endings for name, known in ending.files.items()}
+    files |= {name: seal(folder / name) for name in (CLIPS_FILE, REJECTED_FILE)}
     manifest = Manifest(
         rate_hz=options.rate_hz,
         options=options.lasting(),
         mel=options.mel if options.mels is not None else None,
         totals=totals.summary(options.rate_hz, division),
-        files={name: seal(folder / name) for name in (*names, REJECTED_FILE)},
+        files=dict(sorted(files.items())),
     ).sealed()
     write_bytes(folder / MANIFEST_FILE, manifest.to_json().encode())
-    (folder / JOURNAL_FILE).unlink()
+    clean(folder, manifest)
     return manifest
+
+
+def clean(folder: Path, manifest: Manifest) -> None:
+    """Remove journals, and packed files of an earlier preparation, from a finished folder."""
+    for path in leftovers(folder, set(manifest.files)):
+        path.unlink(missing_ok=True)
+
+
+def read_entries(folder: Path, count: int) -> Iterator[Entry]:
+    """Read the journals of all parts, one line of each in turn: the corpus's order."""
+    journals = [read_journal(folder, Part(number, count)) for number in range(1, count + 1)]
+    while journals:  # the first parts may have one file more than the last
+        for journal in journals.copy():
+            entry = next(journal, None)
+            if entry is None:
+                journals.remove(journal)
+            else:
+                yield entry
+
+
+def part_totals(folder: Path, part: Part, rate_hz: int) -> dict[str, Any]:
+    """Return what one part's clips and rejections add up to; the split is not known yet."""
+    records = [entry.record for entry in read_journal(folder, part)]
+    lengths = [record.samples for record in records if isinstance(record, Clip)]
+    rejected = Counter(record.reason for record in records if isinstance(record, Rejection))
+    return {
+        "clips": len(lengths),
+        "samples": sum(lengths),
+        "hours": round(sum(lengths) / rate_hz / 3600, 6),
+        "rejected": dict(sorted(rejected.items())),
+    }
 
 
 @dataclass

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import UsageError
+from hifigan_cli.parts import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hifigan_cli.parts import Part
+
 MIN_LENGTH_S = 0.2
+SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Options:
         validation: a share below 1 or a count of clips; None is the official split of LJSpeech,
             elsewhere a twentieth, at least 1 and at most 150 clips.
         seed: decides the split where it is not official.
+        shard_bytes: no packed file becomes larger, unless a single clip is.
         workers: processes; None takes one for each core.
         force: whether another result in the output folder is replaced.
     """
@@ -37,6 +42,7 @@ class Options:
     min_length_s: float = MIN_LENGTH_S
     validation: float | int | None = None
     seed: int = 1234
+    shard_bytes: int = SHARD_BYTES
     workers: int | None = None
     force: bool = False
 
@@ -50,8 +56,8 @@ class Options:
         """How many processes to use."""
         return self.workers or _cores()
 
-    def check(self) -> None:
-        """Check that the choices go together.
+    def check(self, part: Part = WHOLE) -> None:
+        """Check that the choices go together, and with sharing the work.
 
         Raises:
             UsageError: they do not.
@@ -59,6 +65,11 @@ class Options:
         if self.trim and self.mels is not None:
             raise UsageError(
                 "--trim and --mels do not go together: a given mel belongs to the whole clip"
+            )
+        if self.force and not part.whole:
+            raise UsageError(
+                "--force and several parts do not go together: one would remove what another makes",
+                "remove the folder first, or let one process replace it",
             )
         if self.validation is not None and self.validation <= 0:
             raise UsageError(
@@ -74,6 +85,7 @@ class Options:
             "min_length_s": self.min_length_s,
             "validation": self.validation,
             "seed": self.seed,
+            "shard_bytes": self.shard_bytes,
             "mels": self.mel.model_dump() if self.mels is not None else None,
         }
 

@@ -7,19 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hifigan_cli.audio.files import is_file
+from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.audio.reading import audio_length_s
 from hifigan_cli.data.preparation.clip import Task, prepare_clip
 from hifigan_cli.data.preparation.corpus import find_corpus
-from hifigan_cli.data.preparation.pack import JOURNAL_FILE
-from hifigan_cli.data.preparation.run import check_folder, tasks_of
+from hifigan_cli.data.preparation.folder import check_folder
+from hifigan_cli.data.preparation.packing.names import journals
+from hifigan_cli.data.preparation.run import tasks_of
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
+from hifigan_cli.parts import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.options import Options
+    from hifigan_cli.parts import Part
 
 State = Literal["new", "unfinished", "finished", "replaced"]
 
@@ -30,10 +33,10 @@ _INDEX_BYTES = 600  # a clip's line in the index, about
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do.
+    """What a run, or a part of it, would do.
 
     Attributes:
-        files: audio files found.
+        files: audio files found, of which this part takes care.
         unreadable: those whose header cannot be read.
         absent: files that the corpus lists and does not have.
         hours: length of the others, by their headers.
@@ -54,7 +57,7 @@ class Plan:
     state: State
 
 
-def plan(source: Path, out: Path, options: Options) -> Plan:
+def plan(source: Path, out: Path, options: Options, part: Part = WHOLE) -> Plan:
     """Say what `preprocess` would do; touch nothing.
 
     Raises:
@@ -62,10 +65,10 @@ def plan(source: Path, out: Path, options: Options) -> Plan:
         InputError: there is no audio.
         OutputError: `out` cannot be written, or holds something else.
     """
-    options.check()
+    options.check(part)
     corpus = find_corpus(source, out)
     check_folder(out, options.force)
-    tasks = tasks_of(corpus, options)
+    tasks = tasks_of(corpus, options, part)
     with ThreadPoolExecutor(options.processes) as pool:
         lengths = list(pool.map(_length_s, tasks))
     length_s = sum(length for length in lengths if length is not None)
@@ -73,7 +76,7 @@ def plan(source: Path, out: Path, options: Options) -> Plan:
     size = 2 * samples + _INDEX_BYTES * len(tasks)
     if options.mels is not None:
         size += 4 * options.mel.n_mels * (samples // options.mel.hop_samples)
-    processes = min(options.processes, len(tasks))
+    processes = max(1, min(options.processes, len(tasks)))
     work_s = length_s * _cost(tasks, lengths) / processes
     return Plan(
         files=len(tasks),
@@ -108,4 +111,4 @@ def _cost(tasks: list[Task], lengths: list[float | None]) -> float:
 def _state(out: Path, force: bool) -> State:
     if is_file(out / MANIFEST_FILE):
         return "replaced" if force else "finished"
-    return "unfinished" if is_file(out / JOURNAL_FILE) else "new"
+    return "unfinished" if is_folder(out) and journals(out) else "new"

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hifigan_cli.audio.files import is_file, is_folder, make_folder
-from hifigan_cli.data.locking import HOLDER_FILE, LOCK_FILE, locked
 from hifigan_cli.data.preparation.clip import Task, crashed, prepare_clip
 from hifigan_cli.data.preparation.compare import check_same
 from hifigan_cli.data.preparation.corpus import Corpus, find_corpus
-from hifigan_cli.data.preparation.finish import finish
-from hifigan_cli.data.preparation.pack import JOURNAL_FILE, open_pack, read_journal
-from hifigan_cli.data.preparation.pool import map_in_order
-from hifigan_cli.data.records import (
-    CLIPS_FILE,
-    MANIFEST_FILE,
-    MELS_FILE,
-    REJECTED_FILE,
-    SAMPLES_FILE,
-    Clip,
-    Manifest,
-    Rejection,
+from hifigan_cli.data.preparation.finish import clean, finish, part_totals, read_entries
+from hifigan_cli.data.preparation.folder import (
+    alone,
+    check_folder,
+    check_journals,
+    discard,
+    held,
+    remove_if_empty,
+    remove_strays,
 )
-from hifigan_cli.errors import InputError, OutputError
+from hifigan_cli.data.preparation.packing.journal import (
+    listing_digest,
+    read_ending,
+    withdraw_ending,
+)
+from hifigan_cli.data.preparation.packing.pack import open_pack
+from hifigan_cli.data.preparation.pool import map_in_order
+from hifigan_cli.data.records import MANIFEST_FILE, Clip, Rejection, read_manifest
+from hifigan_cli.errors import InputError
+from hifigan_cli.parts import WHOLE, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from hifigan_cli.data.preparation.options import Options
+    from hifigan_cli.data.records import Manifest
 
-# The manifest comes first: a folder that loses its files must not look finished meanwhile.
-OWN_FILES = (MANIFEST_FILE, JOURNAL_FILE, CLIPS_FILE, REJECTED_FILE, SAMPLES_FILE, MELS_FILE)
-_STRAY = re.compile(r"\.\d+\.(" + "|".join(map(re.escape, OWN_FILES)) + r")\.tmp")
+
+State = Literal["prepared", "part done", "up to date"]
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,39 @@ class Summary:
 
     Attributes:
         folder: the prepared folder.
-        state: what happened to it.
+        state: what happened to it; "part done" where parts of other processes are not finished.
+        part: which part of the work this run did.
+        waiting: the numbers of the parts that are not finished.
         continued_from: files that an earlier, interrupted run had settled.
         seconds: how long this run took.
-        totals: clips, hours, rates, peaks and rejections, as the manifest has them.
-        digest: the folder's digest.
+        own: clips, hours and rejections of this part; None where nothing was to be done.
+        totals: clips, hours, rates, peaks and rejections of all, as the manifest has them; empty
+            while parts are not finished.
+        digest: the folder's digest; None likewise.
     """
 
     folder: Path
-    state: Literal["prepared", "up to date"]
+    state: State
+    part: Part
+    waiting: tuple[int, ...]
     continued_from: int
     seconds: float
+    own: dict[str, Any] | None
     totals: dict[str, Any]
-    digest: str
+    digest: str | None
 
 
 def preprocess(
-    source: Path, out: Path, options: Options, report: Callable[[Progress], None]
+    source: Path,
+    out: Path,
+    options: Options,
+    report: Callable[[Progress], None],
+    part: Part = WHOLE,
 ) -> Summary:
     """Prepare a folder of recordings for training; what an interrupted run did is kept.
 
-    A folder that is already what it should be is left untouched.
+    A folder that is already what it should be is left untouched. Of several parts, which may run
+    at the same time or one after another, the one that ends last writes the index.
 
     Raises:
         UsageError: the options do not go together, or `out` is the corpus.
@@ -85,25 +99,34 @@ def preprocess(
         OutputError: `out` cannot be written, is in use, or holds something else.
     """
     started = time.monotonic()
-    options.check()
+    options.check(part)
     corpus = find_corpus(source, out)
     created = not is_folder(out)
     check_folder(out, options.force)
     make_folder(out)
     try:
-        with locked(out):
-            manifest, kept, state = _under_lock(corpus, out, options, report)
+        with held(out, part):
+            done = _while_held(corpus, out, options, part, report)
     except InputError:
         if created:
-            with suppress(OSError):
-                out.rmdir()
+            remove_if_empty(out)
         raise
-    seconds = time.monotonic() - started
-    return Summary(out, state, kept, seconds, manifest.totals, manifest.digest)
+    manifest = done.manifest
+    return Summary(
+        folder=out,
+        state=done.state,
+        part=part,
+        waiting=done.waiting,
+        continued_from=done.kept,
+        seconds=time.monotonic() - started,
+        own=done.own,
+        totals=manifest.totals if manifest else {},
+        digest=manifest.digest if manifest else None,
+    )
 
 
-def tasks_of(corpus: Corpus, options: Options) -> list[Task]:
-    """Return what has to be done for each clip, in order."""
+def tasks_of(corpus: Corpus, options: Options, part: Part = WHOLE) -> list[Task]:
+    """Return what has to be done for each clip of a part, in order."""
     return [
         Task(
             file=corpus.folder / source.path,
@@ -114,94 +137,109 @@ def tasks_of(corpus: Corpus, options: Options) -> list[Task]:
             trim=options.trim,
             min_length_s=options.min_length_s,
         )
-        for source in corpus.sources
+        for source in part.of(corpus.sources)
     ]
 
 
-def _under_lock(
-    corpus: Corpus, out: Path, options: Options, report: Callable[[Progress], None]
-) -> tuple[Manifest, int, Literal["prepared", "up to date"]]:
-    tasks = tasks_of(corpus, options)
-    total = len(tasks)
-    _remove_strays(out)
-    if is_file(out / MANIFEST_FILE):
-        if not options.force:
-            manifest = check_same(
-                out,
-                corpus,
-                tasks,
-                options,
-                lambda done, current: report(Progress("comparing", done, total, current)),
-            )
-            (out / JOURNAL_FILE).unlink(missing_ok=True)  # killed between manifest and journal
-            return manifest, 0, "up to date"
-        _discard(out)
-    work = list(zip(corpus.sources, tasks, strict=True))
-    with open_pack(out, options.lasting(), work, options.force) as pack:
+@dataclass(frozen=True)
+class _Done:
+    state: State
+    manifest: Manifest | None
+    waiting: tuple[int, ...] = ()
+    kept: int = 0
+    own: dict[str, Any] | None = None
+
+
+def _while_held(
+    corpus: Corpus, out: Path, options: Options, part: Part, report: Callable[[Progress], None]
+) -> _Done:
+    tasks = tasks_of(corpus, options, part)
+    if _begin(out, part, force=options.force):
+        total = len(tasks)
+        manifest = check_same(
+            out,
+            corpus,
+            tasks,
+            options,
+            part,
+            lambda done, current: report(Progress("comparing", done, total, current)),
+        )
+        clean(out, manifest)  # of a run that was killed between manifest and journal
+        return _Done("up to date", manifest)
+    kept = _pack(corpus, tasks, out, options, part, report)
+    own = part_totals(out, part, options.rate_hz)
+    finished, waiting = _end(corpus, out, options, part)
+    return _Done("prepared" if finished else "part done", finished, waiting, kept, own)
+
+
+def _begin(out: Path, part: Part, *, force: bool) -> bool:
+    """Get the folder ready; return whether it is finished, and only has to be compared."""
+    with alone(out, part):
+        remove_strays(out)
+        if is_file(out / MANIFEST_FILE):
+            if not force:
+                return True
+            discard(out)
+        check_journals(out, part, force)
+        # Until this part is settled again nobody may write the index.
+        withdraw_ending(out, part)
+    return False
+
+
+def _pack(
+    corpus: Corpus,
+    tasks: list[Task],
+    out: Path,
+    options: Options,
+    part: Part,
+    report: Callable[[Progress], None],
+) -> int:
+    """Pack what an earlier run has not; return how many files that run had settled."""
+    sources = part.of(corpus.sources)
+    work = list(zip(sources, tasks, strict=True))
+    with open_pack(out, part, options.lasting(), work, options.force) as pack:
         kept = pack.done
         outcomes = map_in_order(prepare_clip, tasks[kept:], options.processes, crashed)
-        for item, outcome in zip(corpus.sources[kept:], outcomes, strict=True):
+        for item, outcome in zip(sources[kept:], outcomes, strict=True):
             pack.append(item, outcome)
-            report(Progress("preparing", pack.done, total, item.path))
-    _check_any_fit(out, corpus)
-    return finish(out, corpus, options), kept, "prepared"
+            report(Progress("preparing", pack.done, len(tasks), item.path))
+        pack.end(listing_digest(corpus.sources))
+    return kept
 
 
-def check_folder(out: Path, force: bool) -> None:
-    """Refuse an output folder that is of something else or cannot be written; touch nothing.
-
-    Raises:
-        OutputError: says which of these.
-    """
-    try:
-        out.lstat()
-    except FileNotFoundError:
-        above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"{above} cannot be written", "choose another place with -o"
-            ) from None
-        return
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror}", "choose another place with -o") from error
-    if not is_folder(out):
-        raise OutputError(f"{out} is not a folder", "choose another place with -o")
-    if not os.access(out, os.R_OK | os.W_OK | os.X_OK):
-        raise OutputError(f"{out} cannot be written", "choose another place with -o")
-    names = {entry.name for entry in out.iterdir()}
-    begun = names & {MANIFEST_FILE, JOURNAL_FILE}
-    others = [n for n in names - {*OWN_FILES, LOCK_FILE, HOLDER_FILE} if not _STRAY.fullmatch(n)]
-    if others and not begun and not force:
-        raise OutputError(
-            f"{out} holds other files, such as {min(others)}",
-            "choose a new folder with -o; --force puts the prepared data beside them",
-        )
+def _end(
+    corpus: Corpus, out: Path, options: Options, part: Part
+) -> tuple[Manifest | None, tuple[int, ...]]:
+    """Write the index if all parts are settled; else return the numbers of those that are not."""
+    listing = listing_digest(corpus.sources)
+    with alone(out, part):
+        if is_file(
+            out / MANIFEST_FILE
+        ):  # another part came here just before, and saw this one's end
+            return read_manifest(out), ()
+        parts = [Part(number, part.count) for number in range(1, part.count + 1)]
+        found = [read_ending(out, other, options.lasting()) for other in parts]
+        # An ending of another list of files is that of a corpus that changed meanwhile.
+        endings = [ending for ending in found if ending and ending.listing == listing]
+        if len(endings) == part.count:
+            _check_any_fit(out, corpus, part.count)
+            return finish(out, corpus, options, endings), ()
+    settled = [ending is not None and ending.listing == listing for ending in found]
+    return None, tuple(p.number for p, done in zip(parts, settled, strict=True) if not done)
 
 
-def _remove_strays(out: Path) -> None:
-    """Remove temporaries of a run that was killed while it wrote them."""
-    for entry in out.iterdir():
-        if _STRAY.fullmatch(entry.name):
-            entry.unlink()
-
-
-def _discard(out: Path) -> None:
-    for name in OWN_FILES:
-        (out / name).unlink(missing_ok=True)
-
-
-def _check_any_fit(out: Path, corpus: Corpus) -> None:
+def _check_any_fit(out: Path, corpus: Corpus, count: int) -> None:
     """Refuse a corpus of which nothing is left; leave no files of it.
 
     Raises:
         InputError: says for which reasons.
     """
     rejected: list[Rejection] = []
-    for entry in read_journal(out):
+    for entry in read_entries(out, count):
         if isinstance(entry.record, Clip):
             return
         rejected.append(entry.record)
-    _discard(out)
+    discard(out)
     reasons = Counter(rejection.reason for rejection in (*corpus.absent, *rejected))
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
     raise InputError(f"no clip of {corpus.folder} is fit: {counts}", f"first: {rejected[0].detail}")

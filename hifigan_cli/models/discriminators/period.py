@@ -21,14 +21,15 @@ _STRIDES = (3, 3, 3, 3, 1)  # the last layer keeps its length
 class PeriodDiscriminator(nn.Module):
     """Judges every `period`-th sample."""
 
-    def __init__(self, period: int) -> None:
+    def __init__(self, period: int, width: float = 1.0) -> None:
         super().__init__()
         self.period = period
+        channels = [1, *(int(wide * width) for wide in _CHANNELS[1:])]
         self.convs = nn.ModuleList(
             nn.Conv2d(narrow, wide, (5, 1), (stride, 1), padding=(2, 0))
-            for narrow, wide, stride in zip(_CHANNELS, _CHANNELS[1:], _STRIDES, strict=False)
+            for narrow, wide, stride in zip(channels, channels[1:], _STRIDES, strict=False)
         )
-        self.conv_post = nn.Conv2d(_CHANNELS[-1], 1, (3, 1), padding=(1, 0))
+        self.conv_post = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         add_weight_norm(self)
 
     def forward(self, samples: Tensor) -> Judgement:
@@ -47,9 +48,12 @@ class PeriodDiscriminator(nn.Module):
 class MultiPeriodDiscriminator(nn.Module):
     """Five sub-discriminators, periods 2, 3, 5, 7 and 11; 41 105 770 parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
+        """Build all five; `width` scales their channels, 1 is the paper's."""
         super().__init__()
-        self.discriminators = nn.ModuleList(PeriodDiscriminator(period) for period in PERIODS)
+        self.discriminators = nn.ModuleList(
+            PeriodDiscriminator(period, width) for period in PERIODS
+        )
 
     def forward(self, samples: Tensor) -> list[Judgement]:
         """Judge `(batch, 1, samples)`, once a period."""

@@ -26,6 +26,11 @@ class _Layer(NamedTuple):
     stride: int
     groups: int
 
+    def scaled(self, width: float) -> _Layer:
+        """Return the layer with a part of its channels; groups stay."""
+        inputs = 1 if self.inputs == 1 else int(self.inputs * width)
+        return self._replace(inputs=inputs, outputs=int(self.outputs * width))
+
 
 _LAYERS = (
     _Layer(1, 128, 15, 1, 1),
@@ -41,8 +46,9 @@ _LAYERS = (
 class ScaleDiscriminator(nn.Module):
     """Judges overlapping windows of the samples with grouped, strided convolutions."""
 
-    def __init__(self, *, spectral: bool) -> None:
+    def __init__(self, *, spectral: bool, width: float = 1.0) -> None:
         super().__init__()
+        layers = [layer.scaled(width) for layer in _LAYERS]
         self.convs = nn.ModuleList(
             nn.Conv1d(
                 layer.inputs,
@@ -52,9 +58,9 @@ class ScaleDiscriminator(nn.Module):
                 padding=layer.kernel // 2,
                 groups=layer.groups,
             )
-            for layer in _LAYERS
+            for layer in layers
         )
-        self.conv_post = nn.Conv1d(_LAYERS[-1].outputs, 1, 3, padding=1)
+        self.conv_post = nn.Conv1d(layers[-1].outputs, 1, 3, padding=1)
         if spectral:
             for conv in (*self.convs, self.conv_post):
                 spectral_norm(conv)
@@ -69,10 +75,11 @@ class ScaleDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """Three sub-discriminators at rates 1, 1/2 and 1/4; 29 618 821 parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
+        """Build all three; `width` scales their channels, 1 is the paper's."""
         super().__init__()
         self.discriminators = nn.ModuleList(
-            ScaleDiscriminator(spectral=scale == 0) for scale in range(SCALES)
+            ScaleDiscriminator(spectral=scale == 0, width=width) for scale in range(SCALES)
         )
 
     def forward(self, samples: Tensor) -> list[Judgement]:

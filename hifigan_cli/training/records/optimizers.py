@@ -44,9 +44,13 @@ def load_optimizer(
 ) -> None:
     """Give an optimiser the moments that `optimizer_tensors` returned.
 
+    One that had not made a step has none.
+
     Raises:
         ModelError: a moment is missing.
     """
+    if not any(key.startswith(prefix) for key in tensors):
+        return
     try:
         memory = {
             place: {moment: tensors[f"{prefix}{moment}.{name}"] for moment in _MOMENTS}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from hifigan_cli.training.events import Warned
     from hifigan_cli.training.validation import Heard
 
 INSTALL = "pip install 'hifigan-cli[tensorboard]'"
@@ -37,6 +38,10 @@ class TensorBoard:
         """Add a point to each curve."""
         for name, value in values.items():
             self._writer.add_scalar(f"{event}/{name}", value, step)
+
+    def warning(self, warned: Warned) -> None:
+        """Add a text."""
+        self._writer.add_text("warnings", f"{warned.message}: {warned.hint}", warned.step)
 
     def clips(self, step: int, heard: Sequence[Heard]) -> None:
         """Add each clip's sound, and a picture: the recording's mel above the generated one's."""

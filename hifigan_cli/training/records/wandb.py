@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.config import Config
+    from hifigan_cli.training.events import Warned
     from hifigan_cli.training.validation import Heard
 
 INSTALL = "pip install 'hifigan-cli[wandb]'"
@@ -50,6 +51,10 @@ class WandB:
     def scalars(self, event: str, step: int, values: Mapping[str, float]) -> None:
         """Add a point to each curve."""
         self._run.log({f"{event}/{name}": value for name, value in values.items()}, step=step)
+
+    def warning(self, warned: Warned) -> None:
+        """Raise an alert."""
+        self._run.alert(title=warned.kind, text=f"{warned.message}: {warned.hint}")
 
     def clips(self, step: int, heard: Sequence[Heard]) -> None:
         """Add each clip's sounds and the picture of its mels."""

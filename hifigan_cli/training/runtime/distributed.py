@@ -3,6 +3,10 @@
 torchrun says through environment variables who is who. DistributedDataParallel averages the
 gradients; what is left here are the few other moments at which the processes must agree. Alone,
 each of these functions returns what it was given.
+
+When one process dies, the next exchange of gradients fails in the others, and all end. With
+`--max-restarts` torchrun then starts them anew, and they go on from the last checkpoint, as after
+any other stop; there is nothing else to an elastic restart.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import torch
 import torch.distributed as dist
 
 from hifigan_cli.errors import DeviceError
+from hifigan_cli.parts import Part
+from hifigan_cli.training.runtime.meeting import meet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +43,11 @@ class Ranks:
     def main(self) -> bool:
         """Whether this is the process that writes and reports."""
         return self.rank == 0
+
+    @property
+    def part(self) -> Part:
+        """This process's part of work that each does by itself."""
+        return Part(self.rank + 1, self.world)
 
     def mean(self, value: Tensor) -> Tensor:
         """Average a tensor over the processes."""
@@ -77,21 +88,42 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
     On CUDA each process takes the GPU of its LOCAL_RANK.
 
     Raises:
-        DeviceError: there are more processes on this machine than GPUs.
+        DeviceError: there are more processes on this machine than GPUs, or another one ended or
+            never came.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks(0, 1, device)
         return
-    if device.type == "cuda":
+    own_gpu = device.type == "cuda"
+    if own_gpu:
         device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("nccl", device_id=device)
-    else:
-        dist.init_process_group("gloo")
+    store, rank, world = meet()
+    dist.init_process_group(
+        "nccl" if own_gpu else "gloo",
+        store=store,
+        rank=rank,
+        world_size=world,
+        device_id=device if own_gpu else None,
+    )
     try:
         yield Ranks(dist.get_rank(), world, device)
+    except RuntimeError as error:
+        if not _is_of_a_peer(error):
+            raise
+        raise DeviceError(
+            "another process of this run ended, and so this one has to",
+            "the same command goes on from the last checkpoint; `torchrun --max-restarts 3` does "
+            "that by itself",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_of_a_peer(error: RuntimeError) -> bool:
+    """Tell an exchange that failed because the other side is gone."""
+    # NCCL's failures have classes; gloo's are plain, and name their place in its sources.
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _own_gpu(local_rank: int) -> torch.device:

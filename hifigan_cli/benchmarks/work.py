@@ -1,0 +1,78 @@
+"""What a training step has to compute, and what the device could at most."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hifigan_cli.training.state import TrainState
+
+_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
+_BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
+# Forward passes' worth of one discriminator on one batch. The reference step judges real and
+# generated samples in both turns, each with a whole backward pass. The fast step leaves out, in the
+# generator's turn, the backward pass of the real samples and the gradients of the weights.
+_REFERENCE_PASSES = 4 * (1 + _BACKWARD)
+_FAST_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
+
+
+def step_flop(state: TrainState, batch: int) -> tuple[float, float]:
+    """Count the floating-point operations of a reference step and of a fast one.
+
+    A multiplication and an addition are two. Convolutions alone count; the rest is below 1 %.
+    """
+    config = state.config
+    samples = torch.zeros(batch, 1, config.train.segment_samples, device=state.device)
+    frames = config.train.segment_samples // config.mel.hop_samples
+    mel = torch.zeros(batch, config.mel.n_mels, frames, device=state.device)
+    # In evaluation mode no power iteration of the spectral norm is made.
+    judges = (state.mpd.eval(), state.msd.eval())
+    with torch.no_grad():
+        generator = _flop(lambda: state.generator(mel))
+        discriminators = _flop(lambda: [judge(samples) for judge in judges])
+    for judge in judges:
+        judge.train()
+    of_generator = (1 + _BACKWARD) * generator
+    return (
+        of_generator + _REFERENCE_PASSES * discriminators,
+        of_generator + _FAST_PASSES * discriminators,
+    )
+
+
+def _flop(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+class Peak:
+    """The highest speed at which the device was seen to multiply matrices, of one number format."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        side = _SIDE.get(device.type, _SIDE["cpu"])
+        self._matrix = torch.randn(side, side, device=device).to(dtype)
+        self._device = device
+        self.flop_per_s = 0.0
+
+    def measure(self) -> None:
+        """Multiply once more; the best of all is the peak."""
+        synchronise(self._device)
+        started = time.perf_counter()
+        self._matrix @ self._matrix
+        synchronise(self._device)
+        took_s = time.perf_counter() - started
+        self.flop_per_s = max(self.flop_per_s, 2 * len(self._matrix) ** 3 / took_s)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,127 @@
+"""`hifigan train-enhancer`: prepared speech, noises and rooms -> an enhancer for `resynth`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hifigan_cli.cli import options
+from hifigan_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hifigan_cli.training.enhancing import EnhancerPlan
+
+
+def train_enhancer(
+    noises: Annotated[Path, typer.Option("--noises", help="A folder of noise recordings.")],
+    rooms: Annotated[Path, typer.Option("--rooms", help="A folder of room responses.")],
+    prepared: Annotated[
+        Path, typer.Argument(help="Clean speech: the folder that `hifigan preprocess` made.")
+    ] = Path("prepared"),
+    config: options.ConfigFile = None,
+    sets: options.Sets = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path(
+        "runs/enhancer"
+    ),
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of weights and data.")] = None,
+    device: options.Device = "auto",
+    gpu: options.Gpu = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that render pairs; 0: one a core.")
+    ] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", "--force", "-f", help="Start anew where a run stands.")
+    ] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Train the network that cleans mels in front of the vocoder.
+
+    Pairs of clean and damaged speech are rendered once, with every eighth noise and room kept for
+    validation; then it trains. The same command continues. RUN/enhancer.safetensors is what
+    `hifigan resynth --enhancer` takes.
+    """
+    from hifigan_cli.config import MelConfig
+    from hifigan_cli.config.resolve import resolve_enhancer
+    from hifigan_cli.data.degrading.pool import Sources, processors
+    from hifigan_cli.models.devices import resolve_device
+    from hifigan_cli.training.enhancing import EnhancerPlan
+
+    console = Console(json=json, quiet=quiet)
+    run = resolve_enhancer(config, sets or (), {"training.steps": steps, "training.seed": seed})
+    plan = EnhancerPlan(
+        sources=Sources(prepared, noises, rooms, MelConfig(), run),
+        out=out,
+        device=resolve_device(options.device_name(device, gpu)),
+        workers=workers or processors(),
+        fresh=fresh,
+    )
+    _dry_run(plan, console) if dry_run else _train(plan, console)
+
+
+def _train(plan: EnhancerPlan, console: Console) -> None:
+    import time
+
+    from hifigan_cli.training.enhancing import train_enhancer as run
+
+    pairs = plan.sources.run.training.pairs
+    started = time.monotonic()
+    with console.progress("rendering pairs", pairs) as rendered:
+
+        def report(event: str, step: int, figures: Mapping[str, float]) -> None:
+            if event == "rendering":
+                rendered(step, "")
+            elif console.json:
+                console.emit(event, step=step, **figures)
+            elif event in ("started", "train", "validation"):
+                values = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+                console.note(f"{event} {step:,}  {values}")
+
+        path = run(plan, report)
+    console.result(
+        "finished",
+        f"{path}: trained in {time.monotonic() - started:.0f} s; "
+        f"`hifigan resynth IN -o OUT --enhancer {path}` uses it; "
+        f"{plan.out / 'pairs'} may be removed",
+        model=str(path),
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def _dry_run(plan: EnhancerPlan, console: Console) -> None:
+    from hifigan_cli.data.degrading.sounds import sound_files
+    from hifigan_cli.data.prepared import open_prepared
+    from hifigan_cli.models.enhancer import Enhancer
+    from hifigan_cli.models.generator import count_parameters
+
+    sources = plan.sources
+    training = sources.run.training
+    speech = open_prepared(sources.speech)
+    noises, rooms = len(sound_files(sources.noises)), len(sound_files(sources.rooms))
+    shape = (training.pairs, 2, training.pair_frames, sources.mel.n_mels)
+    size = 2 * shape[0] * shape[1] * shape[2] * shape[3]
+    parameters = count_parameters(Enhancer(sources.run.enhancer, sources.mel.n_mels))
+    console.data(
+        "plan",
+        f"{plan.out}: {training.steps:,} steps on {plan.device}, "
+        f"the last {training.adversarial_steps:,} against a judge; {parameters:,} parameters\n"
+        f"{len(speech.training)} clips, {noises} noises, {rooms} rooms; "
+        f"{training.pairs:,} pairs to render, {size / 1e9:.1f} GB",
+        run=str(plan.out),
+        steps=training.steps,
+        device=str(plan.device),
+        parameters=parameters,
+        clips=len(speech.training),
+        noises=noises,
+        rooms=rooms,
+        pairs=training.pairs,
+        pair_bytes=size,
+    )

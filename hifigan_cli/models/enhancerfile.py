@@ -1,0 +1,90 @@
+"""The enhancer's file: weights, architecture, the mel it works on, where it came from, a digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import ValidationError
+
+from hifigan_cli.config import EnhancerConfig, MelConfig
+from hifigan_cli.errors import ModelError
+from hifigan_cli.models.enhancer import Enhancer
+from hifigan_cli.models.modelfile import check_fit
+from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+KIND = "enhancer"
+
+
+@dataclass(frozen=True)
+class EnhancerFile:
+    """The content of an enhancer's file.
+
+    Attributes:
+        mel: the convention of the mel that it cleans.
+        enhancer: its architecture.
+        weights: of the network.
+        provenance: where it came from, as plain words.
+        digest: SHA-256 of the content; empty before it is written.
+    """
+
+    mel: MelConfig
+    enhancer: EnhancerConfig
+    weights: dict[str, Tensor]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    def build(self, device: torch.device | str = "cpu") -> Enhancer:
+        """Make the network, with these weights, ready to work.
+
+        Raises:
+            ModelError: the weights do not fit the architecture.
+        """
+        with torch.device("meta"):
+            net = Enhancer(self.enhancer, self.mel.n_mels)
+        check_fit(net.state_dict(), self.weights)
+        own = {key: value.to(torch.float32, copy=True) for key, value in self.weights.items()}
+        net.load_state_dict(own, assign=True)
+        return net.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def write_enhancer(path: Path, model: EnhancerFile) -> str:
+    """Write an enhancer's file atomically; return its digest.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    description = {
+        "kind": KIND,
+        "mel": model.mel.model_dump(mode="json"),
+        "enhancer": model.enhancer.model_dump(mode="json"),
+        "provenance": model.provenance,
+    }
+    return write_tensors(path, model.weights, description)
+
+
+def read_enhancer(path: Path) -> EnhancerFile:
+    """Read an enhancer's file and check its digest.
+
+    Raises:
+        ModelError: missing, damaged, of another kind, or of an impossible architecture.
+    """
+    weights, content = read_tensors(path)
+    if content.get("kind") != KIND:
+        raise ModelError(
+            f"{path} is a {content.get('kind', 'file of another kind')}, not an enhancer",
+            "`hifigan train-enhancer` makes one: RUN/enhancer.safetensors",
+        )
+    try:
+        mel = MelConfig.model_validate(content["mel"])
+        config = EnhancerConfig.model_validate(content["enhancer"])
+        provenance = content["provenance"]
+    except (KeyError, ValidationError) as error:
+        raise ModelError(f"{path} describes an impossible enhancer: {error}") from error
+    return EnhancerFile(mel, config, weights, provenance, content["digest"])

@@ -1,0 +1,191 @@
+"""The signs of trouble in a run's figures, each told once, with what to do about it.
+
+It reads the same lines that metrics.jsonl holds, the warnings among them. So a resumed run, which
+reads them again first, knows what it saw and what it said, and the checkpoint need not. A sign must
+last over several lines before it is told, and must be gone as long before it is told anew.
+
+The least-squares loss of one discriminator is 0.5 at chance and 0 where it always knows which is
+which; a loss is summed over eight.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.training.events import Warned
+from hifigan_cli.training.progress.judges import JUDGES
+from hifigan_cli.training.progress.trend import trend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from hifigan_cli.config import TrainConfig
+
+COLLAPSED = 0.01  # of the first learning rate
+_MUCH_LEFT = 0.1  # of all steps
+WON = 0.05  # loss of one discriminator: a tenth of chance
+SAME = 0.005  # spread of answers: 0.002 before anything is learned, at work 0.05 to 0.3
+VANISHED = 1e-4  # norm of all gradients; one at work has about 1 to 100
+SILENT_DB = -40.0  # against the recordings
+LOGS, VALIDATIONS = 20, 3  # lines over which a sign must last
+SETTLED = 500  # steps in which all is quiet and the same, and no sign yet
+LONG = 10  # validations without a better one
+_SURE = 4.0  # standard errors between the slope and zero
+_WORSE = 1.02  # times what followed the best
+
+_ANEW = (
+    "go on in a new run whose discriminators start anew: --init RUN/best.safetensors --out OTHER"
+)
+
+
+class Watch:
+    """Sees a run's figures pass, and says where something is wrong.
+
+    Attributes:
+        validations: steps and errors of all validations so far.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self._judged_from = SETTLED + config.adversarial_from
+        self._signs: dict[str, deque[bool]] = {}
+        self._told: set[str] = set()
+        self.validations: list[tuple[int, float]] = []
+        self._best = 0  # its place among them
+
+    def recall(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Read what was written before; says nothing."""
+        for entry in entries:
+            if entry["event"] == "warning":
+                self._told.add(entry["kind"])
+            elif entry["event"] in ("train", "validation"):
+                self.see(entry["event"], entry["step"], entry, silently=True)
+
+    def see(
+        self, event: str, step: int, figures: Mapping[str, Any], *, silently: bool = False
+    ) -> list[Warned]:
+        """Read the figures of one `train` or `validation` line; return what is newly wrong."""
+        signs = {"train": self._train, "validation": self._validation}[event]
+        found = []
+        for warning, shown, lasting in signs(step, figures):
+            if self._lasts(warning.kind, shown, lasting) and not silently:
+                self._told.add(warning.kind)
+                found.append(warning)
+        return found
+
+    def _lasts(self, kind: str, shown: bool, lasting: int) -> bool:
+        """Note one more look at a sign; whether it now has lasted, and was not told yet."""
+        seen = self._signs.setdefault(kind, deque(maxlen=lasting))
+        seen.append(shown)
+        if len(seen) < lasting:
+            return False
+        if not any(seen):
+            self._told.discard(kind)
+        return all(seen) and kind not in self._told
+
+    def _train(self, step: int, figures: Mapping[str, Any]) -> Iterator[tuple[Warned, bool, int]]:
+        yield self._learning_rate(step, figures["learning_rate"])
+        if step < self._judged_from or not figures.keys() >= {
+            "discriminator",
+            "discriminator_gradient",
+        }:
+            return
+        loss, gradient = figures["discriminator"], figures["discriminator_gradient"]
+        won = Warned(
+            step,
+            "discriminators_win",
+            f"the discriminators' loss has been near 0 for {LOGS} reports (now {loss:.4f}; chance "
+            f"is {len(JUDGES) / 2:g}): they know the training clips by heart and teach no more",
+            f"more training data, or {_ANEW}",
+        )
+        yield won, loss < WON * len(JUDGES), LOGS
+        vanished = Warned(
+            step,
+            "discriminator_gradient",
+            f"the discriminators' gradients have vanished for {LOGS} reports (now {gradient:.2g})",
+            _ANEW,
+        )
+        yield vanished, gradient < VANISHED, LOGS
+
+    def _learning_rate(self, step: int, rate: float) -> tuple[Warned, bool, int]:
+        train = self._config
+        collapsed = rate < COLLAPSED * train.learning_rate
+        much_left = train.steps - step > _MUCH_LEFT * train.steps
+        warning = Warned(
+            step,
+            "learning_rate",
+            f"the learning rate has fallen to {rate:.2g}, {rate / train.learning_rate:.2%} of its "
+            f"start, with {train.steps - step:,} steps still to go: they will change little",
+            "stop here; or go on in a new run with a slower decay: "
+            "--init RUN --out OTHER --set lr_decay_steps=N",
+        )
+        return warning, collapsed and much_left, 1
+
+    def _validation(
+        self, step: int, figures: Mapping[str, Any]
+    ) -> Iterator[tuple[Warned, bool, int]]:
+        error = figures["mel_l1_full"]
+        self.validations.append((step, error))
+        if error < self.validations[self._best][1]:
+            self._best = len(self.validations) - 1
+        yield self._rising(step)
+        if step < SETTLED:
+            return
+        if "level_db" in figures:
+            level_db = figures["level_db"]
+            silent = Warned(
+                step,
+                "silent_generator",
+                f"the generator's output is silent or constant: {-level_db:.0f} dB below the "
+                "recordings",
+                "listen to the clips in TensorBoard; then start anew (--fresh) with a lower "
+                "learning rate: --set learning_rate=1e-4",
+            )
+            yield silent, level_db < SILENT_DB, 2
+        for name in JUDGES if step >= self._judged_from else ():
+            if f"{name}.spread" in figures:
+                terms = (figures[f"{name}.{part}"] for part in ("real", "fake", "spread"))
+                yield from _judge(step, name, *terms)
+
+    def _rising(self, step: int) -> tuple[Warned, bool, int]:
+        best_step, best = self.validations[self._best]
+        since = self.validations[self._best + 1 :]
+        long = len(since) >= LONG
+        line = trend(*zip(*since, strict=True)) if long else None
+        # The best is lucky where figures are noisy; what came after it is compared with itself.
+        first, lately = (_mean(part) for part in (since[: LONG // 2], since[-LONG // 2 :]))
+        warning = Warned(
+            step,
+            f"validation_rises_since_{best_step}",
+            f"the validation error has been rising for long: {lately:.4f} lately, the best was "
+            f"{best:.4f} at step {best_step:,}, {len(since)} validations ago",
+            "best.safetensors in the run's folder is the model of that step; stop, or add data",
+        )
+        return warning, bool(line and line.rises(_SURE) and lately > _WORSE * first), 1
+
+
+def _mean(points: Sequence[tuple[int, float]]) -> float:
+    return sum(error for _, error in points) / max(len(points), 1)
+
+
+def _judge(
+    step: int, name: str, real: float, fake: float, spread: float
+) -> Iterator[tuple[Warned, bool, int]]:
+    title = name.replace("_", " ")
+    dead = Warned(
+        step,
+        f"{name}_is_dead",
+        f"discriminator {title} is dead: for {VALIDATIONS} validations it has answered the same "
+        f"to everything (spread {spread:.4f})",
+        _ANEW,
+    )
+    yield dead, spread < SAME, VALIDATIONS
+    wins = Warned(
+        step,
+        f"{name}_wins",
+        f"discriminator {title} wins everything: for {VALIDATIONS} validations its loss has been "
+        f"near 0 (now {real + fake:.4f}; chance is 0.5), so the generator learns nothing from it",
+        f"let it train on if the validation error still falls; else {_ANEW}",
+    )
+    yield wins, real + fake < WON, VALIDATIONS

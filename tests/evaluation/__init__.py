@@ -1,0 +1,1 @@
+"""Tests of metrics, bars, reports and the listening page."""

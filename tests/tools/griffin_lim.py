@@ -1,0 +1,68 @@
+"""The floor: a log-mel turned into sound without any model (Griffin and Lim 1984).
+
+The linear spectrum is the non-negative one whose mel comes nearest (multiplicative updates of Lee
+and Seung); its phase is found by going back and forth between spectrum and waveform. Nothing above
+the mel's 8 kHz is known, so nothing is there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hifigan_cli.audio.mel import constants
+from hifigan_cli.config import MelConfig
+
+ITERATIONS = 60
+_SPECTRUM_UPDATES = 100
+_MOMENTUM = 0.99  # Perraudin et al. 2013
+
+
+def griffin_lim(log_mel: Tensor, config: MelConfig | None = None) -> Tensor:
+    """Return the waveform `(samples,)` of a log-mel `(mels, frames)`, samples = frames * hop."""
+    c = config or MelConfig()
+    window, filterbank = constants(c, torch.device("cpu"))
+    magnitude = linear_magnitude(log_mel.double().exp(), filterbank)
+    samples = log_mel.shape[1] * c.hop_samples + 2 * c.pad_samples
+    start, stop = c.pad_samples, c.pad_samples + log_mel.shape[1] * c.hop_samples
+
+    def to_wave(spectrum: Tensor) -> Tensor:
+        return overlap_add(spectrum, window, c, samples)
+
+    generator = torch.Generator().manual_seed(0)
+    angle = 2 * torch.pi * torch.rand(magnitude.shape, generator=generator, dtype=torch.float64)
+    phase = torch.polar(torch.ones_like(angle), angle)
+    previous = torch.zeros_like(phase)
+    for _ in range(ITERATIONS):
+        wave = to_wave(magnitude * phase)
+        rebuilt = torch.stft(
+            wave, c.n_fft, c.hop_samples, c.win_samples, window, center=False, return_complex=True
+        )
+        ahead = rebuilt - _MOMENTUM / (1 + _MOMENTUM) * previous
+        phase = ahead / ahead.abs().clamp(min=1e-12)
+        previous = rebuilt
+    result: Tensor = to_wave(magnitude * phase)[start:stop].float()
+    return result
+
+
+def linear_magnitude(mel: Tensor, filterbank: Tensor) -> Tensor:
+    """Return a spectrum `(bins, frames)`, not negative, whose mel comes near `(mels, frames)`."""
+    covered = (filterbank.sum(dim=0) > 0)[:, None]
+    spectrum: Tensor = torch.linalg.pinv(filterbank) @ mel
+    spectrum = spectrum.clamp(min=1e-6) * covered
+    for _ in range(_SPECTRUM_UPDATES):
+        wanted, got = filterbank.T @ mel, filterbank.T @ (filterbank @ spectrum)
+        spectrum = spectrum * wanted / got.clamp(min=1e-12)
+    return spectrum
+
+
+def overlap_add(spectrum: Tensor, window: Tensor, c: MelConfig, samples: int) -> Tensor:
+    """Invert a spectrum `(bins, frames)` by windowed overlap-add, into `(samples,)`."""
+    frames = torch.fft.irfft(spectrum, c.n_fft, dim=0) * window[:, None]
+    weights = (window**2)[:, None].expand(-1, frames.shape[1])
+    both = torch.stack([frames, weights])
+    wave, weight = torch.nn.functional.fold(
+        both, (1, samples), (1, c.n_fft), stride=(1, c.hop_samples)
+    )[:, 0, 0]
+    unweighted: Tensor = wave / weight.clamp(min=1e-3)
+    return unweighted
