@@ -15,6 +15,7 @@ Read in this order:
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
+- `engines`: several ways to run a generator, the fastest chosen by measurement
 - `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
 - `data`: preprocess, the prepared corpus, batches as a pure function of seed and step
 - `training`: the step, the loop, checkpoints, distribution
@@ -24,7 +25,7 @@ Read in this order:
 - `api`: the functions below
 - `cli`: one file a command
 
-Imports point one way only: errors, config <- audio, models <- data, synthesis <- training,
+Imports point one way only: errors, config <- audio, models <- engines <- data, synthesis <- training,
 interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
 
     >>> import hifigan_cli

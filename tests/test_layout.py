@@ -19,6 +19,7 @@ LAYERS = (
     {"config", "environment", "parts"},
     {"audio"},
     {"models"},
+    {"engines"},
     {"data", "synthesis"},
     {"training", "evaluation", "interchange"},
     {"benchmarks"},

@@ -1,0 +1,7 @@
+"""Engines: several ways to run the same generator, each checked against its plain forward.
+
+Read in this order:
+
+- `base`: what every engine is: log-mel array in, samples out
+- `native`: compiled kernels, without torch
+"""
