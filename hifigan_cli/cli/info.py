@@ -67,12 +67,13 @@ def _print_resolved(
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Any:
     from rich.table import Table
+    from rich.text import Text  # plain: a list's brackets are no markup
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for _ in rows[0]:
         table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*map(Text, row))
     return table
 
 

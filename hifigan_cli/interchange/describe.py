@@ -15,6 +15,7 @@ from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.interchange.locate import RUN_MODEL
+from hifigan_cli.models.enhancerfile import KIND as ENHANCER
 from hifigan_cli.models.generator import context_frames
 from hifigan_cli.models.modelfile import GENERATOR, KIND, read_architecture
 from hifigan_cli.models.tensorfile import read_description, read_tensors
@@ -113,6 +114,12 @@ def _safetensors(path: Path) -> Description:
 
 def _model(path: Path) -> Description:
     tensors, content = read_tensors(path)  # all of it, so that the digest is checked
+    if content["kind"] == ENHANCER:
+        keys = ("mel", "enhancer", "provenance", "digest")
+        parameters = sum(value.numel() for value in tensors.values())
+        return Description(
+            "enhancer", {"parameters": parameters, **{key: content.get(key) for key in keys}}
+        )
     if content["kind"] != KIND:
         facts: dict[str, Any] = {key: content.get(key) for key in ("step", "digest")}
         return Description(str(content["kind"]), facts)
