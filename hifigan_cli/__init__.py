@@ -25,8 +25,8 @@ Read in this order:
 - `api`: the functions below
 - `cli`: one file a command
 
-Imports point one way only: errors, config <- audio, models <- engines <- data, synthesis <- training,
-interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
+Imports point one way only: errors, config <- audio, models <- engines <- data, synthesis <-
+training, interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
 
     >>> import hifigan_cli
     >>> "resynthesize" in dir(hifigan_cli)

