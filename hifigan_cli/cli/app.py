@@ -8,6 +8,7 @@ import typer
 
 from hifigan_cli.cli import (
     bench,
+    config,
     demo,
     doctor,
     evaluate,
@@ -41,6 +42,7 @@ app.command("resynthesize", hidden=True)(resynth.resynth)
 app.command("mel")(mel.mel)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(bench.app, name="bench")
+app.add_typer(config.app, name="config")
 app.command("import")(import_.import_model)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

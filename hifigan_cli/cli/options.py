@@ -57,7 +57,15 @@ Shard = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of configuration values.")
 ]
-Preset = Annotated[str | None, typer.Option("--preset", "-p", help="v1, v2 or v3. Default: v1.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="v1, v2, v3, or of another rate: v1-16k to v3-48k; `hifigan config presets` lists "
+        "them. Default: v1.",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="One configuration value; repeatable."),

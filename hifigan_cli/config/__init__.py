@@ -4,7 +4,8 @@ Read in this order:
 
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
 - `enhancer`: `EnhancerConfig`, `EnhancerTraining` and `Damage`, together an `EnhancerRun`
-- `presets`: the paper's V1, V2 and V3 (appendix A.1)
+- `solver`: upsample rates, kernels and a mel for any rate and hop; `explain`: why those
+- `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other rates
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 

@@ -114,6 +114,23 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -
     return validated(Config, values, sources or {}, KEYS)
 
 
+def overlay(config: Config, sets: Sequence[str]) -> Config:
+    """Change values of a configuration by `KEY=VALUE` strings.
+
+    Raises:
+        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
+    """
+    values = {name: getattr(config, name).model_dump() for name in _SECTIONS}
+    sources = {}
+    for item in sets:
+        key, value = _assignment(item)
+        full = _full_key(key, "--set", KEYS)
+        section, _, name = full.partition(".")
+        values[section][name] = value
+        sources[full] = "--set"
+    return check(values, sources)
+
+
 def resolve_enhancer(
     file: Path | None = None,
     sets: Sequence[str] = (),

@@ -1,0 +1,198 @@
+"""A configuration for any rate and hop, by the rules that the paper's three follow.
+
+The generator's upsample rates multiply to the hop. The paper takes 8 x 8 x 2 x 2: few stages, the
+large ones first, every kernel twice its rate. Lengths in time are kept: a window of 46 ms, training
+segments of 0.37 s. The discriminators look at samples and stay as they are at every rate.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
+from hifigan_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PAPER = MelConfig()
+_WINDOW_S = _PAPER.n_fft / _PAPER.rate_hz
+_SEGMENT_S = TrainConfig().segment_samples / _PAPER.rate_hz
+
+MAX_RATE = 16  # of one stage; a transposed convolution beyond it writes from too little
+MAX_HOP = 16_384
+WIDE = 8  # the paper's largest rate
+_MAX_STAGES = 7
+# What a stage may cost in likeness to the paper: octaves away from its rates are the unit.
+_ODD_COST, _WIDE_COST, _STAGE_COST = 2.0, 6.0, 3.5
+_LEAST_OVERLAP = 3  # of windows; the paper's is 4
+_SEGMENT_FRAMES = 8  # segments are a multiple of so many frames
+
+
+def design(base: Config, rate_hz: int, hop_samples: int) -> Config:
+    """Make the configuration of a preset for another rate, in Hz, and hop, in samples.
+
+    Raises:
+        UsageError: no upsample rates make this hop; names the nearest that some make.
+    """
+    if not 4_000 <= rate_hz <= 384_000 or rate_hz % 2:
+        raise UsageError(
+            f"a rate of {rate_hz} Hz cannot be used", "give an even one from 4000 to 384000"
+        )
+    rates = solve(base.generator, hop_samples)
+    kernels = tuple(kernel_of(rate) for rate in rates)
+    upsampling = {"upsample_rates": rates, "upsample_kernel_sizes": kernels}
+    frames = round(_SEGMENT_S * rate_hz / hop_samples / _SEGMENT_FRAMES) * _SEGMENT_FRAMES
+    segment = max(frames, _SEGMENT_FRAMES) * hop_samples
+    return Config.model_validate(
+        {
+            "mel": _mel(rate_hz, hop_samples).model_dump(),
+            "generator": base.generator.model_dump() | upsampling,
+            "train": base.train.model_dump() | {"segment_samples": segment},
+        }
+    )
+
+
+def solve(base: GeneratorConfig, hop_samples: int) -> tuple[int, ...]:
+    """Find the upsample rates of a hop that are most like those of a generator.
+
+    Raises:
+        UsageError: there are none; names the nearest hops that have some.
+
+    >>> solve(GeneratorConfig(), 512)
+    (8, 8, 4, 2)
+    """
+    if not 2 <= hop_samples <= MAX_HOP:
+        raise UsageError(f"a hop of {hop_samples} samples cannot be used", f"give 2 to {MAX_HOP}")
+    found = list(_candidates(base, hop_samples))
+    if not found:
+        raise UsageError(
+            f"no upsample rates multiply to a hop of {hop_samples}: it has the prime factor "
+            f"{_largest_prime(hop_samples)}, and one stage upsamples by {MAX_RATE} at most",
+            f"the nearest possible: {' or '.join(_nearest(base, hop_samples))}",
+        )
+    return min(found, key=lambda rates: (_unlikeness(rates, base), rates))
+
+
+def kernel_of(rate: int) -> int:
+    """Return the kernel of an upsample rate: 2 x even, 3 x odd.
+
+    A multiple of the rate covers every sample by as many taps; other kernels leave a pattern. The
+    difference to the rate must be even, so twice an odd rate does not fit.
+    """
+    return 3 * rate if rate % 2 else 2 * rate
+
+
+def work_per_s(config: Config) -> float:
+    """Count the multiplications that a generator makes for a second of speech."""
+    generator, per_frame, length = config.generator, 0, 1
+    channels = generator.upsample_initial_channel
+    per_frame += 7 * config.mel.n_mels * channels
+    taps = sum(
+        size * len(dilations) * (2 if generator.resblock == 1 else 1)
+        for size, dilations in zip(
+            generator.resblock_kernel_sizes, generator.resblock_dilation_sizes, strict=True
+        )
+    )
+    for rate, kernel in zip(generator.upsample_rates, generator.upsample_kernel_sizes, strict=True):
+        per_frame += length * kernel * channels * (channels // 2)
+        channels, length = channels // 2, length * rate
+        per_frame += length * taps * channels**2
+    return (per_frame + length * 7 * channels) * config.mel.rate_hz / config.mel.hop_samples
+
+
+def _candidates(base: GeneratorConfig, hop: int) -> Iterator[tuple[int, ...]]:
+    """Yield every way to split a hop into stages that the channels can halve through."""
+    for stages in range(1, _MAX_STAGES + 1):
+        if base.upsample_initial_channel % 2**stages == 0:
+            yield from _factors(hop, stages, MAX_RATE)
+
+
+def _factors(product: int, count: int, largest: int) -> Iterator[tuple[int, ...]]:
+    """Yield the ways to write a product as `count` factors, none above the one before it."""
+    if count == 1:
+        if 2 <= product <= largest:
+            yield (product,)
+        return
+    for first in range(min(largest, product), 1, -1):
+        if product % first == 0:
+            for rest in _factors(product // first, count - 1, first):
+                yield (first, *rest)
+
+
+def _unlikeness(rates: tuple[int, ...], base: GeneratorConfig) -> float:
+    """Judge rates by how far they are from a generator's, stretched to the same product."""
+    octaves, stages = math.log2(math.prod(rates)), len(rates)
+    own = [math.log2(rate) / math.log2(base.hop_samples) for rate in base.upsample_rates]
+    shares = own if stages == len(own) else [1 / stages] * stages
+    cost = abs(stages - len(own)) * _STAGE_COST
+    for rate, share in zip(rates, shares, strict=True):
+        cost += abs(math.log2(rate) - octaves * share)
+        cost += _ODD_COST * (rate % 2) + _WIDE_COST * max(0.0, math.log2(rate / WIDE)) ** 2
+    return cost
+
+
+def _nearest(base: GeneratorConfig, hop: int) -> list[str]:
+    found = []
+    for step in (-1, 1):
+        near = hop + step
+        while 2 <= near <= MAX_HOP:
+            if any(True for _ in _candidates(base, near)):
+                found.append(f"{near} ({product(solve(base, near))})")
+                break
+            near += step
+    return found
+
+
+def _largest_prime(number: int) -> int:
+    prime, rest = 2, number
+    while prime * prime <= rest:
+        if rest % prime:
+            prime += 1
+        else:
+            rest //= prime
+    return rest
+
+
+def _mel(rate_hz: int, hop_samples: int) -> MelConfig:
+    """Choose the mel: the paper's window in time; bands and upper edge as the field has them."""
+    n_fft = 2 ** round(math.log2(_WINDOW_S * rate_hz))
+    while n_fft < _LEAST_OVERLAP * hop_samples:
+        n_fft *= 2
+    if hop_samples % 2:  # half of n_fft - hop pads each end
+        n_fft = _odd_size(n_fft)
+    n_mels, top_hz = _bands(rate_hz)
+    return MelConfig(
+        rate_hz=rate_hz,
+        n_fft=n_fft,
+        hop_samples=hop_samples,
+        win_samples=n_fft,
+        n_mels=n_mels,
+        fmin_hz=0.0,
+        fmax_hz=top_hz,
+    )
+
+
+def _bands(rate_hz: int) -> tuple[int, float]:
+    """Return the number of bands and the upper edge, in Hz, that are usual at a rate."""
+    if rate_hz < 24_000:
+        return _PAPER.n_mels, min(_PAPER.top_hz, rate_hz / 2)
+    return (100 if rate_hz < 32_000 else 128), rate_hz / 2
+
+
+def _odd_size(n_fft: int) -> int:
+    """Return the odd size next to a power of two whose Fourier transform is still fast."""
+    size, step = (n_fft + 1, 2) if n_fft < 65_536 else (n_fft - 1, -2)
+    while _largest_prime(size) > 7:
+        size += step
+    return size
+
+
+def product(rates: tuple[int, ...]) -> str:
+    """Write rates as a product.
+
+    >>> product((8, 4))
+    '8 x 4'
+    """
+    return " x ".join(str(rate) for rate in rates)

@@ -1,0 +1,204 @@
+"""Any hop that upsample rates can make gives a generator that fits; others are told the nearest."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hifigan_cli.audio.filterbank import slaney_filterbank
+from hifigan_cli.cli.main import run as command
+from hifigan_cli.config import PRESETS, Config, preset, resolve
+from hifigan_cli.config.explain import explain
+from hifigan_cli.config.presets import NAMES, design_for
+from hifigan_cli.config.solver import MAX_HOP, MAX_RATE, kernel_of, solve, work_per_s
+from hifigan_cli.errors import UsageError
+from hifigan_cli.models.generator import Generator
+
+SIZES = st.sampled_from(sorted(PRESETS))
+EVEN_RATES = st.integers(2_000, 192_000).map(lambda half: 2 * half)
+SOLVABLE = st.lists(st.integers(2, MAX_RATE), min_size=1, max_size=4).map(math.prod)
+
+
+def narrow(config: Config) -> Generator:
+    """Build the generator of a configuration with one channel at the end."""
+    generator = config.generator
+    thin = {"upsample_initial_channel": 2 ** len(generator.upsample_rates)}
+    return Generator(generator.model_copy(update=thin), config.mel.n_mels, weight_norm=False)
+
+
+@given(size=SIZES, rate_hz=EVEN_RATES, hop=SOLVABLE.filter(lambda hop: hop <= 2048))
+@settings(max_examples=60)
+def test_every_solvable_hop_gives_a_generator_that_fits(size: str, rate_hz: int, hop: int) -> None:
+    """Protects the property: the configuration validates, and makes frames * hop samples."""
+    config = design_for(size, rate_hz, hop)
+    assert (config.mel.rate_hz, config.mel.hop_samples) == (rate_hz, hop)
+    rates = config.generator.upsample_rates
+    assert math.prod(rates) == hop
+    assert list(rates) == sorted(rates, reverse=True)
+    for rate, kernel in zip(rates, config.generator.upsample_kernel_sizes, strict=True):
+        assert kernel % rate == 0
+        assert (kernel - rate) % 2 == 0
+    with torch.inference_mode():
+        made = narrow(config)(torch.zeros(1, config.mel.n_mels, 3))
+    assert made.shape == (1, 1, 3 * hop)
+
+
+@given(hop=st.integers(2, MAX_HOP))
+def test_an_impossible_hop_names_a_near_one_that_is_possible(hop: int) -> None:
+    """Protects the hint: it holds a solvable hop on each side, and none lies between."""
+    base = PRESETS["v2"].generator
+    try:
+        solve(base, hop)
+    except UsageError as error:
+        near = [int(found) for found in re.findall(r"(\d+) \(", error.hint or "")]
+        assert near
+        assert all(math.prod(solve(base, each)) == each for each in near)
+        assert near[0] < hop
+        for between in range(near[0] + 1, hop):
+            with pytest.raises(UsageError):
+                solve(base, between)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "hop"), [(48_001, 512), (2_000, 32), (48_000, 1), (48_000, 20_000)]
+)
+def test_what_no_rules_reach_is_refused(rate_hz: int, hop: int) -> None:
+    """Protects the ends of the ranges."""
+    with pytest.raises(UsageError, match="cannot be used"):
+        design_for("v1", rate_hz, hop)
+    with pytest.raises(UsageError, match="unknown size"):
+        design_for("v1-48k", 48_000)
+
+
+def test_the_papers_own_hop_gives_the_papers_generators() -> None:
+    """Protects the rules: from rate and hop alone they find table 5, its window and segments."""
+    for name, config in PRESETS.items():
+        assert design_for(name, 22_050, 256) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "mel", "rates", "kernels", "segment"),
+    [
+        ("v1-16k", (16_000, 1024, 160, 80, 8_000), (10, 4, 2, 2), (20, 8, 4, 4), 6400),
+        ("v3-16k", (16_000, 1024, 160, 80, 8_000), (10, 4, 4), (20, 8, 8), 6400),
+        ("v2-24k", (24_000, 1024, 256, 100, 12_000), (8, 8, 2, 2), (16, 16, 4, 4), 8192),
+        ("v1-44k", (44_100, 2048, 512, 128, 22_050), (8, 8, 4, 2), (16, 16, 8, 4), 16_384),
+        ("v1-48k", (48_000, 2048, 512, 128, 24_000), (8, 8, 4, 2), (16, 16, 8, 4), 16_384),
+        ("v3-48k", (48_000, 2048, 512, 128, 24_000), (8, 8, 8), (16, 16, 16), 16_384),
+    ],
+)
+def test_presets_of_other_rates_stay_what_they_are(
+    name: str,
+    mel: tuple[int, ...],
+    rates: tuple[int, ...],
+    kernels: tuple[int, ...],
+    segment: int,
+) -> None:
+    """Protects models trained with these names: no later rule may change a preset."""
+    config = preset(name)
+    found = config.mel
+    assert (found.rate_hz, found.n_fft, found.hop_samples, found.n_mels, found.top_hz) == mel
+    assert found.win_samples == found.n_fft
+    assert config.generator.upsample_rates == rates
+    assert config.generator.upsample_kernel_sizes == kernels
+    assert config.train.segment_samples == segment
+    paper = PRESETS[name[:2]].generator
+    assert config.generator.upsample_initial_channel == paper.upsample_initial_channel
+    assert config.generator.resblock_dilation_sizes == paper.resblock_dilation_sizes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_band_of_a_preset_is_empty(name: str) -> None:
+    """Protects the choice of bands: each holds a bin of the Fourier transform."""
+    assert bool((slaney_filterbank(preset(name).mel).sum(dim=1) > 0).all())
+
+
+@given(rate=st.integers(2, MAX_RATE))
+def test_kernels_leave_no_pattern(rate: int) -> None:
+    """Protects even coverage: every sample of a transposed convolution sums as many taps."""
+    kernel = kernel_of(rate)
+    up = torch.nn.ConvTranspose1d(1, 1, kernel, rate, padding=(kernel - rate) // 2, bias=False)
+    torch.nn.init.ones_(up.weight)
+    taps = up(torch.ones(1, 1, 9))[0, 0, 2 * rate : -2 * rate]
+    assert bool((taps == kernel // rate).all())
+
+
+def test_work_is_what_is_counted() -> None:
+    """Protects the figure of work: within 1 % of what torch counts in a forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name in ("v2", "v3-48k"):
+        config = preset(name)
+        net = Generator(config.generator, config.mel.n_mels, weight_norm=False)
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            net(torch.zeros(1, config.mel.n_mels, 40))
+        per_s = counter.get_total_flops() / 2 / 40 * config.mel.rate_hz / config.mel.hop_samples
+        assert work_per_s(config) == pytest.approx(per_s, rel=0.01)
+
+
+def test_every_choice_is_explained() -> None:
+    """Protects the reasons: stages that do not fit, odd and wide rates, unusual hops are said."""
+
+    def said(hop: int) -> str:
+        return "\n".join(explain(design_for("v2", 48_000, hop), PRESETS["v2"], "v2"))
+
+    assert "8 x 8 x 4 x 2 = 512: 4 stages, as v2 has" in said(512)
+    assert "odd" not in said(512)
+    assert "unusual" not in said(512)
+    assert "three times where it is odd" in said(441)
+    assert "a rate of 13 is above the paper's" in said(13 * 16)
+    assert "the 4 of v2 do not fit" in said(12)
+    assert "unusual" in said(12)
+
+
+def test_config_new_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects the way from the command to `--config`: file, stdout and --json say one thing."""
+    path = tmp_path / "my.toml"
+    line = ["config", "new", "--rate", "48000", "--hop", "480", "-p", "v2", "-s", "n_mels=80"]
+    assert command([*line, "-o", str(path)]) == 0
+    err = capsys.readouterr().err
+    assert "80 bands" in err
+    config = resolve(file=path).config
+    assert config.mel.n_mels == 80
+    assert config.generator == design_for("v2", 48_000, 480).generator
+    assert config.train == design_for("v2", 48_000, 480).train
+    assert command(line) == 0
+    assert capsys.readouterr().out == path.read_text("utf-8")
+    assert command([*line, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["values"]["generator"]["upsample_rates"] == [10, 6, 4, 2]
+    assert command([*line, "-o", str(path)]) == 4  # it is there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--hop", "514"), "512 (8 x 8 x 4 x 2)"),
+        (("--hop", "512", "-p", "v4"), "v1, v2, v3"),
+        (("--hop", "512", "-s", "n_mals=3"), "n_mels?"),
+        (("--hop", "512", "-s", "hop_samples=300"), "multiply to 512"),
+    ],
+)
+def test_config_new_refuses_with_a_way_out(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects exit code 2 and the hint of each mistake."""
+    assert command(["config", "new", "--rate", "48000", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_config_presets_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects the list: every name that --preset takes, each of them read by `preset`."""
+    assert command(["config", "presets", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["presets"]
+    assert [row["preset"] for row in rows] == list(NAMES)
+    assert rows[NAMES.index("v1-44k")]["mel"]["rate_hz"] == 44_100
+    with pytest.raises(UsageError, match="unknown preset"):
+        preset("v1-32k")
