@@ -3,6 +3,7 @@
 Read in this order:
 
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
+- `architecture`: what no configuration changes: slopes, edge kernels; the context of a frame
 - `enhancer`: `EnhancerConfig`, `EnhancerTraining` and `Damage`, together an `EnhancerRun`
 - `solver`: upsample rates, kernels and a mel for any rate and hop; `explain`: why those
 - `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other rates

@@ -12,11 +12,11 @@ from hifigan_cli.audio.files import is_file, is_folder, open_regular
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.interchange.locate import RUN_MODEL
 from hifigan_cli.models.enhancerfile import KIND as ENHANCER
-from hifigan_cli.models.generator import context_frames
 from hifigan_cli.models.modelfile import GENERATOR, KIND, read_architecture
 from hifigan_cli.models.tensorfile import read_description, read_tensors
 from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array

@@ -17,16 +17,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE, SLOPE, context_frames
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hifigan_cli.config import GeneratorConfig
-
-SLOPE = 0.1
-LAST_SLOPE = 0.01  # the framework's default, which slipped into the official code
-_EDGE_KERNEL = 7  # of the first and the last convolution
 
 
 def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -79,7 +76,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         channels = config.upsample_initial_channel
-        self.conv_pre = nn.Conv1d(n_mels, channels, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        self.conv_pre = nn.Conv1d(n_mels, channels, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         block = ResidualBlock1 if config.resblock == 1 else ResidualBlock2
@@ -92,7 +89,7 @@ class Generator(nn.Module):
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
             ):
                 self.resblocks.append(block(channels, size, dilations))
-        self.conv_post = nn.Conv1d(channels, 1, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        self.conv_post = nn.Conv1d(channels, 1, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
         if weight_norm:
             add_weight_norm(self)
 
@@ -117,40 +114,6 @@ class Generator(nn.Module):
     def context_frames(self) -> int:
         """Mel frames to each side of a frame that its samples depend on."""
         return context_frames(self.config)
-
-
-def context_frames(config: GeneratorConfig) -> int:
-    """Compute the generator's one-sided receptive field, in mel frames.
-
-    Follows the samples [first, last] of frame 0 from the waveform back to the mel. A convolution
-    widens the interval by dilation * (kernel - 1) / 2 at each end. A transposed convolution writes
-    input i to the samples rate * i - padding + [0, kernel), which is solved for i.
-
-    >>> from hifigan_cli.config import GeneratorConfig
-    >>> context_frames(GeneratorConfig())
-    13
-    """
-    reach = _EDGE_KERNEL // 2
-    first, last = -reach, config.hop_samples - 1 + reach
-    for rate, kernel in zip(
-        reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
-    ):
-        reach = max(
-            _block_reach(config.resblock, size, dilations)
-            for size, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            )
-        )
-        padding = (kernel - rate) // 2
-        first = -(-(first - reach + padding - kernel + 1) // rate)
-        last = (last + reach + padding) // rate
-    return max(-first, last) + _EDGE_KERNEL // 2
-
-
-def _block_reach(resblock: int, kernel: int, dilations: Sequence[int]) -> int:
-    half = (kernel - 1) // 2
-    dilated = half * sum(dilations)
-    return dilated + half * len(dilations) if resblock == 1 else dilated
 
 
 def count_parameters(net: nn.Module) -> int:

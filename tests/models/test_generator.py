@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hifigan_cli.config import PRESETS, GeneratorConfig, preset
+from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.models import Generator, generator
-from hifigan_cli.models.generator import context_frames, count_parameters
+from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.norms import fold_weight_norm, folded, load_folded
 from tests.models.reference import generate
 

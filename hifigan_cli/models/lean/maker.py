@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.models.generator import LAST_SLOPE, SLOPE, Generator, ResidualBlock1
+from hifigan_cli.config.architecture import LAST_SLOPE, SLOPE
+from hifigan_cli.models.generator import Generator, ResidualBlock1
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

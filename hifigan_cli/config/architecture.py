@@ -1,0 +1,51 @@
+"""What every generator has in common, whatever its configuration, and how far it looks.
+
+It stands here rather than beside the network because engines know it that do without torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hifigan_cli.config.schema import GeneratorConfig
+
+SLOPE = 0.1
+LAST_SLOPE = 0.01  # the framework's default, which slipped into the official code
+EDGE_KERNEL = 7  # of the first and the last convolution
+
+
+def context_frames(config: GeneratorConfig) -> int:
+    """Compute the generator's one-sided receptive field, in mel frames.
+
+    Follows the samples [first, last] of frame 0 from the waveform back to the mel. A convolution
+    widens the interval by dilation * (kernel - 1) / 2 at each end. A transposed convolution writes
+    input i to the samples rate * i - padding + [0, kernel), which is solved for i.
+
+    >>> from hifigan_cli.config import GeneratorConfig
+    >>> context_frames(GeneratorConfig())
+    13
+    """
+    reach = EDGE_KERNEL // 2
+    first, last = -reach, config.hop_samples - 1 + reach
+    for rate, kernel in zip(
+        reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
+    ):
+        reach = max(
+            _block_reach(config.resblock, size, dilations)
+            for size, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            )
+        )
+        padding = (kernel - rate) // 2
+        first = -(-(first - reach + padding - kernel + 1) // rate)
+        last = (last + reach + padding) // rate
+    return max(-first, last) + EDGE_KERNEL // 2
+
+
+def _block_reach(resblock: int, kernel: int, dilations: Sequence[int]) -> int:
+    half = (kernel - 1) // 2
+    dilated = half * sum(dilations)
+    return dilated + half * len(dilations) if resblock == 1 else dilated
