@@ -1,0 +1,1 @@
+"""Tests of the engines: each against the plain forward of the same weights."""
