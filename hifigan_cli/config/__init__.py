@@ -2,6 +2,8 @@
 
 Read in this order:
 
+- `kinds`: strict, bounded, finite values
+- `conventions`: how models of other tools differ: `MelConvention`, `Variant`
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
 - `architecture`: what no configuration changes: slopes, edge kernels; the context of a frame
 - `enhancer`: `EnhancerConfig`, `EnhancerTraining` and `Damage`, together an `EnhancerRun`
@@ -10,6 +12,7 @@ Read in this order:
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 
+from hifigan_cli.config.conventions import MelConvention, Variant
 from hifigan_cli.config.enhancer import Damage, EnhancerConfig, EnhancerRun, EnhancerTraining
 from hifigan_cli.config.presets import PRESETS, preset
 from hifigan_cli.config.resolve import Resolved, resolve
@@ -24,8 +27,10 @@ __all__ = [
     "EnhancerTraining",
     "GeneratorConfig",
     "MelConfig",
+    "MelConvention",
     "Resolved",
     "TrainConfig",
+    "Variant",
     "VocoderConfig",
     "preset",
     "resolve",

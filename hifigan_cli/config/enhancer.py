@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from hifigan_cli.config.schema import Fraction, Frozen, NotNegative, Positive, Real, Whole
+from hifigan_cli.config.kinds import Fraction, Frozen, NotNegative, Positive, Real, Whole
 
 Probability = Annotated[Real, Field(ge=0, le=1)]
 Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]

@@ -30,8 +30,13 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "generator": GeneratorConfig,
     "train": TrainConfig,
 }
+# What only models of other tools have is no setting.
+_NO_SETTINGS = ("convention", "variant")
 KEYS: dict[str, str] = {
-    key: f"{section}.{key}" for section, model in _SECTIONS.items() for key in model.model_fields
+    key: f"{section}.{key}"
+    for section, model in _SECTIONS.items()
+    for key in model.model_fields
+    if key not in _NO_SETTINGS
 }
 
 

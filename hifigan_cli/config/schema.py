@@ -7,34 +7,29 @@ training code. Every class is frozen and rejects unknown keys, wrong types and i
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-# Strict: `true` is not a 1. 2^63 - 1 is the highest integer of TOML.
-Positive = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
-Whole = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
-Real = Annotated[float, Field(strict=True)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Fraction = Annotated[Real, Field(ge=0, lt=1)]
-Width = Annotated[Real, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
-Ratio = Annotated[Real, Field(ge=0.01, le=2)]
-
-
-def _one_of(value: float, allowed: tuple[float, ...]) -> float:
-    if value not in allowed:
-        raise ValueError(f"must be one of {', '.join(f'{each:g}' for each in allowed)}")
-    return value
-
+from hifigan_cli.config.conventions import MelConvention, Variant
+from hifigan_cli.config.kinds import (
+    Fraction,
+    Frozen,
+    NotNegative,
+    Positive,
+    Ratio,
+    Real,
+    Whole,
+    Width,
+)
 
 # Training keys that a resumed run may change: the weights do not depend on them.
 FREE_ON_RESUME = frozenset(
@@ -53,12 +48,6 @@ FREE_ON_RESUME = frozenset(
 )
 
 
-class Frozen(BaseModel):
-    """What every part of a configuration is: unchangeable, of known keys and finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class MelConfig(Frozen):
     """How a waveform becomes a log-mel. A model works only on the mel it was trained on.
 
@@ -74,6 +63,7 @@ class MelConfig(Frozen):
     n_mels: Annotated[int, Field(ge=1, le=1024, strict=True)] = 80
     fmin_hz: NotNegative = 0.0
     fmax_hz: Real | None = 8_000.0
+    convention: MelConvention = MelConvention()  # of a model that another tool trained
 
     @field_validator("fmax_hz", mode="before")
     @classmethod
@@ -85,7 +75,8 @@ class MelConfig(Frozen):
     def _check(self) -> Self:
         if self.win_samples > self.n_fft:
             raise ValueError(f"win_samples {self.win_samples} is longer than n_fft {self.n_fft}")
-        if self.hop_samples > self.n_fft or (self.n_fft - self.hop_samples) % 2:
+        odd = (self.n_fft - self.hop_samples) % 2 and not self.convention.center
+        if self.hop_samples > self.n_fft or odd:
             raise ValueError(
                 "n_fft - hop_samples must be even and not negative: half pads each end"
             )
@@ -103,8 +94,17 @@ class MelConfig(Frozen):
 
     @property
     def pad_samples(self) -> int:
-        """Samples reflected at each end, so that a clip has floor(samples / hop) frames."""
-        return (self.n_fft - self.hop_samples) // 2
+        """Samples added at each end, so that a clip has floor(samples / hop) frames."""
+        return (self.n_fft if self.convention.center else self.n_fft - self.hop_samples) // 2
+
+    def frames(self, samples: int) -> int:
+        """Count the frames of a clip: floor(samples / hop), unless the convention differs."""
+        c = self.convention
+        return max(0, samples // self.hop_samples + c.center - c.skip_frames)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_default(handler(self), "convention", self.convention, MelConvention())
 
     def full_band(self) -> MelConfig:
         """Return the same mel up to Nyquist: what loss and validation compare."""
@@ -123,6 +123,7 @@ class GeneratorConfig(Frozen):
     upsample_initial_channel: Positive = 512
     resblock_kernel_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (3, 7, 11)
     resblock_dilation_sizes: tuple[tuple[Positive, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    variant: Variant = Variant()  # of a model that another tool trained
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -149,6 +150,18 @@ class GeneratorConfig(Frozen):
     def hop_samples(self) -> int:
         """Samples that the generator makes of one mel frame."""
         return math.prod(self.upsample_rates)
+
+    @property
+    def standard(self) -> bool:
+        """Whether the network is the official one in all but its sizes, as fast engines expect.
+
+        What happens to the mel before it (mean, scale, copies of its ends) is no matter of theirs.
+        """
+        return (self.variant.slope, self.variant.conv_padding) == (0.1, "zeros")
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_default(handler(self), "variant", self.variant, Variant())
 
 
 class TrainConfig(Frozen):
@@ -219,6 +232,8 @@ class VocoderConfig(Frozen):
                 f"upsample_rates multiply to {self.generator.hop_samples} ({product}), "
                 f"but hop_samples is {self.mel.hop_samples}"
             )
+        if len(self.generator.variant.input_mean) not in (0, self.mel.n_mels):
+            raise ValueError(f"input_mean must have a value for each of {self.mel.n_mels} mels")
         return self
 
 
@@ -236,3 +251,16 @@ class Config(VocoderConfig):
                 f"and above {self.mel.pad_samples}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_official(self) -> Self:
+        if self.mel.convention != MelConvention() or self.generator.variant != Variant():
+            raise ValueError("training knows the official mel convention and generator only")
+        return self
+
+
+def _without_default(
+    values: dict[str, Any], key: str, value: object, default: object
+) -> dict[str, Any]:
+    """Leave an unusual part out of a dump where it is as usual."""
+    return {name: each for name, each in values.items() if name != key or value != default}
