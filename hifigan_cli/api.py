@@ -17,7 +17,7 @@ from hifigan_cli.models.devices import resolve_device
 from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.enhancement import Enhancement
-from hifigan_cli.synthesis.melfiles import load_mel
+from hifigan_cli.synthesis.given import take
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,9 +35,14 @@ def load_model(name: str | Path | None = None, device: str = "auto") -> Vocoder:
 
 
 def vocode(
-    mel: Path | str | npt.ArrayLike | torch.Tensor, model: Vocoder | str | Path | None = None
+    mel: Path | str | npt.ArrayLike | torch.Tensor,
+    model: Vocoder | str | Path | None = None,
+    *,
+    mel_as: str | None = None,
 ) -> Audio:
     """Synthesise speech of a mel file, or of a log-mel array `(mels, frames)`.
+
+    `mel_as` names the scale of a file's values, such as `log10` or `db`; `auto` recognises it.
 
     Raises:
         InputError: not a mel that this model reads.
@@ -45,7 +50,7 @@ def vocode(
     """
     vocoder = _vocoder(model)
     if isinstance(mel, Path | str):
-        mel = load_mel(Path(mel), vocoder.model.mel.n_mels).copy()
+        mel = take(Path(mel), vocoder.model.mel, taken_as=mel_as).whole()
     return vocoder.vocode(mel)
 
 

@@ -8,7 +8,7 @@ Read in this order:
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
-- `melrange`: which convention the values of a mel give away
+- `conventions`: which convention the values of a mel give away, and the way to ours
 - `analysis`: a recording -> its log-mel, as `hifigan mel` makes it
 - `pictures`: log-mels to look at
 """

@@ -10,7 +10,6 @@ units. Their cost is nothing beside a network's. Window and filterbank are built
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's users know
 from torch import Tensor, nn
 
+from hifigan_cli.audio.conventions.scales import FLOOR as FLOOR
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR as LOG_FLOOR
 from hifigan_cli.audio.filterbank import slaney_filterbank
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import InputError
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAGNITUDE_EPSILON = 1e-9  # keeps the gradient of the square root finite in silence
-FLOOR = 1e-5
-LOG_FLOOR = math.log(FLOOR)  # the log-mel of silence: -11.513
 
 
 class MelSpectrogram(nn.Module):

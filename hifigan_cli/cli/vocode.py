@@ -26,6 +26,16 @@ def vocode(
     transpose: Annotated[
         bool, typer.Option("--transpose", help="The files are (frames, mels).")
     ] = False,
+    mel_as: Annotated[
+        str | None,
+        typer.Option(
+            "--mel-as",
+            metavar="SCALE",
+            help="What the values are: ln, log10, log2, db, magnitude, ln-power, log10-power, "
+            "db-power, power; auto recognises it. Converted to the model's.",
+            show_default=False,
+        ),
+    ] = None,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Take mels whose values look like another kind.")
     ] = False,
@@ -39,11 +49,14 @@ def vocode(
     """Turn mel spectrograms into speech.
 
     A mel is an array (mels, frames) of the natural log of mel magnitudes, as `hifigan mel` writes
-    it. Long mels are synthesised in chunks, in flat memory, with the samples of the whole.
+    it. One of another kind is refused, with what it looks like; --mel-as converts it.
+
+    Long mels are synthesised in chunks, in flat memory, with the samples of the whole.
     """
     from hifigan_cli.cli.session import Session, Speech
     from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.synthesis import melfiles
+    from hifigan_cli.synthesis.given import Given, take
+    from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
 
     session = Session(
         Console(json=json, quiet=quiet),
@@ -53,19 +66,19 @@ def vocode(
         chosen_part(shard),
     )
 
-    def read(source: Path | bytes) -> melfiles.Array:
-        return melfiles.load_mel(
-            source, session.mel.n_mels, transpose=transpose, check=not no_check
-        )
+    def read(source: Path | bytes) -> Given:
+        given = take(source, session.mel, taken_as=mel_as, transpose=transpose, check=not no_check)
+        for note in given.notes:
+            session.console.note(note)
+        for doubt in given.doubts:
+            session.console.warn(doubt)
+        return given
 
     def synthesise(source: Path | bytes) -> Speech:
-        blocks = session.vocoder.vocode_blocks(melfiles.blocks(read(source)))
+        blocks = session.vocoder.vocode_blocks(read(source).blocks())
         return Speech(blocks, session.mel.rate_hz, channels=1)
 
-    def length_s(path: Path) -> float:
-        return float(read(path).shape[1] * session.mel.hop_samples / session.mel.rate_hz)
-
     if dry_run:
-        session.preview(mels, out, melfiles.MEL_SUFFIXES, length_s, force=force)
+        session.preview(mels, out, MEL_SUFFIXES, lambda path: read(path).length_s, force=force)
     else:
-        session.run(mels, out, melfiles.MEL_SUFFIXES, synthesise, force=force)
+        session.run(mels, out, MEL_SUFFIXES, synthesise, force=force)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hifigan_cli.audio import conventions
+from hifigan_cli.audio.conventions.families import likely
 from hifigan_cli.audio.files import is_file, is_folder, open_regular
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
-from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.data.prepared import open_prepared
@@ -18,14 +19,19 @@ from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.interchange.locate import RUN_MODEL
 from hifigan_cli.models.enhancerfile import KIND as ENHANCER
 from hifigan_cli.models.modelfile import GENERATOR, KIND, read_architecture
-from hifigan_cli.models.tensorfile import read_description, read_tensors
+from hifigan_cli.models.tensorfile import read_arrays, read_description
 from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hifigan_cli.synthesis.melfiles import Array
+
 _PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
+
+
+_USUAL_BANDS = (80, 100, 128)
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,10 @@ def _safetensors(path: Path) -> Description:
 
 
 def _model(path: Path) -> Description:
-    tensors, content = read_tensors(path)  # all of it, so that the digest is checked
+    arrays, content = read_arrays(path)  # all of it, so that the digest is checked
     if content["kind"] == ENHANCER:
         keys = ("mel", "enhancer", "provenance", "digest")
-        parameters = sum(value.numel() for value in tensors.values())
+        parameters = sum(value.size for value in arrays.values())
         return Description(
             "enhancer", {"parameters": parameters, **{key: content.get(key) for key in keys}}
         )
@@ -124,13 +130,13 @@ def _model(path: Path) -> Description:
         facts: dict[str, Any] = {key: content.get(key) for key in ("step", "digest")}
         return Description(str(content["kind"]), facts)
     mel, generator = read_architecture(path, content)
-    numbers = sum(value.numel() for key, value in tensors.items() if key.startswith(GENERATOR))
+    numbers = sum(value.size for key, value in arrays.items() if key.startswith(GENERATOR))
     return Description(
         "vocoder model",
         {
             "parameters": numbers,
             "context_frames": context_frames(generator),
-            "discriminators": any(not key.startswith(GENERATOR) for key in tensors),
+            "discriminators": any(not key.startswith(GENERATOR) for key in arrays),
             "mel": mel.model_dump(mode="json"),
             "generator": generator.model_dump(mode="json"),
             "provenance": content["provenance"],
@@ -162,10 +168,30 @@ def _mel(path: Path) -> Description:
     array = open_array(path)
     facts: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype)}
     if array.dtype.kind == "f" and array.size:
-        numbers = array[np.isfinite(array)]
-        facts["not_numbers"] = int(array.size - numbers.size)
-        if numbers.size:
-            low, high = float(numbers.min()), float(numbers.max())
-            looks = looks_like(low, high) or "natural log"
-            facts |= {"lowest": low, "highest": high, "looks_like": looks}
+        facts["not_numbers"] = int(array.size - np.isfinite(array).sum())
+        mel = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
+        if mel.ndim == 2:
+            facts |= _of_values(mel)
     return Description("mel", facts)
+
+
+def _of_values(mel: Array) -> dict[str, Any]:
+    """Say which axis is which, what the values look like, and whose mels are like that."""
+    turned = mel.shape[1] in _USUAL_BANDS and mel.shape[0] not in _USUAL_BANDS
+    mel = mel.T if turned else mel
+    facts: dict[str, Any] = {"axes": "(frames, mels)" if turned else "(mels, frames)"}
+    evidence = conventions.gather(mel)
+    if not np.isfinite(evidence.low):
+        return facts
+    facts |= {"lowest": evidence.low, "highest": evidence.high}
+    if evidence.bad:
+        return facts
+    verdict = conventions.recognise(evidence)
+    facts |= {"looks_like": verdict.title, "because": verdict.why, "certain": verdict.certain}
+    if verdict.kind in conventions.SCALES:
+        facts["mel_as"] = verdict.kind
+    if families := likely(mel.shape[0], verdict, evidence):
+        facts["as_of"] = [
+            f"{family.tools}: {family.rate_hz} Hz, hop {family.hop_samples}" for family in families
+        ]
+    return facts

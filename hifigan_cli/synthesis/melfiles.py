@@ -1,8 +1,7 @@
 """Mel files: .npy, .npz, .pt and .safetensors, told apart by their bytes.
 
-A mel that does not match the model is the most frequent cause of bad output, so axes, bands and
-values are checked before any synthesis, and a refusal says what the mel looks like. Nothing is ever
-unpickled beyond plain tensors.
+Axes and bands are checked here; what the values are is judged in `given`. Nothing is ever unpickled
+beyond plain tensors.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.files import open_regular
-from hifigan_cli.audio.melrange import looks_like
 from hifigan_cli.errors import EmptyError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import torch
@@ -30,20 +28,6 @@ _BLOCK_FRAMES = 4096
 _STDIN = "standard input"
 
 Array = npt.NDArray[Any]
-
-
-def load_mel(
-    source: Path | bytes, n_mels: int, *, transpose: bool = False, check: bool = True
-) -> Array:
-    """Open a mel file, or its bytes, as `(mels, frames)`; a .npy file stays on disk, mapped.
-
-    `transpose` takes files that are (frames, mels). Without `check` any finite values pass.
-
-    Raises:
-        InputError: not a mel, of other axes or bands, or of another convention than natural log.
-    """
-    label = _STDIN if isinstance(source, bytes) else str(source)
-    return checked(open_array(source), label, n_mels, transpose=transpose, check=check)
 
 
 def open_array(source: Path | bytes) -> Array:
@@ -60,19 +44,24 @@ def open_array(source: Path | bytes) -> Array:
         return _array(stream, source)
 
 
-def blocks(mel: Array) -> Iterator[torch.Tensor]:
-    """Yield a mel `(mels, frames)` as float32 tensors `(1, mels, frames)` of some seconds each."""
+def label_of(source: Path | bytes) -> str:
+    """Name a mel file, or the stream that its bytes came from."""
+    return _STDIN if isinstance(source, bytes) else str(source)
+
+
+def blocks(
+    mel: Array, convert: Callable[[Array], npt.NDArray[np.float32]]
+) -> Iterator[torch.Tensor]:
+    """Yield a mel `(mels, frames)`, converted, as tensors `(1, mels, frames)` of some seconds."""
     import torch
 
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
-        part = np.array(mel[:, start : start + _BLOCK_FRAMES], np.float32)
+        part = convert(np.array(mel[:, start : start + _BLOCK_FRAMES]))
         yield torch.from_numpy(part)[None]
 
 
-def checked(
-    array: Array, label: str, n_mels: int, *, transpose: bool = False, check: bool = True
-) -> Array:
-    """Return an array as `(mels, frames)` after checking axes, bands and values.
+def oriented(array: Array, label: str, n_mels: int, *, transpose: bool = False) -> Array:
+    """Return an array as `(mels, frames)` after checking its type, axes and bands.
 
     Raises:
         InputError: says what the array looks like and how to mend it.
@@ -94,29 +83,10 @@ def checked(
         hint = (
             "it looks like (frames, mels): --transpose turns it"
             if frames_first
-            else f"this model reads {n_mels} bands; compute the mel with `hifigan mel`"
+            else f"this model reads {n_mels} bands; `hifigan mel --like MODEL` computes them"
         )
         raise InputError(f"{label} has the shape {mel.shape}, not ({n_mels}, frames)", hint)
-    _check_values(mel, label, check=check)
     return mel
-
-
-def _check_values(mel: Array, label: str, *, check: bool) -> None:
-    low, high = np.inf, -np.inf
-    for start in range(0, mel.shape[1], _BLOCK_FRAMES):
-        part = mel[:, start : start + _BLOCK_FRAMES]
-        bad = np.argwhere(~np.isfinite(part))
-        if len(bad):
-            band, frame = int(bad[0][0]), int(bad[0][1]) + start
-            raise InputError(f"{label} is not a number at band {band}, frame {frame}")
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
-    looks = looks_like(low, high)
-    if check and looks:
-        raise InputError(
-            f"{label} has values from {low:.3g} to {high:.3g}: it looks like {looks}, "
-            "this model expects the natural log",
-            "compute the mel with `hifigan mel`, or pass --no-check if it is right",
-        )
 
 
 def _array(stream: IO[bytes], path: Path | None) -> Array:

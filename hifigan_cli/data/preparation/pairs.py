@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hifigan_cli.audio.conventions import gather, recognise
+from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
-from hifigan_cli.audio.melrange import HIGHEST, LOWEST, looks_like
 from hifigan_cli.data.records import Reason
 
 if TYPE_CHECKING:
@@ -114,6 +115,6 @@ def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
     if low < LOWEST or high > HIGHEST:
         raise UnfitMelError(
             Reason.MEL_VALUES,
-            f"{label} lies in {low:.3g} to {high:.3g}: it looks like {looks_like(low, high)}, "
-            f"natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
+            f"{label} lies in {low:.3g} to {high:.3g}: it looks like "
+            f"{recognise(gather(mel)).title}, natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
         )

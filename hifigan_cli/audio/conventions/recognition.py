@@ -1,0 +1,189 @@
+"""From evidence to a verdict: what scale a mel is on.
+
+The rules ask first what no natural log of sound within full scale can be: values that are too low
+or too high, a floor of another logarithm, normalisation. Only then, and only where the range leaves
+it open, the ruler of `Evidence.step` decides. A mel of the expected convention is never to be
+refused; another that passes for it (log10 of loud noise) is the lesser evil.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR, SCALES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hifigan_cli.audio.conventions.evidence import Evidence
+
+# A predicted mel may pass the floor a little; nothing that speech gives comes near these.
+LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
+# Full scale gives 2.7 at most: half the window's sum, through the narrowest filter.
+_FULL_SCALE = 2.8
+_DECIBELS_BELOW, _DECIBELS_ABOVE = -26.0, 15.0  # where no logarithm of base 2 or more comes
+_LOG10_HIGHEST = _FULL_SCALE / math.log(10)
+_FLOOR_SHARE = 1e-3  # of values that are the lowest: a floor, not chance
+_NEAR = 0.01  # to a floor; what half precision leaves of it
+_LEAST_FRAMES = 16  # for measures that look at time
+_LEAST_SPREAD = 0.5  # values that hardly differ, such as those of silence, tell nothing
+# Of the ruler: between the steps of two scales.
+_BELOW_LN, _ABOVE_LN, _DECIBEL_STEP = 0.19, 0.43, 1.2
+_LOG10_MOVEMENT, _LOG10_PAUSE = 0.4, -3.2  # speech moves by so much, and its pauses are so low
+_LOG10_LOWEST = -7.5  # of 16 bits and a floor below them
+_LOG10_QUIET = -4.3  # the noise of 16 bits
+_DEPTH, _CLEAR_DEPTH = 2.0, 2.5  # from the typical value down to the lowest
+
+NORMALISED = {
+    "unit": "a mel normalised to 0..1",
+    "symmetric": "a mel normalised to a symmetric range, such as -4..4",
+    "standardised": "a mel with mean and variance removed",
+    "whisper": "the input of a Whisper recogniser",
+    "loud": "a logarithm of power, of filters without equal areas, or of samples beyond full scale",
+}
+_PAST_FLOOR = 0.1  # a computed mel has nothing below its floor
+_LN_FLOORS = {power: power * math.log(10) for power in (-6, -7, -8, -9, -10, -12)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a mel looks like.
+
+    Attributes:
+        kind: the name of a scale, or a key of NORMALISED.
+        why: what gave it away.
+        certain: whether it can be nothing else, as far as is known.
+    """
+
+    kind: str
+    why: str
+    certain: bool = True
+
+    @property
+    def title(self) -> str:
+        """The kind in words."""
+        return SCALES[self.kind].title if self.kind in SCALES else NORMALISED[self.kind]
+
+
+def recognise(evidence: Evidence) -> Verdict:
+    """Tell the scale of a mel; natural log is what nothing speaks against.
+
+    A mel with values that are not numbers is to be refused before.
+    """
+    for rule in _RULES:
+        verdict = rule(evidence)
+        if verdict:
+            return verdict
+    if evidence.at_floor and abs(evidence.low - LOG_FLOOR) < _NEAR:
+        return Verdict("ln", f"{evidence.at_floor:.1%} of the values are {evidence.low:.4g}")
+    why = f"values from {evidence.low:.3g} to {evidence.high:.3g}"
+    return Verdict("ln", why, certain=False)
+
+
+def _positive(e: Evidence) -> Verdict | None:
+    """Values of which none is negative: no logarithm, or shifted."""
+    if e.low < 0 or e.spread < 1e-6 or (e.low > 0.01 * e.high and e.spread < _LEAST_SPREAD / 2):
+        return None
+    why = f"no value is negative, the highest is {e.high:.3g}"
+    if e.typical > 0.1 * e.high:
+        if e.high <= 1.001:
+            return Verdict("unit", why)
+        return Verdict("db" if e.high > _DECIBELS_ABOVE else "loud", why)
+    steep = e.log_step > _ABOVE_LN or e.high > math.exp(_FULL_SCALE)
+    return Verdict("power" if steep else "magnitude", why)
+
+
+def _far(e: Evidence) -> Verdict | None:
+    """Values out of reach of every logarithm but decibels."""
+    if e.low >= _DECIBELS_BELOW and e.high <= _DECIBELS_ABOVE:
+        return None
+    calm = (
+        0 < e.step < _ABOVE_LN and e.offset < 1.0
+    )  # a band of nearly no variance was divided by it
+    return Verdict("standardised" if calm else "db", f"values from {e.low:.3g} to {e.high:.3g}")
+
+
+def _below(e: Evidence) -> Verdict | None:
+    """Values below the floor of the natural log of magnitudes."""
+    if e.low >= LOG_FLOOR - _PAST_FLOOR or (e.low >= LOWEST and e.step < _ABOVE_LN):
+        return None
+    why = f"the lowest value is {e.low:.4g}"
+    if e.step > _DECIBEL_STEP:
+        return Verdict("db", why)
+    if e.at_floor > _FLOOR_SHARE:
+        if abs(e.low - math.log2(1e-5)) < 2 * _NEAR:
+            return Verdict("log2", f"{why}, the log2 of 1e-5")
+        for power, floor in _LN_FLOORS.items():
+            if abs(e.low - floor) < 2 * _NEAR:
+                of_power = e.step > _ABOVE_LN
+                kind = "ln-power" if of_power else "loud" if e.high > _FULL_SCALE else "ln"
+                return Verdict(kind, f"{why}, the natural log of 1e{power}")
+    if e.step < _ABOVE_LN:
+        return Verdict("loud" if e.high > _FULL_SCALE else "ln", why)
+    return Verdict("ln-power" if e.high > _FULL_SCALE else "log2", why)
+
+
+def _above(e: Evidence) -> Verdict | None:
+    """Values that full scale does not reach."""
+    if e.high <= _FULL_SCALE:
+        return None
+    why = f"the highest value is {e.high:.3g}, full scale gives {_FULL_SCALE:g} at most"
+    if e.step > _DECIBEL_STEP:
+        return Verdict("db", why)
+    if e.low > -4.5 and e.typical > -2.0:
+        return Verdict("symmetric" if e.low < -1.5 or e.high < 4.001 else "loud", why)
+    if e.step > _ABOVE_LN:
+        return Verdict("ln-power", why)
+    return Verdict("loud", why, certain=e.high > HIGHEST)
+
+
+def _floors(e: Evidence) -> Verdict | None:
+    """A lowest value that many cells share: the floor of another convention."""
+    if e.at_floor < _FLOOR_SHARE or e.spread < _LEAST_SPREAD:
+        return None
+    why = f"{e.at_floor:.1%} of the values are {e.low:.4g}"
+    if abs(e.low + 10) < _NEAR:
+        return Verdict("log10-power" if e.step > _BELOW_LN else "log10", why)
+    if abs(e.spread - 2) < 1e-3 and e.low > -3:
+        return Verdict("whisper", f"{why}, 2 below the highest")
+    if abs(e.low + 5) < _NEAR and e.high < _LOG10_HIGHEST:
+        return Verdict("log10", why)
+    for edge in (4.0, 1.0):
+        if abs(e.low + edge) < 1e-3 and e.high <= edge + 1e-3:
+            return Verdict("symmetric", why)
+    return None
+
+
+def _standardised(e: Evidence) -> Verdict | None:
+    """Bands that all move about zero."""
+    if e.frames < _LEAST_FRAMES or not (e.offset < 0.5 and 0.6 < e.movement < 1.5):
+        return None
+    return Verdict("standardised", f"every band moves about 0, by {e.movement:.2g}")
+
+
+def _log10(e: Evidence) -> Verdict | None:
+    """Values in the range of both logarithms: the ruler decides, where there is speech."""
+    if e.frames < _LEAST_FRAMES or not _LOG10_LOWEST <= e.low <= _LOG10_PAUSE:
+        return None
+    if e.high >= _LOG10_HIGHEST or e.movement < _LOG10_MOVEMENT or not 0 < e.step < _BELOW_LN:
+        return None
+    # A prediction is smoother than a recording; of noisy speech, its pauses lie close together.
+    depth = e.typical - e.low
+    if e.low < -5 - _NEAR and depth < _CLEAR_DEPTH:
+        return None
+    certain = -5 - _NEAR <= e.low < _LOG10_QUIET and depth > _DEPTH
+    why = f"from {e.low:.3g} to {e.high:.3g}, by {e.step:.2f} a frame"
+    return Verdict("log10", why, certain=certain)
+
+
+_RULES: tuple[Callable[[Evidence], Verdict | None], ...] = (
+    _positive,
+    _far,
+    _below,
+    _floors,
+    _standardised,
+    _above,
+    _log10,
+)

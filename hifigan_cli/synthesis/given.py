@@ -1,0 +1,198 @@
+"""A mel file taken as what it is: recognised, turned, converted, or refused with the way out.
+
+A mel that does not match the model is the most frequent cause of bad output. So its axes, bands and
+values are judged before any synthesis. What is certain to be of another convention is refused,
+unless the caller names it (`taken_as`); what may be is taken, with a doubt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hifigan_cli.audio.conventions import SCALES, gather, recognise
+from hifigan_cli.audio.conventions.recognition import LOWEST
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR
+from hifigan_cli.errors import InputError, UsageError, closest
+from hifigan_cli.synthesis.melfiles import blocks, label_of, open_array, oriented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+    import torch
+
+    from hifigan_cli.audio.conventions import Evidence, Scale, Verdict
+    from hifigan_cli.config import MelConfig
+    from hifigan_cli.synthesis.melfiles import Array
+
+OWN = "ln"  # what models read
+AUTO = "auto"
+MEL_AS = (AUTO, *SCALES)
+# What a mel that looks like the one may well be, when the caller says so.
+_ALIKE = {
+    "ln": ("ln", "ln-power"),
+    "log10": ("log10", "log10-power"),
+    "log2": ("log2", "ln-power", "log10-power"),
+    "db": ("db", "db-power"),
+    "magnitude": ("magnitude", "power"),
+    "ln-power": ("ln-power", "log2", "log10-power"),
+    "log10-power": ("log10-power", "log10"),
+    "power": ("power", "magnitude"),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A mel `(mels, frames)` on some scale, and how it becomes the model's.
+
+    Attributes:
+        array: as it is in the file, turned where it had to be; mapped, not read, where it can be.
+        mel: the model's convention.
+        scale: what its values are converted from; None: they are taken as they are.
+        notes: what was done to it, for the user.
+        doubts: what may be wrong with it.
+    """
+
+    array: Array
+    mel: MelConfig
+    scale: Scale | None
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of speech that it makes."""
+        return float(self.array.shape[1] * self.mel.hop_samples / self.mel.rate_hz)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield it as the model reads it, `(1, mels, frames)`, some seconds each."""
+        return blocks(self.array, self._convert)
+
+    def whole(self) -> npt.NDArray[np.float32]:
+        """Return it as the model reads it, `(mels, frames)`."""
+        return self._convert(np.array(self.array))
+
+    def _convert(self, values: Array) -> npt.NDArray[np.float32]:
+        if self.scale is None:
+            return np.asarray(values, np.float32)
+        return self.scale.to_ln(values, self.mel)
+
+
+def take(
+    source: Path | bytes,
+    mel: MelConfig,
+    *,
+    taken_as: str | None = None,
+    transpose: bool = False,
+    check: bool = True,
+) -> Given:
+    """Open a mel file, or its bytes, for a model that reads `mel`.
+
+    `taken_as` names the scale of its values, `auto` lets them tell; None expects the model's own.
+    `transpose` takes files that are (frames, mels); `auto` sees that too. Without `check` any
+    finite values pass.
+
+    Raises:
+        InputError: not a mel, of other axes or bands, or of another convention.
+        UsageError: there is no scale of the name `taken_as`.
+    """
+    if taken_as is not None and taken_as not in MEL_AS:
+        hint = closest(taken_as, MEL_AS) or f"one of: {', '.join(MEL_AS)}"
+        raise UsageError(f"unknown scale {taken_as!r}", hint)
+    label, array = label_of(source), open_array(source)
+    notes = []
+    if taken_as == AUTO and not transpose and _is_turned(array, mel.n_mels):
+        transpose = True
+        notes.append(f"{label} is (frames, mels): turned")
+    array = oriented(array, label, mel.n_mels, transpose=transpose)
+    evidence = gather(array)
+    if evidence.bad:
+        band, frame = evidence.bad
+        raise InputError(f"{label} is not a number at band {band}, frame {frame}")
+    verdict = recognise(evidence)
+    scale, doubts = _scale(taken_as, verdict, evidence, label, check=check)
+    if scale is not None:
+        how = "exactly" if scale.exact else "nearly: power is not magnitude squared, band by band"
+        told = f"{label} is taken as {scale.title} ({verdict.why})"
+        if scale.name != OWN:
+            notes.append(f"{told}; converted {how}")
+        elif evidence.low < LOWEST:
+            notes.append(f"{told}; raised to the model's floor of {LOG_FLOOR:.3f}")
+    return Given(array, mel, scale, tuple(notes), doubts)
+
+
+def _is_turned(array: Array, n_mels: int) -> bool:
+    shape = array.shape[-2:]
+    return len(shape) == 2 and shape[0] != n_mels == shape[1]
+
+
+def _scale(
+    taken_as: str | None, verdict: Verdict, evidence: Evidence, label: str, *, check: bool
+) -> tuple[Scale | None, tuple[str, ...]]:
+    """Decide the scale to convert from, None for none, and what to warn of."""
+    if taken_as == AUTO:
+        return SCALES[_recognised(verdict, label)], ()
+    if taken_as is not None:
+        if check:
+            _refuse_contradiction(SCALES[taken_as], verdict, label)
+        return SCALES[taken_as], ()
+    if not check:
+        return None, ()
+    if verdict.kind == OWN:
+        return (SCALES[OWN] if evidence.low < LOWEST else None), ()
+    if verdict.certain:
+        raise InputError(
+            f"{label} looks like {verdict.title}: {verdict.why}; "
+            "this model reads the natural log of magnitudes",
+            _way_out(verdict),
+        )
+    return None, (f"{label} may be {verdict.title}: {verdict.why}; {_way_out(verdict)}",)
+
+
+def _recognised(verdict: Verdict, label: str) -> str:
+    """Return the name of the scale that a mel is surely on.
+
+    Raises:
+        InputError: it cannot be told, or cannot be converted.
+    """
+    if verdict.kind not in SCALES:
+        raise InputError(
+            f"{label} looks like {verdict.title}: {verdict.why}; it cannot be converted",
+            _way_out(verdict),
+        )
+    if not verdict.certain and verdict.kind != OWN:
+        raise InputError(
+            f"{label} may be {verdict.title} or natural log: {verdict.why}",
+            f"name it: --mel-as {verdict.kind} or --mel-as {OWN}",
+        )
+    return verdict.kind
+
+
+def _refuse_contradiction(scale: Scale, verdict: Verdict, label: str) -> None:
+    """Refuse a scale that a mel is certain not to be on; bases near each other are not told apart.
+
+    Raises:
+        InputError: says what it looks like.
+    """
+    if not verdict.certain or verdict.kind == "loud":
+        return
+    if scale.name in _ALIKE.get(verdict.kind, ()):
+        return
+    raise InputError(
+        f"{label} looks like {verdict.title}, not {scale.title}: {verdict.why}",
+        _way_out(verdict),
+    )
+
+
+def _way_out(verdict: Verdict) -> str:
+    if verdict.kind in SCALES:
+        mend = f"--mel-as {verdict.kind} converts it"
+    elif verdict.kind == "loud":
+        mend = "name its scale with --mel-as, or compute it with `hifigan mel --like MODEL`"
+    else:
+        mend = "undo that with the numbers it was made with, then use --mel-as"
+    return f"{mend}; --no-check takes it as it is"
