@@ -25,7 +25,6 @@ class MelConvention(Frozen):
     # the (n_fft - hop) / 2 samples that pad each end.
     center: bool = False
     pad_mode: Literal["reflect", "constant"] = "reflect"
-    skip_frames: Annotated[int, Field(ge=0, le=16, strict=True)] = 0  # at the start
     periodic_window: bool = True  # else the window is symmetric
     magnitude_epsilon: NotNegative = 1e-9  # added to re^2 + im^2
     power: Literal[1, 2] = 1

@@ -99,8 +99,7 @@ class MelConfig(Frozen):
 
     def frames(self, samples: int) -> int:
         """Count the frames of a clip: floor(samples / hop), unless the convention differs."""
-        c = self.convention
-        return max(0, samples // self.hop_samples + c.center - c.skip_frames)
+        return samples // self.hop_samples + self.convention.center
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
