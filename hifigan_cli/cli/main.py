@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if "LOCAL_RANK" in os.environ:
+        # Under torchrun. torch's background threads, when Python takes the process apart, now and
+        # then abort one whose work is done, and torchrun would take that for a failure.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ What the step function needs and what a checkpoint holds is this one object.
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,12 @@ class TrainState:
         ids = [self.device] if self.device.type == "cuda" else None
         for name, network in self.forward.items():
             # Spectral norm's buffers depend on the weights alone, so all processes have the same.
-            self.forward[name] = DistributedDataParallel(
-                network, device_ids=ids, broadcast_buffers=False
-            )
+            with warnings.catch_warnings():
+                # torch 2.14 has a new name for the option, which 2.11 does not know.
+                warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+                self.forward[name] = DistributedDataParallel(
+                    network, device_ids=ids, broadcast_buffers=False
+                )
 
     @property
     def listener(self) -> Generator:

@@ -1,0 +1,164 @@
+"""The generator, run by the compiled library: whole mels, or a stream of frames."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hifigan_cli.engines.native.library import Floats, failure, kernels, library
+from hifigan_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.engines.base import Array
+
+# Precision -> kernels, best first. Without a name the library takes the best in float32.
+PRECISIONS = {"fp32": "", "bf16": "avx512bf16"}
+
+
+class NativeEngine:
+    """A generator in compiled code.
+
+    Attributes:
+        name: `native`.
+        precision: of the products in the residual blocks.
+        kernels: the instructions in use: portable, avx2, avx512 or avx512bf16.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        n_mels: int,
+        weights: Mapping[str, Array],
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        """Pack the folded weights, under their official names, for this processor.
+
+        Raises:
+            UsageError: this processor has no instructions for the precision, or the model is of a
+                kind that these kernels do not compute.
+        """
+        if not config.standard:
+            raise UsageError(
+                "the native engine computes the paper's generator, not this variant of it",
+                "--engine torch computes all",
+            )
+        found = kernels(PRECISIONS[precision]) if precision in PRECISIONS else None
+        if found is None:
+            raise UsageError(
+                f"the native engine has no {precision} on this processor",
+                f"one of: {', '.join(precisions())}",
+            )
+        self.precision, self.kernels = precision, found
+        self.n_mels, self.hop_samples = n_mels, config.hop_samples
+        arrays = [
+            np.ascontiguousarray(weights[f"{layer}.{part}"], np.float32)
+            for layer in layer_names(config)
+            for part in ("weight", "bias")
+        ]
+        shape = [
+            *(n_mels, config.upsample_initial_channel, config.resblock),
+            *(len(config.upsample_rates), len(config.resblock_kernel_sizes)),
+            len(config.resblock_dilation_sizes[0]),
+            *(*config.upsample_rates, *config.upsample_kernel_sizes, *config.resblock_kernel_sizes),
+            *(dilation for block in config.resblock_dilation_sizes for dilation in block),
+        ]
+        self._network = library().hifigan_network(
+            found.encode(),
+            threads or usable_cores(),
+            (ctypes.c_int * len(shape))(*shape),
+            (Floats * len(arrays))(*map(pointer, arrays)),
+        )
+        if not self._network:
+            raise failure()
+
+    def __del__(self) -> None:
+        """Give the memory back."""
+        if getattr(self, "_network", None):
+            library().hifigan_network_free(self._network)
+
+    def synthesize(self, mel: Array) -> Array:
+        """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`."""
+        streams = [self.stream().push(one, end=True) for one in mel]
+        return np.stack(streams) if streams else np.zeros((0, 0), np.float32)
+
+    def stream(self) -> NativeStream:
+        """Begin a stream of one channel; many may be open at once, and take turns."""
+        return NativeStream(self)
+
+
+class NativeStream:
+    """Mel frames in, samples out, as soon as all that they depend on has been seen."""
+
+    def __init__(self, engine: NativeEngine) -> None:
+        self._engine = engine  # keeps the weights
+        self._taken = self._given = 0
+        self._stream = library().hifigan_stream(engine._network)
+        if not self._stream:
+            raise failure()
+
+    def __del__(self) -> None:
+        """Give the memory back."""
+        if getattr(self, "_stream", None):
+            library().hifigan_stream_free(self._stream)
+
+    def push(self, mel: Array, *, end: bool = False) -> Array:
+        """Take frames `(mels, frames)`; return the samples that are now determined.
+
+        With `end` these were the last frames: all that is left comes out, and the next push begins
+        another signal.
+        """
+        rows = np.ascontiguousarray(mel.T, np.float32)
+        self._taken += len(rows)
+        room = np.empty(self._taken * self._engine.hop_samples - self._given, np.float32)
+        made = library().hifigan_push(
+            self._engine._network, self._stream, pointer(rows), len(rows), end, pointer(room)
+        )
+        if made < 0:
+            raise failure()
+        self._given += made
+        if end:
+            self._taken = self._given = 0
+        return room[:made]
+
+
+def usable_cores() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def precisions() -> list[str]:
+    """Return the precisions that this processor has instructions for."""
+    return [name for name, wanted in PRECISIONS.items() if kernels(wanted)]
+
+
+def layer_names(config: GeneratorConfig) -> Iterator[str]:
+    """Yield the official names of the layers in the order of the forward pass."""
+    kernels_a_stage = len(config.resblock_kernel_sizes)
+    yield "conv_pre"
+    for stage in range(len(config.upsample_rates)):
+        yield f"ups.{stage}"
+        for kernel, dilations in enumerate(config.resblock_dilation_sizes):
+            block = f"resblocks.{stage * kernels_a_stage + kernel}"
+            for place in range(len(dilations)):
+                if config.resblock == 1:
+                    yield f"{block}.convs1.{place}"
+                    yield f"{block}.convs2.{place}"
+                else:
+                    yield f"{block}.convs.{place}"
+    yield "conv_post"
+
+
+def pointer(array: Array) -> ctypes._Pointer[ctypes.c_float]:
+    """Return where an array's numbers lie."""
+    return array.ctypes.data_as(Floats)

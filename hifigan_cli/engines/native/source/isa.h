@@ -1,0 +1,31 @@
+// Before an instruction set: what every `isa_*.cpp` needs from outside its target region.
+//
+// Standard headers must be read before vectors are switched on: what they define is shared by the
+// whole program, and the linker keeps one copy, which must run on every processor.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "kernels.h"
+
+#define HG_INLINE static inline __attribute__((always_inline))
+#define HG_INLINE_LAMBDA __attribute__((always_inline))
+
+#ifdef __clang__
+#define HG_TARGET_STRING(x) #x
+#define HG_TARGET_BEGIN(features) \
+  _Pragma(HG_TARGET_STRING(clang attribute push(__attribute__((target(features))), apply_to = function)))
+#define HG_TARGET_END _Pragma("clang attribute pop")
+#else
+#define HG_TARGET_STRING(x) #x
+#define HG_TARGET_BEGIN(features) \
+  _Pragma("GCC push_options") _Pragma(HG_TARGET_STRING(GCC target(features)))
+#define HG_TARGET_END _Pragma("GCC pop_options")
+#endif
+
+#define HG_TABLE(name, bf16)                                                                 \
+  {                                                                                          \
+    name, L, PANEL, ROWS, bf16, TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS),     \
+        multiply, taps, direct, activate, fold, planar                                            \
+  }

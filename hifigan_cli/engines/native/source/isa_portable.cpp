@@ -1,0 +1,14 @@
+// Vectors of four floats: what every processor of today has.
+#include "isa.h"
+
+namespace hifigan::portable {
+#define HG_LANES 4
+#define HG_ROWS 6
+#define HG_PLANAR_VECTORS 2
+#define HG_PLANAR_OUTPUTS 4
+
+#include "kernels.inl"
+extern const Kernels table;
+const Kernels table = HG_TABLE("portable", false);
+}  // namespace hifigan::portable
+

@@ -1,0 +1,122 @@
+// Threads that wait for work: `run` hands out the numbers 0 ... tasks - 1 and returns when all are
+// done. Between two calls a thread spins for a moment, since the next layer follows at once.
+#pragma once
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace hifigan {
+
+class Pool {
+ public:
+  explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads), process_(getpid()) {
+    for (int i = 1; i < threads_; i++) workers_.emplace_back([this, i] { serve(i); });
+  }
+  ~Pool() {
+    if (getpid() != process_) {  // a fork has no threads to end
+      for (auto &worker : workers_) worker.detach();
+      return;
+    }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ending_ = true;
+    }
+    wake_.notify_all();
+    for (auto &worker : workers_) worker.join();
+  }
+  Pool(const Pool &) = delete;
+  Pool &operator=(const Pool &) = delete;
+
+  int threads() const { return threads_; }
+
+  // Calls `work(task, thread)` for every task.
+  template <class Work>
+  void run(int64_t tasks, Work &&work) {
+    if (threads_ == 1 || tasks <= 1 || getpid_cached() != process_) {
+      for (int64_t task = 0; task < tasks; task++) work(task, 0);
+      return;
+    }
+    call_ = [](void *context, int64_t task, int thread) {
+      (*static_cast<std::remove_reference_t<Work> *>(context))(task, thread);
+    };
+    context_ = &work;
+    tasks_ = tasks;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(threads_ - 1, std::memory_order_relaxed);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      round_.fetch_add(1, std::memory_order_release);
+    }
+    if (sleeping_.load(std::memory_order_acquire)) wake_.notify_all();
+    take(0);
+    for (int spin = 0; busy_.load(std::memory_order_acquire); spin++) rest(spin);
+  }
+
+ private:
+  // Asked for once a call from outside (see `Network`); a system call in every layer would cost.
+  pid_t getpid_cached() const { return current_; }
+
+ public:
+  void remember_process() { current_ = getpid(); }
+
+ private:
+  static void rest(int spin) {
+    if (spin > 1 << 14) {
+      sched_yield();  // the other has lost its processor; do not hold ours against it
+      return;
+    }
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+
+  void take(int thread) {
+    for (;;) {
+      int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+      if (task >= tasks_) return;
+      call_(context_, task, thread);
+    }
+  }
+
+  void serve(int thread) {
+    uint64_t seen = 0;
+    for (;;) {
+      int spin = 0;
+      while (round_.load(std::memory_order_acquire) == seen && spin < 1 << 15) {
+        rest(spin++);
+        if (ending_) return;
+      }
+      if (round_.load(std::memory_order_acquire) == seen) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        sleeping_.fetch_add(1);
+        wake_.wait(lock, [&] { return ending_ || round_.load() != seen; });
+        sleeping_.fetch_sub(1);
+        if (ending_) return;
+      }
+      seen = round_.load(std::memory_order_acquire);
+      take(thread);
+      busy_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  const int threads_;
+  const pid_t process_;
+  pid_t current_ = process_;
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> round_{0};
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0}, sleeping_{0};
+  std::atomic<bool> ending_{false};
+  void (*call_)(void *, int64_t, int) = nullptr;
+  void *context_ = nullptr;
+  int64_t tasks_ = 0;
+};
+
+}  // namespace hifigan

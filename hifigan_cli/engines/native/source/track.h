@@ -1,0 +1,82 @@
+// A stretch of a signal of several channels: the newest part of something that goes on and on.
+//
+// Either rows of channels, [time][channel], or, for few channels, channels of samples
+// [channel][time]. Times are absolute. What lies before `start` is forgotten; at the beginning of
+// all, and beyond an end that is final, everything is zero.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "memory.h"
+
+namespace hifigan {
+
+class Track {
+ public:
+  Track() = default;
+  Track(int channels, bool planar) : channels_(channels), planar_(planar) {}
+
+  int channels() const { return channels_; }
+  bool planar() const { return planar_; }
+  int64_t start() const { return start_; }
+  int64_t end() const { return end_; }
+  int64_t stride() const { return capacity_; }  // from channel to channel, where planar
+
+  // Where row `t` lies, or sample `t` of channel 0.
+  float *at(int64_t t) const {
+    return memory_.as<float>() + (t - start_) * (planar_ ? 1 : channels_);
+  }
+
+  void clear() { start_ = end_ = 0; }
+
+  // Make room up to `end`; of the past, what comes before `keep_from` may go.
+  void extend(int64_t end, int64_t keep_from) {
+    keep_from = std::min(std::max(keep_from, start_), end_);
+    if (end - start_ > capacity_) {
+      if (end - keep_from <= capacity_)
+        forget(keep_from);
+      else
+        enlarge(end, keep_from);
+    }
+    end_ = std::max(end_, end);
+  }
+
+ private:
+  void forget(int64_t keep_from) {
+    const size_t kept = end_ - keep_from;
+    float *data = memory_.as<float>();
+    if (planar_)
+      for (int c = 0; c < channels_; c++)
+        std::memmove(data + c * capacity_, data + c * capacity_ + (keep_from - start_),
+                     kept * sizeof(float));
+    else
+      std::memmove(data, at(keep_from), kept * channels_ * sizeof(float));
+    start_ = keep_from;
+  }
+
+  void enlarge(int64_t end, int64_t keep_from) {
+    // A quarter more, so that old rows are moved only now and then; whole vectors.
+    const int64_t capacity = ((end - keep_from) * 5 / 4 + 63) / 32 * 32;
+    Memory larger(size_t(capacity) * channels_ * sizeof(float));
+    const size_t kept = end_ - keep_from;
+    if (memory_.bytes() && kept) {
+      if (planar_)
+        for (int c = 0; c < channels_; c++)
+          std::memcpy(larger.as<float>() + c * capacity, at(keep_from) + c * capacity_,
+                      kept * sizeof(float));
+      else
+        std::memcpy(larger.as<float>(), at(keep_from), kept * channels_ * sizeof(float));
+    }
+    memory_ = std::move(larger);
+    capacity_ = capacity;
+    start_ = keep_from;
+  }
+
+  int channels_ = 0;
+  bool planar_ = false;
+  int64_t start_ = 0, end_ = 0, capacity_ = 0;
+  Memory memory_;
+};
+
+}  // namespace hifigan

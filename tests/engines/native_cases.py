@@ -1,0 +1,104 @@
+"""Random cases for the native engine, and numpy to compare with; no torch: sanitizers load it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.engines.base import Array
+from hifigan_cli.engines.native.engine import layer_names, pointer
+from hifigan_cli.engines.native.library import library
+
+# Lengths of transforms that exist for each kernel; 0: taps, which any kernel has.
+LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
+KERNELS = ("portable", "avx2", "avx512", "avx512bf16")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One convolution of a residual block, and its input."""
+
+    channels: int
+    kernel: int
+    dilation: int
+    length: int
+    weight: Array  # (channels, channels, kernel)
+    bias: Array
+    x: Array  # (samples, channels)
+    residual: Array | None
+    held: Array | None  # what the output has already, to be added to
+
+    def run(self, kernels: str, threads: int = 1) -> Array:
+        """Return the native result, `(samples, channels)`."""
+        y = np.zeros_like(self.x) if self.held is None else self.held.copy()
+        residual = None if self.residual is None else pointer(self.residual)
+        shape = (self.channels, self.kernel, self.dilation, self.length)
+        code = library().hifigan_convolve(
+            *(kernels.encode(), threads, *shape, pointer(self.weight), pointer(self.bias), 0.1),
+            *(pointer(self.x), len(self.x), residual, self.held is not None, pointer(y)),
+        )
+        assert code == 0, library().hifigan_error()
+        return y
+
+    def reference(self) -> npt.NDArray[np.float64]:
+        """Return the same in double precision, tap by tap."""
+        reach = (self.kernel - 1) // 2 * self.dilation
+        x = self.x.astype(np.float64)
+        x = np.pad(np.maximum(x, 0.1 * x), ((reach, reach), (0, 0)))
+        y = np.tile(self.bias.astype(np.float64), (len(self.x), 1))
+        for tap in range(self.kernel):
+            at = tap * self.dilation
+            y += x[at : at + len(self.x)] @ self.weight[:, :, tap].T.astype(np.float64)
+        for extra in (self.residual, self.held):
+            y += 0 if extra is None else extra
+        return y
+
+
+def random_case(
+    seed: int, channels: int, kernel: int, dilation: int, length: int, samples: int
+) -> Case:
+    """Make a case whose outputs have about unit variance."""
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Array:
+        return random.standard_normal(shape, dtype=np.float32)
+
+    return Case(
+        *(channels, kernel, dilation, length),
+        weight=normal(channels, channels, kernel) / np.float32(np.sqrt(channels * kernel)),
+        bias=normal(channels),
+        x=normal(samples, channels),
+        residual=normal(samples, channels) if seed % 2 else None,
+        held=normal(samples, channels) if seed % 3 == 0 else None,
+    )
+
+
+def random_weights(config: GeneratorConfig, n_mels: int, seed: int) -> dict[str, Array]:
+    """Make weights that keep the variance from layer to layer."""
+    random = np.random.default_rng(seed)
+    weights: dict[str, Array] = {}
+    channels, stage = config.upsample_initial_channel, -1
+    for name in layer_names(config):
+        inputs = channels
+        if name == "conv_pre":
+            shape: tuple[int, ...] = (channels, n_mels, 7)
+            fan = n_mels * 7
+        elif name.startswith("ups."):
+            stage += 1
+            kernel, rate = config.upsample_kernel_sizes[stage], config.upsample_rates[stage]
+            channels //= 2
+            shape, fan = (inputs, channels, kernel), inputs * -(-kernel // rate)
+        elif name == "conv_post":
+            shape, fan = (1, channels, 7), channels * 7
+        else:
+            block = int(name.split(".")[1]) % len(config.resblock_kernel_sizes)
+            kernel = config.resblock_kernel_sizes[block]
+            shape, fan = (channels, channels, kernel), channels * kernel
+        weight = random.standard_normal(shape) * (0.7 / np.sqrt(fan))
+        bias = 0.1 * random.standard_normal(shape[1] if name.startswith("ups.") else shape[0])
+        weights[f"{name}.weight"] = weight.astype(np.float32)
+        weights[f"{name}.bias"] = bias.astype(np.float32)
+    return weights

@@ -1,0 +1,249 @@
+"""The native engine: its kernels against plain arithmetic, the network against the forward."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.engines import native
+from hifigan_cli.engines.base import Array
+from hifigan_cli.engines.native import NativeEngine
+from hifigan_cli.engines.native.library import kernels
+from hifigan_cli.errors import UsageError
+from hifigan_cli.models.generator import Generator
+from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
+from tests.helpers import ROOT
+
+pytestmark = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
+
+PAIRS = [(kernel, length) for kernel, lengths in LENGTHS.items() for length in lengths]
+TOLERANCE = {"avx512bf16": 0.03}  # eight bits of mantissa; the others are float32
+# A stage of whole panels and one of few channels; kernels with and without transforms.
+SMALL = GeneratorConfig(
+    upsample_rates=(4, 2),
+    upsample_kernel_sizes=(8, 4),
+    upsample_initial_channel=64,
+    resblock_kernel_sizes=(3, 7),
+    resblock_dilation_sizes=((1, 3, 5), (1, 2, 3)),
+)
+SHALLOW = GeneratorConfig(
+    resblock=2,
+    upsample_rates=(3, 2, 2),
+    upsample_kernel_sizes=(7, 4, 4),
+    upsample_initial_channel=24,
+    resblock_kernel_sizes=(5, 9),
+    resblock_dilation_sizes=((1, 2), (2, 6)),
+)
+WIDE = GeneratorConfig(
+    upsample_rates=(4,),
+    upsample_kernel_sizes=(8,),
+    upsample_initial_channel=256,
+    resblock_kernel_sizes=(3, 7, 11),
+    resblock_dilation_sizes=((1, 3), (1, 3), (1, 5)),
+)
+CONFIGS = {"small": SMALL, "shallow": SHALLOW, "wide": WIDE}
+
+
+def present(name: str) -> str:
+    """Return the name of kernels, or skip where this processor lacks them."""
+    if kernels(name) is None:
+        pytest.skip(f"this processor has no {name}")
+    return name
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@given(
+    pair=st.sampled_from(PAIRS),
+    channels=st.sampled_from([1, 3, 8, 13, 16, 32, 48, 64, 96, 128]),
+    dilation=st.sampled_from([1, 2, 3, 5, 8]),
+    samples=st.one_of(st.integers(0, 40), st.sampled_from([333, 1023])),
+    seed=st.integers(0, 9),
+    threads=st.sampled_from([1, 2, 3]),
+)
+@settings(max_examples=60, deadline=None)
+def test_convolutions(
+    name: str,
+    pair: tuple[int, int],
+    channels: int,
+    dilation: int,
+    samples: int,
+    seed: int,
+    threads: int,
+) -> None:
+    """Every way to compute a convolution equals the sum over its taps: sizes, threads, ends."""
+    case = random_case(seed, channels, pair[0], dilation, pair[1], samples)
+    found = case.run(present(name), threads)
+    np.testing.assert_allclose(found, case.reference(), atol=TOLERANCE.get(name, 2e-5))
+
+
+def torch_forward(config: GeneratorConfig, weights: dict[str, Array], mel: Array) -> Array:
+    """Return what the plain generator makes in double precision."""
+    net = Generator(config, mel.shape[0], weight_norm=False).double().eval()
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    with torch.no_grad():
+        wave: Array = net(torch.from_numpy(mel).double()[None])[0, 0].numpy()
+    return wave
+
+
+def random_mel(frames: int, n_mels: int = 20, seed: int = 0) -> Array:
+    """Make a mel of noise."""
+    return np.random.default_rng(seed).standard_normal((n_mels, frames), dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("frames", [1, 2, 61])
+def test_the_network(
+    name: str, config: GeneratorConfig, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole generator equals the plain forward pass, on every set of instructions."""
+    monkeypatch.setitem(native.engine.PRECISIONS, "under test", present(name))
+    weights, mel = random_weights(config, 20, seed=frames), random_mel(frames)
+    engine = NativeEngine(config, 20, weights, "under test", threads=2)
+    found = engine.synthesize(np.stack([mel, mel[::-1]]))
+    reference = torch_forward(config, weights, mel)
+    assert np.sqrt((reference**2).mean()) > 0.02
+    np.testing.assert_allclose(found[0], reference, atol=TOLERANCE.get(name, 5e-6))
+    other = torch_forward(config, weights, mel[::-1].copy())
+    np.testing.assert_allclose(found[1], other, atol=TOLERANCE.get(name, 5e-6))
+
+
+@given(
+    cuts=st.lists(st.integers(0, 12), min_size=1, max_size=12),
+    config=st.sampled_from(list(CONFIGS.values())),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_streams(cuts: list[int], config: GeneratorConfig, seed: int) -> None:
+    """Frames in any portions give the samples of the whole; a stream can be used again."""
+    engine = NativeEngine(config, 20, random_weights(config, 20, seed), threads=1)
+    mel = random_mel(sum(cuts), seed=seed)
+    whole = engine.synthesize(mel[None])[0]
+    assert whole.shape == (sum(cuts) * config.hop_samples,)
+    stream = engine.stream()
+    for _ in range(2):
+        pieces, at = [], 0
+        for number, count in enumerate(cuts, 1):
+            pieces.append(stream.push(mel[:, at : at + count], end=number == len(cuts)))
+            at += count
+        np.testing.assert_allclose(np.concatenate(pieces), whole, atol=3e-6)
+
+
+def test_a_stream_gives_what_is_determined() -> None:
+    """Latency is the context of a frame and no more: samples follow their frame by so many."""
+    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
+    context = Generator(SMALL, 20, weight_norm=False).context_frames
+    stream, mel, given_samples = engine.stream(), random_mel(60), 0
+    for frame in range(60):
+        given_samples += len(stream.push(mel[:, frame : frame + 1]))
+        assert given_samples >= (frame + 1 - context) * SMALL.hop_samples
+
+
+def test_the_samples_do_not_depend_on_threads_or_time() -> None:
+    """The same bits with one thread, two and three, and from calls at the same time."""
+    weights, mel = random_weights(WIDE, 20, 1), random_mel(80)[None]
+    first = NativeEngine(WIDE, 20, weights, threads=1).synthesize(mel)
+    engine = NativeEngine(WIDE, 20, weights, threads=3)
+    results: list[Array] = []
+    workers = [
+        threading.Thread(target=lambda: results.append(engine.synthesize(mel))) for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 4
+    assert all(np.array_equal(result, first) for result in results)
+
+
+def test_after_a_fork() -> None:
+    """A process made by fork has none of the threads, and works."""
+    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=2)
+    mel = random_mel(40)[None]
+    expected = engine.synthesize(mel)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(engine.synthesize(mel), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    """What the processor lacks is said before any work."""
+    with pytest.raises(UsageError, match="no fp8"):
+        NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), "fp8")
+
+
+SANITIZED = """
+import sys
+from pathlib import Path
+from hifigan_cli.engines.native import library
+library._FOLDER = Path(sys.argv[1])
+import numpy as np
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.engines.native import NativeEngine, engine
+from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
+random, cases = np.random.default_rng(0), 0
+for name in filter(library.kernels, KERNELS):
+    engine.PRECISIONS[name] = name
+    for kernel, lengths in LENGTHS.items():
+        for length in lengths:
+            for channels in (1, 7, 16, 32, 64, 128):
+                for samples in (0, 1, int(random.integers(2, 400))):
+                    dilation = int(random.integers(1, 9))
+                    case = random_case(cases, channels, kernel, dilation, length, samples)
+                    case.run(name, threads=int(random.integers(1, 3)))
+                    cases += 1
+    for channels in (64, 48):
+        config = GeneratorConfig(upsample_initial_channel=channels)
+        made = NativeEngine(config, 20, random_weights(config, 20, 0), name, threads=2)
+        stream = made.stream()
+        for count in (0, 1, 5, 40, 0, 2):
+            stream.push(random.standard_normal((20, count)).astype("f"))
+        stream.push(np.zeros((20, 3), "f"), end=True)
+assert "torch" not in sys.modules
+print("clean", cases)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_under_the_sanitizers(tmp_path: Path) -> None:
+    """Nothing is read or written outside what was allocated, and no arithmetic is undefined."""
+    runtime = subprocess.run(
+        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(runtime).is_file():
+        pytest.skip("g++ has no address sanitizer here")
+    sources = sorted((ROOT / "hifigan_cli/engines/native/source").glob("*.cpp"))
+    line = ["g++", "-std=c++17", "-O1", "-g", "-fPIC", "-pthread"]
+    line += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    objects = [tmp_path / f"{source.stem}.o" for source in sources]
+    with ThreadPoolExecutor(2) as pool:
+        pairs = zip(sources, objects, strict=True)
+        lines = [[*line, "-c", source, "-o", made] for source, made in pairs]
+        for done in pool.map(lambda words: subprocess.run(words, check=False), lines):
+            assert done.returncode == 0
+    subprocess.run([*line, "-shared", *objects, "-o", tmp_path / "_library.so"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"}
+    run = subprocess.run(
+        [sys.executable, "-c", SANITIZED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.startswith("clean")
