@@ -11,6 +11,7 @@ Two paths lead through the code, and each stage is a package:
 Read in this order:
 
 - `errors`: the exceptions, drawn as a tree, with their exit codes
+- `lazily`: names that are loaded when they are first used
 - `parts`: part I of N of any list of work
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
@@ -35,8 +36,9 @@ training, interchange <- benchmarks <- api, cli. A test holds this. Only `cli` p
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hifigan_cli.lazily import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.api import load_enhancement, load_model, resynthesize, vocode
@@ -59,26 +61,22 @@ __all__ = [
     "write_audio",
 ]
 
-# torch takes seconds to import, so that a name is loaded when it is first used.
-_HOMES = {
-    "Audio": "audio",
-    "HifiganError": "errors",
-    "evaluate": "evaluation",
-    "Vocoder": "synthesis",
-    "load_enhancement": "api",
-    "load_model": "api",
-    "mel_spectrogram": "audio",
-    "read_audio": "audio",
-    "resynthesize": "api",
-    "vocode": "api",
-    "write_audio": "audio",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hifigan_cli' has no attribute {name!r}")
-    return getattr(import_module(f"hifigan_cli.{_HOMES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "Audio": "audio",
+        "HifiganError": "errors",
+        "Vocoder": "synthesis",
+        "evaluate": "evaluation",
+        "load_enhancement": "api",
+        "load_model": "api",
+        "mel_spectrogram": "audio",
+        "read_audio": "audio",
+        "resynthesize": "api",
+        "vocode": "api",
+        "write_audio": "audio",
+    },
+)
 
 
 def __dir__() -> list[str]:

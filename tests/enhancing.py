@@ -11,6 +11,7 @@ from hifigan_cli.config import EnhancerConfig, EnhancerRun, MelConfig
 from hifigan_cli.data.degrading.pool import Sources
 from hifigan_cli.models.enhancer import Enhancer
 from hifigan_cli.models.enhancerfile import EnhancerFile, write_enhancer
+from hifigan_cli.models.tensorfile import arrays_of
 from tests.data.corpora import corpus, prepare, write
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def tiny_enhancer(seed: int = 0, mel: MelConfig | None = None) -> EnhancerFile:
     """Make an enhancer of a few weights that changes what it reads."""
     torch.manual_seed(seed)
     config = EnhancerConfig.model_validate(TINY)
-    weights = dict(Enhancer(config, 80).state_dict())
+    weights = arrays_of(Enhancer(config, 80).state_dict())
     return EnhancerFile(mel or MelConfig(), config, weights, {"name": "tiny"})
 
 

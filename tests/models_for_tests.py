@@ -9,6 +9,7 @@ import torch
 from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.models.norms import folded
+from hifigan_cli.models.tensorfile import arrays_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,9 @@ def tiny_generator(seed: int = 0, config: GeneratorConfig = TINY) -> Generator:
 def tiny_model(seed: int = 0, mel: MelConfig | None = None) -> ModelFile:
     """Make a model of a tiny generator, as `read_model` would return it."""
     state = {key: value.detach() for key, value in tiny_generator(seed).state_dict().items()}
-    return ModelFile(mel or MelConfig(), TINY, folded(state), provenance={"name": "tiny"})
+    return ModelFile(
+        mel or MelConfig(), TINY, arrays_of(folded(state)), provenance={"name": "tiny"}
+    )
 
 
 def write_tiny_model(path: Path, seed: int = 0) -> Path:

@@ -15,7 +15,7 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "hifigan_cli"
 # Each part may import those of the lines above its own, and itself.
 LAYERS = (
-    {"errors", "assets"},
+    {"errors", "assets", "lazily"},
     {"config", "environment", "parts"},
     {"audio"},
     {"models"},

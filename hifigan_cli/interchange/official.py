@@ -23,9 +23,9 @@ from hifigan_cli.models import (
     MultiPeriodDiscriminator,
     MultiScaleDiscriminator,
 )
-from hifigan_cli.models.modelfile import check_fit
 from hifigan_cli.models.norms import folded
-from hifigan_cli.models.tensorfile import check_readable
+from hifigan_cli.models.shapes import check_fit
+from hifigan_cli.models.tensorfile import arrays_of, check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,11 @@ def import_official(
     error = _folding_error(architecture, state, checkpoint)
     others = _discriminators(discriminators) if discriminators else {}
     model = ModelFile(
-        architecture.mel, architecture.generator, folded(state), others, dict(provenance or {})
+        architecture.mel,
+        architecture.generator,
+        arrays_of(folded(state)),
+        arrays_of(others),
+        dict(provenance or {}),
     )
     return model, error
 
@@ -164,7 +168,7 @@ def _folding_error(config: VocoderConfig, state: Mapping[str, Tensor], path: Pat
     Raises:
         ModelError: the weights do not fit the configuration, or the two disagree.
     """
-    plain = ModelFile(config.mel, config.generator, folded(state)).build()
+    plain = ModelFile(config.mel, config.generator, arrays_of(folded(state))).build()
     if not any(".parametrizations." in key for key in state):
         return 0.0
     normed = Generator(config.generator, config.mel.n_mels)

@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.models.norms import add_weight_norm
+from hifigan_cli.models.shapes import STEM_KERNEL
 
 if TYPE_CHECKING:
     from hifigan_cli.config import EnhancerConfig
@@ -25,7 +26,6 @@ _OUT_CENTRE = -6.0
 _FLOOR_QUANTILE = 0.1
 _OPEN = 0.5  # what the gates start from: a little towards the input
 _LAYER_SCALE = 0.1
-_STEM_KERNEL = (5, 3)  # bands, frames
 
 
 class Depthwise(nn.Module):
@@ -82,9 +82,9 @@ class Enhancer(nn.Module):
         super().__init__()
         self.config = config
         stem, channels = config.stem_channels, config.channels
-        pad = (_STEM_KERNEL[0] // 2, _STEM_KERNEL[1] // 2)
-        self.stem = nn.Conv2d(2, stem, _STEM_KERNEL, padding=pad)
-        self.halve = nn.Conv2d(stem, stem, _STEM_KERNEL, stride=(2, 1), padding=pad)
+        pad = (STEM_KERNEL[0] // 2, STEM_KERNEL[1] // 2)
+        self.stem = nn.Conv2d(2, stem, STEM_KERNEL, padding=pad)
+        self.halve = nn.Conv2d(stem, stem, STEM_KERNEL, stride=(2, 1), padding=pad)
         halved = -(-n_mels // 2)
         self.enter = nn.Linear(2 * n_mels + stem * halved, channels)
         self.enter_norm = nn.LayerNorm(channels)

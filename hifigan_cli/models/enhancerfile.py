@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from pydantic import ValidationError
 
 from hifigan_cli.config import EnhancerConfig, MelConfig
 from hifigan_cli.errors import ModelError
-from hifigan_cli.models.enhancer import Enhancer
-from hifigan_cli.models.modelfile import check_fit
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from hifigan_cli.models.shapes import check_shapes, enhancer_shapes
+from hifigan_cli.models.tensorfile import read_arrays, tensors_of, write_arrays
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    import numpy.typing as npt
+    import torch
+
+    from hifigan_cli.models.enhancer import Enhancer
+    from hifigan_cli.models.tensorfile import Array
 
 KIND = "enhancer"
 
@@ -36,20 +39,32 @@ class EnhancerFile:
 
     mel: MelConfig
     enhancer: EnhancerConfig
-    weights: dict[str, Tensor]
+    weights: dict[str, Array]
     provenance: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
+    def weights_for_synthesis(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the weights in float32, after checking that the architecture has these.
+
+        Raises:
+            ModelError: they do not fit; names the first that does not.
+        """
+        check_shapes(enhancer_shapes(self.enhancer, self.mel.n_mels), self.weights)
+        return {key: value.astype(np.float32) for key, value in self.weights.items()}
+
     def build(self, device: torch.device | str = "cpu") -> Enhancer:
-        """Make the network, with these weights, ready to work.
+        """Make the torch network, with these weights, ready to work.
 
         Raises:
             ModelError: the weights do not fit the architecture.
         """
+        import torch
+
+        from hifigan_cli.models.enhancer import Enhancer
+
+        own = tensors_of(self.weights_for_synthesis())
         with torch.device("meta"):
             net = Enhancer(self.enhancer, self.mel.n_mels)
-        check_fit(net.state_dict(), self.weights)
-        own = {key: value.to(torch.float32, copy=True) for key, value in self.weights.items()}
         net.load_state_dict(own, assign=True)
         return net.eval().requires_grad_(requires_grad=False).to(device)
 
@@ -66,7 +81,7 @@ def write_enhancer(path: Path, model: EnhancerFile) -> str:
         "enhancer": model.enhancer.model_dump(mode="json"),
         "provenance": model.provenance,
     }
-    return write_tensors(path, model.weights, description)
+    return write_arrays(path, model.weights, description)
 
 
 def read_enhancer(path: Path) -> EnhancerFile:
@@ -75,7 +90,7 @@ def read_enhancer(path: Path) -> EnhancerFile:
     Raises:
         ModelError: missing, damaged, of another kind, or of an impossible architecture.
     """
-    weights, content = read_tensors(path)
+    weights, content = read_arrays(path)
     if content.get("kind") != KIND:
         raise ModelError(
             f"{path} is a {content.get('kind', 'file of another kind')}, not an enhancer",

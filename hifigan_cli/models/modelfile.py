@@ -11,19 +11,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from pydantic import ValidationError
 
 from hifigan_cli.config import GeneratorConfig, MelConfig, VocoderConfig
 from hifigan_cli.errors import ModelError
-from hifigan_cli.models.generator import Generator
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from hifigan_cli.models.shapes import check_shapes, generator_shapes
+from hifigan_cli.models.tensorfile import read_arrays, tensors_of, write_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor
+    import numpy.typing as npt
+    import torch
+
+    from hifigan_cli.models.generator import Generator
+    from hifigan_cli.models.tensorfile import Array
 
 KIND = "vocoder"
 GENERATOR = "generator."
@@ -44,42 +48,35 @@ class ModelFile:
 
     mel: MelConfig
     generator: GeneratorConfig
-    weights: dict[str, Tensor]
-    discriminators: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Array]
+    discriminators: dict[str, Array] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
+    def weights_for_synthesis(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the weights in float32, after checking that the architecture has these.
+
+        Raises:
+            ModelError: they do not fit; names the first that does not.
+        """
+        check_shapes(generator_shapes(self.generator, self.mel.n_mels), self.weights)
+        return {key: value.astype(np.float32) for key, value in self.weights.items()}
+
     def build(self, device: torch.device | str = "cpu") -> Generator:
-        """Make the generator, with these weights, ready for synthesis.
+        """Make the generator as a torch network, with these weights, ready for synthesis.
 
         Raises:
             ModelError: the weights do not fit the architecture; names the first that does not.
         """
-        # The meta device has shapes and no memory: weights that do not fit cost nothing.
-        with torch.device("meta"):
+        import torch
+
+        from hifigan_cli.models.generator import Generator
+
+        own = tensors_of(self.weights_for_synthesis())
+        with torch.device("meta"):  # it has shapes and no memory
             net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
-        check_fit(net.state_dict(), self.weights)
-        own = {key: value.to(torch.float32, copy=True) for key, value in self.weights.items()}
         net.load_state_dict(own, assign=True)
         return net.eval().requires_grad_(requires_grad=False).to(device)
-
-
-def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Compare the names and shapes of two states.
-
-    Raises:
-        ModelError: names the first key that is missing, unknown, or of another shape.
-    """
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in found:
-            raise ModelError(f"the architecture needs the weight {key}, the file lacks it")
-        if key not in expected:
-            raise ModelError(f"the file has the weight {key}, the architecture does not")
-        if expected[key].shape != found[key].shape:
-            raise ModelError(
-                f"weight {key}: the architecture needs the shape {tuple(expected[key].shape)}, "
-                f"the file has {tuple(found[key].shape)}"
-            )
 
 
 def write_model(path: Path, model: ModelFile) -> str:
@@ -88,14 +85,14 @@ def write_model(path: Path, model: ModelFile) -> str:
     Raises:
         OutputError: the file system refused.
     """
-    tensors = {GENERATOR + key: value for key, value in model.weights.items()}
+    arrays = {GENERATOR + key: value for key, value in model.weights.items()}
     description = {
         "kind": KIND,
         "mel": model.mel.model_dump(mode="json"),
         "generator": model.generator.model_dump(mode="json"),
         "provenance": model.provenance,
     }
-    return write_tensors(path, {**tensors, **model.discriminators}, description)
+    return write_arrays(path, {**arrays, **model.discriminators}, description)
 
 
 def read_model(path: Path) -> ModelFile:
@@ -104,14 +101,14 @@ def read_model(path: Path) -> ModelFile:
     Raises:
         ModelError: missing, damaged, of another kind, or of an impossible architecture.
     """
-    tensors, content = read_tensors(path)
+    arrays, content = read_arrays(path)
     mel, generator = read_architecture(path, content)
     weights = {
         key.removeprefix(GENERATOR): value
-        for key, value in tensors.items()
+        for key, value in arrays.items()
         if key.startswith(GENERATOR)
     }
-    others = {key: value for key, value in tensors.items() if not key.startswith(GENERATOR)}
+    others = {key: value for key, value in arrays.items() if not key.startswith(GENERATOR)}
     return ModelFile(mel, generator, weights, others, content["provenance"], content["digest"])
 
 

@@ -8,14 +8,25 @@ import pickle
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from hifigan_cli.config import GeneratorConfig, MelConfig
+from hifigan_cli.config import PRESETS, EnhancerConfig, GeneratorConfig, MelConfig
 from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.models import Generator, ModelFile, read_model, write_model
-from hifigan_cli.models.tensorfile import read_description, read_tensors, write_tensors
+from hifigan_cli.models.enhancer import Enhancer
+from hifigan_cli.models.shapes import enhancer_shapes, generator_shapes
+from hifigan_cli.models.tensorfile import (
+    arrays_of,
+    read_arrays,
+    read_description,
+    read_tensors,
+    tensors_of,
+    write_arrays,
+    write_tensors,
+)
 
 MEL = MelConfig(n_fft=64, win_samples=64, hop_samples=8, n_mels=5)
 TINY = GeneratorConfig(
@@ -33,7 +44,7 @@ def tiny(seed: int = 0) -> ModelFile:
     torch.manual_seed(seed)
     weights = Generator(TINY, MEL.n_mels, weight_norm=False).state_dict()
     others = {"mpd.conv.weight": torch.randn(2, 3), "msd.n": torch.tensor(7)}
-    return ModelFile(MEL, TINY, dict(weights), others, PROVENANCE)
+    return ModelFile(MEL, TINY, arrays_of(weights), arrays_of(others), PROVENANCE)
 
 
 @pytest.fixture
@@ -61,11 +72,11 @@ def test_everything_comes_back(path: Path) -> None:
         (read.discriminators, written.discriminators),
     ):
         assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
     mel = torch.randn(1, 5, 6)
     with torch.no_grad():
         expected = Generator(TINY, 5, weight_norm=False)
-        expected.load_state_dict(written.weights)
+        expected.load_state_dict(tensors_of(written.weights))
         assert torch.equal(read.build()(mel), expected(mel))
 
 
@@ -79,7 +90,7 @@ def test_a_built_network_is_its_own(path: Path) -> None:
     assert not first.training
     assert not any(parameter.requires_grad for parameter in first.parameters())
     assert any(parameter.abs().sum() > 0 for parameter in second.parameters())
-    assert any(weight.abs().sum() > 0 for weight in model.weights.values())
+    assert any(np.abs(weight).sum() > 0 for weight in model.weights.values())
 
 
 def test_the_digest_seals_the_content(tmp_path: Path, path: Path) -> None:
@@ -177,9 +188,9 @@ def test_weights_that_do_not_fit_are_named(change: str, said: str) -> None:
     if change == "missing":
         del model.weights["conv_post.bias"]
     elif change == "unknown":
-        model.weights["zzz"] = torch.zeros(1)
+        model.weights["zzz"] = np.zeros(1, np.float32)
     else:
-        model.weights["conv_pre.weight"] = torch.zeros(4, 6, 7)
+        model.weights["conv_pre.weight"] = np.zeros((4, 6, 7), np.float32)
     with pytest.raises(ModelError) as caught:
         model.build()
     assert said in caught.value.message
@@ -199,19 +210,64 @@ def test_an_impossible_architecture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.safetensors"
     write_model(path, ModelFile(MEL.model_copy(update={"hop_samples": 16}), TINY, tiny().weights))
     assert "impossible model" in refusal(path).message
-    write_tensors(path, tiny().weights, {"kind": "vocoder", "provenance": {}})
+    write_arrays(path, tiny().weights, {"kind": "vocoder", "provenance": {}})
     assert "impossible model" in refusal(path).message
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_other_precision_work(tmp_path: Path, dtype: torch.dtype) -> None:
-    """Guard files of half size: the network computes in float32."""
+    """Guard files of half size: the network computes in float32, with the values of the file."""
     model = tiny()
-    weights = {key: value.to(dtype) for key, value in model.weights.items()}
+    weights = {key: value.to(dtype) for key, value in tensors_of(model.weights).items()}
     path = tmp_path / "half.safetensors"
-    write_model(path, ModelFile(MEL, TINY, weights))
+    write_model(tmp_path / "whole.safetensors", model)
+    description = read_description(tmp_path / "whole.safetensors")
+    del description["digest"]
+    write_tensors(path, {f"generator.{key}": value for key, value in weights.items()}, description)
     net = read_model(path).build()
     assert net(torch.randn(1, 5, 4)).dtype == torch.float32
+    assert all(torch.equal(v, weights[key].float()) for key, v in net.state_dict().items())
+
+
+def test_arrays_and_tensors_are_one_format(tmp_path: Path) -> None:
+    """Guard the light reader: what either writes, both read; bytes and digest are the same."""
+    tensors = {"a": torch.randn(2, 3), "n": torch.tensor(3), "flags": torch.tensor([True, False])}
+    as_tensors, as_arrays = tmp_path / "tensors", tmp_path / "arrays"
+    digests = [
+        write_tensors(as_tensors, tensors, {"kind": "test"}),
+        write_arrays(as_arrays, arrays_of(tensors), {"kind": "test"}),
+    ]
+    assert digests[0] == digests[1]
+    assert as_tensors.read_bytes() == as_arrays.read_bytes()
+    found = read_arrays(as_tensors)[0]
+    assert all(np.array_equal(found[key], tensors[key].numpy()) for key in tensors)
+    assert all(found[key].dtype == tensors[key].numpy().dtype for key in tensors)
+
+
+def test_the_digest_is_that_of_the_first_versions(tmp_path: Path) -> None:
+    """Guard old files: the text that is sealed may never change."""
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}
+    digest = write_tensors(tmp_path / "old", tensors, {"kind": "test"})
+    assert digest == "33835f40830fecf6383fcddca6865faf4c67667544366c237773cd6fa26ceaf9"
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "v3", "tiny"])
+def test_shapes_are_those_of_the_network(name: str) -> None:
+    """Guard the engines without torch: the weights they expect are those that networks have."""
+    config = TINY if name == "tiny" else PRESETS[name].generator
+    with torch.device("meta"):
+        net = Generator(config, 7, weight_norm=False)
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    assert generator_shapes(config, 7) == expected
+
+
+@pytest.mark.parametrize("n_mels", [80, 41])
+def test_shapes_of_the_enhancer(n_mels: int) -> None:
+    """Guard the same for the enhancer, with an odd number of bands too."""
+    for config in (EnhancerConfig(), EnhancerConfig(channels=6, dilations=(1, 3), expansion=3)):
+        state = Enhancer(config, n_mels).state_dict()
+        expected = {key: tuple(value.shape) for key, value in state.items()}
+        assert enhancer_shapes(config, n_mels) == expected
 
 
 def test_tensors_of_any_kind_are_sealed(tmp_path: Path) -> None:

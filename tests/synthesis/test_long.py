@@ -15,6 +15,7 @@ from hifigan_cli.config import PRESETS, MelConfig
 from hifigan_cli.interchange import pretrained
 from hifigan_cli.interchange.locate import locate_model
 from hifigan_cli.models import Generator, ModelFile, read_model, write_model
+from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.chunks import synthesize_stream
 from tests.helpers import ROOT
@@ -29,7 +30,7 @@ def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = PRESETS["v2"].generator
     net = Generator(config, weight_norm=False)
     path = tmp_path_factory.mktemp("v2") / "v2.safetensors"
-    write_model(path, ModelFile(MelConfig(), config, net.state_dict()))
+    write_model(path, ModelFile(MelConfig(), config, arrays_of(net.state_dict())))
     return path
 
 

@@ -18,6 +18,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from hifigan_cli.interchange.locate import ENHANCER_FILE
 from hifigan_cli.models.enhancerfile import read_enhancer, write_enhancer
 from tests.conftest import SHARED_DATA
@@ -63,7 +65,7 @@ def train_enhancer(data: Path, out: Path, device: str) -> None:
     run = out / "enhancer"
     hifigan("train-enhancer", speech, *sounds, "--out", run, "--device", device)
     model = read_enhancer(run / ENHANCER_FILE.name)
-    weights = {key: value.half() for key, value in model.weights.items()}
+    weights = {key: value.astype(np.float16) for key, value in model.weights.items()}
     origin = {**model.provenance, "name": "hifigan-enhancer", "licence": LICENCE, "data": DATA}
     write_enhancer(ENHANCER_FILE, replace(model, weights=weights, provenance=origin))
 

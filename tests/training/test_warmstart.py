@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from hifigan_cli.errors import ModelError
 from hifigan_cli.models import read_model, write_model
 from hifigan_cli.models.modelfile import ModelFile
+from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import read_checkpoint
 from hifigan_cli.training.records.warmstart import read_source
@@ -67,7 +68,7 @@ def test_model_file_gives_the_generators_function(source: Path) -> None:
 def test_discriminators_in_a_model_file_come_along(source: Path, tmp_path: Path) -> None:
     """Protects model files that carry them."""
     model = read_model(source / "model.safetensors")
-    tensors = load_file(checkpoint(source, 3))
+    tensors = arrays_of(load_file(checkpoint(source, 3)))
     others = {key: value for key, value in tensors.items() if key.startswith(("mpd.", "msd."))}
     write_model(
         tmp_path / "whole.safetensors", ModelFile(model.mel, model.generator, model.weights, others)

@@ -9,7 +9,7 @@ import torch
 
 from hifigan_cli.errors import ModelError
 from hifigan_cli.models.enhancerfile import EnhancerFile, write_enhancer
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from hifigan_cli.models.tensorfile import arrays_of, read_tensors, write_tensors
 from hifigan_cli.training.records.checkpoint import load_network
 from hifigan_cli.training.records.optimizers import (
     load_optimizer,
@@ -80,7 +80,7 @@ def resume(folder: Path, state: EnhancerState, data: str) -> None:
 
 def published(state: EnhancerState, data: str) -> EnhancerFile:
     """Return the enhancer that a state amounts to."""
-    weights = {key: value.detach().cpu() for key, value in state.listener.state_dict().items()}
+    weights = arrays_of(state.listener.state_dict())
     provenance = {
         "source": f"hifigan train-enhancer {version('hifigan-cli')}",
         "steps": state.step,

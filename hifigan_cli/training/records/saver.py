@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hifigan_cli.errors import OutputError
 from hifigan_cli.models.modelfile import ModelFile, write_model
 from hifigan_cli.models.norms import folded
+from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.training.events import Noted, Saved
 from hifigan_cli.training.records.checkpoint import write_checkpoint
 
@@ -73,4 +74,5 @@ class Saver:
             **provenance,
         }
         config = state.config
-        return ModelFile(config.mel, config.generator, folded(weights), provenance=origin)
+        plain = arrays_of(folded(weights))
+        return ModelFile(config.mel, config.generator, plain, provenance=origin)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.errors import ModelError
-from hifigan_cli.models.modelfile import GENERATOR, ModelFile, check_fit, read_model
+from hifigan_cli.models.modelfile import GENERATOR, ModelFile, read_model
 from hifigan_cli.models.norms import folded, load_folded
-from hifigan_cli.models.tensorfile import read_description
+from hifigan_cli.models.shapes import check_fit
+from hifigan_cli.models.tensorfile import read_description, tensors_of
 from hifigan_cli.training.records.checkpoint import (
     KIND,
     Checkpoint,
@@ -82,12 +83,13 @@ def _from_checkpoint(state: TrainState, checkpoint: Checkpoint) -> bool:
 
 def _from_model(state: TrainState, model: ModelFile) -> bool:
     check_fit(folded(state.generator.state_dict()), model.weights)
-    load_folded(state.generator, model.weights)
+    load_folded(state.generator, tensors_of(model.weights))
     state.restart_average()
     if not model.discriminators:
         return False
+    others = tensors_of(model.discriminators)
     for name in ("mpd", "msd"):
-        load_network(getattr(state, name), _part(model.discriminators, f"{name}."))
+        load_network(getattr(state, name), _part(others, f"{name}."))
     return True
 
 
