@@ -64,12 +64,14 @@ class OnnxEngine:
         """Make a session of folded weights, under their official names, that fit `config`.
 
         Raises:
-            UsageError: another precision than fp32, or a package is missing.
+            UsageError: another precision than fp32, an unusual network, or a missing package.
         """
         if precision != self.precision:
             raise UsageError(
                 f"the onnx engine has no {precision}", "--precision fp32, or another engine"
             )
+        if not config.standard:
+            raise UsageError("the onnx engine knows the official network alone", "--engine torch")
         if lack := missing():
             raise UsageError(lack.partition(":")[0], lack.partition(": ")[2])
         self._threads = threads or available_threads()

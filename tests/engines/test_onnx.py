@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import PRESETS, GeneratorConfig
+from hifigan_cli.config.conventions import Variant
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines.onnx import OnnxEngine, available_threads, piece_edges
 from hifigan_cli.errors import UsageError
@@ -180,6 +181,13 @@ def test_other_precisions_are_refused() -> None:
     """The engine computes in float32, and does not pretend otherwise."""
     with pytest.raises(UsageError, match="no bf16"):
         OnnxEngine(TINY, 80, {}, precision="bf16")
+
+
+def test_unusual_networks_are_refused() -> None:
+    """Another slope or padding is not silently computed as the official one."""
+    unusual = TINY.model_copy(update={"variant": Variant(conv_padding="reflect")})
+    with pytest.raises(UsageError, match="official network"):
+        OnnxEngine(unusual, 80, {})
 
 
 def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
