@@ -10,6 +10,7 @@ Read in this order:
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
 - `conventions`: which convention the values of a mel give away, and the way to ours
 - `analysis`: a recording -> its log-mel, as `hifigan mel` makes it
+- `speech`: what comes with the tool to try it with
 - `pictures`: log-mels to look at
 """
 

@@ -12,6 +12,7 @@ from hifigan_cli.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     import_,
     info,
     mel,
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.command("import")(import_.import_model)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,35 @@
+"""The few seconds of speech that come with the tool: for the demo, for measurements, for checks."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hifigan_cli.audio.analysis import analyse
+from hifigan_cli.audio.reading import read_audio
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from hifigan_cli.audio.reading import Audio
+    from hifigan_cli.config import MelConfig
+
+ASSET = "demo.flac"
+
+
+def shipped_speech() -> Audio:
+    """Read the recording."""
+    return read_audio(files("hifigan_cli.assets").joinpath(ASSET).read_bytes())
+
+
+def shipped_mel(config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
+    """Compute the recording's log-mel `(mels, frames)`, repeated to any length.
+
+    >>> from hifigan_cli.config import MelConfig
+    >>> shipped_mel(MelConfig(), 1000).shape
+    (80, 1000)
+    """
+    mel = analyse(shipped_speech(), config)
+    return np.take(mel, np.arange(frames), axis=1, mode="wrap")
