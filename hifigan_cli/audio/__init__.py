@@ -8,16 +8,24 @@ Read in this order:
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
+- `logmel`: the same of arrays, without torch and its gradients
 - `conventions`: which convention the values of a mel give away, and the way to ours
 - `analysis`: a recording -> its log-mel, as `hifigan mel` makes it
 - `speech`: what comes with the tool to try it with
 - `pictures`: log-mels to look at
 """
 
-from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram
-from hifigan_cli.audio.reading import Audio, read_audio
-from hifigan_cli.audio.resampling import resample
-from hifigan_cli.audio.writing import write_audio
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hifigan_cli.lazily import lazily
+
+if TYPE_CHECKING:
+    from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram
+    from hifigan_cli.audio.reading import Audio, read_audio
+    from hifigan_cli.audio.resampling import resample
+    from hifigan_cli.audio.writing import write_audio
 
 __all__ = [
     "Audio",
@@ -27,3 +35,15 @@ __all__ = [
     "resample",
     "write_audio",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Audio": "reading",
+        "MelSpectrogram": "mel",
+        "mel_spectrogram": "mel",
+        "read_audio": "reading",
+        "resample": "resampling",
+        "write_audio": "writing",
+    },
+)

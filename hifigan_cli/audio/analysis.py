@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from hifigan_cli.audio.mel import MelSpectrogram
+from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.audio.resampling import resample
 
 if TYPE_CHECKING:
+    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Audio
     from hifigan_cli.config import MelConfig
 
 
-def analyse(audio: Audio, config: MelConfig) -> npt.NDArray[np.float32]:
+def analyse(audio: Audio, config: MelConfig) -> Mel:
     """Mix a recording to mono, convert its rate, and return its log-mel `(mels, frames)`.
 
     frames = floor(samples / hop): what remains at the end is not covered, as in training.
@@ -25,5 +22,5 @@ def analyse(audio: Audio, config: MelConfig) -> npt.NDArray[np.float32]:
         InputError: the recording is too short for a frame.
     """
     samples = resample(audio.mono().samples, audio.rate_hz, config.rate_hz)
-    blocks = MelSpectrogram(config).blocks(torch.from_numpy(samples))
-    return np.concatenate([block[0].numpy() for block in blocks], axis=-1)
+    mel: Mel = log_mel(samples, config)[0]
+    return mel

@@ -1,62 +1,63 @@
-"""Slaney's mel filters, from torchaudio, in double precision.
+"""Mel filters: triangles over the bins of a Fourier transform, in double precision.
 
-torchaudio computes in torch's default type. In single precision the small weights at the foot of a
-filter are off by up to 2e-3, which moves the log-mel of a pure tone by 7e-4; in double they are
-exact.
+torchaudio's and librosa's agree with these; a test compares them. In single precision the small
+weights at the foot of a filter are off by up to 2e-3, which moves the log-mel of a pure tone by
+7e-4.
 """
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
+import math
 from typing import TYPE_CHECKING
 
-import torch
-
-from hifigan_cli.errors import UsageError
+import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
     from hifigan_cli.config import MelConfig
 
+Array = npt.NDArray[np.float64]
 
-def slaney_filterbank(config: MelConfig) -> Tensor:
-    """Return triangles of equal area, evenly spaced in Slaney's mel: float64 `(mels, bins)`.
+# Slaney's scale: 3 mels for 200 Hz up to 1 kHz, then 27 for each factor of 6.4.
+_LINEAR_HZ = 200 / 3
+_BREAK_HZ, _BREAK_MEL = 1000.0, 15.0
+_LOG_STEP = math.log(6.4) / 27
+# HTK's scale: logarithmic throughout.
+_HTK_FACTOR, _HTK_HZ = 2595.0, 700.0
 
-    Raises:
-        UsageError: torch and torchaudio are installed in versions that do not pair.
+
+def filterbank(config: MelConfig) -> Array:
+    """Return triangles evenly spaced on the mel scale: float64 `(mels, bins)`.
+
+    Slaney's filters have equal areas. Narrow low bands may lie between two bins; they are silent,
+    as the convention says.
     """
-    try:
-        from torchaudio.functional import melscale_fbanks
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(
-            f"torchaudio cannot be used beside torch {torch.__version__}: {reason}",
-            "pip install 'torch>=2.11,<2.15' 'torchaudio>=2.11,<3'; `hifigan doctor` says more",
-        ) from error
-    with _double_precision(), warnings.catch_warnings():
-        # Narrow low bands may lie between two bins; they are then silent, as the convention says.
-        warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values")
-        bank: Tensor = melscale_fbanks(
-            n_freqs=config.n_fft // 2 + 1,
-            f_min=config.fmin_hz,
-            f_max=config.top_hz,
-            n_mels=config.n_mels,
-            sample_rate=config.rate_hz,
-            norm="slaney",
-            mel_scale="slaney",
-        )
-    return bank.T.contiguous()
+    convention = config.convention
+    to_mel, to_hz = (_htk_mel, _htk_hz) if convention.mel_scale == "htk" else (_mel, _hz)
+    mels = np.linspace(to_mel(config.fmin_hz), to_mel(config.top_hz), config.n_mels + 2)
+    edges_hz = to_hz(mels)
+    bins_hz = np.fft.rfftfreq(config.n_fft, 1 / config.rate_hz)
+    left, centre, right = (edges_hz[start : start + config.n_mels, None] for start in range(3))
+    rising = (bins_hz - left) / (centre - left)
+    falling = (right - bins_hz) / (right - centre)
+    bank = np.maximum(0, np.minimum(rising, falling))
+    return bank * (2 / (right - left)) if convention.mel_norm == "slaney" else bank
 
 
-@contextmanager
-def _double_precision() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+def _mel(hz: float) -> float:
+    if hz < _BREAK_HZ:
+        return hz / _LINEAR_HZ
+    return _BREAK_MEL + math.log(hz / _BREAK_HZ) / _LOG_STEP
+
+
+def _hz(mel: Array) -> Array:
+    above = _BREAK_HZ * np.exp((mel - _BREAK_MEL) * _LOG_STEP)
+    return np.where(mel < _BREAK_MEL, mel * _LINEAR_HZ, above)
+
+
+def _htk_mel(hz: float) -> float:
+    return _HTK_FACTOR * math.log10(1 + hz / _HTK_HZ)
+
+
+def _htk_hz(mel: Array) -> Array:
+    return np.asarray(_HTK_HZ * (10 ** (mel / _HTK_FACTOR) - 1))

@@ -6,6 +6,8 @@ reflect-pad (n_fft - hop) / 2 -> STFT without centring, periodic Hann -> sqrt(re
 A clip of n samples has floor(n / hop) frames. The steps run in double precision: in single, the
 rounding of the Fourier transform alone moves a quiet band beside a loud one by 1e-3 and more in log
 units. Their cost is nothing beside a network's. Window and filterbank are built once a device.
+
+This is the mel of training, in torch, with gradients; `logmel` is the same for arrays.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from torch import Tensor, nn
 
 from hifigan_cli.audio.conventions.scales import FLOOR as FLOOR
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR as LOG_FLOOR
-from hifigan_cli.audio.filterbank import slaney_filterbank
-from hifigan_cli.config import MelConfig
-from hifigan_cli.errors import InputError
+from hifigan_cli.audio.filterbank import filterbank
+from hifigan_cli.config import MelConfig, MelConvention
+from hifigan_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,11 @@ class MelSpectrogram(nn.Module):
     def __init__(self, config: MelConfig | None = None) -> None:
         super().__init__()
         self.config = config or MelConfig()
+        if self.config.convention != MelConvention():
+            raise UsageError(
+                "training has the mel of the paper only, this is another tool's",
+                "--init takes models whose mel is that of a preset",
+            )
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the log-mel of `(batch, samples)`, full scale 1.
@@ -64,7 +71,7 @@ class MelSpectrogram(nn.Module):
     def log_mel(self, padded: Tensor) -> Tensor:
         """Return the log-mel of `(batch, samples)` that needs no more padding."""
         c = self.config
-        window, filterbank = constants(c, padded.device)
+        window, bank = constants(c, padded.device)
         spectrum = torch.stft(
             padded.to(window.dtype),
             c.n_fft,
@@ -75,7 +82,7 @@ class MelSpectrogram(nn.Module):
             return_complex=True,
         )
         magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + MAGNITUDE_EPSILON)
-        mel: Tensor = torch.log(torch.clamp(filterbank @ magnitude, min=FLOOR))
+        mel: Tensor = torch.log(torch.clamp(bank @ magnitude, min=FLOOR))
         return mel.to(torch.promote_types(padded.dtype, torch.float32))
 
     def blocks(self, samples: Tensor, block_frames: int = 4096) -> Iterator[Tensor]:
@@ -98,8 +105,8 @@ def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     # A first call in inference mode must not leave tensors that a later gradient cannot use.
     with torch.inference_mode(mode=False):
         window = torch.hann_window(config.win_samples, periodic=True, dtype=torch.float64)
-        filterbank = slaney_filterbank(config)
-        return window.to(dtype).to(device), filterbank.to(dtype).to(device)
+        bank = torch.from_numpy(filterbank(config))
+        return window.to(dtype).to(device), bank.to(dtype).to(device)
 
 
 def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:

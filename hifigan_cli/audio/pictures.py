@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR
 from hifigan_cli.audio.files import replacing
-from hifigan_cli.audio.mel import LOG_FLOOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
