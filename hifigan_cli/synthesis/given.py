@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.audio.conventions import SCALES, gather, recognise
-from hifigan_cli.audio.conventions.recognition import LOWEST
+from hifigan_cli.audio.conventions.recognition import LOWEST, full_scale
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR
 from hifigan_cli.errors import InputError, UsageError, closest
 from hifigan_cli.synthesis.melfiles import blocks, label_of, open_array, oriented
@@ -113,7 +113,7 @@ def take(
     if evidence.bad:
         band, frame = evidence.bad
         raise InputError(f"{label} is not a number at band {band}, frame {frame}")
-    verdict = recognise(evidence)
+    verdict = recognise(evidence, full_scale(mel))
     scale, doubts = _scale(taken_as, verdict, evidence, label, check=check)
     if scale is not None:
         how = "exactly" if scale.exact else "nearly: power is not magnitude squared, band by band"

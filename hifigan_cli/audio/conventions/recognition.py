@@ -12,25 +12,26 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.conventions.scales import LOG_FLOOR, SCALES
+from hifigan_cli.audio.conventions.scales import FLOOR, LOG_FLOOR, SCALES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.audio.conventions.evidence import Evidence
+    from hifigan_cli.config import MelConfig
 
 # A predicted mel may pass the floor a little; nothing that speech gives comes near these.
 LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
-# Full scale gives 2.7 at most: half the window's sum, through the narrowest filter.
-_FULL_SCALE = 2.8
+# What full scale gives at most, with windows of up to 2048 samples; `full_scale` knows better.
+_FULL_SCALE = 3.6
+_HZ_A_MEL, _MARGIN = 200 / 3, 0.15
 _DECIBELS_BELOW, _DECIBELS_ABOVE = -26.0, 15.0  # where no logarithm of base 2 or more comes
-_LOG10_HIGHEST = _FULL_SCALE / math.log(10)
 _FLOOR_SHARE = 1e-3  # of values that are the lowest: a floor, not chance
 _NEAR = 0.01  # to a floor; what half precision leaves of it
 _LEAST_FRAMES = 16  # for measures that look at time
 _LEAST_SPREAD = 0.5  # values that hardly differ, such as those of silence, tell nothing
 # Of the ruler: between the steps of two scales.
-_BELOW_LN, _ABOVE_LN, _DECIBEL_STEP = 0.19, 0.43, 1.2
+_BELOW_LN, _ABOVE_LN, _ABOVE_LOG2, _DECIBEL_STEP = 0.19, 0.43, 0.59, 1.2
 _LOG10_MOVEMENT, _LOG10_PAUSE = 0.4, -3.2  # speech moves by so much, and its pauses are so low
 _LOG10_LOWEST = -7.5  # of 16 bits and a floor below them
 _LOG10_QUIET = -4.3  # the noise of 16 bits
@@ -67,13 +68,32 @@ class Verdict:
         return SCALES[self.kind].title if self.kind in SCALES else NORMALISED[self.kind]
 
 
-def recognise(evidence: Evidence) -> Verdict:
+def full_scale(mel: MelConfig) -> float:
+    """Return the highest log-mel that samples within full scale give, for a convention.
+
+    Half the window's sum through the filter of the lowest band, 1 / its half width in Hz; Slaney's
+    mel is linear there. Tones come within 0.3 of it.
+    """
+    top = _mel_of(mel.top_hz) - _mel_of(mel.fmin_hz)
+    half_width_hz = top / (mel.n_mels + 1) * _HZ_A_MEL
+    return math.log(mel.win_samples / 2 / half_width_hz) + _MARGIN
+
+
+def _mel_of(hz: float) -> float:
+    """Convert to Slaney's mel: linear to 1 kHz, logarithmic above."""
+    if hz < 1000:
+        return hz / _HZ_A_MEL
+    return 1000 / _HZ_A_MEL + 27 * math.log(hz / 1000) / math.log(6.4)
+
+
+def recognise(evidence: Evidence, full: float = _FULL_SCALE) -> Verdict:
     """Tell the scale of a mel; natural log is what nothing speaks against.
 
-    A mel with values that are not numbers is to be refused before.
+    `full` is the highest value that the expected convention has, as `full_scale` tells it. A mel
+    with values that are not numbers is to be refused before.
     """
     for rule in _RULES:
-        verdict = rule(evidence)
+        verdict = rule(evidence, full)
         if verdict:
             return verdict
     if evidence.at_floor and abs(evidence.low - LOG_FLOOR) < _NEAR:
@@ -82,7 +102,7 @@ def recognise(evidence: Evidence) -> Verdict:
     return Verdict("ln", why, certain=False)
 
 
-def _positive(e: Evidence) -> Verdict | None:
+def _positive(e: Evidence, full: float) -> Verdict | None:
     """Values of which none is negative: no logarithm, or shifted."""
     if e.low < 0 or e.spread < 1e-6 or (e.low > 0.01 * e.high and e.spread < _LEAST_SPREAD / 2):
         return None
@@ -91,11 +111,11 @@ def _positive(e: Evidence) -> Verdict | None:
         if e.high <= 1.001:
             return Verdict("unit", why)
         return Verdict("db" if e.high > _DECIBELS_ABOVE else "loud", why)
-    steep = e.log_step > _ABOVE_LN or e.high > math.exp(_FULL_SCALE)
+    steep = e.log_step > _ABOVE_LN or e.high > math.exp(full)
     return Verdict("power" if steep else "magnitude", why)
 
 
-def _far(e: Evidence) -> Verdict | None:
+def _far(e: Evidence, _full: float) -> Verdict | None:
     """Values out of reach of every logarithm but decibels."""
     if e.low >= _DECIBELS_BELOW and e.high <= _DECIBELS_ABOVE:
         return None
@@ -105,7 +125,7 @@ def _far(e: Evidence) -> Verdict | None:
     return Verdict("standardised" if calm else "db", f"values from {e.low:.3g} to {e.high:.3g}")
 
 
-def _below(e: Evidence) -> Verdict | None:
+def _below(e: Evidence, full: float) -> Verdict | None:
     """Values below the floor of the natural log of magnitudes."""
     if e.low >= LOG_FLOOR - _PAST_FLOOR or (e.low >= LOWEST and e.step < _ABOVE_LN):
         return None
@@ -113,23 +133,24 @@ def _below(e: Evidence) -> Verdict | None:
     if e.step > _DECIBEL_STEP:
         return Verdict("db", why)
     if e.at_floor > _FLOOR_SHARE:
-        if abs(e.low - math.log2(1e-5)) < 2 * _NEAR:
+        if abs(e.low - math.log2(FLOOR)) < 2 * _NEAR:
             return Verdict("log2", f"{why}, the log2 of 1e-5")
         for power, floor in _LN_FLOORS.items():
             if abs(e.low - floor) < 2 * _NEAR:
                 of_power = e.step > _ABOVE_LN
-                kind = "ln-power" if of_power else "loud" if e.high > _FULL_SCALE else "ln"
+                kind = "ln-power" if of_power else "loud" if e.high > full else "ln"
                 return Verdict(kind, f"{why}, the natural log of 1e{power}")
     if e.step < _ABOVE_LN:
-        return Verdict("loud" if e.high > _FULL_SCALE else "ln", why)
-    return Verdict("ln-power" if e.high > _FULL_SCALE else "log2", why)
+        return Verdict("loud" if e.high > full else "ln", why)
+    is_log2 = e.high <= full and e.low >= math.log2(FLOOR) - _NEAR and e.step < _ABOVE_LOG2
+    return Verdict("log2" if is_log2 else "ln-power", why)
 
 
-def _above(e: Evidence) -> Verdict | None:
+def _above(e: Evidence, full: float) -> Verdict | None:
     """Values that full scale does not reach."""
-    if e.high <= _FULL_SCALE:
+    if e.high <= full:
         return None
-    why = f"the highest value is {e.high:.3g}, full scale gives {_FULL_SCALE:g} at most"
+    why = f"the highest value is {e.high:.3g}, full scale gives {full:.2g} at most"
     if e.step > _DECIBEL_STEP:
         return Verdict("db", why)
     if e.low > -4.5 and e.typical > -2.0:
@@ -139,7 +160,7 @@ def _above(e: Evidence) -> Verdict | None:
     return Verdict("loud", why, certain=e.high > HIGHEST)
 
 
-def _floors(e: Evidence) -> Verdict | None:
+def _floors(e: Evidence, full: float) -> Verdict | None:
     """A lowest value that many cells share: the floor of another convention."""
     if e.at_floor < _FLOOR_SHARE or e.spread < _LEAST_SPREAD:
         return None
@@ -148,7 +169,7 @@ def _floors(e: Evidence) -> Verdict | None:
         return Verdict("log10-power" if e.step > _BELOW_LN else "log10", why)
     if abs(e.spread - 2) < 1e-3 and e.low > -3:
         return Verdict("whisper", f"{why}, 2 below the highest")
-    if abs(e.low + 5) < _NEAR and e.high < _LOG10_HIGHEST:
+    if abs(e.low + 5) < _NEAR and e.high < full / math.log(10):
         return Verdict("log10", why)
     for edge in (4.0, 1.0):
         if abs(e.low + edge) < 1e-3 and e.high <= edge + 1e-3:
@@ -156,18 +177,18 @@ def _floors(e: Evidence) -> Verdict | None:
     return None
 
 
-def _standardised(e: Evidence) -> Verdict | None:
+def _standardised(e: Evidence, _full: float) -> Verdict | None:
     """Bands that all move about zero."""
     if e.frames < _LEAST_FRAMES or not (e.offset < 0.5 and 0.6 < e.movement < 1.5):
         return None
     return Verdict("standardised", f"every band moves about 0, by {e.movement:.2g}")
 
 
-def _log10(e: Evidence) -> Verdict | None:
+def _log10(e: Evidence, full: float) -> Verdict | None:
     """Values in the range of both logarithms: the ruler decides, where there is speech."""
     if e.frames < _LEAST_FRAMES or not _LOG10_LOWEST <= e.low <= _LOG10_PAUSE:
         return None
-    if e.high >= _LOG10_HIGHEST or e.movement < _LOG10_MOVEMENT or not 0 < e.step < _BELOW_LN:
+    if e.high >= full / math.log(10) or e.movement < _LOG10_MOVEMENT or not 0 < e.step < _BELOW_LN:
         return None
     # A prediction is smoother than a recording; of noisy speech, its pauses lie close together.
     depth = e.typical - e.low
@@ -178,7 +199,7 @@ def _log10(e: Evidence) -> Verdict | None:
     return Verdict("log10", why, certain=certain)
 
 
-_RULES: tuple[Callable[[Evidence], Verdict | None], ...] = (
+_RULES: tuple[Callable[[Evidence, float], Verdict | None], ...] = (
     _positive,
     _far,
     _below,

@@ -116,5 +116,6 @@ def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
         raise UnfitMelError(
             Reason.MEL_VALUES,
             f"{label} lies in {low:.3g} to {high:.3g}: it looks like "
-            f"{recognise(gather(mel)).title}, natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
+            f"{recognise(gather(mel)).title}, "
+            f"natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
         )
