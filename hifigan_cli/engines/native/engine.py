@@ -59,6 +59,7 @@ class NativeEngine:
             )
         self.precision, self.kernels = precision, found
         self.n_mels, self.hop_samples = n_mels, config.hop_samples
+        self._idle: list[NativeStream] = []
         arrays = [
             np.ascontiguousarray(weights[f"{layer}.{part}"], np.float32)
             for layer in layer_names(config)
@@ -71,37 +72,49 @@ class NativeEngine:
             *(*config.upsample_rates, *config.upsample_kernel_sizes, *config.resblock_kernel_sizes),
             *(dilation for block in config.resblock_dilation_sizes for dilation in block),
         ]
-        self._network = library().hifigan_network(
-            found.encode(),
-            threads or usable_cores(),
-            (ctypes.c_int * len(shape))(*shape),
-            (Floats * len(arrays))(*map(pointer, arrays)),
+        self._network = _Network(
+            library().hifigan_network(
+                found.encode(),
+                threads or usable_cores(),
+                (ctypes.c_int * len(shape))(*shape),
+                (Floats * len(arrays))(*map(pointer, arrays)),
+            )
         )
-        if not self._network:
-            raise failure()
-
-    def __del__(self) -> None:
-        """Give the memory back."""
-        if getattr(self, "_network", None):
-            library().hifigan_network_free(self._network)
 
     def synthesize(self, mel: Array) -> Array:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`."""
-        streams = [self.stream().push(one, end=True) for one in mel]
-        return np.stack(streams) if streams else np.zeros((0, 0), np.float32)
+        # A stream that has ended is as new but for its memory, which need not be faulted in again.
+        stream = self._idle.pop() if self._idle else self.stream()
+        waves = [stream.push(one, end=True) for one in mel]
+        self._idle.append(stream)
+        return np.stack(waves) if waves else np.zeros((0, 0), np.float32)
 
     def stream(self) -> NativeStream:
         """Begin a stream of one channel; many may be open at once, and take turns."""
-        return NativeStream(self)
+        return NativeStream(self._network, self.hop_samples)
+
+
+class _Network:
+    """The library's weights; they go when neither engine nor stream holds them any more."""
+
+    def __init__(self, handle: int | None) -> None:
+        if not handle:
+            raise failure()
+        self.handle = handle
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            library().hifigan_network_free(self.handle)
 
 
 class NativeStream:
     """Mel frames in, samples out, as soon as all that they depend on has been seen."""
 
-    def __init__(self, engine: NativeEngine) -> None:
-        self._engine = engine  # keeps the weights
+    def __init__(self, network: _Network, hop_samples: int) -> None:
+        self._network = network
+        self._hop_samples = hop_samples
         self._taken = self._given = 0
-        self._stream = library().hifigan_stream(engine._network)
+        self._stream = library().hifigan_stream(network.handle)
         if not self._stream:
             raise failure()
 
@@ -118,9 +131,9 @@ class NativeStream:
         """
         rows = np.ascontiguousarray(mel.T, np.float32)
         self._taken += len(rows)
-        room = np.empty(self._taken * self._engine.hop_samples - self._given, np.float32)
+        room = np.empty(self._taken * self._hop_samples - self._given, np.float32)
         made = library().hifigan_push(
-            self._engine._network, self._stream, pointer(rows), len(rows), end, pointer(room)
+            self._network.handle, self._stream, pointer(rows), len(rows), end, pointer(room)
         )
         if made < 0:
             raise failure()

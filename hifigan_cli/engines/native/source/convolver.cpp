@@ -7,8 +7,15 @@ namespace hifigan {
 namespace {
 
 constexpr size_t OWN_BYTES = size_t(1) << 19;     // of spectrum and product that one thread holds
-constexpr size_t SHARED_BYTES = size_t(6) << 20;  // of both, that all threads share
+constexpr size_t SHARED_BYTES = size_t(12) << 20;  // of both, that all threads share
 constexpr int64_t SKEW = 16;  // words between points, so that they do not fall on the same cache set
+
+// The size of groups of nearly equal size, none above `most`, their number a multiple of `workers`.
+int64_t evenly(int64_t items, int64_t most, int64_t workers) {
+  int64_t groups = (items + most - 1) / most;
+  groups = (groups + workers - 1) / workers * workers;
+  return std::max<int64_t>(1, (items + groups - 1) / groups);
+}
 
 }  // namespace
 
@@ -44,9 +51,9 @@ void Convolver::transformed_alone(const ConvolutionWeights &w, const Convolution
   const Transform &t = *w.transform;
   const int64_t words = w.channels / pack();
   const size_t row_bytes = size_t(t.points) * (words + w.channels) * 4;
-  int64_t group = std::max<int64_t>(1, OWN_BYTES / (row_bytes * k_.block_rows)) * k_.block_rows;
-  // Few tiles are still shared out evenly.
-  group = std::min(group, whole_blocks((tiles + pool_.threads() - 1) / pool_.threads()));
+  const int64_t group = evenly(
+      tiles, std::max<int64_t>(1, OWN_BYTES / (row_bytes * k_.block_rows)) * k_.block_rows,
+      pool_.threads());
   const int64_t spectrum_stride = group * words + SKEW;
   const int64_t product_stride = group * w.channels + SKEW;
   pool_.run((tiles + group - 1) / group, [&](int64_t task, int thread) {
@@ -70,9 +77,7 @@ void Convolver::transformed_together(const ConvolutionWeights &w, const Convolut
   const Transform &t = *w.transform;
   const int64_t words = w.channels / pack();
   const size_t row_bytes = size_t(t.points) * (words + w.channels) * 4;
-  int64_t group = std::max<int64_t>(1, SHARED_BYTES / (row_bytes * k_.block_rows)) * k_.block_rows;
-  const int64_t groups = (tiles + group - 1) / group;
-  group = std::min(group, whole_blocks((tiles + groups - 1) / groups));
+  const int64_t group = evenly(tiles, std::max<int64_t>(k_.block_rows, SHARED_BYTES / row_bytes), 1);
   const int64_t spectrum_stride = group * words + SKEW;
   const int64_t product_stride = group * w.channels + SKEW;
   shared_spectrum_.reserve(size_t(t.points) * spectrum_stride * 4 + 64);

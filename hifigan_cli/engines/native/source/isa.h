@@ -4,6 +4,7 @@
 // whole program, and the linker keeps one copy, which must run on every processor.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <utility>
 

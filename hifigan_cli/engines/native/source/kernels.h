@@ -44,7 +44,7 @@ struct Kernels {
   const Transform *transforms;
   int transform_count;
 
-  // y[r] = x[r] W for r in [0, rows), W packed in panels; rows are rounded up to block_rows.
+  // y[r] = x[r] W for r in [0, rows), W packed in panels.
   void (*multiply)(const void *x, int64_t x_stride, const void *weights, float *y,
                    int64_t y_stride, int64_t rows, int inputs, int outputs);
   // y[r] = bias + sum over taps of x[r + tap * dilation] W[tap], `outputs` floats each.

@@ -54,39 +54,56 @@ HG_INLINE void store_words(word *p, vf v) { store(p, v); }
 //
 // A sum of hundreds of terms in one float loses a digit or two, which the deep network makes much of.
 // So CHAIN terms are summed by themselves and added to the total then.
-constexpr int CHAIN = 32;
+constexpr int CHAIN = 64;
 
-HG_INLINE void accumulate(vf (&total)[ROWS][2], const word *x, int64_t x_stride, const word *w,
-                          int n) {
+template <int R>
+HG_INLINE void accumulate(vf (&total)[R][2], const word *x, int64_t x_stride, const word *w, int n) {
   for (int begin = 0; begin < n; begin += CHAIN) {
-    vf a[ROWS][2];
-    each<ROWS>([&](auto r) HG_INLINE_LAMBDA { a[r][0] = a[r][1] = vf{}; });
+    vf a[R][2];
+    each<R>([&](auto r) HG_INLINE_LAMBDA { a[r][0] = a[r][1] = vf{}; });
     const int end = std::min(n, begin + CHAIN);
     for (int k = begin; k < end; k++, w += PANEL)
-      each<ROWS>([&](auto r) HG_INLINE_LAMBDA {
+      each<R>([&](auto r) HG_INLINE_LAMBDA {
         product_step(a[r][0], a[r][1], x + r * x_stride + k, w);
       });
-    each<ROWS>([&](auto r) HG_INLINE_LAMBDA {
+    each<R>([&](auto r) HG_INLINE_LAMBDA {
       total[r][0] += a[r][0];
       total[r][1] += a[r][1];
     });
   }
 }
 
+template <int R>
+static void multiply_rows(const word *x, int64_t x_stride, const word *w, float *y,
+                          int64_t y_stride, int n) {
+  vf total[R][2];
+  each<R>([&](auto r) HG_INLINE_LAMBDA { total[r][0] = total[r][1] = vf{}; });
+  accumulate<R>(total, x, x_stride, w, n);
+  each<R>([&](auto r) HG_INLINE_LAMBDA {
+    store(y + r * y_stride, total[r][0]);
+    store(y + r * y_stride + L, total[r][1]);
+  });
+}
+
+template <int... R>
+constexpr auto multiply_table(std::integer_sequence<int, R...>) {
+  return std::array{multiply_rows<R + 1>...};
+}
+
 static void multiply(const void *x_, int64_t x_stride, const void *weights, float *y,
                      int64_t y_stride, int64_t rows, int inputs, int outputs) {
+  static constexpr auto by_rows = multiply_table(std::make_integer_sequence<int, ROWS>{});
+  if (rows <= 0) return;
   const word *x = (const word *)x_;
   const int n = inputs / PACK;
+  // Blocks of nearly equal size: none is left with a row or two.
+  const int64_t blocks = (rows + ROWS - 1) / ROWS;
   for (int column = 0; column < outputs; column += PANEL) {
     const word *w = (const word *)weights + int64_t(column) * n;
-    for (int64_t row = 0; row < rows; row += ROWS) {
-      vf total[ROWS][2];
-      each<ROWS>([&](auto r) HG_INLINE_LAMBDA { total[r][0] = total[r][1] = vf{}; });
-      accumulate(total, x + row * x_stride, x_stride, w, n);
-      each<ROWS>([&](auto r) HG_INLINE_LAMBDA {
-        store(y + (row + r) * y_stride + column, total[r][0]);
-        store(y + (row + r) * y_stride + column + L, total[r][1]);
-      });
+    for (int64_t block = 0; block < blocks; block++) {
+      const int64_t first = rows * block / blocks, last = rows * (block + 1) / blocks;
+      by_rows[last - first - 1](x + first * x_stride, x_stride, w, y + first * y_stride + column,
+                                y_stride, n);
     }
   }
 }
@@ -99,7 +116,7 @@ HG_INLINE void tap_block(const word *x, int64_t x_stride, int taps, int64_t tap_
   each<ROWS>([&](auto r) HG_INLINE_LAMBDA { total[r][0] = b0; total[r][1] = b1; });
   const int n = inputs / PACK;
   for (int tap = 0; tap < taps; tap++)
-    accumulate(total, x + tap * tap_step, x_stride, w + int64_t(tap) * n * PANEL, n);
+    accumulate<ROWS>(total, x + tap * tap_step, x_stride, w + int64_t(tap) * n * PANEL, n);
   each<ROWS>([&](auto r) HG_INLINE_LAMBDA { emit(int(r), total[r][0], total[r][1]); });
 }
 

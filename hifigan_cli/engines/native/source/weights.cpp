@@ -31,12 +31,13 @@ std::vector<float> filter_transform(const Transform &t) {
 }  // namespace
 
 const Transform *choose_transform(const Kernels &k, int channels, int kernel) {
-  // Transforms pay where products of matrices are most of the work, which grow with the square of
-  // the channels; for kernels of 3 that takes 64.
+  // Measured: long transforms need fewer multiplications for each output and more weights, which
+  // tells where the channels, and so the weights, are many.
   int length = 0;
-  if (kernel == 3) length = channels >= 64 ? 16 : 0;
-  else if (kernel == 5) length = channels >= 64 ? 16 : 0;
-  else if (kernel == 7 || kernel == 11) length = 32;
+  if (kernel == 3) length = channels >= 256 ? 8 : 16;
+  else if (kernel == 5) length = 16;
+  else if (kernel == 7) length = channels >= 128 ? 16 : 32;
+  else if (kernel == 11) length = 32;
   for (int i = 0; i < k.transform_count; i++)
     if (k.transforms[i].length == length && k.transforms[i].kernel == kernel)
       return &k.transforms[i];
