@@ -14,7 +14,8 @@ import numpy as np
 
 from hifigan_cli.audio.conventions import SCALES, gather, recognise
 from hifigan_cli.audio.conventions.recognition import LOWEST, full_scale
-from hifigan_cli.audio.conventions.scales import LOG_FLOOR
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR, scale_of, to_model
+from hifigan_cli.config import MelConvention
 from hifigan_cli.errors import InputError, UsageError, closest
 from hifigan_cli.synthesis.melfiles import blocks, label_of, open_array, oriented
 
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    import torch
 
-    from hifigan_cli.audio.conventions import Evidence, Scale, Verdict
+    from hifigan_cli.audio.conventions import Scale, Verdict
     from hifigan_cli.config import MelConfig
     from hifigan_cli.synthesis.melfiles import Array
 
-OWN = "ln"  # what models read
 AUTO = "auto"
 MEL_AS = (AUTO, *SCALES)
 # What a mel that looks like the one may well be, when the caller says so.
@@ -38,6 +37,7 @@ _ALIKE = {
     "log10": ("log10", "log10-power"),
     "log2": ("log2", "ln-power", "log10-power"),
     "db": ("db", "db-power"),
+    "db-power": ("db", "db-power"),
     "magnitude": ("magnitude", "power"),
     "ln-power": ("ln-power", "log2", "log10-power"),
     "log10-power": ("log10-power", "log10"),
@@ -68,7 +68,7 @@ class Given:
         """Seconds of speech that it makes."""
         return float(self.array.shape[1] * self.mel.hop_samples / self.mel.rate_hz)
 
-    def blocks(self) -> Iterator[torch.Tensor]:
+    def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield it as the model reads it, `(1, mels, frames)`, some seconds each."""
         return blocks(self.array, self._convert)
 
@@ -79,7 +79,7 @@ class Given:
     def _convert(self, values: Array) -> npt.NDArray[np.float32]:
         if self.scale is None:
             return np.asarray(values, np.float32)
-        return self.scale.to_ln(values, self.mel)
+        return to_model(values, self.scale, self.mel)
 
 
 def take(
@@ -113,15 +113,18 @@ def take(
     if evidence.bad:
         band, frame = evidence.bad
         raise InputError(f"{label} is not a number at band {band}, frame {frame}")
-    verdict = recognise(evidence, full_scale(mel))
-    scale, doubts = _scale(taken_as, verdict, evidence, label, check=check)
-    if scale is not None:
-        how = "exactly" if scale.exact else "nearly: power is not magnitude squared, band by band"
-        told = f"{label} is taken as {scale.title} ({verdict.why})"
-        if scale.name != OWN:
-            notes.append(f"{told}; converted {how}")
-        elif evidence.low < LOWEST:
-            notes.append(f"{told}; raised to the model's floor of {LOG_FLOOR:.3f}")
+    own, usual = scale_of(mel), mel.convention == MelConvention()
+    verdict = recognise(evidence, full_scale(mel)) if usual else recognise(evidence)
+    if own is None and taken_as is None:
+        return Given(array, mel, None, tuple(notes))  # of a range that no rule knows
+    scale, doubts = _scale(taken_as, own, verdict, label, check=check)
+    if scale is not None and scale != own:
+        exact = own is not None and scale.of_power == own.of_power
+        how = "exactly" if exact else "nearly: bands of power are no squares of magnitudes"
+        notes.append(f"{label}: {scale.title} ({verdict.why}), converted {how}")
+    elif scale is None and usual and check and not doubts and evidence.low < LOWEST:
+        scale = own
+        notes.append(f"{label}: values under the model's floor of {LOG_FLOOR:.3f} are raised to it")
     return Given(array, mel, scale, tuple(notes), doubts)
 
 
@@ -131,30 +134,34 @@ def _is_turned(array: Array, n_mels: int) -> bool:
 
 
 def _scale(
-    taken_as: str | None, verdict: Verdict, evidence: Evidence, label: str, *, check: bool
+    taken_as: str | None, own: Scale | None, verdict: Verdict, label: str, *, check: bool
 ) -> tuple[Scale | None, tuple[str, ...]]:
     """Decide the scale to convert from, None for none, and what to warn of."""
     if taken_as == AUTO:
-        return SCALES[_recognised(verdict, label)], ()
+        return SCALES[_recognised(verdict, own, label)], ()
     if taken_as is not None:
         if check:
             _refuse_contradiction(SCALES[taken_as], verdict, label)
         return SCALES[taken_as], ()
-    if not check:
+    if not check or own is None or _passes(verdict, own):
         return None, ()
-    if verdict.kind == OWN:
-        return (SCALES[OWN] if evidence.low < LOWEST else None), ()
     if verdict.certain:
         raise InputError(
-            f"{label} looks like {verdict.title}: {verdict.why}; "
-            "this model reads the natural log of magnitudes",
+            f"{label} looks like {verdict.title}: {verdict.why}; this model reads {own.title}",
             _way_out(verdict),
         )
     return None, (f"{label} may be {verdict.title}: {verdict.why}; {_way_out(verdict)}",)
 
 
-def _recognised(verdict: Verdict, label: str) -> str:
-    """Return the name of the scale that a mel is surely on.
+def _passes(verdict: Verdict, own: Scale) -> bool:
+    """Tell whether a mel may be what the model reads."""
+    if own.name == verdict.kind or (verdict.kind == "ln" and not verdict.certain):
+        return True
+    return own.name != "ln" and verdict.kind in ("loud", *_ALIKE[own.name])
+
+
+def _recognised(verdict: Verdict, own: Scale | None, label: str) -> str:
+    """Return the name of the scale that a mel is surely on, the model's own where none shows.
 
     Raises:
         InputError: it cannot be told, or cannot be converted.
@@ -164,10 +171,12 @@ def _recognised(verdict: Verdict, label: str) -> str:
             f"{label} looks like {verdict.title}: {verdict.why}; it cannot be converted",
             _way_out(verdict),
         )
-    if not verdict.certain and verdict.kind != OWN:
+    if own is not None and _passes(verdict, own):
+        return own.name
+    if not verdict.certain:
         raise InputError(
-            f"{label} may be {verdict.title} or natural log: {verdict.why}",
-            f"name it: --mel-as {verdict.kind} or --mel-as {OWN}",
+            f"{label} may be {verdict.title}, or not: {verdict.why}",
+            f"name what it is, such as --mel-as {verdict.kind}",
         )
     return verdict.kind
 

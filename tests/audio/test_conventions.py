@@ -17,7 +17,7 @@ from hifigan_cli.audio import mel_spectrogram, read_audio
 from hifigan_cli.audio.conventions import SCALES, Verdict, gather, recognise
 from hifigan_cli.audio.conventions.families import likely
 from hifigan_cli.audio.conventions.recognition import full_scale
-from hifigan_cli.audio.conventions.scales import LOG_FLOOR
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR, scale_of, to_model
 from hifigan_cli.config import MelConfig, preset
 from tests.helpers import speech
 from tests.tools import mel_doctor
@@ -103,7 +103,8 @@ def test_a_level_alone_tells_nothing(level: float) -> None:
 def judged(found: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
     """Return the shares of a convention's mels that are recognised, in doubt, and passed as ln."""
     counts, right = found[name], mel_doctor.CONVENTIONS[name][0]
-    return tuple(counts[kind] / counts.total() for kind in (right, f"{right}?", "ln"))  # type: ignore[return-value]
+    total = counts.total()
+    return counts[right] / total, counts[f"{right}?"] / total, counts["ln"] / total
 
 
 OURS = ("ln, floor 1e-5 (ours)", "the same, 1 frame", "the same, 20 frames")
@@ -144,20 +145,10 @@ def test_every_scale_leads_to_the_natural_log(name: str, size: str) -> None:
     sound = read_audio(mel_doctor.DEMO).samples[0]
     samples = torch.from_numpy(np.asarray(sound[: 5 * RATE], np.float64))[None]
     target = mel_spectrogram(samples, mel)[0].numpy()
-    magnitude, power = mel_doctor.bands(samples[0].numpy(), mel)
-    values = {
-        "ln": np.log(magnitude),
-        "log10": np.log10(magnitude),
-        "log2": np.log2(magnitude),
-        "db": 20 * np.log10(magnitude),
-        "magnitude": magnitude,
-        "ln-power": np.log(power),
-        "log10-power": np.log10(power),
-        "db-power": 10 * np.log10(power),
-        "power": power,
-    }[name]
-    converted = SCALES[name].to_ln(values.astype(np.float32), mel)
-    assert (converted.dtype, converted.shape) == (np.float32, target.shape)
+    values = on_scale(name, *mel_doctor.bands(samples[0].numpy(), mel))
+    converted = to_model(values.astype(np.float32), SCALES[name], mel)
+    assert str(converted.dtype) == "float32"
+    assert converted.shape == target.shape
     apart = np.abs(converted - target)
     if SCALES[name].exact:
         assert apart.max() < 2e-5
@@ -165,10 +156,58 @@ def test_every_scale_leads_to_the_natural_log(name: str, size: str) -> None:
         assert apart[target > LOG_FLOOR + 1].mean() < 0.15
 
 
+def on_scale(
+    name: str, magnitude: npt.NDArray[np.float64], power: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return bands of magnitudes and of power on the scale of a name."""
+    values = power if name.endswith("power") else magnitude
+    factor = 10 if name == "db-power" else 20
+    return {
+        "ln": np.log(values),
+        "log10": np.log10(values),
+        "log2": np.log2(values),
+        "db": factor * np.log10(values),
+        "magnitude": values,
+        "power": values,
+    }[name.removesuffix("-power")]
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ({}, "ln"),
+        ({"log": "log10", "floor": 1e-10}, "log10"),
+        ({"log": "log10", "gain": 20.0}, "db"),
+        ({"power": 2}, "ln-power"),
+        ({"power": 2, "log": "log10"}, "log10-power"),
+        ({"power": 2, "log": "log10", "gain": 10.0}, "db-power"),
+        ({"log": "log10", "gain": 0.2, "offset": 0.5}, None),
+        ({"guard": "add"}, None),
+    ],
+)
+def test_mels_reach_models_of_other_tools(own: dict[str, object], name: str | None) -> None:
+    """Protects models that read something else: from every scale to theirs, and their own as is."""
+    mel = MelConfig.model_validate({"convention": own})
+    found = scale_of(mel)
+    assert (found.name if found else None) == name
+    magnitude, power = mel_doctor.bands(speech(2.0))
+    convention = mel.convention
+    level = np.log(power if convention.power == 2 else magnitude)
+    low = np.log(convention.floor)
+    level = np.maximum(level, low) if convention.guard == "clamp" else np.logaddexp(level, low)
+    level /= np.log(10) if convention.log == "log10" else 1
+    target = convention.gain * level + convention.offset
+    for given_as in SCALES:
+        converted = to_model(on_scale(given_as, magnitude, power), SCALES[given_as], mel)
+        apart = np.abs(converted - target) / (target.max() - target.min())
+        exact = SCALES[given_as].of_power == (convention.power == 2)
+        assert apart.max() < 1e-6 if exact else apart.mean() < 0.02, given_as
+
+
 def test_silence_converts_to_the_floor() -> None:
     """Protects against -inf: no magnitude at all is the floor, not a number without bounds."""
     for name in ("magnitude", "power"):
-        found = SCALES[name].to_ln(np.zeros((80, 3)), MelConfig())
+        found = to_model(np.zeros((80, 3)), SCALES[name], MelConfig())
         assert np.all(found == np.float32(LOG_FLOOR))
 
 

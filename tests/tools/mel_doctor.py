@@ -45,7 +45,7 @@ def bands(samples: npt.NDArray[np.floating[Any]], mel: MelConfig = MEL) -> tuple
 
 
 def _floored(values: Array, floor: float) -> Array:
-    return np.maximum(values, floor)
+    return np.asarray(np.maximum(values, floor), np.float64)
 
 
 def _decibels(power: Array) -> Array:

@@ -5,7 +5,7 @@ normalised in one of several ways. A vocoder that takes one for another makes no
 
 Read in this order:
 
-- `scales`: the scales by name, and the way from each to the natural log
+- `scales`: the scales by name, and the way from each to a model's own
 - `evidence`: what is measured of a mel, in flat memory
 - `recognition`: the rules, from evidence to a verdict
 - `families`: which tools have such mels, and so the likely rate and hop

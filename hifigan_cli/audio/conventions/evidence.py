@@ -73,8 +73,9 @@ def gather(mel: Array) -> Evidence:
 def _runs(mel: Array) -> list[npt.NDArray[np.float64]]:
     """Take runs of frames out of a mel: all of a short one, evenly spaced ones of a long one."""
     frames = mel.shape[1]
-    count = max(1, min(_RUNS, frames // _RUN_FRAMES))
-    starts = np.linspace(0, max(0, frames - _RUN_FRAMES), count).astype(int)
+    if frames <= _RUN_FRAMES * _RUNS:
+        return [np.array(mel, np.float64)]
+    starts = np.linspace(0, frames - _RUN_FRAMES, _RUNS).astype(int)
     return [np.array(mel[:, at : at + _RUN_FRAMES], np.float64) for at in starts]
 
 

@@ -44,22 +44,29 @@ class Scale:
 
     @property
     def exact(self) -> bool:
-        """Whether the conversion to the natural log loses nothing but what is below the floor."""
+        """Whether the way to the natural log of magnitudes loses nothing."""
         return not self.of_power
 
-    def to_ln(self, values: npt.NDArray[Any], mel: MelConfig) -> npt.NDArray[np.float32]:
-        """Convert values of any shape to the natural log, held at the floor of a convention."""
+    def to_ln(self, values: npt.NDArray[Any], mel: MelConfig) -> npt.NDArray[np.float64]:
+        """Convert values of any shape to the natural log of magnitudes; the floor is not held."""
         found = np.asarray(values, np.float64)
         if self.nats:
             found = found * self.nats
         else:
             found = np.log(np.maximum(found, 1e-30)) * (0.5 if self.of_power else 1.0)
-        if self.of_power:
-            found = found + 0.5 * math.log(mel.n_fft / mel.rate_hz) + _POWER_OFFSET
-        return np.maximum(found, LOG_FLOOR).astype(np.float32)
+        return found + _power_offset(mel) if self.of_power else found
 
 
 _TEN = math.log(10)
+# A model's logarithm, power and gain, and the scale that this is.
+_OWN: dict[tuple[str, int, float], str] = {
+    ("ln", 1, 1.0): "ln",
+    ("log10", 1, 1.0): "log10",
+    ("log10", 1, 20.0): "db",
+    ("ln", 2, 1.0): "ln-power",
+    ("log10", 2, 1.0): "log10-power",
+    ("log10", 2, 10.0): "db-power",
+}
 SCALES: dict[str, Scale] = {
     scale.name: scale
     for scale in (
@@ -74,3 +81,30 @@ SCALES: dict[str, Scale] = {
         Scale("power", "power without a logarithm", 0.0, of_power=True),
     )
 }
+
+
+def scale_of(mel: MelConfig) -> Scale | None:
+    """Return the scale of a model's own mel; None where it has no name: shifted, normalised."""
+    own = mel.convention
+    if own.offset or own.clip or own.guard != "clamp":
+        return None
+    return SCALES.get(_OWN.get((own.log, own.power, own.gain), ""))
+
+
+def to_model(values: npt.NDArray[Any], scale: Scale, mel: MelConfig) -> npt.NDArray[np.float32]:
+    """Convert values on a scale to those that a model reads, its floor, gain and offset included.
+
+    Filters and frames are taken to be the model's.
+    """
+    own = mel.convention
+    level = scale.to_ln(values, mel)
+    if own.power == 2:
+        level = 2 * (level - _power_offset(mel))
+    floor = math.log(own.floor)
+    level = np.maximum(level, floor) if own.guard == "clamp" else np.logaddexp(level, floor)
+    level = own.gain * (level / _TEN if own.log == "log10" else level) + own.offset
+    return (np.clip(level, *own.clip) if own.clip else level).astype(np.float32)
+
+
+def _power_offset(mel: MelConfig) -> float:
+    return 0.5 * math.log(mel.n_fft / mel.rate_hz) + _POWER_OFFSET
