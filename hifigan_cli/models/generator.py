@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE, SLOPE, context_frames
+from hifigan_cli.config import Variant
+from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE, context_frames
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
@@ -26,39 +27,58 @@ if TYPE_CHECKING:
     from hifigan_cli.config import GeneratorConfig
 
 
-def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
-    """Make a convolution that keeps channels and length."""
-    padding = dilation * (kernel - 1) // 2
-    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=padding)
+OFFICIAL = Variant()
+
+
+def same_conv(
+    inputs: int, outputs: int, kernel: int, dilation: int = 1, variant: Variant = OFFICIAL
+) -> nn.Conv1d:
+    """Make a convolution that keeps the length."""
+    return nn.Conv1d(
+        inputs,
+        outputs,
+        kernel,
+        dilation=dilation,
+        padding=dilation * (kernel - 1) // 2,
+        padding_mode=variant.conv_padding,
+    )
 
 
 class ResidualBlock1(nn.Module):
     """Per dilation, a dilated and a plain convolution, added to the input (figure 1, right)."""
 
-    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant = OFFICIAL
+    ) -> None:
         super().__init__()
-        self.convs1 = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
-        self.convs2 = nn.ModuleList(same_conv(channels, kernel, 1) for _ in dilations)
+        sizes = channels, channels, kernel
+        self.slope = variant.slope
+        self.convs1 = nn.ModuleList(same_conv(*sizes, d, variant) for d in dilations)
+        self.convs2 = nn.ModuleList(same_conv(*sizes, 1, variant) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, channels, samples)` to the same shape."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            y = dilated(F.leaky_relu(x, SLOPE))
-            x = x + plain(F.leaky_relu(y, SLOPE))
+            y = dilated(F.leaky_relu(x, self.slope))
+            x = x + plain(F.leaky_relu(y, self.slope))
         return x
 
 
 class ResidualBlock2(nn.Module):
     """Per dilation, one dilated convolution, added to the input: the lighter block of V3."""
 
-    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant = OFFICIAL
+    ) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
+        sizes = channels, channels, kernel
+        self.slope = variant.slope
+        self.convs = nn.ModuleList(same_conv(*sizes, d, variant) for d in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, channels, samples)` to the same shape."""
         for conv in self.convs:
-            x = x + conv(F.leaky_relu(x, SLOPE))
+            x = x + conv(F.leaky_relu(x, self.slope))
         return x
 
 
@@ -68,6 +88,9 @@ class Generator(nn.Module):
     Weight norm is on, as training needs it; `norms.fold_weight_norm` removes it. Parameter names
     are those of the official checkpoints. Weights start at the framework's default: the official
     N(0, 0.01) runs after weight norm is installed and so changes nothing.
+
+    Slopes and paddings are those of `config.variant`; what the variant does to the mel beforehand,
+    `synthesis.conditioning` does.
     """
 
     def __init__(
@@ -76,7 +99,8 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         channels = config.upsample_initial_channel
-        self.conv_pre = nn.Conv1d(n_mels, channels, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
+        variant = config.variant
+        self.conv_pre = same_conv(n_mels, channels, EDGE_KERNEL, 1, variant)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         block = ResidualBlock1 if config.resblock == 1 else ResidualBlock2
@@ -88,16 +112,17 @@ class Generator(nn.Module):
             for size, dilations in zip(
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
             ):
-                self.resblocks.append(block(channels, size, dilations))
-        self.conv_post = nn.Conv1d(channels, 1, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
+                self.resblocks.append(block(channels, size, dilations, variant))
+        self.conv_post = same_conv(channels, 1, EDGE_KERNEL, 1, variant)
         if weight_norm:
             add_weight_norm(self)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Synthesise `(batch, 1, samples)` from a log-mel `(batch, mels, frames)`."""
+        slope = self.config.variant.slope
         x = self.conv_pre(mel)
         for stage, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, SLOPE))  # (batch, channels / 2, length * rate)
+            x = up(F.leaky_relu(x, slope))  # (batch, channels / 2, length * rate)
             x = self.fuse(stage, x)
         x = self.conv_post(F.leaky_relu(x, LAST_SLOPE))
         return torch.tanh(x)

@@ -32,10 +32,15 @@ def conv(
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
+    *,
+    reflect: bool = False,
 ) -> Array:
     """Convolve `(inputs, length)` with `(outputs, inputs / groups, kernel)`, tap by tap."""
     outputs, narrow, kernel = weight.shape
-    x = np.pad(x, ((0, 0), (padding, padding)))
+    if reflect:
+        x = np.concatenate([x[:, padding:0:-1], x, x[:, -2 : -2 - padding : -1]], axis=1)
+    else:
+        x = np.pad(x, ((0, 0), (padding, padding)))
     length = (x.shape[1] - dilation * (kernel - 1) - 1) // stride + 1
     y = np.repeat(bias[:, None], length, axis=1)
     wide = outputs // groups
@@ -59,19 +64,20 @@ def transposed(x: Array, weight: Array, bias: Array, rate: int, padding: int) ->
 
 def generate(config: GeneratorConfig, state: State, mel: Array) -> Array:
     """Synthesise `(samples,)` from a log-mel `(mels, frames)` with folded weights."""
+    slope, reflect = config.variant.slope, config.variant.conv_padding == "reflect"
 
     def apply(name: str, x: Array, dilation: int = 1) -> Array:
         weight = state[f"{name}.weight"]
         padding = dilation * (weight.shape[2] - 1) // 2
-        return conv(x, weight, state[f"{name}.bias"], 1, padding, dilation)
+        return conv(x, weight, state[f"{name}.bias"], 1, padding, dilation, reflect=reflect)
 
     def residual(name: str, x: Array, dilations: tuple[int, ...]) -> Array:
         for i, dilation in enumerate(dilations):
             if config.resblock == 1:
-                y = apply(f"{name}.convs1.{i}", lrelu(x, 0.1), dilation)
-                x = x + apply(f"{name}.convs2.{i}", lrelu(y, 0.1))
+                y = apply(f"{name}.convs1.{i}", lrelu(x, slope), dilation)
+                x = x + apply(f"{name}.convs2.{i}", lrelu(y, slope))
             else:
-                x = x + apply(f"{name}.convs.{i}", lrelu(x, 0.1), dilation)
+                x = x + apply(f"{name}.convs.{i}", lrelu(x, slope), dilation)
         return x
 
     x = apply("conv_pre", mel)
@@ -79,7 +85,7 @@ def generate(config: GeneratorConfig, state: State, mel: Array) -> Array:
     for stage, rate in enumerate(config.upsample_rates):
         padding = (config.upsample_kernel_sizes[stage] - rate) // 2
         weight, bias = state[f"ups.{stage}.weight"], state[f"ups.{stage}.bias"]
-        x = transposed(lrelu(x, 0.1), weight, bias, rate, padding)
+        x = transposed(lrelu(x, slope), weight, bias, rate, padding)
         x = np.mean(
             [
                 residual(f"resblocks.{stage * kernels + i}", x, dilations)

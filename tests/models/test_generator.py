@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hifigan_cli.config import PRESETS, GeneratorConfig, preset
+from hifigan_cli.config import PRESETS, GeneratorConfig, Variant, preset
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.models import Generator, generator
 from hifigan_cli.models.generator import count_parameters
@@ -41,12 +41,12 @@ def seeded(
     return net
 
 
-def difference(net: Generator, mel: torch.Tensor) -> float:
+def difference(net: Generator, mel: torch.Tensor, config: GeneratorConfig | None = None) -> float:
     """Measure the largest difference of a float64 network to the reference."""
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     with torch.no_grad():
         ours = net(mel[None])[0, 0].numpy()
-    return float(np.abs(ours - generate(net.config, state, mel.numpy())).max())
+    return float(np.abs(ours - generate(config or net.config, state, mel.numpy())).max())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -64,10 +64,24 @@ def test_the_presets_equal_the_formulas(name: str) -> None:
     assert difference(net, 3 * torch.randn(80, 2, dtype=torch.float64)) < 1e-12
 
 
-@pytest.mark.parametrize("wrong", ["SLOPE", "LAST_SLOPE"])
-def test_a_wrong_slope_would_be_seen(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("config", [SMALL, SMALL_2], ids=["type 1", "type 2"])
+@pytest.mark.parametrize(
+    "variant",
+    [Variant(slope=0.2), Variant(conv_padding="reflect"), Variant(slope=0, conv_padding="reflect")],
+    ids=["slope", "reflecting", "both"],
+)
+def test_variants_equal_the_formulas(config: GeneratorConfig, variant: Variant) -> None:
+    """Guard the networks of other tools: another slope, convolutions that reflect at their ends."""
+    varied = config.model_copy(update={"variant": variant})
+    net = seeded(varied, 6).double()
+    mel = 3 * torch.randn(6, 31, dtype=torch.float64)
+    assert difference(net, mel) < 1e-12
+    assert difference(net, mel, config) > 1e-4  # the official network would be told apart
+
+
+def test_a_wrong_slope_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard the guard: 0.01 before the last convolution and 0.1 elsewhere are told apart."""
-    monkeypatch.setattr(generator, wrong, {"SLOPE": 0.01, "LAST_SLOPE": 0.1}[wrong])
+    monkeypatch.setattr(generator, "LAST_SLOPE", 0.1)
     net = seeded(SMALL, 6).double()
     assert difference(net, 3 * torch.randn(6, 11, dtype=torch.float64)) > 1e-4
 
