@@ -25,21 +25,27 @@ def mel(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", envvar="HIFIGAN_MODEL", help="Compute the mel that this model reads."
+            "--like",
+            "--model",
+            "-m",
+            metavar="MODEL",
+            envvar="HIFIGAN_MODEL",
+            help="Compute the mel that this model reads: a file, a run's folder, or a name.",
         ),
     ] = None,
     config: options.ConfigFile = None,
     preset: options.Preset = None,
     sets: options.Sets = None,
     repair: options.Repair = False,
+    shard: options.Shard = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write the log-mel spectrograms of recordings as .npy, float32 (mels, frames).
 
-    Channels are mixed into one. The convention is that of the presets, of --config and --set, or
-    of --model.
+    Channels are mixed into one. The convention is that of --like MODEL, of a preset, or of --config
+    and --set.
     """
     from hifigan_cli.audio.analysis import analyse
     from hifigan_cli.audio.files import check_output, write_bytes
@@ -47,11 +53,12 @@ def mel(
     from hifigan_cli.audio.reading import read_audio
     from hifigan_cli.cli.outcome import run_reported
     from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
+    from hifigan_cli.cli.together import chosen_part, together
     from hifigan_cli.errors import UsageError
     from hifigan_cli.synthesis.jobs import Job, plan
 
     console = Console(json=json, quiet=quiet)
-    convention = _convention(model, config, preset, sets)
+    convention, part = _convention(model, config, preset, sets), chosen_part(shard)
 
     def compute(source: Path | bytes) -> Mel:
         audio = read_audio(source, repair=repair)
@@ -72,6 +79,8 @@ def mel(
         )
 
     piped = is_piped(console, recordings, out)
+    if piped and not part.whole:
+        raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
     if piped and out == PIPE:
         write_stdout(_npy(compute(source_of(recordings[0]))))
         return
@@ -80,7 +89,8 @@ def mel(
     if target.suffix != _SUFFIX:
         raise UsageError(f"{target}: a mel is written as {_SUFFIX}", f"-o {target.stem}{_SUFFIX}")
     if todo:
-        run_reported(console, "mels", todo, work, out, force=force)
+        with together(part):
+            run_reported(console, "mels", todo.share(part), work, out, force=force)
     else:
         check_output(out, force)
         work(Job(PIPE, out))
@@ -111,6 +121,6 @@ def _convention(
     if model is None:
         return resolve(preset, config, os.environ, sets or ()).config.mel
     if config or preset or sets:
-        raise UsageError("--model sets the convention already", "leave --config and --set out")
+        raise UsageError("--like sets the convention already", "leave --config and --set out")
     path = locate_model(model)
     return read_architecture(path, read_description(path))[0]

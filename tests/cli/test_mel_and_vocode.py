@@ -78,12 +78,53 @@ def test_bad_mels(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o.wav").exists()
 
 
+def test_mels_of_other_conventions(wav: Path, model: Path, tmp_path: Path) -> None:
+    """Decibels, frames first: refused with what they look like; with --mel-as the same speech."""
+    hifigan("mel", wav, "-o", tmp_path / "mel.npy", "--like", model)
+    own = np.load(tmp_path / "mel.npy")
+    np.save(tmp_path / "db.npy", 20 / np.log(10) * own)
+    np.save(tmp_path / "turned.npy", (20 / np.log(10) * own).T)
+    hifigan("vocode", tmp_path / "mel.npy", "-o", tmp_path / "a.wav", "-m", model)
+    expected = read_audio(tmp_path / "a.wav").samples
+    out = ("-o", tmp_path / "b.wav", "-m", model, "--force")
+    run = hifigan("vocode", tmp_path / "db.npy", *out)
+    assert run.returncode == 3
+    assert "looks like decibels" in run.stderr
+    assert "--mel-as db" in run.stderr
+    for name, scale in (("db", "db"), ("db", "auto"), ("turned", "auto")):
+        run = hifigan("vocode", tmp_path / f"{name}.npy", *out, "--mel-as", scale)
+        assert run.returncode == 0, run.stderr
+        assert "converted exactly" in run.stderr
+        found = read_audio(tmp_path / "b.wav").samples
+        np.testing.assert_allclose(found, expected, atol=2.1 / 32_767)
+    assert hifigan("vocode", tmp_path / "db.npy", *out, "--mel-as", "dcb").returncode == 2
+    facts = json.loads(hifigan("info", tmp_path / "turned.npy", "--json").stdout)["facts"]
+    assert (facts["axes"], facts["mel_as"], facts["certain"]) == ("(frames, mels)", "db", True)
+
+
+def test_mel_in_parts(wav: Path, tmp_path: Path) -> None:
+    """--shard: each part makes its files, together all; a pipe is not shared."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(3):
+        (folder / f"{index}.wav").write_bytes(wav.read_bytes())
+    for part, count in (("1/2", 2), ("2/2", 3)):
+        run = hifigan("mel", folder, "-o", tmp_path / "out", "--shard", part)
+        assert run.returncode == 0, run.stderr
+        assert len(list((tmp_path / "out").glob("*.npy"))) == count
+    run = hifigan("mel", "-", "-o", tmp_path / "x.npy", "--shard", "1/2", stdin=b"x")
+    assert run.returncode == 2
+
+
 def test_mel_conventions(wav: Path, model: Path, tmp_path: Path) -> None:
-    """--set changes the mel; --model takes the model's; both at once is a contradiction."""
+    """--set changes the mel; --like takes the model's; both at once is a contradiction."""
     run = hifigan("mel", wav, "-o", tmp_path / "a.npy", "--set", "n_mels=40")
     assert run.returncode == 0, run.stderr
     assert np.load(tmp_path / "a.npy").shape[0] == 40
-    assert hifigan("mel", wav, "-o", tmp_path / "b.npy", "-m", model).returncode == 0
+    assert hifigan("mel", wav, "-o", tmp_path / "b.npy", "--like", model).returncode == 0
+    run = hifigan("mel", wav, "-o", tmp_path / "d.npy", "--preset", "v1-48k")
+    assert run.returncode == 0, run.stderr
+    assert np.load(tmp_path / "d.npy").shape == (128, 28_665 * 48_000 // 22_050 // 512)
     run = hifigan("mel", wav, "-o", tmp_path / "c.npy", "-m", model, "--set", "n_mels=40")
     assert run.returncode == 2
 
