@@ -103,87 +103,83 @@ void Convolver::transformed_together(const ConvolutionWeights &w, const Convolut
   }
 }
 
+// In what follows a thread activates what its part of the outputs reads, and then sums the taps: the
+// inputs of neighbouring parts overlap, which costs less than waiting for one another in between.
+
 void Convolver::tapped(const ConvolutionWeights &w, const Convolution &c) {
   const int64_t words = w.channels / pack(), rows = c.to - c.from;
   const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
-  const int64_t few = 64;
-  active_.reserve(size_t(rows + span + few + k_.block_rows) * words * 4);
-  uint32_t *active = active_.as<uint32_t>();
-  const int64_t begin = c.from - w.pad();
-  pool_.run((rows + span + few - 1) / few, [&](int64_t task, int) {
-    const int64_t a = task * few, b = std::min(rows + span, a + few);
-    k_.activate(c.x, c.x_start, c.x_end, w.channels, c.slope, begin + a, begin + b,
-                active + a * words);
-  });
-  const int64_t part = whole_blocks(
-      std::min<int64_t>(1024, (rows + pool_.threads() - 1) / pool_.threads()));
-  pool_.run((rows + part - 1) / part, [&](int64_t task, int) {
-    k_.direct(c, active, task * part, std::min(rows, (task + 1) * part));
+  const int64_t part = evenly(rows, 512, pool_.threads());
+  pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
+    Convolution own = c;
+    own.from = c.from + task * part;
+    own.to = std::min(c.to, own.from + part);
+    const int64_t begin = own.from - w.pad(), inputs = own.to - own.from + span;
+    uint32_t *active = room(thread, size_t(whole_blocks(inputs) + k_.block_rows) * words);
+    k_.activate(c.x, c.x_start, c.x_end, w.channels, c.slope, begin, begin + inputs, active);
+    k_.direct(own, active, 0, own.to - own.from);
   });
 }
 
 void Convolver::planar(const ConvolutionWeights &w, const Track &x, const Track *residual,
                        Track &y, int64_t from, int64_t to, bool add, float slope) {
-  const int64_t span = (w.kernel - 1) * int64_t(w.dilation), length = to - from + span;
-  const int64_t stride = (length + 31) / 16 * 16, begin = from - w.pad();
-  active_.reserve(size_t(w.channels) * stride * 4);
-  float *active = active_.as<float>();
-  pool_.run(w.channels, [&](int64_t channel, int) {
-    float *to_row = active + channel * stride;
-    const float *row = x.at(x.start()) + channel * x.stride() - x.start();
+  const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
+  const int64_t block = 48;  // whole numbers of vectors
+  const int64_t part = (evenly(to - from, 768, pool_.threads()) + block - 1) / block * block;
+  pool_.run((to - from + part - 1) / part, [&](int64_t task, int thread) {
+    const int64_t first = from + task * part, last = std::min(to, first + part);
+    const int64_t begin = first - w.pad(), length = last - first + span;
+    const int64_t stride = (length + 31) / 16 * 16;
+    float *active = reinterpret_cast<float *>(room(thread, size_t(w.channels) * stride));
+    // Of what is read, [a, b) exists; the rest is padding.
     const int64_t a = std::clamp(x.start() - begin, int64_t(0), length);
     const int64_t b = std::clamp(x.end() - begin, a, length);
-    std::fill(to_row, to_row + a, 0.f);
-    for (int64_t t = a; t < b; t++) {
-      const float v = row[begin + t], low = v * slope;
-      to_row[t] = v > low ? v : low;
+    for (int channel = 0; channel < w.channels; channel++) {
+      float *out = active + channel * stride;
+      const float *in = x.at(begin) + channel * x.stride();
+      std::fill(out, out + a, 0.f);
+      for (int64_t t = a; t < b; t++) out[t] = std::max(in[t], in[t] * slope);
+      std::fill(out + b, out + length, 0.f);
     }
-    std::fill(to_row + b, to_row + length, 0.f);
-  });
-  const int64_t part = 768;
-  pool_.run((to - from + part - 1) / part, [&](int64_t task, int) {
-    const int64_t a = task * part, n = std::min(to - from, a + part) - a;
-    k_.planar(active + a, stride, w.weights.as<float>(), w.bias.data(),
-              residual ? residual->at(from + a) : nullptr, residual ? residual->stride() : 0,
-              y.at(from + a), y.stride(), add, n, w.channels, w.kernel, w.dilation);
+    k_.planar(active, stride, w.weights.as<float>(), w.bias.data(),
+              residual ? residual->at(first) : nullptr, residual ? residual->stride() : 0,
+              y.at(first), y.stride(), add, last - first, w.channels, w.kernel, w.dilation);
   });
 }
 
 const float *Convolver::taps(const TapWeights &w, const Track &x, float slope, int64_t from,
                              int64_t to) {
-  const int64_t rows = to - from, all = rows + w.taps - 1, words = w.inputs;
-  const int64_t begin = from - (w.taps - 1);
-  active_.reserve(size_t(whole_blocks(all) + k_.block_rows) * words * 4);
-  products_.reserve(size_t(whole_blocks(rows)) * w.outputs * 4);
-  float *active = active_.as<float>();
-  const float *source = x.at(x.start());
-  int64_t start = x.start(), end = x.end();
-  if (x.planar()) {  // channels of samples -> rows of channels
-    const int64_t a = std::max(start, begin), b = std::max(a, std::min(end, to));
-    gathered_.reserve(size_t(b - a) * x.channels() * 4 + 4);
-    float *rows_of = gathered_.as<float>();
-    for (int c = 0; c < x.channels(); c++) {
-      const float *channel = x.at(a) + c * x.stride();
-      for (int64_t t = 0; t < b - a; t++) rows_of[t * x.channels() + c] = channel[t];
-    }
-    source = rows_of;
-    start = a;
-    end = b;
-  }
-  const int64_t few = 64;
-  pool_.run((all + few - 1) / few, [&](int64_t task, int) {
-    const int64_t a = task * few, b = std::min(all, a + few);
-    fine_.activate(source, start, end, x.channels(), slope, begin + a, begin + b, active + a * words);
-  });
+  const int64_t rows = to - from, before = w.taps - 1;
+  products_.reserve(size_t(rows + fine_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);
   float *y = products_.as<float>();
-  const int64_t part = whole_blocks(
-      std::min<int64_t>(256, (rows + pool_.threads() - 1) / pool_.threads()));
-  pool_.run((rows + part - 1) / part, [&](int64_t task, int) {
-    const int64_t a = task * part, n = std::min(rows, a + part) - a;
-    fine_.taps(active + a * words, words, w.taps, 1, w.weights.as<void>(), w.bias.data(),
-            y + a * w.outputs, w.outputs, n, w.inputs, w.outputs);
+  // Blocks are whole, so that what one writes beyond its part is its own.
+  const int64_t part = whole_blocks(evenly(rows, 256, pool_.threads()));
+  pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
+    const int64_t first = task * part, count = std::min(rows - first, part);
+    const int64_t begin = from + first - before, inputs = count + before;
+    const size_t size = size_t(whole_blocks(inputs) + fine_.block_rows) * w.inputs;
+    const size_t gathered = x.planar() ? size_t(inputs) * x.channels() : 0;
+    float *active = reinterpret_cast<float *>(room(thread, size + gathered));
+    const float *source = x.at(x.start());
+    int64_t start = x.start(), end = x.end();
+    if (x.planar()) {  // channels of samples -> rows of channels
+      start = std::max(start, begin);
+      end = std::max(start, std::min(end, begin + inputs));
+      float *row = active + size;
+      source = row;
+      for (int64_t t = start; t < end; t++)
+        for (int c = 0; c < x.channels(); c++) *row++ = x.at(t)[c * x.stride()];
+    }
+    fine_.activate(source, start, end, x.channels(), slope, begin, begin + inputs, active);
+    fine_.taps(active, w.inputs, w.taps, 1, w.weights.as<void>(), w.bias.data(),
+               y + first * w.outputs, w.outputs, count, w.inputs, w.outputs);
   });
   return y;
+}
+
+uint32_t *Convolver::room(int thread, size_t words) {
+  own_[thread].active.reserve(words * 4 + 64);
+  return own_[thread].active.as<uint32_t>();
 }
 
 }  // namespace hifigan

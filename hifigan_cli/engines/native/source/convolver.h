@@ -40,13 +40,15 @@ class Convolver {
   int64_t whole_blocks(int64_t rows) const {
     return (rows + k_.block_rows - 1) / k_.block_rows * k_.block_rows;
   }
+  // At least so many words, of one thread.
+  uint32_t *room(int thread, size_t words);
   int pack() const { return k_.bf16 ? 2 : 1; }
 
   const Kernels &k_, &fine_;  // of blocks; of `taps`
   Pool &pool_;
-  Memory active_, gathered_, products_, shared_spectrum_, shared_product_;
+  Memory products_, shared_spectrum_, shared_product_;
   struct Own {
-    Memory spectrum, product;
+    Memory active, spectrum, product;
   };
   std::vector<Own> own_;
 };

@@ -60,8 +60,8 @@ struct Kernels {
   // two inputs, [input][tap][panel]), in the format of products, `point_stride` words apart.
   void (*fold)(const float *filters, const float *g, int points, int kernel, void *out,
                int64_t point_stride);
-  // Channels first: channel c of x at x + c * x_stride, activated and padded already; weights
-  // [output][input][tap] in float32.
+  // Channels first: channel c of x at x + c * x_stride, activated and padded already, readable for a
+  // vector beyond what is needed; weights [output][input][tap] in float32.
   void (*planar)(const float *x, int64_t x_stride, const float *weights, const float *bias,
                  const float *residual, int64_t residual_stride, float *y, int64_t y_stride,
                  bool add, int64_t samples, int channels, int kernel, int dilation);

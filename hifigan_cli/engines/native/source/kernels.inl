@@ -348,16 +348,15 @@ HG_INLINE void planar_outputs(const float *x, int64_t x_stride, const float *wei
   for (; t + L <= samples; t += L)
     planar_block<OUTPUTS, 1>(x + t, x_stride, weights, bias, residual ? residual + t : nullptr,
                              residual_stride, y + t, y_stride, add, inputs, kernel, dilation);
-  for (; t < samples; t++)
-    for (int o = 0; o < OUTPUTS; o++) {
-      float sum = bias[o];
-      for (int i = 0; i < inputs; i++)
-        for (int k = 0; k < kernel; k++)
-          sum += weights[(int64_t(o) * inputs + i) * kernel + k] *
-                 x[i * x_stride + t + int64_t(k) * dilation];
-      if (residual) sum += residual[o * residual_stride + t];
-      if (add) sum += y[o * y_stride + t];
-      y[o * y_stride + t] = sum;
+  if (t == samples) return;
+  float rest[OUTPUTS * L];  // less than a vector: what was computed too much is left out
+  planar_block<OUTPUTS, 1>(x + t, x_stride, weights, bias, nullptr, 0, rest, L, false, inputs, kernel,
+                           dilation);
+  for (int o = 0; o < OUTPUTS; o++)
+    for (int64_t i = t; i < samples; i++) {
+      float *p = y + o * y_stride + i;
+      const float extra = (residual ? residual[o * residual_stride + i] : 0.f) + (add ? *p : 0.f);
+      *p = rest[o * L + i - t] + extra;
     }
 }
 

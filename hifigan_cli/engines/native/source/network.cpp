@@ -12,9 +12,11 @@ constexpr float LAST_SLOPE = 0.01f;  // the framework's default, which the offic
 constexpr int EDGE_KERNEL = 7, EDGE_PAD = 3;
 constexpr int64_t NEVER = int64_t(1) << 60;  // the end of a signal that still goes on
 
-// Rows of a stage at once: about a megabyte for few channels. Many channels mean many weights,
-// which are read once a piece.
-int64_t piece_rows(int channels) { return channels >= SHARED_CHANNELS ? 8192 : 4096; }
+// Rows of a stage at once: few enough to stay in the cache, enough to be shared out. Many channels
+// mean many weights, which are read once a piece.
+int64_t piece_rows(int channels) {
+  return channels >= SHARED_CHANNELS ? 8192 : std::max(4096, 131072 / channels);
+}
 
 }  // namespace
 
