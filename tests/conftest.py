@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults.matrix import MatrixReport
+
 # Sizes are drawn, not times: a busy machine must not fail a test.
 settings.register_profile("hifigan", deadline=None, max_examples=30)
 settings.load_profile("hifigan")
@@ -15,10 +17,11 @@ settings.load_profile("hifigan")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-def pytest_configure() -> None:
-    """Give each xdist worker one thread, before anything imports torch."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each xdist worker one thread, before anything imports torch; report the fault matrix."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
+    config.pluginmanager.register(MatrixReport())
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from statistics import harmonic_mean
 from typing import TYPE_CHECKING
 
-from hifigan_cli.training.events import Finished, Logged, Validated
+from hifigan_cli.errors import DivergedError
+from hifigan_cli.training.events import Finished, Logged, Noted, Validated
 from hifigan_cli.training.progress.forecast import forecast
 from hifigan_cli.training.progress.reference import reference_of, stand
 from hifigan_cli.training.progress.watch import Watch
 from hifigan_cli.training.records.metrics import read_entries
+from hifigan_cli.training.start import roll_back
 from hifigan_cli.training.state import Best
 from hifigan_cli.training.validation import validate
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.validation import Utterances, Validation
 
 _SPEEDS = 50  # reports that the speed of a forecast is taken from
+PATIENCE = 10  # steps in a row whose updates are left out, before the weights are given up
 
 
 @dataclass
@@ -51,15 +54,18 @@ class Books:
     mels: Mels
     _watch: Watch | None = field(default=None, init=False)
     _speeds: deque[float] = field(default_factory=lambda: deque(maxlen=_SPEEDS), init=False)
+    _rolled_back: bool = field(default=False, init=False)
 
     def log(self, state: TrainState, rate: float) -> None:
         """Tell the mean losses since the last time, and the speed.
 
         Raises:
-            DivergedError: a number was not finite.
+            DivergedError: as `keep_steady` does.
         """
-        self.guard.check(state.step - 1)
+        self.keep_steady(state)
         losses, steps_per_s = self.meter.read(self.ranks)
+        if not losses:  # of none of these steps
+            return
         train = state.config.train
         batch = train.overfit or train.batch_size
         audio_s = batch * train.segment_samples / state.config.mel.rate_hz
@@ -74,6 +80,33 @@ class Books:
         self.report(event)
         self._speeds.append(steps_per_s)
         self._tell(state, "train", {**losses, "learning_rate": rate, "steps_per_s": steps_per_s})
+
+    def keep_steady(self, state: TrainState) -> None:
+        """Tell of updates that were left out; after many in a row go back to the last checkpoint.
+
+        Only the weights go back. The steps go on, so that what follows are other batches.
+
+        Raises:
+            DivergedError: it happened again, or there is nothing to go back to.
+        """
+        left_out, longest = self.guard.read()
+        if left_out:
+            text = f"{left_out} updates were left out by step {state.step:,}"
+            self.report(Noted(f"{text}: a gradient was not finite", warning=True))
+        if longest < PATIENCE:
+            return
+        before = None if self._rolled_back else roll_back(state, self.run, self.ranks, self.report)
+        if before is None:
+            raise DivergedError(
+                f"training diverged: no finite gradient in {longest} steps up to {state.step}",
+                "the checkpoints are intact; lower learning_rate with --set, or use fp32",
+            )
+        self._rolled_back = True
+        self.guard.forget()
+        text = (
+            f"no finite gradient in {longest} steps: going back to the weights of step {before:,}"
+        )
+        self.report(Noted(text, warning=True))
 
     def validate(self, state: TrainState, stopping: Callable[[], bool]) -> None:
         """Validate, and keep the model if it is the best so far."""
@@ -135,13 +168,14 @@ class Books:
     def save(self, state: TrainState, *, must: bool) -> None:
         """Write a checkpoint and the model.
 
+        Weights that the last gradient could not move may be beyond help; they are not saved unless
+        they `must`, so that the checkpoint before them is there to go back to.
+
         Raises:
-            DivergedError: a number was not finite; nothing is written.
             OutputError: the file system refused, and `must` is set or it did so twice before.
         """
         with self.meter.paused():
-            self.guard.check(state.step - 1)
-            if self.ranks.main:
+            if self.ranks.main and (must or not self.guard.in_trouble()):
                 self.saver.save(state, must=must)
 
     def finish(self, state: TrainState, *, already: bool) -> Finished:

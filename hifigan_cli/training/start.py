@@ -76,6 +76,24 @@ def begin(
     return state
 
 
+def roll_back(state: TrainState, run: RunFolder, ranks: Ranks, report: Report) -> int | None:
+    """Give a state the weights and moments of the newest checkpoint; return its step.
+
+    The state's own step and best validation stay. Without a checkpoint nothing changes, and the
+    answer is None.
+
+    Raises:
+        ModelError: no checkpoint is whole.
+    """
+    checkpoint = _agreed_checkpoint(run, ranks, report)
+    if checkpoint is None:
+        return None
+    step, best = state.step, state.best
+    restore(state, checkpoint)
+    state.step, state.best = step, best
+    return checkpoint.step
+
+
 def _agreed_checkpoint(run: RunFolder, ranks: Ranks, report: Report) -> Checkpoint | None:
     """Let the main process choose, so that all go on from the same one."""
 

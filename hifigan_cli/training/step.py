@@ -79,7 +79,7 @@ class Piece(NamedTuple):
 def train_step(state: TrainState, batch: Batch, mels: Mels, guard: Guard) -> Losses:
     """Update all three networks by one batch, in place, and count the step.
 
-    `guard` sees the losses and gradient norms before each of the two updates.
+    `guard` makes each of the two updates, or leaves it out where a gradient is not finite.
     """
     pieces = cut(state, batch, mels)
     if state.step < state.config.train.adversarial_from:
@@ -89,13 +89,12 @@ def train_step(state: TrainState, batch: Batch, mels: Mels, guard: Guard) -> Los
 
     loss_d = discriminators_turn(state, pieces, kept)
     gradient_d = gradient_norm(state.optimizer_d)
-    guard(state.step, loss_d, gradient_d)
-    state.optimizer_d.step()
+    guard.update(state.optimizer_d, gradient_d)
 
     loss_g, adversarial, feature, mel = generators_turn(state, pieces, kept, mels).unbind()
     gradient_g = gradient_norm(state.optimizer_g)
-    guard(state.step, loss_g, gradient_g)
-    state.optimizer_g.step()
+    guard.update(state.optimizer_g, gradient_g)
+    guard.end_step()
 
     state.follow()
     state.step += 1
@@ -113,8 +112,8 @@ def _unjudged_step(state: TrainState, pieces: list[Piece], mels: Mels, guard: Gu
             torch.autograd.backward(piece.share * loss)
         total, mel = total + piece.share * loss.detach(), mel + piece.share * error.detach()
     gradient = gradient_norm(state.optimizer_g)
-    guard(state.step, total, gradient)
-    state.optimizer_g.step()
+    guard.update(state.optimizer_g, gradient)
+    guard.end_step()
     state.follow()
     state.step += 1
     none = torch.zeros((), device=state.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hifigan_cli.models import read_model
 from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.models.norms import folded
 from hifigan_cli.training import step as training_step
-from hifigan_cli.training.events import Noted, Saved, Started, Validated
+from hifigan_cli.training.events import Finished, Logged, Noted, Saved, Started, Validated
 from hifigan_cli.training.records import saver
 from hifigan_cli.training.records.checkpoint import (
     read_checkpoint,
@@ -229,19 +230,45 @@ def test_full_disk_does_not_end_a_run_until_the_third_time(
     assert [event.step for event in events if isinstance(event, Saved)] == [5, 6, 7, 8, 9]
 
 
-def test_divergence_leaves_checkpoints_intact(
+class Poison:
+    """The mel loss, NaN at some steps; counted from 1."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps, self.calls = steps, 0
+
+    def __call__(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return mel_loss(real, fake) * (float("nan") if self.calls in self.steps else 1)
+
+
+def test_bad_steps_are_left_out_of_weights_and_means(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects row 41: no update, nothing saved, the last checkpoint still whole."""
-    calls: list[int] = []
+    """Protects row 41: told, not saved while it lasts, and no NaN in any figure."""
+    monkeypatch.setattr(training_step, "mel_loss", Poison(3, 4))
+    events = go(prepared, tmp_path / "run", checkpoint_every=1, log_every=2)
+    assert [event.step for event in events if isinstance(event, Saved)] == [1, 2, 5, 6]
+    (told,) = (e.message for e in events if isinstance(e, Noted) and e.warning)
+    assert told == "2 updates were left out by step 4: a gradient was not finite"
+    logged = {event.step: event.losses for event in events if isinstance(event, Logged)}
+    assert list(logged) == [1, 2, 6]
+    assert all(math.isfinite(value) for losses in logged.values() for value in losses.values())
 
-    def diverging(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        calls.append(0)
-        return mel_loss(real, fake) * (float("nan") if len(calls) == 4 else 1)
 
-    monkeypatch.setattr(training_step, "mel_loss", diverging)
-    with pytest.raises(DivergedError, match="step 4"):
-        go(prepared, tmp_path / "run", checkpoint_every=2)
-    assert [path.stem for path in RunFolder(tmp_path / "run").saved()] == ["step_00000002"]
-    read_checkpoint(checkpoint(tmp_path / "run", 2))
-    go(prepared, tmp_path / "run", checkpoint_every=2)
+def test_divergence_goes_back_once(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects row 41: back to the last checkpoint's weights at ten in a row, then exit 7."""
+    monkeypatch.setattr(training_step, "mel_loss", Poison(*range(4, 14)))
+    events = go(prepared, tmp_path / "healed", steps=20, checkpoint_every=2)
+    warnings = [e.message for e in events if isinstance(e, Noted) and e.warning]
+    assert warnings[-1] == ("no finite gradient in 10 steps: going back to the weights of step 2")
+    assert isinstance(events[-1], Finished)
+    monkeypatch.setattr(training_step, "mel_loss", Poison(*range(4, 90)))
+    with pytest.raises(DivergedError, match="10 steps up to 23"):
+        go(prepared, tmp_path / "lost", steps=80, checkpoint_every=2)
+    assert [path.stem for path in RunFolder(tmp_path / "lost").saved()] == ["step_00000002"]
+    read_checkpoint(checkpoint(tmp_path / "lost", 2))
+    monkeypatch.setattr(training_step, "mel_loss", Poison(*range(1, 90)))
+    with pytest.raises(DivergedError):  # nothing to go back to
+        go(prepared, tmp_path / "new", steps=80)

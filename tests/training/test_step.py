@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.errors import DivergedError
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Losses, Mels, train_step
@@ -142,24 +141,51 @@ def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> Non
     else:
         poisoned.samples[2, 7] = float("nan")
     before = copy.deepcopy(getattr(state, network).state_dict())
-    with pytest.raises(DivergedError):
-        step(state, poisoned)
+    guard = Guard(CPU)
+    train_step(state, poisoned, Mels.on(state.config, CPU), guard)
+    assert guard.in_trouble()
     after = getattr(state, network).state_dict()
     assert all(
         torch.equal(v, after[k]) for k, v in before.items() if "original" in k or "bias" in k
     )
 
 
-def test_guard_of_an_accelerator_waits_until_it_is_asked() -> None:
-    """Protects the speed there, and the checkpoints: the verdict is kept until the check."""
-    guard = Guard(torch.device("meta"))
-    assert not guard._at_once
+def test_guard_counts_what_it_left_out() -> None:
+    """Protects the decision to give up: steps are counted, and rows of them across readings."""
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    guard, good, bad = Guard(CPU), torch.tensor(1.0), torch.tensor(float("inf"))
+    for gradients in ((good, good), (good, bad), (bad, bad)):
+        for gradient in gradients:  # two updates a step
+            guard.update(optimizer, gradient)
+        guard.end_step()
+    assert guard.read() == (2, 2)
+    assert guard.in_trouble()
+    moved = weight.detach().clone()
+    guard.update(optimizer, bad)
+    assert torch.equal(weight, moved)
+    guard.end_step()
+    assert guard.read() == (1, 3)  # the row goes on
+    guard.update(optimizer, good)
+    assert not torch.equal(weight, moved)
+    guard.end_step()
+    assert not guard.in_trouble()
+    assert guard.read() == (0, 3)
+    assert guard.read() == (0, 0)
+
+
+def test_a_flag_that_is_not_raised_changes_no_bit() -> None:
+    """Protects exactness: the update under guard is the optimiser's own, to the last bit."""
+    weights = [nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
+    optimizers = [torch.optim.AdamW([weight], fused=True) for weight in weights]
     guard = Guard(CPU)
-    guard._at_once = False
-    guard(4, torch.tensor(float("inf")), torch.tensor(1.0))
-    guard(5, torch.tensor(1.0), torch.tensor(1.0))
-    with pytest.raises(DivergedError):
-        guard.check(5)
+    for seed in range(5):
+        for weight in weights:
+            weight.grad = torch.randn(50, generator=torch.Generator().manual_seed(seed))
+        optimizers[0].step()
+        guard.update(optimizers[1], torch.tensor(float(seed)))
+    assert torch.equal(*weights)
 
 
 def test_average_follows_the_generator() -> None:

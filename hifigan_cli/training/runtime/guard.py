@@ -1,43 +1,64 @@
-"""Numbers that are not finite are caught before they reach the weights, or at least the disk.
+"""Gradients that are not finite move no weight.
 
-On a CPU every update is checked first, which costs nothing. On an accelerator a check makes the
-processor wait for the device; there the verdict is gathered on the device and read when losses are
-logged and before anything is saved, so that no checkpoint ever holds a bad number.
+Every update is told by a flag on its device whether to be left out, so that nothing waits for the
+verdict. How many were left out, and how many of them in a row, is asked for when losses are logged
+and before anything is saved. One now and then is no harm: bfloat16 overflows, a batch is odd. Many
+in a row mean that the weights themselves are beyond help.
+
+The verdict is by the gradients' norm alone. Several processes have the same, by their exchange of
+gradients, and so decide alike; each has another loss.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
-from hifigan_cli.errors import DivergedError
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Verdict(NamedTuple):
+    """What became of the steps since it was last asked."""
+
+    left_out: int  # steps in which an update was left out
+    longest: int  # the longest row of them, also from before
 
 
 class Guard:
-    """Remembers whether every loss and gradient so far was finite."""
+    """Leaves out updates by gradients that are not finite, and counts the steps where it did."""
 
     def __init__(self, device: torch.device) -> None:
-        self._at_once = device.type == "cpu"
-        self._finite = torch.ones((), dtype=torch.bool, device=device)
+        self._bad = torch.zeros((), device=device)  # 1: an update of this step was left out
+        # Steps with an update left out; in a row until now; the longest row.
+        self._counts = torch.zeros(3, device=device)
 
-    def __call__(self, step: int, loss: Tensor, gradient: Tensor) -> None:
-        """Look at a loss and its gradient's norm, before the 0-based step's update.
+    def update(self, optimizer: torch.optim.Optimizer, gradient: Tensor) -> None:
+        """Make an optimiser's update, unless the norm of its gradient is not finite."""
+        bad = (~torch.isfinite(gradient.detach())).to(torch.float32)
+        # What torch's loss scaling tells its fused optimisers.
+        optimizer.found_inf = bad  # type: ignore[attr-defined]  # read by name
+        optimizer.step()
+        self._bad = torch.maximum(self._bad, bad)
 
-        Raises:
-            DivergedError: one is not finite, and waiting for it was cheap.
-        """
-        self._finite &= torch.isfinite(loss.detach() + gradient)
-        if self._at_once:
-            self.check(step)
+    def end_step(self) -> None:
+        """Count a step whose updates are all made or left out."""
+        left_out, row, longest = self._counts.unbind()
+        row = (row + 1) * self._bad
+        self._counts = torch.stack([left_out + self._bad, row, torch.maximum(longest, row)])
+        self._bad = torch.zeros_like(self._bad)
 
-    def check(self, step: int) -> None:
-        """Wait for the verdict on all steps so far.
+    def read(self) -> Verdict:
+        """Wait for the verdict on the steps since the last reading."""
+        left_out, row, longest = (int(number) for number in self._counts.tolist())
+        self._counts = self._counts.new_tensor([0, row, row])
+        return Verdict(left_out, longest)
 
-        Raises:
-            DivergedError: a number was not finite.
-        """
-        if not bool(self._finite):
-            raise DivergedError(
-                f"training diverged: a loss or a gradient is not finite by step {step + 1}",
-                "the checkpoints are intact; lower learning_rate with --set, or use fp32",
-            )
+    def in_trouble(self) -> bool:
+        """Wait, and tell whether the last step's update was left out."""
+        return bool(self._counts[1])
+
+    def forget(self) -> None:
+        """Begin anew, with other weights."""
+        self._counts = torch.zeros_like(self._counts)

@@ -19,27 +19,36 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """Adds up losses on the device; the clock stands still while validating and saving."""
+    """Adds up losses on the device; the clock stands still while validating and saving.
+
+    Steps whose figures are not all finite are left out of the means.
+    """
 
     def __init__(self) -> None:
-        self._sum: Tensor | None = None
+        self._sum: Tensor | None = None  # of each figure, and last of the steps that count
         self._steps = 0
         self._since = time.monotonic()
 
     def add(self, losses: Losses) -> None:
         """Count one step."""
-        values = torch.stack(list(losses))
+        values = torch.stack([*losses, torch.ones_like(losses.mel)])
+        values = torch.where(torch.isfinite(values).all(), values, 0.0)
         self._sum = values if self._sum is None else self._sum + values
         self._steps += 1
 
     def read(self, ranks: Ranks) -> tuple[dict[str, float], float]:
-        """Return the means by name, over all processes, and steps a second; start anew."""
+        """Return the means by name, over all processes, and steps a second; start anew.
+
+        There are no means where no step counts.
+        """
         if self._sum is None:
             return {}, 0.0
-        means = ranks.mean(self._sum / self._steps).tolist()
+        *sums, count = ranks.mean(self._sum).tolist()
         speed = self._steps / max(time.monotonic() - self._since, 1e-9)
         self._sum, self._steps, self._since = None, 0, time.monotonic()
-        return dict(zip(Losses._fields, means, strict=True)), speed
+        if not count:
+            return {}, speed
+        return {name: s / count for name, s in zip(Losses._fields, sums, strict=True)}, speed
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -1,0 +1,139 @@
+"""The command line in a subprocess, with what it printed, its exit code and its peak of memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tests.faults.circumstances import Prepare
+from tests.faults.matrix import EXIT_CODES
+from tests.helpers import ROOT
+
+HIFIGAN = (sys.executable, "-m", "hifigan_cli")
+SMALL = (sys.executable, "-m", "tests.training.small")  # the same with small discriminators
+Word = str | bytes | Path
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a command: one thread, no colours, nothing of the caller's."""
+    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
+    own = {"NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return {**inherited, **own, **(extra or {})}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+    peak_bytes: int
+    took_s: float
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The objects of its `--json` output."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def told(self, event: str) -> dict[str, Any]:
+        """Return the last object of one kind."""
+        return [told for told in self.events if told["event"] == event][-1]
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """The exit code of each file of a batch that failed, by name."""
+        return {
+            Path(entry["source"]).name: entry["exit_code"]
+            for entry in self.told("summary")["failed"]
+        }
+
+
+class Command:
+    """Runs commands; every one must end in a known exit code and without a traceback."""
+
+    def __init__(self, saw: Callable[[int], None]) -> None:
+        self._saw = saw
+
+    def __call__(
+        self,
+        *words: Word,
+        program: tuple[str, ...] = HIFIGAN,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        prepare: Prepare | None = None,
+        timeout_s: float = 100,
+    ) -> Ended:
+        """Run a command to its end."""
+        started = time.monotonic()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(
+                [*program, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment(env),
+                cwd=cwd,
+                preexec_fn=prepare,
+            )
+            status, usage = _wait(process, timeout_s)
+            texts = [_text(stream) for stream in (out, err)]
+        scale = 1 if sys.platform == "darwin" else 1024
+        took_s = time.monotonic() - started
+        ended = Ended(status, texts[0], texts[1], usage.ru_maxrss * scale, took_s)
+        self.check(ended.code, ended.err)
+        return ended
+
+    def check(self, code: int, err: str) -> None:
+        """Check what holds for every command; take note of its exit code."""
+        assert "Traceback" not in err, err
+        assert "a bug in hifigan" not in err, err
+        assert code in EXIT_CODES, (code, err)
+        self._saw(code)
+
+    def refused(self, code: int, *words: Word, **options: Any) -> str:
+        """Run a command that must end with a code and one error; return what it said."""
+        ended = self(*words, **options)
+        assert ended.code == code, (ended.code, ended.err)
+        errors = re.findall(r"^error: .+", ended.err, re.MULTILINE)
+        assert len(errors) == 1, ended.err
+        return ended.err
+
+    def done(self, *words: Word, **options: Any) -> Ended:
+        """Run a command that must end well."""
+        ended = self(*words, **options)
+        assert ended.code == 0, ended.err
+        return ended
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="backslashreplace")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, resource.struct_rusage]:
+    """Wait for a process, and learn what it used; after the time limit kill it and fail."""
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.005
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait
+            return process.returncode, usage
+        if time.monotonic() > deadline:
+            os.kill(process.pid, signal.SIGKILL)
+            os.wait4(process.pid, 0)
+            process.returncode = -signal.SIGKILL
+            raise TimeoutError(f"no end after {timeout_s} s: {process.args!r}")
+        time.sleep(pause_s)

@@ -1,0 +1,71 @@
+"""Rows 48 to 50: the installation, the device, the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.command import Command
+
+
+def test_row_48_a_pair_that_does_not_pair(
+    cli: Command, wav: Path, prepared: Path, model: Path, tmp_path: Path
+) -> None:
+    """Whatever needs torchaudio says in one line what is wrong, and the fix; the doctor too."""
+    broken = tmp_path / "site" / "torchaudio"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('CUDA versions differ')")
+    env = {"PYTHONPATH": f"{tmp_path / 'site'}:{Path(__file__).parents[2]}"}
+    ended = cli("doctor", env=env)
+    assert ended.code == 1
+    assert "CUDA versions differ" in ended.out
+    assert "pip install 'torch>=2.11,<2.15'" in ended.out
+    said = cli.refused(1, "train", prepared, "--out", tmp_path / "run", env=env)
+    assert "CUDA versions differ" in said
+    assert "pip install 'torch>=2.11,<2.15'" in said
+
+
+def test_row_49_no_cuda(cli: Command, wav: Path, model: Path, prepared: Path) -> None:
+    """Exit 8, and what works instead; a device's name that is none is exit 2."""
+    none = {"CUDA_VISIBLE_DEVICES": ""}
+    for words in (
+        ("resynth", wav, "-o", wav.with_name("o.wav"), "-m", model, "--gpu", "0"),
+        ("train", prepared, "--out", wav.with_name("run"), "--gpu", "0"),
+    ):
+        assert "--device auto" in cli.refused(8, *words, env=none)
+    words = ("resynth", wav, "-o", wav.with_name("o.wav"), "-m", model, "--device", "gpu")
+    cli.refused(2, *words)
+
+
+BAD = {
+    "unknown key": ("batchsize=4", "did you mean batch_size?"),
+    "wrong type": ("batch_size=many", "batch_size"),
+    "negative hop": ("hop_samples=-256", "hop_samples"),
+    "product": ("hop_samples=300", "multiply to 256"),
+    "no value": ("batch_size", "KEY=VALUE"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_row_50_bad_configuration(cli: Command, kind: str, tmp_path: Path) -> None:
+    """Exit 2 with the key and, where there is one, the key that was meant."""
+    setting, words = BAD[kind]
+    assert words in cli.refused(2, "info", "--resolved", "--set", setting)
+
+
+def test_row_50_bad_configuration_file(cli: Command, prepared: Path, tmp_path: Path) -> None:
+    """The same from a file, an environment variable and a preset's name."""
+    path = tmp_path / "c.toml"
+    for text, words in (
+        ("[train]\nbatchsize = 4", "did you mean"),
+        ("[train\n", "not valid TOML"),
+        ("[mel]\nhop_samples = -1", "hop_samples"),
+    ):
+        path.write_text(text)
+        said = cli.refused(2, "train", prepared, "--config", path, "--out", tmp_path / "run")
+        assert words in said
+    assert "v1" in cli.refused(2, "info", "--resolved", "--preset", "v11")
+    said = cli.refused(2, "info", "--resolved", env={"HIFIGAN_BATCH_SIZE": "x"})
+    assert "HIFIGAN_BATCH_SIZE" in said
+    assert not (tmp_path / "run").exists()
