@@ -64,14 +64,12 @@ class OnnxEngine:
         """Make a session of folded weights, under their official names, that fit `config`.
 
         Raises:
-            UsageError: another precision than fp32, an unusual network, or a missing package.
+            UsageError: another precision than fp32, or a package is missing.
         """
         if precision != self.precision:
             raise UsageError(
                 f"the onnx engine has no {precision}", "--precision fp32, or another engine"
             )
-        if not config.standard:
-            raise UsageError("the onnx engine knows the official network alone", "--engine torch")
         if lack := missing():
             raise UsageError(lack.partition(":")[0], lack.partition(": ")[2])
         self._threads = threads or available_threads()
@@ -129,7 +127,7 @@ def piece_edges(frames: int, least: int, context: int) -> list[int]:
     if frames == 0:
         return []
     count = -(-frames // (_LONGEST_PIECE * least)) * least
-    count = max(1, min(count, frames // max(1, 2 * context)))
+    count = max(1, min(count, frames // (2 * context)))
     return [frames * number // count for number in range(count + 1)]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
-from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE, SLOPE
+from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +44,20 @@ class GeneratorGraph:
         weights: by their official names; those of convolutions have a height of one.
     """
 
-    def __init__(self, config: GeneratorConfig, n_mels: int, weights: Mapping[str, Weight]) -> None:
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        n_mels: int,
+        weights: Mapping[str, Weight],
+        *,
+        conditioning: bool = False,
+    ) -> None:
+        """Write the nodes; with `conditioning` also what the variant does to the mel beforehand."""
         self.weights: dict[str, Weight] = {}
         self._config, self._n_mels, self._source = config, n_mels, weights
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
-        self._write()
+        self._write(conditioning)
 
     def whole(self, metadata: Mapping[str, str]) -> ModelProto:
         """Return a model that holds its weights and `metadata`."""
@@ -77,10 +85,11 @@ class GeneratorGraph:
             ir_version=IR_VERSION,
         )
 
-    def _write(self) -> None:
+    def _write(self, conditioning: bool) -> None:
         c = self._config
         mean = self._constant("mean", np.array(1 / len(c.resblock_kernel_sizes), np.float32))
-        x = self._node("Unsqueeze", "mel.4d", INPUT, self._constant("height", np.array([2])))
+        x = self._conditioned(INPUT) if conditioning else INPUT
+        x = self._node("Unsqueeze", "mel.4d", x, self._constant("height", np.array([2])))
         x = self._conv("conv_pre", x, EDGE_KERNEL)
         for stage, (rate, kernel) in enumerate(
             zip(c.upsample_rates, c.upsample_kernel_sizes, strict=True)
@@ -88,8 +97,25 @@ class GeneratorGraph:
             x = self._upsample(f"ups.{stage}", self._leaky(x), rate, kernel)
             x = self._node("Mul", f"stage.{stage}", self._fuse(stage, x), mean)
         x = self._conv("conv_post", self._leaky(x, LAST_SLOPE), EDGE_KERNEL)
+        cut = c.variant.inference_padding * c.hop_samples if conditioning else 0
+        if cut:
+            ends = [self._constant(f"cut.{n}", np.array([n])) for n in (cut, -cut, 3)]
+            x = self._node("Slice", "whole_samples", x, *ends)
         x = self._node("Tanh", "tanh", x)
         self._node("Squeeze", OUTPUT, x, self._constant("channel_and_height", np.array([1, 2])))
+
+    def _conditioned(self, x: str) -> str:
+        """Scale the mel, and copy its ends, as models of some other tools want it."""
+        variant = self._config.variant
+        if variant.input_mean:
+            for operation, values in (("Sub", variant.input_mean), ("Div", variant.input_scale)):
+                name = f"mel.{operation.lower()}"
+                column = self._constant(f"{name}.by", np.array(values, np.float32)[:, None])
+                x = self._node(operation, name, x, column)
+        if copies := variant.inference_padding:
+            pads = self._constant("mel.copies", np.array([0, 0, copies, 0, 0, copies]))
+            x = self._node("Pad", "mel.padded", x, pads, mode="edge")
+        return x
 
     def _fuse(self, stage: int, x: str) -> str:
         """Add up a stage's residual blocks, all reading the same input (MRF)."""
@@ -120,6 +146,9 @@ class GeneratorGraph:
 
     def _conv(self, name: str, x: str, kernel: int, dilation: int = 1) -> str:
         reach = dilation * (kernel - 1) // 2
+        if reach and self._config.variant.conv_padding == "reflect":
+            pads = self._constant(f"{name}.pads", np.array([0, 0, 0, reach, 0, 0, 0, reach]))
+            x, reach = self._node("Pad", f"{name}.padded", x, pads, mode="reflect"), 0
         return self._node(
             "Conv",
             name,
@@ -142,7 +171,8 @@ class GeneratorGraph:
             pads=[0, cut, 0, cut],
         )
 
-    def _leaky(self, x: str, slope: float = SLOPE) -> str:
+    def _leaky(self, x: str, slope: float | None = None) -> str:
+        slope = self._config.variant.slope if slope is None else slope
         return self._node("LeakyRelu", f"{x}.leaky", x, alpha=slope)
 
     def _layer(self, name: str) -> tuple[str, str]:

@@ -67,6 +67,10 @@ def architectures(draw: st.DrawFn) -> GeneratorConfig:
         upsample_initial_channel=draw(st.integers(1, 5)) * 2 ** len(rates),
         resblock_kernel_sizes=tuple(draw(st.sampled_from([1, 3, 5, 7, 11])) for _ in range(blocks)),
         resblock_dilation_sizes=tuple(draw(dilations) for _ in range(blocks)),
+        variant=Variant(
+            slope=draw(st.sampled_from([0.1, 0.2])),
+            conv_padding=draw(st.sampled_from(["zeros", "reflect"])),
+        ),
     )
 
 
@@ -76,6 +80,8 @@ def test_any_architecture_and_length(
     config: GeneratorConfig, batch: int, frames: int, n_mels: int, seed: int
 ) -> None:
     """Guard kernels, dilations, strides, paddings, slopes and the mean over blocks."""
+    if config.variant.conv_padding == "reflect":
+        frames += 30  # a signal is reflected only within itself: 5 x 6 samples at the most
     net = lively_net(config, seed, n_mels)
     mel = noise_mel(batch, n_mels, frames, seed)
     found = engine_of(net, n_mels).synthesize(mel)
@@ -105,7 +111,7 @@ def test_pieces_leave_no_seams(frames: int, batch: int, threads: int) -> None:
     np.testing.assert_allclose(found, plain(net, mel), atol=1e-5)
 
 
-@given(st.integers(1, 5000), st.integers(1, 64), st.integers(0, 40))
+@given(st.integers(1, 5000), st.integers(1, 64), st.integers(6, 40))
 def test_pieces_cover_the_mel(frames: int, least: int, context: int) -> None:
     """Pieces follow each other from end to end, are none of them empty, and enough to share."""
     edges = piece_edges(frames, least, context)
@@ -181,13 +187,6 @@ def test_other_precisions_are_refused() -> None:
     """The engine computes in float32, and does not pretend otherwise."""
     with pytest.raises(UsageError, match="no bf16"):
         OnnxEngine(TINY, 80, {}, precision="bf16")
-
-
-def test_unusual_networks_are_refused() -> None:
-    """Another slope or padding is not silently computed as the official one."""
-    unusual = TINY.model_copy(update={"variant": Variant(conv_padding="reflect")})
-    with pytest.raises(UsageError, match="official network"):
-        OnnxEngine(unusual, 80, {})
 
 
 def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
