@@ -10,28 +10,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio import Audio, read_audio
-from hifigan_cli.interchange.locate import locate_enhancer, locate_model
-from hifigan_cli.models import read_model
-from hifigan_cli.models.devices import resolve_device
+from hifigan_cli.audio.reading import Audio, read_audio
+from hifigan_cli.engines.choose import Wish
+from hifigan_cli.interchange.locate import locate_enhancer, open_model
+from hifigan_cli.models.devices import find_device
 from hifigan_cli.models.enhancerfile import read_enhancer
-from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.enhancement import Enhancement
 from hifigan_cli.synthesis.given import take
+from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
 
-def load_model(name: str | Path | None = None, device: str = "auto") -> Vocoder:
+def load_model(
+    name: str | Path | None = None,
+    device: str = "auto",
+    *,
+    engine: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+) -> Vocoder:
     """Load a vocoder: a model file, a training run's folder, a name, or the default model.
+
+    `engine` is native, onnx, torch or eager, or the best there is; `precision` fp32, bf16 or fp16;
+    `threads` those of a CPU, by default as many as there are processors at hand.
 
     Raises:
         ModelError: missing or damaged.
         DeviceError: there is no such device.
+        UsageError: the engine is missing, or lacks the precision.
     """
-    return Vocoder(read_model(locate_model(name)), device)
+    return Vocoder(open_model(name), Wish(engine, precision, device, threads))
 
 
 def vocode(
@@ -65,7 +76,7 @@ def load_enhancement(
         ModelError: missing or damaged.
         DeviceError: there is no such device.
     """
-    return Enhancement(read_enhancer(locate_enhancer(name)), resolve_device(device), limit_db)
+    return Enhancement(read_enhancer(locate_enhancer(name)), find_device(device), limit_db)
 
 
 def resynthesize(
@@ -87,11 +98,11 @@ def resynthesize(
     """
     recording = audio if isinstance(audio, Audio) else read_audio(audio)
     vocoder = _vocoder(model)
+    stage = enhance if isinstance(enhance, Enhancement) else None
     if enhance is True or enhance is None:
-        stage = load_enhancement(device=str(vocoder.device))
-        fits = stage.model.mel == vocoder.model.mel
-        enhance = stage if fits or enhance else False
-    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=enhance or None)
+        found = load_enhancement(device=vocoder.device)
+        stage = found if enhance or found.model.mel == vocoder.model.mel else None
+    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=stage)
 
 
 def _vocoder(model: Vocoder | str | Path | None) -> Vocoder:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.models.norms import folded
+from hifigan_cli.models.shapes import generator_shapes
 from hifigan_cli.models.tensorfile import arrays_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,22 @@ def tiny_model(seed: int = 0, mel: MelConfig | None = None) -> ModelFile:
     return ModelFile(
         mel or MelConfig(), TINY, arrays_of(folded(state)), provenance={"name": "tiny"}
     )
+
+
+def loud_model(config: GeneratorConfig, mel: MelConfig | None = None, seed: int = 0) -> ModelFile:
+    """Make a model of random folded weights whose waveform is about as loud as speech.
+
+    A fresh network is near silent and hides errors: here each layer keeps the variance.
+    """
+    random, mel = np.random.default_rng(seed), mel or MelConfig()
+    weights = {}
+    for name, shape in generator_shapes(config, mel.n_mels).items():
+        spread = 0.05
+        if name.endswith(".weight"):
+            inputs = shape[0] * 2 if name.startswith("ups.") else shape[1] * shape[2]
+            spread = 0.5 * inputs**-0.5 if "conv_post" in name else inputs**-0.5
+        weights[name] = random.normal(0, spread, shape).astype(np.float32)
+    return ModelFile(mel, config, weights, provenance={"name": "loud"})
 
 
 def write_tiny_model(path: Path, seed: int = 0) -> Path:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, speech
+from tests.models_for_tests import write_tiny_model
 
 PACKAGE = ROOT / "hifigan_cli"
 # Each part may import those of the lines above its own, and itself.
@@ -144,7 +146,32 @@ def loaded_by(*arguments: str) -> set[str]:
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
     )
     assert run.stdout
-    return set(run.stderr.split())
+    return set(run.stderr.splitlines()[-1].split())
+
+
+def light_engines() -> list[str]:
+    """Name the engines without torch that this installation has."""
+    from hifigan_cli.engines.choose import LIGHT, missing
+
+    return [name for name in LIGHT if not missing(name)]
+
+
+def test_synthesis_on_a_cpu_loads_no_torch(tmp_path: Path) -> None:
+    """Guard the light path: recording or mel to speech needs none of the slow libraries."""
+    model = write_tiny_model(tmp_path / "m.safetensors")
+    wav, mel = tmp_path / "i.wav", tmp_path / "i.npy"
+    soundfile.write(wav, speech(1.0), 22_050)
+    heavy = {"torch", "torchaudio", "scipy", "matplotlib"}
+    commands = [["mel", wav, "-o", mel, "--json"]]
+    for name in light_engines():
+        to = ["-m", model, "--engine", name, "--device", "cpu", "--json"]
+        commands.append(["vocode", mel, "-o", tmp_path / f"v{name}.wav", *to])
+        commands.append(["resynth", wav, "-o", tmp_path / f"r{name}.wav", *to])
+    if light_engines():  # and they are what is chosen where nothing is said
+        commands.append(["resynth", wav, "-o", tmp_path / "auto.wav", "-m", model, "--json"])
+        commands[-1] += ["--device", "cpu"]
+    for command in commands:
+        assert not loaded_by(*map(str, command)) & heavy, command
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

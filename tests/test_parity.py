@@ -18,9 +18,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hifigan_cli.api import load_model
 from hifigan_cli.audio import mel_spectrogram, read_audio
 from hifigan_cli.config import preset
+from hifigan_cli.interchange.locate import open_model
 from hifigan_cli.models import Generator
 from tests.audio.reference_mel import log_mel
 from tests.helpers import speech
@@ -130,7 +130,7 @@ def test_whole_clips_through_the_models_by_name(voice: str, ljspeech_clips: list
     Folded as the other folds, in single precision, they are the same to the bit; folding in double
     precision alone would move a sample of these clips by up to 3e-5.
     """
-    ours = load_model(f"{voice.lower()}-v1", "cpu").generator
+    ours = open_model(f"{voice.lower()}-v1").build()
     theirs = independent(official_state(voice))
     for clip in ljspeech_clips[::9]:
         mel = mel_spectrogram(torch.from_numpy(read_audio(clip).samples))

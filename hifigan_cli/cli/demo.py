@@ -20,6 +20,8 @@ def demo(
     model: options.Model = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -41,7 +43,8 @@ def demo(
     paths = [out / name for name in ("input.wav", "output.wav", "spectrograms.png")]
     for path in paths:
         check_output(path, force)
-    vocoder = load_model(model, options.device_name(device, gpu))
+    device = options.device_name(device, gpu)
+    vocoder = load_model(model, device, engine=engine, threads=threads)
     recording = read_audio(resources.files("hifigan_cli.assets").joinpath(ASSET).read_bytes())
     started = time.perf_counter()
     speech = vocoder.resynthesize(recording)
@@ -54,11 +57,12 @@ def demo(
     console.result(
         "demo",
         f"{speech.length_s:.1f} s of speech made in {elapsed_s:.1f} s ({factor:.1f} x real time) "
-        f"on {device_title(vocoder.device)}\n"
+        f"on {device_title(vocoder.device)} ({vocoder.engine.name} engine)\n"
         f"listen to {paths[0]} and {paths[1]}; look at {paths[2]}",
         files=[str(path) for path in paths],
         length_s=speech.length_s,
         elapsed_s=elapsed_s,
         real_time_factor=factor,
-        device=str(vocoder.device),
+        device=vocoder.device,
+        engine=vocoder.engine.name,
     )

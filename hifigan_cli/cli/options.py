@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hifigan_cli.engines.choose import Wish
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder for several.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
@@ -35,6 +38,34 @@ Device = Annotated[
 ]
 Gpu = Annotated[
     int | None, typer.Option("--gpu", min=0, help="Short for --device cuda:N.", metavar="N")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        envvar="HIFIGAN_ENGINE",
+        metavar="NAME",
+        help="auto, native, onnx, torch, or eager (the plain forward pass, for comparison).",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        envvar="HIFIGAN_PRECISION",
+        metavar="NAME",
+        help="fp32, or for speed bf16, and fp16 on GPUs, where the engine has them.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        envvar="HIFIGAN_THREADS",
+        help="Threads on a CPU. Default: the processors at hand.",
+        show_default=False,
+    ),
 ]
 Chunk = Annotated[
     int,
@@ -70,6 +101,17 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="One configuration value; repeatable."),
 ]
+
+
+def wish(engine: str, precision: str, threads: int | None, device: str, gpu: int | None) -> Wish:
+    """Return what the options of a synthesis command ask for.
+
+    Raises:
+        UsageError: there is no such engine or precision.
+    """
+    from hifigan_cli.engines.choose import Wish
+
+    return Wish(engine, precision, device_name(device, gpu), threads)
 
 
 def device_name(device: str, gpu: int | None) -> str:

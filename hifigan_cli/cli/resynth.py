@@ -22,6 +22,9 @@ def resynth(
     model: options.Model = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = None,
     enhance: enhancing.Enhance = None,
     enhancer: enhancing.Enhancer = None,
     attenuation_limit: enhancing.Limit = None,
@@ -52,12 +55,13 @@ def resynth(
     from hifigan_cli.cli.together import chosen_part
 
     console = Console(json=json, quiet=quiet)
-    wish = enhancing.Wish(enhance, enhancer, attenuation_limit)
-    session = Session(console, model, options.device_name(device, gpu), chunk, chosen_part(shard))
+    cleaning = enhancing.Wish(enhance, enhancer, attenuation_limit)
+    asked = options.wish(engine, precision, threads, device, gpu)
+    session = Session(console, model, asked, chunk, chosen_part(shard))
 
     @cache
     def enhancement() -> Enhancement | None:
-        return enhancing.enhancement_for(session.vocoder, wish, console)
+        return enhancing.enhancement_for(session.vocoder, cleaning, console)
 
     def synthesise(source: Path | bytes) -> Speech:
         audio = read_audio(source, repair=repair)

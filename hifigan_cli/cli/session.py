@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,13 @@ from hifigan_cli.cli.outcome import run_reported
 from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
 from hifigan_cli.cli.together import own_device, together
 from hifigan_cli.errors import InputError, UsageError
-from hifigan_cli.interchange.locate import locate_model
-from hifigan_cli.models import read_model
+from hifigan_cli.interchange.locate import locate_model, open_model
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.modelfile import read_architecture
 from hifigan_cli.models.tensorfile import read_description
 from hifigan_cli.parts import WHOLE, Part
-from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.chunks import DEFAULT_CHUNK_FRAMES
 from hifigan_cli.synthesis.jobs import Job, Plan, plan
+from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
+    from hifigan_cli.engines.choose import Wish
 
 
 @dataclass(frozen=True)
@@ -50,21 +49,26 @@ class Session:
     """One run of a synthesis command with one model on one device, for a part of the files."""
 
     def __init__(
-        self, console: Console, model: str | None, device: str, chunk: int, part: Part = WHOLE
+        self, console: Console, model: str | None, wish: Wish, chunk: int, part: Part = WHOLE
     ) -> None:
         self.console = console
         self.part = part
         self.path = locate_model(model)
         self.mel, _ = read_architecture(self.path, read_description(self.path))
-        self._device = own_device(device)
-        self._chunk = chunk or DEFAULT_CHUNK_FRAMES
+        self._name, self._chunk = model, chunk
+        self._wish = replace(wish, device=own_device(wish.device))
 
     @cached_property
     def vocoder(self) -> Vocoder:
         """The loaded model; the device is named once, here."""
-        vocoder = Vocoder(read_model(self.path), self._device, self._chunk, self._halved)
+        model = open_model(self._name)
+        vocoder = Vocoder(model, self._wish, self._chunk, self._halved)
         name = vocoder.model.provenance.get("name", self.path.stem)
-        self.console.note(f"{name} on {device_title(vocoder.device)}")
+        engine = vocoder.engine
+        precision = "" if engine.precision == "fp32" else f", {engine.precision}"
+        self.console.note(
+            f"{name} on {device_title(vocoder.device)} ({engine.name} engine{precision})"
+        )
         return vocoder
 
     def run(

@@ -23,6 +23,9 @@ def vocode(
     model: options.Model = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = None,
     transpose: Annotated[
         bool, typer.Option("--transpose", help="The files are (frames, mels).")
     ] = False,
@@ -61,7 +64,7 @@ def vocode(
     session = Session(
         Console(json=json, quiet=quiet),
         model,
-        options.device_name(device, gpu),
+        options.wish(engine, precision, threads, device, gpu),
         chunk,
         chosen_part(shard),
     )

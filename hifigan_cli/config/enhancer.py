@@ -12,6 +12,13 @@ from pydantic import Field, model_validator
 
 from hifigan_cli.config.kinds import Fraction, Frozen, NotNegative, Positive, Real, Whole
 
+# What no configuration changes. Log-mels of speech lie around the centre, within a few spreads.
+CENTRE, SPREAD = -5.0, 2.5
+OUT_CENTRE = -6.0
+FLOOR_QUANTILE = 0.1
+GATES_OPEN = 0.5  # what the gates start from: a little towards the input
+STEM_KERNEL = (5, 3)  # bands, frames
+
 Probability = Annotated[Real, Field(ge=0, le=1)]
 Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]
 

@@ -3,6 +3,8 @@
 Read in this order:
 
 - `base`: what every engine is: log-mel array in, samples out
+- `torch_eager`: the plain forward pass; `torch_tuned`: the same, arranged for speed; GPUs
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
+- `choose`: which of them runs a model, and why; `threads`: with how many threads
 """

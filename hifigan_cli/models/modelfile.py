@@ -68,15 +68,25 @@ class ModelFile:
         Raises:
             ModelError: the weights do not fit the architecture; names the first that does not.
         """
-        import torch
+        weights = self.weights_for_synthesis()
+        return build_generator(self.generator, self.mel.n_mels, weights, device)
 
-        from hifigan_cli.models.generator import Generator
 
-        own = tensors_of(self.weights_for_synthesis())
-        with torch.device("meta"):  # it has shapes and no memory
-            net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
-        net.load_state_dict(own, assign=True)
-        return net.eval().requires_grad_(requires_grad=False).to(device)
+def build_generator(
+    config: GeneratorConfig,
+    n_mels: int,
+    weights: Mapping[str, Array],
+    device: torch.device | str = "cpu",
+) -> Generator:
+    """Make a generator of folded weights that fit it, ready for synthesis, on a device."""
+    import torch
+
+    from hifigan_cli.models.generator import Generator
+
+    with torch.device("meta"):  # it has shapes and no memory
+        net = Generator(config, n_mels, weight_norm=False)
+    net.load_state_dict(tensors_of(weights), assign=True)
+    return net.eval().requires_grad_(requires_grad=False).to(device)
 
 
 def write_model(path: Path, model: ModelFile) -> str:

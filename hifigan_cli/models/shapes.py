@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hifigan_cli.config.architecture import EDGE_KERNEL
+from hifigan_cli.config.enhancer import STEM_KERNEL
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from hifigan_cli.config import EnhancerConfig, GeneratorConfig
 
 Shape = tuple[int, ...]
-STEM_KERNEL = (5, 3)  # of the enhancer: bands, frames
 
 
 class Shaped(Protocol):

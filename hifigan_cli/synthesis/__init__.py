@@ -2,14 +2,24 @@
 
 Read in this order:
 
-- `chunks`: a stream of mel frames becomes a stream of samples, equal to the whole, in flat memory
-- `enhancement`: noisy mel -> clean mel, block by block, in front of the vocoder
-- `vocoder`: `Vocoder`, a model ready to work: `vocode` and `resynthesize`
+- `chunks`: frames pushed as they come, samples equal to the whole's, in flat memory
+- `streams`: the same for every model and engine, channel by channel
+- `enhancement`: noisy mel -> clean mel, block by block; `cleaners`: its network at work
+- `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
 - `given`: what the values of a mel file are, and the way from them to the model's
 - `jobs`: one file, many files or a folder -> where each result goes
 """
 
-from hifigan_cli.synthesis.vocoder import Vocoder
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hifigan_cli.lazily import lazily
+
+if TYPE_CHECKING:
+    from hifigan_cli.synthesis.vocoder import Vocoder
 
 __all__ = ["Vocoder"]
+
+__getattr__ = lazily(__name__, {"Vocoder": "vocoder"})

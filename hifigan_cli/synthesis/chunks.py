@@ -10,86 +10,99 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
+from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from torch import Tensor
+    from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.engines.base import Array, ChunkedEngine
 
-    from hifigan_cli.models import Generator
-
-# Frames a chunk: large beside the repeated context (2 x 13), small beside the memory. The kernels
-# of the CPU sum in another order for short inputs; from 512 frames on, V1 agrees with the whole
-# within 4e-6, with 128 only within 2.5e-5.
-DEFAULT_CHUNK_FRAMES = 512
 # Below this a chunk is mostly context: a device that cannot hold it cannot be helped.
 MIN_CHUNK_FRAMES = 16
 
 
-def synthesize_stream(
-    generator: Generator,
-    blocks: Iterable[Tensor],
-    chunk_frames: int = DEFAULT_CHUNK_FRAMES,
-    on_halved: Callable[[int], None] | None = None,
-) -> Iterator[Tensor]:
-    """Turn blocks of log-mel `(batch, mels, frames)` into blocks `(batch, samples)`.
+class ChunkedStream:
+    """Mel frames in, samples out, through an engine that remembers nothing.
 
-    Blocks may have any number of frames. Concatenated, the result equals `generator(whole)[:, 0]`
-    up to the rounding of float32. The last chunk takes what remains, one to two chunks, so that
-    none is short; a clip below two chunks is one.
+    Frames come in pushes of any number; the samples, put together, equal those of the whole mel up
+    to the rounding of float32. With `prompt`, a chunk is synthesised as soon as its context is
+    there; otherwise one more chunk is awaited, so that the last, which takes what remains, is never
+    short.
 
     When the device runs out of memory the chunk is halved, `on_halved` is told its new size, and
     the work goes on.
-
-    Raises:
-        DeviceError: not even the smallest chunk fits.
     """
-    context, hop = generator.context_frames, generator.config.hop_samples
-    source = iter(blocks)
-    # `held` begins with `before` frames whose samples are out already; they are context now.
-    held, before, ended = next(source, None), 0, False
-    while held is not None:
-        while not ended and held.shape[-1] < before + 2 * chunk_frames + context:
-            block = next(source, None)
-            ended = block is None
-            held = held if block is None else torch.cat((held, block), dim=-1)
-        left = held.shape[-1] - before
-        if left <= 0:
-            return
-        # At the end of the mel no context follows, and the convolutions pad the chunk as they pad
-        # the whole: with their own zeros.
-        take = chunk_frames if left >= 2 * chunk_frames else left
-        try:
-            wave = _run(generator, held[..., : before + take + context])
-        except torch.OutOfMemoryError as error:
-            chunk_frames = _halve(chunk_frames, error)
-            if on_halved:
-                on_halved(chunk_frames)
-            continue
-        yield wave[:, before * hop : (before + take) * hop]
-        done = before + take
-        before = min(done, context)
-        held = held[..., done - before :]
 
+    def __init__(
+        self,
+        engine: ChunkedEngine,
+        config: GeneratorConfig,
+        chunk_frames: int = 0,
+        *,
+        prompt: bool = False,
+        on_halved: Callable[[int], None] | None = None,
+    ) -> None:
+        """Begin a stream; without `chunk_frames` the engine's own."""
+        self._engine = engine
+        self._context, self._hop = context_frames(config), config.hop_samples
+        self._chunk = chunk_frames or engine.chunk_frames
+        self._prompt, self._on_halved = prompt, on_halved
+        # `_held` begins with `_before` frames whose samples are out already; they are context now.
+        self._held: Array | None = None
+        self._before = 0
 
-def _halve(chunk_frames: int, error: Exception) -> int:
-    if chunk_frames <= MIN_CHUNK_FRAMES:
-        raise DeviceError(
-            f"out of memory with the smallest chunk, {chunk_frames} frames",
-            "--device cpu, or fewer files at once",
-        ) from error
-    torch.cuda.empty_cache()
-    return max(MIN_CHUNK_FRAMES, chunk_frames // 2)
+    @property
+    def latency_frames(self) -> int:
+        """How many frames must have come after one, at most, for its samples to be out."""
+        return self._context + (self._chunk if self._prompt else 2 * self._chunk) - 1
 
+    def push(self, mel: Array, *, end: bool = False) -> Array:
+        """Take frames `(batch, mels, frames)`, with `end` the last; return `(batch, samples)`.
 
-def _run(generator: Generator, mel: Tensor) -> Tensor:
-    """Synthesise `(batch, samples)` without gradients, in full float32.
+        Raises:
+            DeviceError: not even the smallest chunk fits into memory.
+        """
+        held = mel if self._held is None else np.concatenate((self._held, mel), axis=-1)
+        self._held = held
+        pieces = list(self._determined(end))
+        if end:
+            self._held, self._before = None, 0
+        return np.concatenate([np.zeros((len(mel), 0), mel.dtype), *pieces], axis=-1)
 
-    cuDNN would take TF32 for convolutions by default, which costs three digits.
-    """
-    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        wave: Tensor = generator(mel)
-    return wave[:, 0]
+    def _determined(self, end: bool) -> Iterator[Array]:
+        while True:
+            assert self._held is not None  # noqa: S101 - for the type checker; set by push
+            left = self._held.shape[-1] - self._before
+            wanted = self._chunk if self._prompt else 2 * self._chunk
+            if left >= wanted + (0 if end else self._context):
+                take = self._chunk
+            elif end and left:
+                take = left
+            else:
+                return
+            # At the end of the mel no context follows, and the convolutions pad the chunk as they
+            # pad the whole: with their own zeros.
+            part = self._held[..., : self._before + take + self._context]
+            try:
+                wave = self._engine.synthesize(np.ascontiguousarray(part))
+            except (DeviceError, MemoryError) as error:
+                self._halve(error)
+                continue
+            yield wave[:, self._before * self._hop : (self._before + take) * self._hop]
+            done = self._before + take
+            self._before = min(done, self._context)
+            self._held = self._held[..., done - self._before :]
+
+    def _halve(self, error: Exception) -> None:
+        if self._chunk <= MIN_CHUNK_FRAMES:
+            raise DeviceError(
+                f"out of memory with the smallest chunk, {self._chunk} frames",
+                "--device cpu, or fewer files at once",
+            ) from error
+        self._chunk = max(MIN_CHUNK_FRAMES, self._chunk // 2)
+        if self._on_halved:
+            self._on_halved(self._chunk)

@@ -11,18 +11,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.models.enhancer import noise_floor
+from hifigan_cli.synthesis.cleaners import make_cleaner, noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from torch import Tensor
+    import numpy.typing as npt
 
     from hifigan_cli.config import MelConfig
     from hifigan_cli.models.enhancerfile import EnhancerFile
+
+    Mel = npt.NDArray[np.float32]
 
 # About 12 s at the paper's hop. The floor of a block is taken over it and both its neighbours.
 BLOCK_FRAMES = 1024
@@ -38,7 +40,7 @@ class Enhancement:
     """
 
     def __init__(
-        self, model: EnhancerFile, device: torch.device, limit_db: float | None = None
+        self, model: EnhancerFile, device: str = "cpu", limit_db: float | None = None
     ) -> None:
         if limit_db is not None and not limit_db >= 0:
             raise UsageError(
@@ -46,7 +48,7 @@ class Enhancement:
             )
         self.model = model
         self.limit_db = limit_db
-        self._network = model.build(device)
+        self._clean = make_cleaner(model, device)
         self._block_frames = max(BLOCK_FRAMES, 2 * model.enhancer.context_frames)
 
     def check(self, mel: MelConfig) -> None:
@@ -61,13 +63,13 @@ class Enhancement:
                 "--no-enhance leaves it out; `hifigan train-enhancer` makes one that fits",
             )
 
-    def enhance(self, mel: Tensor) -> Tensor:
+    def enhance(self, mel: Mel) -> Mel:
         """Clean a whole log-mel `(channels, mels, frames)`."""
-        return torch.cat(list(self.enhance_blocks([mel])), dim=-1)
+        return np.concatenate(list(self.enhance_blocks([mel])), axis=-1)
 
-    def enhance_blocks(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+    def enhance_blocks(self, blocks: Iterable[Mel]) -> Iterator[Mel]:
         """Clean a stream of log-mel blocks `(channels, mels, frames)` of any lengths."""
-        window: list[Tensor] = []  # the block before, the block at hand, two that follow
+        window: list[Mel] = []  # the block before, the block at hand, two that follow
         at = 0
         for block in reblocked(blocks, self._block_frames):
             window.append(block)
@@ -80,45 +82,44 @@ class Enhancement:
         for place in range(at, len(window)):
             yield self._enhanced(window, place)
 
-    @torch.no_grad()
-    def _enhanced(self, window: list[Tensor], at: int) -> Tensor:
+    def _enhanced(self, window: list[Mel], at: int) -> Mel:
         """Clean block `at` of those at hand."""
         context = self.model.enhancer.context_frames
         block = window[at]
         before = window[at - 1][..., -context:] if at else block[..., :0]
         after = window[at + 1][..., :context] if at + 1 < len(window) else block[..., :0]
-        noisy = torch.cat((before, block, after), dim=-1)
+        noisy = np.concatenate((before, block, after), axis=-1)
         floor = self._floor(window, at, before.shape[-1], noisy.shape[-1])
-        clean = self._network(noisy, floor)
+        clean = self._clean(noisy, floor)
         if self.limit_db is not None:
-            clean = torch.maximum(clean, noisy - self.limit_db * _NEPER_PER_DB)
-        result: Tensor = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
+            clean = np.maximum(clean, noisy - np.float32(self.limit_db * _NEPER_PER_DB))
+        result: Mel = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
         return result
 
-    def _floor(self, window: list[Tensor], at: int, before: int, frames: int) -> Tensor:
+    def _floor(self, window: list[Mel], at: int, before: int, frames: int) -> Mel:
         """Return the floor of each frame, `(channels, mels, frames)`: a line between centres."""
         block = window[at].shape[-1]
-        places = torch.arange(frames, device=window[at].device) - before
+        places = np.arange(frames, dtype=np.float32) - before
         own = _neighbourhood_floor(window, at)
-        result = own.expand(-1, -1, frames)
+        result: Mel = np.repeat(own, frames, axis=-1)
         for step in (-1, 1):
             other = at + step
             if 0 <= other < len(window):
                 apart = (block + window[other].shape[-1]) / 2
-                share = ((places - block / 2) * step / apart).clamp(0, 1)
+                share = ((places - block / 2) * step / apart).clip(0, 1)
                 result = result + (_neighbourhood_floor(window, other) - own) * share
         return result
 
 
-def _neighbourhood_floor(window: list[Tensor], at: int) -> Tensor:
-    return noise_floor(torch.cat(window[max(0, at - 1) : at + 2], dim=-1))
+def _neighbourhood_floor(window: list[Mel], at: int) -> Mel:
+    return noise_floor(np.concatenate(window[max(0, at - 1) : at + 2], axis=-1))
 
 
-def reblocked(blocks: Iterable[Tensor], frames: int) -> Iterator[Tensor]:
+def reblocked(blocks: Iterable[Mel], frames: int) -> Iterator[Mel]:
     """Cut a stream into blocks of `frames`; the last has up to twice as many, none is short."""
-    held: Tensor | None = None
+    held: Mel | None = None
     for block in blocks:
-        held = block if held is None else torch.cat((held, block), dim=-1)
+        held = block if held is None else np.concatenate((held, block), axis=-1)
         while held.shape[-1] >= 2 * frames:
             yield held[..., :frames]
             held = held[..., frames:]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import torch
-
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
 _BLOCK_FRAMES = 4096
@@ -51,13 +49,10 @@ def label_of(source: Path | bytes) -> str:
 
 def blocks(
     mel: Array, convert: Callable[[Array], npt.NDArray[np.float32]]
-) -> Iterator[torch.Tensor]:
-    """Yield a mel `(mels, frames)`, converted, as tensors `(1, mels, frames)` of some seconds."""
-    import torch
-
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield a mel `(mels, frames)`, converted, as arrays `(1, mels, frames)` of some seconds."""
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
-        part = convert(np.array(mel[:, start : start + _BLOCK_FRAMES]))
-        yield torch.from_numpy(part)[None]
+        yield convert(np.array(mel[:, start : start + _BLOCK_FRAMES]))[None]
 
 
 def oriented(array: Array, label: str, n_mels: int, *, transpose: bool = False) -> Array:

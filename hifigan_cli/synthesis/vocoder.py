@@ -1,7 +1,7 @@
 """A model ready to work: log-mel -> waveform, and recording -> log-mel -> waveform.
 
 Both come in two forms: whole, for arrays at hand, and in blocks, for lengths that memory should not
-depend on. The whole form is the concatenation of the blocks.
+depend on. The whole form is the concatenation of the blocks. `stream` takes frames as they come.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from hifigan_cli.audio.mel import LOG_FLOOR, MelSpectrogram
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR
+from hifigan_cli.audio.logmel import log_mel_blocks
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.resampling import (
     fit,
@@ -20,20 +20,23 @@ from hifigan_cli.audio.resampling import (
     resample,
     resample_blocks,
 )
+from hifigan_cli.engines.choose import Wish, make_engine, place
 from hifigan_cli.errors import InputError
-from hifigan_cli.models.devices import resolve_device
-from hifigan_cli.synthesis.chunks import DEFAULT_CHUNK_FRAMES, synthesize_stream
+from hifigan_cli.synthesis.streams import VocoderStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
+    import torch
 
+    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Samples
-    from hifigan_cli.models import ModelFile
+    from hifigan_cli.models.modelfile import ModelFile
     from hifigan_cli.synthesis.enhancement import Enhancement
 
 _SPEED_FRAMES = 128
+_BLOCK_FRAMES = 4096
 
 
 class Vocoder:
@@ -41,8 +44,8 @@ class Vocoder:
 
     Attributes:
         model: the model file it was made of.
-        generator: the network, its weight norm folded.
-        device: where it runs.
+        engine: what runs the generator.
+        device: where: cpu, cuda:0 ...
         rate_hz: of the speech it makes.
         on_halved: told the new chunk size when the device ran out of memory.
     """
@@ -50,17 +53,46 @@ class Vocoder:
     def __init__(
         self,
         model: ModelFile,
-        device: str = "auto",
-        chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+        wish: Wish | str = "auto",
+        chunk_frames: int = 0,
         on_halved: Callable[[int], None] | None = None,
     ) -> None:
+        """Make a model ready, as `wish` asks for, or on the device that it names.
+
+        Without `chunk_frames` the engine's own size of chunk is taken.
+
+        Raises:
+            ModelError: the weights do not fit the architecture.
+            UsageError: the engine is missing, or lacks the precision.
+            DeviceError: there is no such device.
+        """
         self.model = model
-        self.device = resolve_device(device)
+        wish = Wish(device=wish) if isinstance(wish, str) else wish
+        self.device = place(wish)
         self.rate_hz = model.mel.rate_hz
         self.on_halved = on_halved
         self._chunk_frames = chunk_frames
-        self.generator = model.build(self.device)
-        self._mel = MelSpectrogram(model.mel).to(self.device)
+        self.engine = make_engine(model, wish, self.device)
+
+    def stream(self, chunk_frames: int = 0, *, prompt: bool = True) -> VocoderStream:
+        """Begin a stream: frames are pushed as they come, samples returned once determined.
+
+        A `prompt` stream synthesises each chunk at once; another awaits one more, so that none is
+        short. Engines that remember (native) have no chunks.
+
+        >>> from hifigan_cli import load_model
+        >>> stream = load_model().stream(chunk_frames=32)  # doctest: +SKIP
+        >>> samples = stream.push(frames)  # (80, n) -> (m,)  # doctest: +SKIP
+        >>> rest = stream.finish()  # (1, samples)  # doctest: +SKIP
+        """
+        return VocoderStream(
+            self.engine,
+            self.model.generator,
+            self.model.mel.n_mels,
+            chunk_frames or self._chunk_frames,
+            prompt=prompt,
+            on_halved=self.on_halved,
+        )
 
     def vocode(self, mel: npt.ArrayLike | torch.Tensor) -> Audio:
         """Synthesise a log-mel `(mels, frames)`, or several of one length as channels.
@@ -68,36 +100,34 @@ class Vocoder:
         Raises:
             InputError: the array has another number of dimensions or bands.
         """
-        frames = torch.as_tensor(mel, dtype=torch.float32)
+        frames = np.asarray(mel, np.float32)
         if frames.ndim == 2:
             frames = frames[None]
-        n_mels = self.model.mel.n_mels
-        if frames.ndim != 3 or frames.shape[1] != n_mels:
-            raise InputError(
-                f"a mel of shape {tuple(frames.shape)} is not (mels, frames) with {n_mels} mels"
-            )
-        return self._audio(self.vocode_blocks([frames]), frames.shape[0])
+        if frames.ndim != 3:
+            raise InputError(f"a mel of shape {frames.shape} is not (mels, frames)")
+        starts = range(0, frames.shape[2], _BLOCK_FRAMES)
+        blocks = (frames[..., start : start + _BLOCK_FRAMES] for start in starts)
+        return self._audio(self.vocode_blocks(blocks), frames.shape[0])
 
-    def vocode_blocks(self, blocks: Iterable[torch.Tensor]) -> Iterator[Samples]:
+    def vocode_blocks(self, blocks: Iterable[Mel]) -> Iterator[Samples]:
         """Synthesise a stream of log-mel blocks `(channels, mels, frames)`, in flat memory."""
-        on_device = (block.to(self.device) for block in blocks)
-        stream = synthesize_stream(self.generator, on_device, self._chunk_frames, self.on_halved)
-        for wave in stream:
-            yield wave.cpu().numpy()
+        stream = self.stream(prompt=False)
+        for block in blocks:
+            yield stream.push(block)
+        yield stream.finish()
 
     def measure_speed(self) -> float:
         """Time a second or two of synthesis; return seconds of speech a second of work."""
-        mel = torch.full((1, self.model.mel.n_mels, _SPEED_FRAMES), LOG_FLOOR)
+        mel = np.full((1, self.model.mel.n_mels, _SPEED_FRAMES), LOG_FLOOR, np.float32)
         list(self.vocode_blocks([mel]))  # the first run also allocates and chooses kernels
         started = time.perf_counter()
         samples = sum(wave.shape[1] for wave in self.vocode_blocks([mel]))
         elapsed_s = time.perf_counter() - started
         return float(samples / self.rate_hz / elapsed_s)
 
-    def mel(self, audio: Audio) -> npt.NDArray[np.float32]:
+    def mel(self, audio: Audio) -> Mel:
         """Compute the log-mel `(channels, mels, frames)` that this model reads of a recording."""
-        blocks = [block.cpu().numpy() for block in self._mel_blocks(self._at_rate(audio))]
-        return np.concatenate(blocks, axis=-1)
+        return np.concatenate(list(self._mel_blocks(self._at_rate(audio))), axis=-1)
 
     def resynthesize(
         self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
@@ -137,14 +167,14 @@ class Vocoder:
     def _at_rate(self, audio: Audio) -> Samples:
         return resample(audio.samples, audio.rate_hz, self.rate_hz)
 
-    def _mel_blocks(self, samples: Samples) -> Iterator[torch.Tensor]:
+    def _mel_blocks(self, samples: Samples) -> Iterator[Mel]:
         """Yield the log-mel of `(channels, samples)`, padded by silence to whole frames."""
         hop = self.model.mel.hop_samples
         shortest = self.model.mel.pad_samples + 1
         frames = -(-max(samples.shape[1], shortest) // hop)
-        padded = fit(samples, frames * hop)
-        return self._mel.blocks(torch.from_numpy(padded).to(self.device))
+        return log_mel_blocks(fit(samples, frames * hop), self.model.mel)
 
     def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
-        pieces = list(blocks) or [np.zeros((channels, 0), np.float32)]
-        return Audio(np.concatenate(pieces, axis=1), rate_hz or self.rate_hz)
+        pieces = list(blocks)
+        whole = np.concatenate([np.zeros((channels, 0), np.float32), *pieces], axis=1)
+        return Audio(whole, rate_hz or self.rate_hz)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hifigan_cli.config import PRESETS, GeneratorConfig
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.errors import DeviceError
 from hifigan_cli.models import Generator
 from hifigan_cli.synthesis import chunks
-from hifigan_cli.synthesis.chunks import synthesize_stream
-from tests.models_for_tests import tiny_generator
+from hifigan_cli.synthesis.chunks import ChunkedStream
+from tests.models_for_tests import TINY, tiny_generator
+
+Array = npt.NDArray[Any]
 
 SHAPES = {
-    "tiny": None,
+    "tiny": TINY,
     "block 2": GeneratorConfig(
         resblock=2,
         upsample_rates=(4, 2),
@@ -29,11 +34,40 @@ SHAPES = {
 }
 
 
-def generator_of(shape: str, seed: int) -> Generator:
-    """Make a double-precision generator: there, only the mathematics can differ."""
-    config = SHAPES[shape]
-    net = tiny_generator(seed) if config is None else tiny_generator(seed, config)
-    return net.double().eval()
+class Exact:
+    """An engine in double precision: there, only the mathematics can differ.
+
+    It runs out of memory with more than `room` frames.
+    """
+
+    name, precision = "exact", "fp64"
+
+    def __init__(self, shape: str = "tiny", seed: int = 0, room: int = 1 << 30) -> None:
+        self.config = SHAPES[shape]
+        self.chunk_frames = 32
+        self._net: Generator = tiny_generator(seed, self.config).double().eval()
+        self._room = room
+
+    def synthesize(self, mel: Array) -> Array:
+        """Run the plain network."""
+        if mel.shape[-1] > self._room:
+            raise DeviceError("out of memory")
+        with torch.no_grad():
+            wave: Array = self._net(torch.from_numpy(mel))[:, 0].numpy()
+        return wave
+
+
+def mel_of(frames: int, seed: int = 0, batch: int = 1) -> Array:
+    """Make a mel in double precision."""
+    return np.random.default_rng(seed).standard_normal((batch, 80, frames))
+
+
+def pushed(stream: ChunkedStream, mel: Array, block: int) -> list[Array]:
+    """Push a mel in blocks; return what each push gave, the end's last."""
+    pieces = [
+        stream.push(mel[..., start : start + block]) for start in range(0, mel.shape[-1], block)
+    ]
+    return [*pieces, stream.push(mel[..., :0], end=True)]
 
 
 @given(
@@ -43,94 +77,63 @@ def generator_of(shape: str, seed: int) -> Generator:
     chunk=st.integers(1, 40),
     block=st.integers(1, 60),
     batch=st.integers(1, 2),
+    prompt=st.booleans(),
 )
 def test_chunks_equal_the_whole(
-    shape: str, seed: int, frames: int, chunk: int, block: int, batch: int
+    shape: str, seed: int, frames: int, chunk: int, block: int, batch: int, prompt: bool
 ) -> None:
     """Any length, cut any way, gives the whole's samples to the last digit of doubles."""
-    net = generator_of(shape, seed)
-    mel = torch.randn(batch, 80, frames, generator=torch.Generator().manual_seed(seed)).double()
-    with torch.no_grad():
-        whole = net(mel)[:, 0]
-    pieces = list(synthesize_stream(net, torch.split(mel, block, dim=-1), chunk))
-    assert torch.cat(pieces, dim=-1).shape == whole.shape
-    assert (torch.cat(pieces, dim=-1) - whole).abs().max() < 1e-12
+    engine = Exact(shape, seed)
+    mel = mel_of(frames, seed, batch)
+    stream = ChunkedStream(engine, engine.config, chunk, prompt=prompt)
+    for _ in range(2):  # after its end, a stream takes another mel
+        made = np.concatenate(pushed(stream, mel, block), axis=-1)
+        whole = engine.synthesize(mel)
+        assert made.shape == whole.shape
+        assert np.abs(made - whole).max() < 1e-12
 
 
 def test_too_little_context_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above can fail: one frame of context less changes samples at the seams."""
-    net = generator_of("tiny", 0)
-    mel = torch.randn(1, 80, 60, generator=torch.Generator().manual_seed(0)).double()
-    with torch.no_grad():
-        whole = net(mel)[:, 0]
-    true_context = net.context_frames
-    monkeypatch.setattr(Generator, "context_frames", true_context - 1)
-    cut = torch.cat(list(synthesize_stream(net, [mel], 10)), dim=-1)
-    assert (cut - whole).abs().max() > 1e-9
+    engine, mel = Exact(), mel_of(60)
+    monkeypatch.setattr(chunks, "context_frames", lambda config: context_frames(config) - 1)
+    made = np.concatenate(pushed(ChunkedStream(engine, engine.config, 10), mel, 60), axis=-1)
+    assert np.abs(made - engine.synthesize(mel)).max() > 1e-9
 
 
-@pytest.mark.parametrize("name", ["v1", "v2", "v3"])
-def test_presets_in_single_precision(name: str) -> None:
-    """The paper's generators agree with the whole within 1e-5 over several chunks."""
-    torch.manual_seed(7)
-    net = Generator(PRESETS[name].generator, weight_norm=False).eval()
-    frames = 120 if name == "v1" else 240
-    mel = torch.randn(1, 80, frames) * 2 - 5
-    with torch.no_grad():
-        whole = net(mel)[:, 0]
-    pieces = torch.cat(list(synthesize_stream(net, [mel], frames // 4)), dim=-1)
-    assert (pieces - whole).abs().max() < 1e-5
-
-
-def test_samples_come_before_the_mel_ends() -> None:
-    """A stream is answered while it runs, and memory holds a few chunks, not the length."""
-    net = tiny_generator()
-    taken = 0
-
-    def frames() -> Iterator[torch.Tensor]:
-        nonlocal taken
-        for _ in range(1000):
-            taken += 1
-            yield torch.randn(1, 80, 1)
-
-    stream = synthesize_stream(net, frames(), 16)
-    next(stream)
-    assert taken <= 2 * 16 + net.context_frames
+@given(chunk=st.integers(1, 30), prompt=st.booleans(), frames=st.integers(1, 200))
+def test_the_latency_is_as_stated(chunk: int, prompt: bool, frames: int) -> None:
+    """Frame by frame: the samples of a frame are out once `latency_frames` have followed it."""
+    engine = Exact()
+    stream = ChunkedStream(engine, engine.config, chunk, prompt=prompt)
+    mel, made = mel_of(1), 0
+    for pushed_frames in range(1, frames + 1):
+        made += stream.push(mel).shape[-1]
+        assert made >= (pushed_frames - stream.latency_frames) * engine.config.hop_samples
+        assert stream._held is not None
+        assert stream._held.shape[-1] <= 2 * chunk + 2 * context_frames(engine.config)
 
 
 def test_nothing_in_nothing_out() -> None:
     """An empty stream of mel gives no samples and no error."""
-    net = tiny_generator()
-    assert list(synthesize_stream(net, [])) == []
-    assert list(synthesize_stream(net, [torch.zeros(1, 80, 0)])) == []
+    engine = Exact()
+    stream = ChunkedStream(engine, engine.config)
+    assert stream.push(mel_of(0)).shape == (1, 0)
+    assert stream.push(mel_of(0), end=True).shape == (1, 0)
 
 
-def test_out_of_memory_halves_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_chunk() -> None:
     """A device too small for a chunk gets smaller ones, and the result is the same."""
-    net = generator_of("tiny", 1)
-    mel = torch.randn(1, 80, 300, generator=torch.Generator().manual_seed(1)).double()
-    with torch.no_grad():
-        whole = net(mel)[:, 0]
-    run = chunks._run
-
-    def small_device(generator: Generator, part: torch.Tensor) -> torch.Tensor:
-        if part.shape[-1] > 40:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return run(generator, part)
-
-    monkeypatch.setattr(chunks, "_run", small_device)
+    engine, mel = Exact(seed=1, room=40), mel_of(300, seed=1)
     told: list[int] = []
-    pieces = list(synthesize_stream(net, [mel], 100, told.append))
+    stream = ChunkedStream(engine, engine.config, 100, on_halved=told.append)
+    made = np.concatenate(pushed(stream, mel, 300), axis=-1)
     assert told == [50, 25]
-    assert (torch.cat(pieces, dim=-1) - whole).abs().max() < 1e-12
+    assert np.abs(made - Exact(seed=1).synthesize(mel)).max() < 1e-12
 
 
-def test_a_device_that_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_holds_nothing() -> None:
     """When the smallest chunk does not fit either, the error says so."""
-
-    def no_device(_generator: Generator, _part: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(chunks, "_run", no_device)
+    engine = Exact(room=0)
     with pytest.raises(DeviceError, match="smallest chunk"):
-        list(synthesize_stream(tiny_generator(), [torch.zeros(1, 80, 200)], 64))
+        ChunkedStream(engine, engine.config, 64).push(mel_of(200), end=True)

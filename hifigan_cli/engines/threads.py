@@ -1,0 +1,31 @@
+"""How many threads to use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000": two processors' time; or "max 100000"
+
+
+def available_threads() -> int:
+    """Count the threads to use: OMP_NUM_THREADS, as torch does, or the processors at hand.
+
+    A container may have less of their time than it sees processors.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    seen = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        seen = len(os.sched_getaffinity(0))
+    return max(1, min(seen, _granted() or seen))
+
+
+def _granted() -> int:
+    """Return how many processors' time the container has, rounded up; 0: no limit is known."""
+    try:
+        quota, period = _CGROUP.read_text("ascii").split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return 0
