@@ -90,7 +90,7 @@ class Generator(nn.Module):
     N(0, 0.01) runs after weight norm is installed and so changes nothing.
 
     Slopes and paddings are those of `config.variant`; what the variant does to the mel beforehand,
-    `synthesis.conditioning` does.
+    `synthesis.streams` does.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Official checkpoints are imported whole, or refused with the reason; their code never runs."""
+"""Official checkpoints are imported whole, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.interchange.official import import_official, read_config
+from hifigan_cli.interchange.families.official import describe
+from hifigan_cli.interchange.importing import import_checkpoint
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.tensorfile import tensors_of
 from tests.models_for_tests import TINY, tiny_generator
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 CONFIG: dict[str, Any] = {
     "resblock": "1",
@@ -62,7 +65,9 @@ def write_official(folder: Path, prefix: str = "", **changes: Any) -> Path:
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_import_keeps_the_function(tmp_path: Path, prefix: str) -> None:
     """The folded model makes the samples of the network that was saved, DataParallel or not."""
-    model, error = import_official(write_official(tmp_path, prefix))
+    found = import_checkpoint(write_official(tmp_path, prefix))
+    model, error = found.model, found.folding_error
+    assert found.family == "official"
     mel = torch.randn(2, 80, 30)
     with torch.no_grad():
         assert torch.allclose(model.build()(mel), tiny_generator(3)(mel), atol=1e-6)
@@ -73,10 +78,10 @@ def test_import_keeps_the_function(tmp_path: Path, prefix: str) -> None:
 
 def test_new_names_and_folded_weights(tmp_path: Path) -> None:
     """Checkpoints with torch's new names, and with plain weights, are read too."""
-    expected, _ = import_official(write_official(tmp_path))
+    expected = import_checkpoint(write_official(tmp_path)).model
     for state in (tiny_generator(3).state_dict(), tensors_of(expected.weights)):
         torch.save({"generator": dict(state)}, tmp_path / "g_00000001")
-        model, _ = import_official(tmp_path / "g_00000001")
+        model = import_checkpoint(tmp_path / "g_00000001").model
         for key, value in expected.weights.items():
             np.testing.assert_allclose(model.weights[key], value, rtol=1.3e-6, atol=1e-5)
 
@@ -87,7 +92,9 @@ def test_discriminators_come_along(tmp_path: Path) -> None:
     nets = {"mpd": MultiPeriodDiscriminator(), "msd": MultiScaleDiscriminator()}
     states = {name: old_names(net.state_dict()) for name, net in nets.items()}
     torch.save({**states, "steps": 5, "epoch": 1}, tmp_path / "do_00000001")
-    model, _ = import_official(write_official(tmp_path), discriminators=tmp_path / "do_00000001")
+    model = import_checkpoint(
+        write_official(tmp_path), discriminators=tmp_path / "do_00000001"
+    ).model
     for name, net in nets.items():
         state = net.state_dict()
         found = {
@@ -116,7 +123,7 @@ def test_discriminators_come_along(tmp_path: Path) -> None:
 def test_config_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     """Checkpoint and config that disagree are refused, and the first difference is named."""
     with pytest.raises(ModelError, match=message):
-        import_official(write_official(tmp_path, **changes))
+        import_checkpoint(write_official(tmp_path, **changes))
 
 
 def test_config_is_needed(tmp_path: Path) -> None:
@@ -124,50 +131,20 @@ def test_config_is_needed(tmp_path: Path) -> None:
     checkpoint = write_official(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="does not describe"):
-        import_official(checkpoint)
+        import_checkpoint(checkpoint)
     (tmp_path / "config.json").unlink()
     with pytest.raises(ModelError) as caught:
-        import_official(checkpoint)
+        import_checkpoint(checkpoint)
     assert "--config" in (caught.value.hint or "")
 
 
-def test_missing_fields_are_named(tmp_path: Path) -> None:
+def test_missing_fields_are_named() -> None:
     """A config of something else names what it does not give."""
-    (tmp_path / "c.json").write_text("{}")
     with pytest.raises(ModelError, match="resblock_kernel_sizes"):
-        read_config(tmp_path / "c.json")
+        describe({}, "c.json")
     generator_only = {key: CONFIG[key] for key in list(CONFIG)[:6]}
-    (tmp_path / "c.json").write_text(json.dumps(generator_only))
-    with pytest.raises(ModelError, match=r"sampling_rate.*fmax"):
-        read_config(tmp_path / "c.json")
-
-
-class Bomb:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (self.path,)
-
-
-def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:
-    """Fault 33: a pickle with code is refused, and nothing of it is executed."""
-    checkpoint = write_official(tmp_path)
-    torch.save({"generator": {"x": Bomb(tmp_path / "ran")}}, checkpoint)
-    with pytest.raises(ModelError, match="plain tensors"):
-        import_official(checkpoint)
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04", bytes(100)])
-def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes) -> None:
-    """Empty, foreign and cut files are model errors."""
-    checkpoint = write_official(tmp_path)
-    checkpoint.write_bytes(content)
-    with pytest.raises(ModelError):
-        import_official(checkpoint)
+    with pytest.raises(ModelError, match=r"c.json does not give sampling_rate.*fmax"):
+        describe(generator_only, "c.json")
 
 
 def test_a_checkpoint_without_a_generator(tmp_path: Path) -> None:
@@ -176,4 +153,19 @@ def test_a_checkpoint_without_a_generator(tmp_path: Path) -> None:
     for content in ({"generator": 3}, [1, 2], {"generator": {"a": torch.zeros(1)}}):
         torch.save(content, checkpoint)
         with pytest.raises(ModelError):
-            import_official(checkpoint)
+            import_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["generator_ema", "gen_ema"])
+def test_averaged_weights_are_taken_on_request(tmp_path: Path, name: str) -> None:
+    """An average beside the generator is another model, and only with `average` the one."""
+    checkpoint = write_official(tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    with pytest.raises(ModelError, match="no averaged weights"):
+        import_checkpoint(checkpoint, average=True)
+    torch.save({**content, name: old_names(tiny_generator(4).state_dict())}, checkpoint)
+    mel = torch.randn(1, 80, 20)
+    for average, seed in ((False, 3), (True, 4)):
+        net = import_checkpoint(checkpoint, average=average).model.build()
+        with torch.no_grad():
+            assert torch.allclose(net(mel), tiny_generator(seed)(mel), atol=1e-6)

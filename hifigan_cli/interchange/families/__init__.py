@@ -1,0 +1,19 @@
+"""The families of checkpoints, one file each: what its files look like, and what they mean.
+
+Every family ends where the others do: a mel convention, an architecture, and weights under the
+official names. Read in this order:
+
+- `base`: what a family is, and what it makes of a checkpoint
+- `keys`: states and configurations by name; what is missing or unknown is said
+- `official`: the official code, and all that kept its format
+- `nvidia`: DeepLearningExamples
+- `nemo`: .nemo archives
+- `speechbrain`: reflecting convolutions, HyperPyYAML
+- `parallel_wavegan`: ParallelWaveGAN, with statistics
+- `espnet`: the vocoder within an ESPnet joint model
+- `transformers`: SpeechT5HifiGan and FastSpeech2ConformerHifiGan
+- `coqui`: Coqui TTS
+- `bshall`: the vocoder of the soft-unit voice conversion
+- `everyvoice`: Lightning checkpoints of EveryVoice
+- `discriminators`: those of official files, for a warm start
+"""
