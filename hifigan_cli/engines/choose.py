@@ -3,8 +3,8 @@
 `auto`, from measurements (README, `hifigan bench`): on a GPU torch, which alone runs there. On a
 CPU `native` where it was built, the fastest by far at equal accuracy; else `onnx` where onnxruntime
 is installed: it is about as fast as torch's tuned form and starts without torch's two seconds; else
-`torch`. An engine that lacks the precision asked for is passed over, and a network of another kind
-than the official one is for torch alone.
+`torch`. An engine that lacks the precision asked for is passed over, and so is `native` for
+networks with other slopes or paddings than the official ones.
 """
 
 from __future__ import annotations
@@ -98,16 +98,20 @@ def choose(wish: Wish, device: str, config: GeneratorConfig) -> str:
     """Return the name of the engine that is to run a generator on a device.
 
     Raises:
-        UsageError: the engine asked for is missing.
+        UsageError: the engine asked for is missing, or does not know such a network.
     """
     if wish.engine != AUTO:
         if reason := missing(wish.engine):
             raise UsageError(f"no {wish.engine} engine: {reason}", _FIXES[wish.engine])
+        if not _knows(wish.engine, config):
+            raise UsageError(
+                f"the {wish.engine} engine knows the official slopes and paddings alone",
+                "leave --engine out",
+            )
         return wish.engine
-    if device == "cpu" and config.standard:
-        for name in LIGHT:
-            if not missing(name) and wish.precision in _precisions(name):
-                return name
+    for name in LIGHT if device == "cpu" else ():
+        if _knows(name, config) and not missing(name) and wish.precision in _precisions(name):
+            return name
     return "torch"
 
 
@@ -137,6 +141,10 @@ def make_engine(model: ModelFile, wish: Wish, device: str) -> ChunkedEngine | St
     from hifigan_cli.engines.torch_tuned import TorchEngine
 
     return TorchEngine(*common, wish.threads, device)
+
+
+def _knows(name: str, config: GeneratorConfig) -> bool:
+    return name != "native" or config.standard
 
 
 def _precisions(name: str) -> tuple[str, ...] | list[str]:

@@ -1,0 +1,83 @@
+"""Which engine runs: what is asked for, else the best that there is; what is said where none is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.engines import choose as choosing
+from hifigan_cli.engines import threads
+from hifigan_cli.engines.choose import Wish, choose, place
+from hifigan_cli.errors import UsageError
+
+STANDARD = GeneratorConfig()
+UNUSUAL = GeneratorConfig.model_validate({"variant": {"slope": 0.2}})
+
+
+@pytest.fixture
+def having(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Pretend that an installation has the engines of a set that a test may change."""
+    there = {"native", "onnx"}
+    precisions = {"native": ("fp32", "bf16"), "onnx": ("fp32",)}
+    monkeypatch.setattr(choosing, "missing", lambda name: None if name in there else "not built")
+    monkeypatch.setattr(choosing, "_precisions", precisions.__getitem__)
+    return there
+
+
+def test_the_best_that_there_is(having: set[str]) -> None:
+    """Guard the order: native, onnx, torch; and torch alone on other devices."""
+    chosen = []
+    for name in ("native", "onnx", None):
+        chosen.append(choose(Wish(), "cpu", STANDARD))
+        having.discard(str(name))
+    assert chosen == ["native", "onnx", "torch"]
+    having.update({"native", "onnx"})
+    assert choose(Wish(), "cuda:0", STANDARD) == "torch"
+    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "native"
+    assert choose(Wish(), "cpu", UNUSUAL) == "onnx"
+    having.discard("native")
+    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "torch"
+
+
+@pytest.mark.parametrize("name", ["native", "onnx"])
+def test_what_is_missing_is_said(having: set[str], name: str) -> None:
+    """Guard that an engine that was asked for is never replaced by another in silence."""
+    having.discard(name)
+    with pytest.raises(UsageError, match=f"no {name} engine: not built") as caught:
+        choose(Wish(name), "cpu", STANDARD)
+    assert "--engine" in (caught.value.hint or "")
+    having.add(name)
+    assert choose(Wish(name), "cpu", STANDARD) == name
+
+
+def test_misfits(having: set[str]) -> None:
+    """Guard names, devices and networks that an engine does not have."""
+    with pytest.raises(UsageError, match="unknown engine 'nativ'") as caught:
+        Wish("nativ")
+    assert "did you mean native" in (caught.value.hint or "")
+    with pytest.raises(UsageError, match="unknown precision"):
+        Wish(precision="fp64")
+    with pytest.raises(UsageError, match="0 threads"):
+        Wish(threads=0)
+    with pytest.raises(UsageError, match="runs on the CPU, not on cuda:1"):
+        place(Wish("native", device="cuda:1"))
+    assert place(Wish("native")) == "cpu"
+    with pytest.raises(UsageError, match="official slopes"):
+        choose(Wish("native"), "cpu", UNUSUAL)
+
+
+def test_threads_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Guard containers: no more threads than they have processors' time; OMP_NUM_THREADS rules."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(threads, "_CGROUP", limit)
+    assert threads.available_threads() == 8
+    for text, expected in (("max 100000", 8), ("250000 100000", 3), ("50000 100000", 1)):
+        limit.write_text(text)
+        assert threads.available_threads() == expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert threads.available_threads() == 5
