@@ -8,7 +8,6 @@ for each other once a piece and not once a layer, and the samples are the same.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import pairwise
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.config.architecture import context_frames
+from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -129,16 +129,6 @@ def piece_edges(frames: int, least: int, context: int) -> list[int]:
     count = -(-frames // (_LONGEST_PIECE * least)) * least
     count = max(1, min(count, frames // (2 * context)))
     return [frames * number // count for number in range(count + 1)]
-
-
-def available_threads() -> int:
-    """Count the threads to use: OMP_NUM_THREADS, as torch does, or the processors at hand."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _session(

@@ -13,13 +13,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from hifigan_cli.audio.files import replacing
 from hifigan_cli.audio.speech import shipped_mel
-from hifigan_cli.config.conventions import Variant
+from hifigan_cli.engines.choose import Wish
 from hifigan_cli.engines.onnx import missing
 from hifigan_cli.errors import ModelError, UsageError
+from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +58,9 @@ def export_onnx(model: ModelFile, target: Path) -> Exported:
 
     Raises:
         UsageError: a package is missing.
-        ModelError: an unusual network, or samples that are not the model's: nothing is written.
+        ModelError: the file's samples are not the model's; nothing is written.
         OutputError: the file system refused.
     """
-    if model.generator.variant != Variant():
-        raise ModelError(
-            "only generators of the official kind are exported; this one has other paddings, "
-            "slopes or inputs"
-        )
     if lack := missing():
         what, _, install = lack.partition(": ")
         raise UsageError(what, install)
@@ -74,9 +69,10 @@ def export_onnx(model: ModelFile, target: Path) -> Exported:
     from hifigan_cli.engines.onnxgraph import OPSET, GeneratorGraph
 
     weights = model.weights_for_synthesis()
-    graph = GeneratorGraph(model.generator, model.mel.n_mels, weights).whole(_metadata(model))
-    onnx.checker.check_model(graph)
-    content = graph.SerializeToString()
+    graph = GeneratorGraph(model.generator, model.mel.n_mels, weights, conditioning=True)
+    whole = graph.whole(_metadata(model))
+    onnx.checker.check_model(whole)
+    content = whole.SerializeToString()
     with replacing(target) as temporary:
         temporary.write_bytes(content)
         parity = _parity(model, temporary)
@@ -115,15 +111,14 @@ def _parity(model: ModelFile, path: Path) -> list[Parity]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    plain = model.build("cpu")
+    plain = Vocoder(model, Wish("eager", device="cpu"))
     speech = shipped_mel(model.mel, max(frames for _, frames in _SHAPES) + 31)
     found = []
     for batch, frames in _SHAPES:
         # Each of a batch begins elsewhere, so that one mistaken for another would show.
         places = np.arange(frames) + 31 * np.arange(batch)[:, None]
         mel = speech[:, places].swapaxes(0, 1).copy()
-        with torch.no_grad():
-            expected = plain(torch.from_numpy(mel))[:, 0].numpy()
+        expected = plain.vocode(mel).samples
         (samples,) = session.run(None, {INPUT: mel})
         if samples.shape != expected.shape:
             raise ModelError(f"the ONNX file makes {samples.shape} samples, not {expected.shape}")

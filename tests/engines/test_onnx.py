@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hifigan_cli.config import PRESETS, GeneratorConfig
 from hifigan_cli.config.conventions import Variant
 from hifigan_cli.engines import onnx as engine
-from hifigan_cli.engines.onnx import OnnxEngine, available_threads, piece_edges
+from hifigan_cli.engines.onnx import OnnxEngine, piece_edges
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models import Generator
 from tests.models_for_tests import TINY
@@ -187,11 +187,3 @@ def test_other_precisions_are_refused() -> None:
     """The engine computes in float32, and does not pretend otherwise."""
     with pytest.raises(UsageError, match="no bf16"):
         OnnxEngine(TINY, 80, {}, precision="bf16")
-
-
-def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OMP_NUM_THREADS decides, as it does for torch; nonsense in it does not."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert available_threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert available_threads() >= 1
