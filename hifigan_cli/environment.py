@@ -85,7 +85,7 @@ def _devices() -> list[Check]:
         import torch
     except Exception:  # noqa: BLE001 - reported by the torch check
         return []
-    checks = [Check("cpu", ok=True, detail=f"{_processor()}, {torch.get_num_threads()} threads")]
+    checks = [Check("cpu", ok=True, detail=f"{processor()}, {torch.get_num_threads()} threads")]
     if not torch.cuda.is_available():
         built = (
             f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
@@ -101,7 +101,7 @@ def _devices() -> list[Check]:
     return checks
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name the processor; Linux knows it better than Python does."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a user's path

@@ -31,5 +31,13 @@ def shipped_mel(config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
     >>> shipped_mel(MelConfig(), 1000).shape
     (80, 1000)
     """
-    mel = analyse(shipped_speech(), config)
-    return np.take(mel, np.arange(frames), axis=1, mode="wrap")
+    return repeated_mel(shipped_speech(), config, frames)
+
+
+def repeated_mel(audio: Audio, config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
+    """Compute a recording's log-mel `(mels, frames)`, cut or repeated to a length.
+
+    Raises:
+        InputError: the recording is too short for a frame.
+    """
+    return np.take(analyse(audio, config), np.arange(frames), axis=1, mode="wrap")

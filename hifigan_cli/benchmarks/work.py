@@ -1,16 +1,20 @@
-"""What a training step has to compute, and what the device could at most."""
+"""What has to be computed, in synthesis and in training, and what the device could at most."""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from hifigan_cli.models.shapes import generator_shapes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.training.state import TrainState
 
 _SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
@@ -43,6 +47,29 @@ def step_flop(state: TrainState, batch: int) -> tuple[float, float]:
         of_generator + _REFERENCE_PASSES * discriminators,
         of_generator + _FAST_PASSES * discriminators,
     )
+
+
+def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
+    """Count the floating-point operations of a plain forward pass, from the sizes alone.
+
+    Every weight is used once for each sample that its layer makes, transposed convolutions' for
+    each that it reads; a multiplication and an addition are two.
+    """
+    lengths = {"conv_pre": frames}  # that a layer's weights are used for
+    kernels, length = len(config.resblock_kernel_sizes), frames
+    for stage, rate in enumerate(config.upsample_rates):
+        lengths[f"ups.{stage}"] = length
+        length *= rate
+        for block in range(stage * kernels, (stage + 1) * kernels):
+            lengths[f"resblocks.{block}"] = length
+    lengths["conv_post"] = length
+    total = 0
+    for name, shape in generator_shapes(config, n_mels).items():
+        if name.endswith(".weight"):
+            parts = name.split(".")
+            layer = parts[0] if parts[0].startswith("conv") else ".".join(parts[:2])
+            total += 2 * math.prod(shape) * lengths[layer]
+    return float(total)
 
 
 def _flop(run: Callable[[], object]) -> float:

@@ -2,17 +2,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
-if TYPE_CHECKING:
-    from hifigan_cli.benchmarks import TrainingFigures
+app = typer.Typer(help="Measure the speed of this machine.")
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="Of the processor. Default: all."),
+]
 
-app = typer.Typer(no_args_is_help=True, help="Measure the speed of this machine.")
+
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    engines: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="torch, onnx, native. Default: all that are here."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="v1, v2, v3 (random weights), or a model as for resynth; repeatable. "
+            "Default: ljspeech-v1, v2, v3.",
+            show_default=False,
+        ),
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option(metavar="S,S", help="Of the speech, in seconds.")
+    ] = "1,5,20,60",
+    speech: Annotated[
+        Path | None,
+        typer.Option(help="A recording to take mels of. Default: the one that comes along."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Of which medians are told.")] = 5,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Measure it, in fresh processes.")
+    ] = True,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Measure whole processes of resynth instead.")
+    ] = False,
+    threads: Threads = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure synthesis: every engine against the plain forward of the same weights.
+
+    The yardstick is torch, eager, on the whole mel. All take turns on the same speech. Told are the
+    seconds of speech a second (RTF), the ratio to the yardstick, the share of the processor's peak,
+    the exactness against double precision, and the memory. `hifigan bench train` measures training.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from hifigan_cli.benchmarks.contenders import find_contenders
+    from hifigan_cli.benchmarks.subjects import DEFAULT_SUBJECTS, find_subject
+    from hifigan_cli.cli.bench_view import print_cold, print_synthesis
+    from hifigan_cli.engines.threads import available_threads
+
+    console = Console(json=json, quiet=quiet)
+    contenders, lacking = find_contenders(engines.split(",") if engines else None)
+    for name, lack in lacking.items():
+        console.note(f"left out: {name}: {lack}")
+    subjects = [find_subject(name) for name in models or DEFAULT_SUBJECTS]
+    threads = threads or available_threads()
+    if cold:
+        from hifigan_cli.benchmarks.cold import measure_cold
+
+        with console.progress("rounds", len(subjects) * (rounds + 1)) as advance:
+            print_cold(console, measure_cold(subjects, contenders, threads, rounds, advance))
+        return
+    from hifigan_cli.benchmarks.synthesis import Setting, measure_synthesis
+
+    lengths_s = numbers(lengths)
+    setting = Setting(contenders, lengths_s, threads, rounds, memory)
+    if speech is not None:
+        setting = setting.of_recording(speech)
+    with console.progress("measurements", len(subjects) * len(lengths_s)) as advance:
+        print_synthesis(console, measure_synthesis(subjects, setting, advance))
+
+
+def numbers(text: str) -> list[float]:
+    """Read lengths in seconds, such as 1,5,20.
+
+    Raises:
+        UsageError: something else.
+    """
+    from hifigan_cli.errors import UsageError
+
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--lengths {text} is not a list of numbers", "as in 1,5,20") from error
+    if not all(0 < each <= 36_000 for each in found):
+        raise UsageError(f"--lengths {text}: from above 0 to 36000 seconds")
+    return found
 
 
 @app.command("train")
@@ -29,9 +119,7 @@ def bench_train(
     ] = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="N", help="Of the processor.")
-    ] = None,
+    threads: Threads = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -44,7 +132,8 @@ def bench_train(
 
     import torch
 
-    from hifigan_cli.benchmarks import measure_training
+    from hifigan_cli.benchmarks.training import measure_training
+    from hifigan_cli.cli.bench_view import print_training
     from hifigan_cli.config import resolve
     from hifigan_cli.models.devices import resolve_device
 
@@ -62,32 +151,4 @@ def bench_train(
             lambda done, _total: advance(done, ""),
             console.warn,
         )
-    _print(console, figures)
-
-
-def _print(console: Console, figures: TrainingFigures) -> None:
-    from dataclasses import asdict
-
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("step", "steps/s", "s audio/s", "ratio", "GFLOP", "of peak", "compiled"):
-        table.add_column(heading, justify="left" if heading == "step" else "right")
-    for step in figures.steps:
-        table.add_row(
-            step.name,
-            f"{step.steps_per_s:.3g}",
-            f"{step.audio_s_per_s:.3g}",
-            f"{step.ratio:.2f}",
-            f"{step.gflop:.0f}",
-            f"{step.peak_share:.0%}",
-            "yes" if step.compiled else "no",
-        )
-    peaks: dict[str, Any] = figures.peak_gflop_per_s
-    shown = ", ".join(f"{name} {value:,.0f} GFLOP/s" for name, value in peaks.items())
-    console.note(
-        f"{figures.device}, {figures.threads} threads, batch {figures.batch} x "
-        f"{figures.segment_samples} samples, median of {figures.rounds}; peak: {shown}; "
-        f"gradients differ by {figures.gradient_difference:.1e} at most"
-    )
-    console.data("bench_train", table, **asdict(figures))
+    print_training(console, figures)

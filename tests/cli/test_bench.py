@@ -1,19 +1,120 @@
-"""`hifigan bench train` on networks of the paper's kinds, few rounds."""
+"""`hifigan bench`: engines against the plain forward, processes, and training steps; few rounds."""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.helpers import hifigan
 from tests.training import small
 
 
-def test_help_without_a_subcommand() -> None:
-    """`hifigan bench` alone explains itself."""
-    run = small.run("bench", "--help")
+def test_help_names_both_measurements() -> None:
+    """`hifigan bench --help` explains the measurement of synthesis, and where training's is."""
+    run = hifigan("bench", "--help")
     assert run.returncode == 0
+    assert "--lengths" in run.stdout
     assert "train" in run.stdout
+
+
+def test_synthesis_is_measured(model: Path) -> None:
+    """Each engine and length has figures that agree with each other; the yardstick's ratio is 1."""
+    pytest.importorskip("onnxruntime")
+    run = hifigan(
+        *("bench", "-m", model, "--engines", "onnx,torch", "--lengths", "0.3,25"),
+        *("--rounds", "2", "--threads", "1", "--json", "--no-memory"),
+    )
+    assert run.returncode == 0, run.stderr
+    (line,) = (json.loads(text) for text in run.stdout.splitlines())
+    assert (line["schema"], line["event"], line["threads"], line["rounds"]) == (1, "bench", 1, 2)
+    assert set(line["peak_gflop_per_s"]) == {"fp32", "bf16"}
+    assert line["machine"]["versions"]["torch"]
+    figures = line["figures"]
+    names = [("eager", "fp32"), ("onnx", "fp32"), ("torch", "fp32"), ("torch", "bf16")]
+    assert [(each["engine"], each["precision"]) for each in figures] == names * 2
+    assert [each["length_s"] for each in figures] == [0.3] * 4 + [25] * 4
+    for each in figures:
+        plain = next(e for e in figures if e["length_s"] == each["length_s"])
+        assert each["weights"] == "trained"
+        assert each["ratio"] == pytest.approx(plain["median_s"] / each["median_s"])
+        assert each["real_time_factor"] == pytest.approx(
+            each["length_s"] / each["median_s"], rel=0.1
+        )
+        assert 0 < each["fastest_s"] <= each["median_s"]
+        assert 0 < each["peak_share"] < 1
+        assert each["memory_mb"] is None
+        assert (each["snr_db"] > 100) == (each["precision"] == "fp32")
+        assert each["snr_db"] > 20
+
+
+def test_a_table_for_people(model: Path) -> None:
+    """Without --json stdout holds a table; what it was measured on is on stderr."""
+    run = hifigan(
+        *("bench", "-m", model, "-m", "v3", "--engines", "torch", "--lengths", "0.2"),
+        *("--rounds", "1", "--threads", "1", "--no-memory"),
+    )
+    assert run.returncode == 0, run.stderr
+    head, *rows = run.stdout.splitlines()
+    assert head.split()[:4] == ["model", "s", "engine", "RTF"]
+    assert [row.split()[2] for row in rows if row.strip()] == ["plain", "torch", "torch"] * 2
+    assert "of random weights: v3" in run.stderr
+    assert "1 of" in run.stderr
+
+
+def test_memory_is_measured(model: Path) -> None:
+    """Every figure has it where the system tells, in a process that only does this."""
+    run = hifigan(
+        *("bench", "-m", model, "--engines", "onnx", "--lengths", "3", "--rounds", "1", "--json")
+    )
+    assert run.returncode == 0, run.stderr
+    memories = [each["memory_mb"] for each in json.loads(run.stdout)["figures"]]
+    if sys.platform == "linux":
+        assert all(0 < each < 1000 for each in memories)
+
+
+def test_a_recording_of_the_user_is_taken(model: Path, wav: Path) -> None:
+    """--speech measures on another recording; what is no audio is exit code 3."""
+    common = ("bench", "-m", model, "--engines", "torch", "--lengths", "2", "--rounds", "1")
+    snrs = []
+    for speech in (("--speech", wav), ()):
+        run = hifigan(*common, *speech, "--no-memory", "--json")
+        assert run.returncode == 0, run.stderr
+        snrs.append([each["snr_db"] for each in json.loads(run.stdout)["figures"]])
+    assert snrs[0] != snrs[1]
+    assert hifigan(*common, "--speech", model).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--engines", "onxx"), "onnx"),
+        (("--lengths", "5,x"), "not a list of numbers"),
+        (("--lengths", "0"), "above 0"),
+    ],
+)
+def test_usage(arguments: tuple[str, ...], words: str) -> None:
+    """Unknown engines and impossible lengths are exit code 2, before anything is measured."""
+    run = hifigan("bench", "-m", "v3", *arguments)
+    assert run.returncode == 2
+    assert words in run.stderr
+
+
+def test_cold_starts_are_measured(model: Path) -> None:
+    """Whole processes of resynth, one engine beside the plain way."""
+    run = hifigan(
+        *("bench", "--cold", "-m", model, "--engines", "onnx", "--rounds", "1", "--json"),
+        timeout_s=200,
+    )
+    assert run.returncode == 0, run.stderr
+    line = json.loads(run.stdout)
+    assert (line["event"], line["length_s"]) == ("bench_cold", 5)
+    plain, onnx = line["figures"]
+    assert (plain["engine"], onnx["engine"]) == ("eager", "onnx")
+    assert onnx["ratio"] == pytest.approx(plain["median_s"] / onnx["median_s"])
+    assert onnx["median_s"] < plain["median_s"]  # it does not import torch
 
 
 @pytest.mark.slow

@@ -1,0 +1,125 @@
+"""Whole processes: from the command to the written file, start-up and all.
+
+For a short recording most of the time goes into importing libraries and making the engine ready,
+which no measurement within a process sees.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hifigan_cli.audio.speech import shipped_speech
+from hifigan_cli.audio.writing import write_audio
+from hifigan_cli.benchmarks.contenders import YARDSTICK, Contender
+from hifigan_cli.benchmarks.machine import Machine, describe_machine
+from hifigan_cli.errors import HifiganError
+from hifigan_cli.models.modelfile import write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hifigan_cli.benchmarks.subjects import Subject
+
+LENGTH_S = 5.0
+
+
+@dataclass(frozen=True)
+class ColdFigure:
+    """One engine with one model: seconds a process, and how many times as fast as the plain way."""
+
+    model: str
+    engine: str
+    precision: str
+    median_s: float
+    fastest_s: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class ColdFigures:
+    """What `measure_cold` found; `length_s` is of the recording."""
+
+    machine: Machine
+    threads: int
+    rounds: int
+    length_s: float
+    figures: list[ColdFigure]
+
+
+def measure_cold(
+    subjects: Sequence[Subject],
+    contenders: Sequence[Contender],
+    threads: int,
+    rounds: int,
+    report: Callable[[int, str], None] = lambda _done, _at_hand: None,
+) -> ColdFigures:
+    """Run `hifigan resynth` of a short recording with every engine and model, in turn.
+
+    A first round brings the files into the system's memory and is left out.
+    """
+    machine = describe_machine()
+    figures: list[ColdFigure] = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        recording = _write_recording(folder / "recording.wav")
+        for number, subject in enumerate(subjects):
+            model = folder / f"{number}.safetensors"
+            write_model(model, subject.model)
+            took_s: dict[Contender, list[float]] = {c: [] for c in (YARDSTICK, *contenders)}
+            for done in range(rounds + 1):
+                report(number * (rounds + 1) + done, subject.name)
+                for contender, times in took_s.items():
+                    times.append(_seconds(contender, model, recording, threads))
+            figures += _figures(subject, {each: times[1:] for each, times in took_s.items()})
+    return ColdFigures(machine, threads, rounds, LENGTH_S, figures)
+
+
+def _write_recording(path: Path) -> Path:
+    speech = shipped_speech()
+    count = round(LENGTH_S * speech.rate_hz)
+    samples = np.take(speech.mono().samples, np.arange(count), axis=1, mode="wrap")
+    write_audio(path, samples, speech.rate_hz)
+    return path
+
+
+def _seconds(contender: Contender, model: Path, recording: Path, threads: int) -> float:
+    command: list[str | Path] = [
+        *(sys.executable, "-m", "hifigan_cli", "resynth", recording, "--model", model),
+        *("-o", recording.with_name("result.wav"), "--force", "--quiet", "--no-enhance"),
+        *("--device", "cpu", "--engine", contender.engine, "--precision", contender.precision),
+    ]
+    environment = {key: value for key, value in os.environ.items() if key[:8] != "HIFIGAN_"}
+    environment["OMP_NUM_THREADS"] = str(threads)
+    started = time.perf_counter()
+    run = subprocess.run(  # noqa: S603 - this very program
+        command, capture_output=True, text=True, env=environment, check=False
+    )
+    took_s = time.perf_counter() - started
+    if run.returncode:
+        raise HifiganError(f"resynth with {contender.title} failed: {run.stderr.strip()}")
+    return took_s
+
+
+def _figures(subject: Subject, took_s: dict[Contender, list[float]]) -> list[ColdFigure]:
+    medians = {each: statistics.median(times) for each, times in took_s.items()}
+    return [
+        ColdFigure(
+            model=subject.name,
+            engine=each.engine,
+            precision=each.precision,
+            median_s=median_s,
+            fastest_s=min(took_s[each]),
+            ratio=medians[YARDSTICK] / median_s,
+        )
+        for each, median_s in medians.items()
+    ]

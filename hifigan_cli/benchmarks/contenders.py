@@ -1,0 +1,99 @@
+"""What is measured against the plain forward: every engine that this machine has.
+
+Each works as synthesis uses it: at its own chunk length, with the exact context. The yardstick is
+the official way: torch, eager, weight norm folded, the mel in one piece.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hifigan_cli.engines.choose import Wish, make_engine, missing
+from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.synthesis.vocoder import Vocoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hifigan_cli.models.modelfile import ModelFile
+
+Array = npt.NDArray[np.float32]
+
+PLAIN = "eager"
+ENGINES = ("torch", "onnx", "native")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to synthesise: an engine and the precision of its products."""
+
+    engine: str
+    precision: str = "fp32"
+
+    @property
+    def title(self) -> str:
+        """Name it in tables."""
+        name = "plain" if self.engine == PLAIN else self.engine
+        return name if self.precision == "fp32" else f"{name} {self.precision}"
+
+
+YARDSTICK = Contender(PLAIN)
+
+
+def find_contenders(names: Iterable[str] | None) -> tuple[list[Contender], dict[str, str]]:
+    """Return engines in all their precisions, and of those that cannot be had, why.
+
+    Without names all are looked for.
+
+    Raises:
+        UsageError: an unknown name, or one that was asked for and cannot be had.
+    """
+    wanted = ENGINES if names is None else tuple(dict.fromkeys(names))
+    for name in wanted:
+        if name not in ENGINES:
+            hint = closest(name, ENGINES) or f"one of: {', '.join(ENGINES)}"
+            raise UsageError(f"no engine to measure is called {name!r}", hint)
+    lacking = {name: reason for name in wanted if (reason := missing(name))}
+    if names is not None and lacking:
+        raise UsageError("; ".join(f"no {name} engine: {why}" for name, why in lacking.items()))
+    found = [
+        Contender(name, precision)
+        for name in wanted
+        if name not in lacking
+        for precision in _precisions(name)
+    ]
+    return found, lacking
+
+
+def _precisions(engine: str) -> tuple[str, ...] | list[str]:
+    """Return the precisions that an engine has on this machine's CPU."""
+    if engine == "native":
+        from hifigan_cli.engines.native import precisions
+
+        return precisions()
+    return ("fp32", "bf16") if engine == "torch" else ("fp32",)
+
+
+def make_synthesis(
+    contender: Contender, model: ModelFile, threads: int
+) -> Callable[[Array], Array]:
+    """Make a contender ready; what comes back turns a log-mel into samples."""
+    wish = Wish(contender.engine, contender.precision, "cpu", threads)
+    if contender == YARDSTICK:
+        return make_engine(model, wish, "cpu").synthesize
+    vocoder = Vocoder(model, wish)
+    return lambda mel: vocoder.vocode(mel).samples
+
+
+def exact_samples(model: ModelFile, mel: Array) -> npt.NDArray[np.float64]:
+    """Synthesise in double precision: what every engine's samples are held against."""
+    import torch
+
+    net = model.build("cpu").double()
+    with torch.no_grad():
+        samples: npt.NDArray[np.float64] = net(torch.from_numpy(mel).double())[:, 0].numpy()
+    return samples

@@ -1,0 +1,211 @@
+"""Synthesis by every engine against the plain forward of the same weights, in one run.
+
+All take turns, round after round, on the same mel, so that whatever else the machine does slows
+them alike; medians are told. A first round warms up, and its samples are held against a forward
+pass in double precision.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.audio.speech import repeated_mel, shipped_mel
+from hifigan_cli.benchmarks.contenders import YARDSTICK, exact_samples, make_synthesis
+from hifigan_cli.benchmarks.footprint import memory_mb
+from hifigan_cli.benchmarks.machine import Machine, describe_machine
+from hifigan_cli.benchmarks.work import Peak, synthesis_flop
+from hifigan_cli.config.architecture import context_frames
+from hifigan_cli.interchange.onnxfile import snr_db
+from hifigan_cli.models.modelfile import write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hifigan_cli.benchmarks.contenders import Array, Contender
+    from hifigan_cli.benchmarks.subjects import Subject
+    from hifigan_cli.config import MelConfig
+
+# Seconds of the result that the exact forward is computed for; in double precision it is slow.
+EXACT_S = 20
+_FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One contender with one model and length, measured.
+
+    Attributes:
+        model: its name; `weights` says whether they are trained or random.
+        engine: `plain`, the yardstick, or an engine's name; `precision` is of its products.
+        length_s: of the speech that it makes.
+        median_s: the time that it takes, median over the rounds; `fastest_s`: of the best round.
+        real_time_factor: seconds of speech a second of work.
+        ratio: how many times as fast as the plain forward.
+        peak_share: the plain forward's operations a second, relative to the machine's fastest
+            product of matrices of that precision; an engine that needs fewer may exceed 1.
+        snr_db: of its samples, held against the forward pass in double precision.
+        memory_mb: peak above the imports, in a process of its own; None where not measured.
+    """
+
+    model: str
+    weights: str
+    engine: str
+    precision: str
+    length_s: float
+    median_s: float
+    fastest_s: float
+    real_time_factor: float
+    ratio: float
+    peak_share: float
+    snr_db: float
+    memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class SynthesisFigures:
+    """What `measure_synthesis` found."""
+
+    machine: Machine
+    threads: int
+    rounds: int
+    peak_gflop_per_s: dict[str, float]  # by precision
+    figures: list[Figures]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What to measure, and how.
+
+    Attributes:
+        contenders: beside the yardstick, which is always there.
+        memory: whether it is measured, in as many more processes.
+        mel_of: makes a log-mel `(mels, frames)` of a convention and a length.
+    """
+
+    contenders: Sequence[Contender]
+    lengths_s: Sequence[float]
+    threads: int
+    rounds: int = 5
+    memory: bool = True
+    mel_of: Callable[[MelConfig, int], Array] = shipped_mel
+
+    def of_recording(self, path: Path) -> Setting:
+        """Return the same on mels of a recording.
+
+        Raises:
+            InputError: not audio.
+        """
+        audio = read_audio(path)
+        return replace(self, mel_of=lambda config, frames: repeated_mel(audio, config, frames))
+
+
+def measure_synthesis(
+    subjects: Sequence[Subject],
+    setting: Setting,
+    report: Callable[[int, str], None] = lambda _done, _at_hand: None,
+) -> SynthesisFigures:
+    """Measure every contender with every model at every length.
+
+    `report` hears how many models and lengths are done, and which is at hand.
+    """
+    machine = describe_machine()
+    torch.set_num_threads(setting.threads)
+    everyone = [YARDSTICK, *setting.contenders]
+    formats = dict.fromkeys(each.precision for each in everyone)
+    peaks = {name: Peak(torch.device("cpu"), _FORMATS[name]) for name in formats}
+    figures, done = [], 0
+    for subject in subjects:
+        race = _Race(subject, setting, everyone, peaks)
+        for length_s in setting.lengths_s:
+            report(done, f"{subject.name}, {length_s:g} s")
+            figures += race.run(length_s)
+            done += 1
+    return SynthesisFigures(
+        machine=machine,
+        threads=setting.threads,
+        rounds=setting.rounds,
+        peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
+        figures=figures,
+    )
+
+
+class _Race:
+    """One model, all contenders made ready."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        setting: Setting,
+        everyone: Sequence[Contender],
+        peaks: dict[str, Peak],
+    ) -> None:
+        self.subject, self.setting, self.peaks = subject, setting, peaks
+        self.runners = {
+            each: make_synthesis(each, subject.model, setting.threads) for each in everyone
+        }
+
+    def run(self, length_s: float) -> list[Figures]:
+        """Measure one length."""
+        model, setting = self.subject.model, self.setting
+        frames = max(1, round(length_s * model.mel.rate_hz / model.mel.hop_samples))
+        mel = np.ascontiguousarray(setting.mel_of(model.mel, frames)[None])
+        snrs = self._snrs(mel)
+        took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
+        for _ in range(setting.rounds):
+            for peak in self.peaks.values():
+                peak.measure()
+            for contender, synthesise in self.runners.items():
+                started = time.perf_counter()
+                synthesise(mel)
+                took_s[contender].append(time.perf_counter() - started)
+        medians = {each: statistics.median(times) for each, times in took_s.items()}
+        memories = self._memories(mel)
+        flop = synthesis_flop(model.generator, model.mel.n_mels, frames)
+        made_s = frames * model.mel.hop_samples / model.mel.rate_hz
+        return [
+            Figures(
+                model=self.subject.name,
+                weights=self.subject.weights,
+                engine=each.engine,
+                precision=each.precision,
+                length_s=length_s,
+                median_s=median_s,
+                fastest_s=min(took_s[each]),
+                real_time_factor=made_s / median_s,
+                ratio=medians[YARDSTICK] / median_s,
+                peak_share=flop / median_s / self.peaks[each.precision].flop_per_s,
+                snr_db=snrs[each],
+                memory_mb=memories.get(each),
+            )
+            for each, median_s in medians.items()
+        ]
+
+    def _snrs(self, mel: Array) -> dict[Contender, float]:
+        """Run everyone once, and hold the samples against the exact ones."""
+        model = self.subject.model
+        rate, hop = model.mel.rate_hz, model.mel.hop_samples
+        most = EXACT_S * rate // hop
+        exact = exact_samples(model, mel[..., :most])
+        if mel.shape[-1] > most:  # what the frames that were cut off reach into
+            exact = exact[:, : (most - context_frames(model.generator)) * hop]
+        return {
+            each: snr_db(exact, synthesise(mel)[:, : exact.shape[1]])
+            for each, synthesise in self.runners.items()
+        }
+
+    def _memories(self, mel: Array) -> dict[Contender, float | None]:
+        if not self.setting.memory:
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            write_model(path, self.subject.model)
+            return {each: memory_mb(each, path, mel, self.setting.threads) for each in self.runners}

@@ -1,0 +1,1 @@
+"""Tests of the measurements: what is counted is right."""
