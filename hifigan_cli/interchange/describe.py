@@ -191,7 +191,7 @@ def _of_values(mel: Array) -> dict[str, Any]:
     if verdict.kind in conventions.SCALES:
         facts["mel_as"] = verdict.kind
     if families := likely(mel.shape[0], verdict, evidence):
-        facts["as_of"] = [
+        facts["as_of"] = "; ".join(
             f"{family.tools}: {family.rate_hz} Hz, hop {family.hop_samples}" for family in families
-        ]
+        )
     return facts

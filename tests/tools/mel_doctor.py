@@ -56,7 +56,8 @@ def _decibels(power: Array) -> Array:
 
 def _unit(magnitude: Array) -> Array:
     """Return 0..1 over 100 dB below 20 dB, as Tacotrons of the first years have it."""
-    return np.clip((20 * np.log10(_floored(magnitude, 1e-5)) - 20 + 100) / 100, 0, 1)
+    level: Array = (20 * np.log10(_floored(magnitude, 1e-5)) - 20 + 100) / 100
+    return level.clip(0, 1)
 
 
 def _standardised(magnitude: Array) -> Array:

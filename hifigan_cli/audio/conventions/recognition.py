@@ -97,9 +97,13 @@ def recognise(evidence: Evidence, full: float = _FULL_SCALE) -> Verdict:
         if verdict:
             return verdict
     if evidence.at_floor and abs(evidence.low - LOG_FLOOR) < _NEAR:
-        return Verdict("ln", f"{evidence.at_floor:.1%} of the values are {evidence.low:.4g}")
+        return Verdict("ln", _floor_words(evidence))
     why = f"values from {evidence.low:.3g} to {evidence.high:.3g}"
     return Verdict("ln", why, certain=False)
+
+
+def _floor_words(e: Evidence) -> str:
+    return f"{100 * e.at_floor:.2g} % of the values are {e.low:.4g}"
 
 
 def _positive(e: Evidence, full: float) -> Verdict | None:
@@ -164,7 +168,7 @@ def _floors(e: Evidence, full: float) -> Verdict | None:
     """A lowest value that many cells share: the floor of another convention."""
     if e.at_floor < _FLOOR_SHARE or e.spread < _LEAST_SPREAD:
         return None
-    why = f"{e.at_floor:.1%} of the values are {e.low:.4g}"
+    why = _floor_words(e)
     if abs(e.low + 10) < _NEAR:
         return Verdict("log10-power" if e.step > _BELOW_LN else "log10", why)
     if abs(e.spread - 2) < 1e-3 and e.low > -3:
