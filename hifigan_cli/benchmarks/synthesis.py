@@ -72,12 +72,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class SynthesisFigures:
-    """What `measure_synthesis` found."""
+    """What `measure_synthesis` found.
+
+    `processor_share` is how much of its threads' time the measurement got; well below 1 other work
+    took the rest, and that slows engines unequally.
+    """
 
     machine: Machine
     threads: int
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by precision
+    processor_share: float
     figures: list[Figures]
 
 
@@ -122,9 +127,11 @@ def measure_synthesis(
     everyone = [YARDSTICK, *setting.contenders]
     formats = dict.fromkeys(each.precision for each in everyone)
     peaks = {name: Peak(torch.device("cpu"), _FORMATS[name]) for name in formats}
-    figures, done = [], 0
+    figures: list[Figures] = []
+    shares: list[float] = []
+    done = 0
     for subject in subjects:
-        race = _Race(subject, setting, everyone, peaks)
+        race = _Race(subject, setting, everyone, peaks, shares)
         for length_s in setting.lengths_s:
             report(done, f"{subject.name}, {length_s:g} s")
             figures += race.run(length_s)
@@ -134,6 +141,7 @@ def measure_synthesis(
         threads=setting.threads,
         rounds=setting.rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
+        processor_share=statistics.median(shares),
         figures=figures,
     )
 
@@ -147,8 +155,10 @@ class _Race:
         setting: Setting,
         everyone: Sequence[Contender],
         peaks: dict[str, Peak],
+        shares: list[float],
     ) -> None:
-        self.subject, self.setting, self.peaks = subject, setting, peaks
+        self.subject, self.setting = subject, setting
+        self.peaks, self.shares = peaks, shares
         self.runners = {
             each: make_synthesis(each, subject.model, setting.threads) for each in everyone
         }
@@ -161,8 +171,7 @@ class _Race:
         snrs = self._snrs(mel)
         took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
         for _ in range(setting.rounds):
-            for peak in self.peaks.values():
-                peak.measure()
+            self._measure_peaks()
             for contender, synthesise in self.runners.items():
                 started = time.perf_counter()
                 synthesise(mel)
@@ -188,6 +197,14 @@ class _Race:
             )
             for each, median_s in medians.items()
         ]
+
+    def _measure_peaks(self) -> None:
+        """Multiply matrices once more; torch keeps all its threads busy with it."""
+        started, used = time.perf_counter(), time.process_time()
+        for peak in self.peaks.values():
+            peak.measure()
+        had = (time.perf_counter() - started) * self.setting.threads
+        self.shares.append(min(1.0, (time.process_time() - used) / had))
 
     def _snrs(self, mel: Array) -> dict[Contender, float]:
         """Run everyone once, and hold the samples against the exact ones."""

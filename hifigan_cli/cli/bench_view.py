@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from hifigan_cli.benchmarks.contenders import PLAIN, Contender
+from hifigan_cli.benchmarks.contenders import Contender
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.benchmarks.training import TrainingFigures
     from hifigan_cli.cli.console import Console
 
-_DISTURBED = 1.25  # the median round of the yardstick, relative to its best
+_UNDISTURBED = 0.9  # of the processor's time is as much as a quiet machine gives
 
 
 def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
@@ -44,24 +44,27 @@ def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
     random = sorted({each.model for each in measured.figures if each.weights == "random"})
     if random:
         console.note(f"of random weights: {', '.join(random)}")
-    spreads = [e.median_s / e.fastest_s for e in measured.figures if e.engine == PLAIN]
-    _warn_if_disturbed(console, max(spreads))
+    if measured.processor_share < _UNDISTURBED:
+        console.warn(
+            f"other programs took {1 - measured.processor_share:.0%} of the processor: the ratios "
+            "are not to be trusted"
+        )
     console.data("bench", table, **asdict(measured))
 
 
 def print_cold(console: Console, measured: ColdFigures) -> None:
     """Print how long whole processes took."""
-    table = _table(("model", "engine"), ("seconds", "ratio"))
+    table = _table(("model", "engine"), ("seconds", "fastest", "ratio"))
     for each in measured.figures:
         table.add_row(
             each.model,
             Contender(each.engine, each.precision).title,
             f"{each.median_s:.2f}",
+            f"{each.fastest_s:.2f}",
             f"{each.ratio:.2f}",
         )
     _describe(console, measured.machine, measured.threads, measured.rounds)
     console.note(f"resynth of {measured.length_s:g} s, without enhancement, a process each")
-    _warn_if_disturbed(console, max(e.median_s / e.fastest_s for e in measured.figures))
     console.data("bench_cold", table, **asdict(measured))
 
 
@@ -106,11 +109,3 @@ def _describe(console: Console, machine: Machine, threads: int, rounds: int) -> 
         f"{machine.processor}, {threads} of {machine.cores} cores, median of {rounds} rounds; "
         f"{versions}"
     )
-
-
-def _warn_if_disturbed(console: Console, spread: float) -> None:
-    if spread > _DISTURBED:
-        console.warn(
-            f"the machine was busy with other things: rounds differ by {spread - 1:.0%}, "
-            "and ratios are not to be trusted"
-        )

@@ -10,8 +10,6 @@ import typer
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
-ASSET = "demo.flac"
-
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(
@@ -31,12 +29,11 @@ def demo(
     Writes input.wav, output.wav and spectrograms.png.
     """
     import time
-    from importlib import resources
 
     from hifigan_cli.api import load_model
     from hifigan_cli.audio.files import check_output
     from hifigan_cli.audio.pictures import save_mel_figure
-    from hifigan_cli.audio.reading import read_audio
+    from hifigan_cli.audio.speech import shipped_speech
     from hifigan_cli.models.devices import device_title
 
     console = Console(json=json, quiet=quiet)
@@ -45,7 +42,7 @@ def demo(
         check_output(path, force)
     device = options.device_name(device, gpu)
     vocoder = load_model(model, device, engine=engine, threads=threads)
-    recording = read_audio(resources.files("hifigan_cli.assets").joinpath(ASSET).read_bytes())
+    recording = shipped_speech()
     started = time.perf_counter()
     speech = vocoder.resynthesize(recording)
     elapsed_s = time.perf_counter() - started

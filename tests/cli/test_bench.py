@@ -32,6 +32,7 @@ def test_synthesis_is_measured(model: Path) -> None:
     assert (line["schema"], line["event"], line["threads"], line["rounds"]) == (1, "bench", 1, 2)
     assert set(line["peak_gflop_per_s"]) == {"fp32", "bf16"}
     assert line["machine"]["versions"]["torch"]
+    assert 0 < line["processor_share"] <= 1
     figures = line["figures"]
     names = [("eager", "fp32"), ("onnx", "fp32"), ("torch", "fp32"), ("torch", "bf16")]
     assert [(each["engine"], each["precision"]) for each in figures] == names * 2
