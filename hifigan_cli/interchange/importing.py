@@ -99,7 +99,7 @@ def import_checkpoint(
     family = _family(checkpoint, content, config)
     if average and family not in (official, nvidia):
         raise ModelError(f"{checkpoint} ({family.NAME}) has no averaged weights")
-    imported = family.convert(Source(checkpoint, content, config, stats, average))
+    imported = _convert(family, Source(checkpoint, content, config, stats, average))
     error = _folding_error(imported, checkpoint)
     others = read_discriminators(discriminators) if discriminators else {}
     model = ModelFile(
@@ -123,6 +123,17 @@ def _family(checkpoint: Path, content: Content, config: Path | None) -> Family:
         f"{checkpoint} holds no HiFi-GAN generator of a known family (it has: {keys})",
         f"known are {', '.join(each.NAME for each in _FAMILIES)}",
     )
+
+
+def _convert(family: Family, source: Source) -> Imported:
+    """Convert a checkpoint; its configuration may have anything in the place of anything."""
+    try:
+        return family.convert(source)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise ModelError(
+            f"{source.checkpoint} is not as {family.NAME} writes it: "
+            f"{type(error).__name__}: {error}"[:300]
+        ) from error
 
 
 def _folding_error(imported: Imported, path: Path) -> float:

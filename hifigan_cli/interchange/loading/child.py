@@ -49,7 +49,10 @@ def _reason(text: str) -> str:
         _, found, after = text.partition(start)
         if found:
             text = after if start.endswith(":") else found + after
-    return text.strip().partition("\n")[0].partition(". Please use")[0][:200]
+    line = text.strip().partition("\n")[0]
+    for advice in (". Please use", ". In PyTorch 2.6"):
+        line = line.partition(advice)[0]
+    return line[:200]
 
 
 def _limit(size: int) -> None:

@@ -1,0 +1,89 @@
+"""ParallelWaveGAN's generator in plain steps: torch's functions, its names, its paddings."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+State = dict[str, Tensor]
+Dilations = tuple[tuple[int, ...], ...]
+
+
+def random_state(
+    scales: tuple[int, ...],
+    channels: int,
+    kernel: int,
+    sizes: tuple[int, ...],
+    dilations: Dilations,
+    *,
+    additional: bool,
+    bias: bool,
+) -> State:
+    """Draw weight-normed parameters of a generator."""
+    random = torch.Generator().manual_seed(9)
+    state: State = {}
+
+    def layer(name: str, *shape: int, outputs: int) -> None:
+        fan = shape[1] * shape[2]
+        state[f"{name}.weight_v"] = torch.randn(shape, generator=random)
+        state[f"{name}.weight_g"] = torch.rand(shape[0], 1, 1, generator=random) * (60 / fan) ** 0.5
+        if bias:
+            state[f"{name}.bias"] = 0.1 * torch.randn(outputs, generator=random)
+
+    layer("input_conv", channels, 80, kernel, outputs=channels)
+    number = 0
+    for stage, scale in enumerate(scales):
+        half = channels // 2
+        layer(f"upsamples.{stage}.1", channels, half, 2 * scale, outputs=half)
+        channels = half
+        for size, steps in zip(sizes, dilations, strict=True):
+            for index in range(len(steps)):
+                layer(
+                    f"blocks.{number}.convs1.{index}.1", channels, channels, size, outputs=channels
+                )
+                if additional:
+                    name = f"blocks.{number}.convs2.{index}.1"
+                    layer(name, channels, channels, size, outputs=channels)
+            number += 1
+    layer("output_conv.1", 1, channels, kernel, outputs=1)
+    return state
+
+
+def parallel_wavegan(
+    state: State, mel: Tensor, scales: tuple[int, ...], dilations: Dilations, slope: float
+) -> Tensor:
+    """Synthesise `(samples,)` of a normalised mel `(mels, frames)`."""
+
+    def weight(name: str) -> Tensor:
+        v = state[f"{name}.weight_v"]
+        length = v.square().sum(dim=(1, 2), keepdim=True).sqrt()
+        return state[f"{name}.weight_g"] * v / length
+
+    def conv(name: str, x: Tensor, dilation: int = 1) -> Tensor:
+        kernel = weight(name)
+        padding = (kernel.shape[2] - 1) // 2 * dilation
+        return F.conv1d(x, kernel, state.get(f"{name}.bias"), 1, padding, dilation)
+
+    x = conv("input_conv", mel[None])
+    for stage, scale in enumerate(scales):
+        name = f"upsamples.{stage}.1"
+        x = F.conv_transpose1d(
+            F.leaky_relu(x, slope),
+            weight(name),
+            state.get(f"{name}.bias"),
+            scale,
+            scale // 2 + scale % 2,
+            scale % 2,
+        )
+        total = torch.zeros_like(x)
+        for place, steps in enumerate(dilations):
+            block, y = f"blocks.{stage * len(dilations) + place}", x
+            for index, dilation in enumerate(steps):
+                z = conv(f"{block}.convs1.{index}.1", F.leaky_relu(y, slope), dilation)
+                if f"{block}.convs2.{index}.1.weight_v" in state:
+                    z = conv(f"{block}.convs2.{index}.1", F.leaky_relu(z, slope))
+                y = z + y
+            total = total + y
+        x = total / len(dilations)
+    return torch.tanh(conv("output_conv.1", F.leaky_relu(x, 0.01)))[0, 0]
