@@ -10,6 +10,14 @@ import typer
 if TYPE_CHECKING:
     from hifigan_cli.engines.choose import Wish
 
+
+def _presets(incomplete: str) -> list[str]:
+    """Offer the shell the presets that begin with what is typed."""
+    from hifigan_cli.config.presets import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder for several.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")]
@@ -95,6 +103,7 @@ Preset = Annotated[
         "-p",
         help="v1, v2, v3, or of another rate: v1-16k to v3-48k; `hifigan config presets` lists "
         "them. Default: v1.",
+        autocompletion=_presets,
     ),
 ]
 Sets = Annotated[

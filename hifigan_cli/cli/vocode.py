@@ -11,6 +11,13 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 
+def _scales(incomplete: str) -> list[str]:
+    """Offer the shell the scales that begin with what is typed."""
+    from hifigan_cli.synthesis.given import MEL_AS
+
+    return [name for name in MEL_AS if name.startswith(incomplete)]
+
+
 def vocode(
     mels: Annotated[
         list[Path],
@@ -37,6 +44,7 @@ def vocode(
             help="What the values are: ln, log10, log2, db, magnitude, ln-power, log10-power, "
             "db-power, power; auto recognises it. Converted to the model's.",
             show_default=False,
+            autocompletion=_scales,
         ),
     ] = None,
     no_check: Annotated[

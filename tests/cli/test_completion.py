@@ -15,6 +15,8 @@ from tests.helpers import hifigan
         ("hifigan res", {"resynth"}),
         ("hifigan config ", {"new", "presets"}),
         ("hifigan vocode --mel", {"--mel-as"}),
+        ("hifigan vocode --mel-as log", {"log10", "log2", "log10-power"}),
+        ("hifigan train --preset v1-", {"v1-16k", "v1-48k"}),
     ],
 )
 def test_words_are_completed(words: str, offered: set[str]) -> None:

@@ -56,8 +56,8 @@ def _decibels(power: Array) -> Array:
 
 def _unit(magnitude: Array) -> Array:
     """Return 0..1 over 100 dB below 20 dB, as Tacotrons of the first years have it."""
-    level: Array = (20 * np.log10(_floored(magnitude, 1e-5)) - 20 + 100) / 100
-    return level.clip(0, 1)
+    level = (20 * np.log10(_floored(magnitude, 1e-5)) - 20 + 100) / 100
+    return np.asarray(np.clip(level, 0, 1), np.float64)
 
 
 def _standardised(magnitude: Array) -> Array:
