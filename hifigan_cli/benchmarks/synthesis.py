@@ -50,8 +50,8 @@ class Figures:
         median_s: the time that it takes, median over the rounds; `fastest_s`: of the best round.
         real_time_factor: seconds of speech a second of work.
         ratio: how many times as fast as the plain forward.
-        peak_share: the plain forward's operations a second, relative to the machine's fastest
-            product of matrices of that precision; an engine that needs fewer may exceed 1.
+        peak_share: the plain forward's operations a second, relative to the highest speed seen in
+            that precision (`Peak`); an engine that makes do with fewer may exceed 1.
         snr_db: of its samples, held against the forward pass in double precision.
         memory_mb: peak above the imports, in a process of its own; None where not measured.
     """

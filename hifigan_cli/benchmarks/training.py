@@ -44,7 +44,7 @@ class StepFigures:
         audio_s_per_s: seconds of speech trained on in a second.
         ratio: how many times as fast as the reference step.
         gflop: billions of floating-point operations that the step makes.
-        peak_share: their speed, relative to the device's fastest product of matrices.
+        peak_share: their speed, relative to the highest that the device was seen to reach (`Peak`).
         compiled: whether the networks ran through torch.compile.
     """
 
