@@ -4,6 +4,7 @@ Read in this order:
 
 - `files`: opening what is safe to open, replacing files atomically
 - `formats`: which bytes are audio at all, and whether they are whole
+- `levels`: silent, clipped, off centre
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr

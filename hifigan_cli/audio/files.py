@@ -7,17 +7,20 @@ that is flushed, synced and renamed, so that a name holds the old content or the
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from hifigan_cli.errors import EmptyError, InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _LONGEST_NAME = 255  # bytes, on every file system in use
+_TEMPORARY = re.compile(r"\.(\d+)\.(.+)\.tmp", re.DOTALL)  # a newline is part of a name
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -85,11 +88,15 @@ def check_output(path: Path, force: bool, source: Path | None = None) -> None:
         raise OutputError(f"{path} exists", "--force overwrites it")
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise OutputError(f"the name {path.name[:20]}... is too long", "choose a shorter one")
-    _check_folder(path.parent)
+    check_folder(path.parent)
 
 
-def _check_folder(folder: Path) -> None:
-    """Check that a folder can be written, or made; makes nothing."""
+def check_folder(folder: Path) -> None:
+    """Check that a folder can be written, or made; makes nothing.
+
+    Raises:
+        OutputError: it cannot.
+    """
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not is_folder(folder):
@@ -120,11 +127,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file system refused (full, read-only).
     """
-    # A file name has at most 255 bytes, whatever its characters.
-    shortened = os.fsdecode(os.fsencode(path.name)[:200])
-    temporary = path.with_name(f".{os.getpid()}.{shortened}.tmp")
+    temporary = path.with_name(f".{os.getpid()}.{_shortened(path.name)}.tmp")
     make_folder(path.parent)
     try:
+        _create(temporary)
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -136,6 +142,42 @@ def replacing(path: Path) -> Iterator[Path]:
         # Where no file could be made, none can be removed; that error is no news.
         with suppress(OSError):
             temporary.unlink()
+
+
+def _shortened(name: str) -> str:
+    """Cut a name so that it fits into a temporary's, which has at most 255 bytes as well."""
+    return os.fsdecode(os.fsencode(name)[:200])
+
+
+def _create(temporary: Path) -> None:
+    """Make an empty file that was not there, and follow no link that somebody has put there."""
+    with suppress(FileNotFoundError):
+        temporary.unlink()  # of a killed process that had our number
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(temporary, flags, 0o666))
+
+
+def sweep(targets: Iterable[Path]) -> None:
+    """Remove the temporaries of these files that processes which are no more have left."""
+    names: defaultdict[Path, set[str]] = defaultdict(set)
+    for target in targets:
+        names[target.parent].add(_shortened(target.name))
+    for folder, ours in names.items():
+        with suppress(OSError):  # where there is no folder, there is nothing to remove
+            for entry in folder.iterdir():
+                found = _TEMPORARY.fullmatch(entry.name)
+                if found and found[2] in ours and not _lives(int(found[1])):
+                    entry.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hifigan_cli.audio.files import check_folder, make_folder, sweep
+from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.errors import BatchError
 from hifigan_cli.synthesis.jobs import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hifigan_cli.cli.console import Console
     from hifigan_cli.synthesis.jobs import Job, Outcome, Plan
@@ -28,13 +31,31 @@ def run_reported(
 
     Raises:
         BatchError: some files failed; the others were done.
+        OutputError: the folder cannot be written, or another run is at work on it.
     """
-    with console.progress(title, len(todo.jobs)) as advance:
+    with _held(todo, out), console.progress(title, len(todo.jobs)) as advance:
         outcome = run(
             todo, work, force=force, report=lambda done, job: advance(done, job.source.name)
         )
     if todo.batch:
         _summarise(console, outcome, todo, out)
+
+
+@contextmanager
+def _held(todo: Plan, out: Path) -> Iterator[None]:
+    """Hold the folder of a batch's results, or this part of it; what a killed run left goes."""
+    if not todo.batch:
+        yield
+        return
+    check_folder(out)
+    make_folder(out)
+    try:
+        with locked(out, LOCK_FILE if todo.part.whole else part_lock(todo.part)):
+            sweep(job.target for job in todo.jobs)
+            yield
+    finally:
+        with suppress(OSError):
+            out.rmdir()  # where nothing could be made
 
 
 def _summarise(console: Console, outcome: Outcome, todo: Plan, out: Path) -> None:

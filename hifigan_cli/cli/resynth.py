@@ -11,6 +11,7 @@ from hifigan_cli.cli import enhancing, options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
+    from hifigan_cli.audio.reading import Audio
     from hifigan_cli.synthesis.enhancement import Enhancement
 
 
@@ -35,6 +36,7 @@ def resynth(
         bool, typer.Option("--mono", help="Mix the channels into one; else each is kept.")
     ] = False,
     repair: options.Repair = False,
+    bare: options.Bare = False,
     chunk: options.Chunk = 0,
     shard: options.Shard = None,
     force: options.Force = False,
@@ -50,8 +52,10 @@ def resynth(
     from functools import cache
 
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
+    from hifigan_cli.audio.levels import level_notes
     from hifigan_cli.audio.reading import audio_length_s, read_audio
-    from hifigan_cli.cli.session import Session, Speech
+    from hifigan_cli.audio.resampling import resampled_length
+    from hifigan_cli.cli.session import Session, Speech, Work
     from hifigan_cli.cli.together import chosen_part
 
     console = Console(json=json, quiet=quiet)
@@ -63,19 +67,25 @@ def resynth(
     def enhancement() -> Enhancement | None:
         return enhancing.enhancement_for(session.vocoder, cleaning, console)
 
-    def synthesise(source: Path | bytes) -> Speech:
+    def read(source: Path | bytes) -> tuple[Audio, list[str]]:
         audio = read_audio(source, repair=repair)
-        for note in audio.notes:
+        label = str(source) if isinstance(source, Path) else "standard input"
+        notes = [*audio.notes, *level_notes(audio, label)]
+        return audio.mono() if mono else audio, notes
+
+    def speak(recording: tuple[Audio, list[str]]) -> Speech:
+        audio, notes = recording
+        for note in notes:
             console.warn(note)
-        if mono:
-            audio = audio.mono()
         blocks = session.vocoder.resynthesize_blocks(
             audio, keep_rate=keep_rate, enhancement=enhancement()
         )
         rate_hz = audio.rate_hz if keep_rate else session.mel.rate_hz
-        return Speech(blocks, rate_hz, audio.channels)
+        samples = resampled_length(audio.samples.shape[1], audio.rate_hz, rate_hz)
+        return Speech(blocks, rate_hz, audio.channels, lambda: samples)
 
+    work = Work(AUDIO_SUFFIXES, read, speak, audio_length_s)
     if dry_run:
-        session.preview(recordings, out, AUDIO_SUFFIXES, audio_length_s, force=force)
+        session.preview(recordings, out, work, force=force)
     else:
-        session.run(recordings, out, AUDIO_SUFFIXES, synthesise, force=force)
+        session.run(recordings, out, work, force=force, bare=bare)

@@ -20,8 +20,17 @@ Read in this order:
 - `locking`: one writer to a folder
 """
 
-from hifigan_cli.data.batches import Batch, StepBatches, load_batches
+from typing import TYPE_CHECKING
+
 from hifigan_cli.data.prepared import PreparedData, open_prepared
 from hifigan_cli.data.records import Clip
+from hifigan_cli.lazily import lazily
+
+if TYPE_CHECKING:
+    from hifigan_cli.data.batches import Batch, StepBatches, load_batches
 
 __all__ = ["Batch", "Clip", "PreparedData", "StepBatches", "load_batches", "open_prepared"]
+
+__getattr__ = lazily(
+    __name__, {"Batch": "batches", "StepBatches": "batches", "load_batches": "batches"}
+)

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hifigan_cli.parts import Part
+
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".lock.pid"
+
+
+def part_lock(part: Part) -> str:
+    """Name the lock that a part holds while it is at work."""
+    return f"{LOCK_FILE}-{part.number}-of-{part.count}"
 
 
 @contextmanager

@@ -91,8 +91,8 @@ class Books:
         """
         left_out, longest = self.guard.read()
         if left_out:
-            text = f"{left_out} updates were left out by step {state.step:,}"
-            self.report(Noted(f"{text}: a gradient was not finite", warning=True))
+            text = f"updates left out by step {state.step:,}"
+            self.report(Noted(f"{text}: {left_out}, whose gradient was not finite", warning=True))
         if longest < PATIENCE:
             return
         before = None if self._rolled_back else roll_back(state, self.run, self.ranks, self.report)

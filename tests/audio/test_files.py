@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hifigan_cli.audio.files import check_output, make_folder, replacing, write_bytes
+from hifigan_cli.audio.files import check_output, make_folder, replacing, sweep, write_bytes
 from hifigan_cli.errors import HifiganError, OutputError, UsageError
 
 
@@ -91,7 +91,29 @@ def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
-    """Guard against a name that silently keeps its old content."""
-    with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / "a.bin"):
-        pass
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    """Guard shared folders: a link under the temporary's name does not lead the writing astray."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"theirs")
+    planted = tmp_path / f".{os.getpid()}.a.bin.tmp"
+    planted.symlink_to(victim)
+    write_bytes(tmp_path / "a.bin", b"ours")
+    assert victim.read_bytes() == b"theirs"
+    assert (tmp_path / "a.bin").read_bytes() == b"ours"
+    assert not os.path.lexists(planted)
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    """Guard the folder of results: strays of the dead go, all else stays."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    long = "n" * 240 + ".wav"
+    stray = {f".{child}.a.wav.tmp", f".{child}.{long[:200]}.tmp", f".{2**40}.new\nline.wav.tmp"}
+    others = {f".{os.getpid()}.a.wav.tmp", f".{child}.b.wav.tmp", "a.wav", ".a.wav.tmp"}
+    for name in stray | others:
+        (tmp_path / name).touch()
+    targets = [tmp_path / name for name in ("a.wav", long, "new\nline.wav")]
+    sweep([*targets, tmp_path / "absent" / "a.wav"])
+    assert {entry.name for entry in tmp_path.iterdir()} == others

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hifigan_cli.audio.levels import clipped_samples, swing
 from hifigan_cli.data.preparation import levels
 from tests.helpers import speech
 
@@ -43,16 +44,16 @@ def test_clipping_is_a_plateau_not_a_peak() -> None:
     time_s = np.arange(22_050) / 22_050
     for hz in (60, 100, 1000):
         tone = np.sin(2 * np.pi * hz * time_s)[None].astype(np.float32)
-        assert levels.clipped_samples(tone) < 0.01 * tone.size
+        assert clipped_samples(tone) < 0.01 * tone.size
         driven = np.clip(1.2 * tone, -1, 1)
-        assert levels.clipped_samples(driven) > 0.1 * tone.size
-        assert levels.clipped_samples(driven * np.float32(127 / 128)) > 0.1 * tone.size
-        assert levels.clipped_samples(0.5 * driven) == 0
+        assert clipped_samples(driven) > 0.1 * tone.size
+        assert clipped_samples(driven * np.float32(127 / 128)) > 0.1 * tone.size
+        assert clipped_samples(0.5 * driven) == 0
 
 
 def test_offset_is_no_sound() -> None:
     """A constant offset is as silent as zero."""
-    assert levels.swing(np.full((1, 100), 0.5, np.float32)) == 0
+    assert swing(np.full((1, 100), 0.5, np.float32)) == 0
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.3, 0.5), (0.0, 0.2), (0.02, 0.01)])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hifigan_cli.audio import write_audio
+from hifigan_cli.audio import Audio, write_audio
+from hifigan_cli.audio.analysis import analyse
+from hifigan_cli.config import MelConfig
 from tests.audio.sounds import encoded, voice
 from tests.faults.circumstances import as_user, permissions_hold, small_disk
 from tests.faults.command import HIFIGAN, Command, environment
@@ -84,26 +88,39 @@ def test_row_26_disk_full(cli: Command, model: Path, tmp_path: Path, suffix: str
 def test_row_27_two_runs_on_one_folder(cli: Command, model: Path, tmp_path: Path) -> None:
     """The second is exit 4 and names the first; a killed first leaves no lock that holds."""
     source, out = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    for index in range(40):
-        write_audio(source / f"{index:02}.wav", speech(20.0 if index else 0.3), 22_050)
+    _many(source)
     words = ("resynth", source, "-o", out, "-m", model)
     first = subprocess.Popen(
         [*HIFIGAN, *words, "--chunk", "16"], env=environment(), stderr=subprocess.DEVNULL
     )
     try:
-        while not list(out.glob("*.wav")):
-            assert first.poll() is None
+        _wait_for_results(out, first)
         said = cli.refused(4, *words)
         assert f"in use by pid {first.pid}" in said
         cli.done("resynth", source / "00.wav", "-o", tmp_path / "other", "-m", model)
     finally:
         first.kill()
         first.wait()
-    for index in range(1, 40):
-        (source / f"{index:02}.wav").unlink()
+    for path in sorted(source.iterdir())[1:]:
+        path.unlink()
+    (out / f".{first.pid}.00.wav.tmp").touch()  # as the killed one may have left it
     assert "1 existed" in cli.done(*words).err
     assert not [name for name in names(out) if name.startswith(".")]
+
+
+def _many(folder: Path) -> None:
+    """Write a short recording and forty of many seconds."""
+    folder.mkdir(exist_ok=True)
+    write_audio(folder / "00.wav", speech(0.3), 22_050)
+    write_audio(folder / "01.wav", speech(20.0), 22_050)
+    for index in range(2, 41):
+        os.link(folder / "01.wav", folder / f"{index:02}.wav")
+
+
+def _wait_for_results(out: Path, run: subprocess.Popen[bytes]) -> None:
+    while not list(out.glob("*.wav")):
+        assert run.poll() is None
+        time.sleep(0.01)
 
 
 def test_row_28_closed_pipe(cli: Command, model: Path, wav: Path) -> None:
@@ -154,7 +171,7 @@ def test_row_30_bad_mels(cli: Command, model: Path, tmp_path: Path) -> None:
         "integers": log.astype(np.int16),
         "complex": log.astype(np.complex64),
         "nan": nan,
-        "log10": np.linspace(-5, 1, 8000, dtype=np.float32).reshape(80, 100),
+        "log10": analyse(Audio(voice(1.0), 22_050), MelConfig()) / np.float32(math.log(10)),
         "empty": log[:, :0],
         "one-axis": log[0],
     }
@@ -191,15 +208,12 @@ class Trap:
 def test_row_39_synthesis_stops_at_a_signal(cli: Command, model: Path, tmp_path: Path) -> None:
     """130 and 143, no half-written file; the files that were done stay."""
     source = tmp_path / "in"
-    source.mkdir()
-    for index in range(30):
-        write_audio(source / f"{index:02}.wav", speech(20.0 if index else 0.2), 22_050)
+    _many(source)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         out = tmp_path / number.name
         words = ("resynth", source, "-o", out, "-m", model, "--chunk", "16")
         with subprocess.Popen([*HIFIGAN, *words], env=environment(), stderr=-1) as run:
-            while not list(out.glob("*.wav")):
-                assert run.poll() is None
+            _wait_for_results(out, run)
             run.send_signal(number)
             errors = run.communicate(timeout=60)[1].decode()
         cli.check(run.returncode, errors)

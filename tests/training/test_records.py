@@ -249,7 +249,7 @@ def test_bad_steps_are_left_out_of_weights_and_means(
     events = go(prepared, tmp_path / "run", checkpoint_every=1, log_every=2)
     assert [event.step for event in events if isinstance(event, Saved)] == [1, 2, 5, 6]
     (told,) = (e.message for e in events if isinstance(e, Noted) and e.warning)
-    assert told == "2 updates were left out by step 4: a gradient was not finite"
+    assert told == "updates left out by step 4: 2, whose gradient was not finite"
     logged = {event.step: event.losses for event in events if isinstance(event, Logged)}
     assert list(logged) == [1, 2, 6]
     assert all(math.isfinite(value) for losses in logged.values() for value in losses.values())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.levels import SILENT_PEAK, clipped_samples, swing
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.data.preparation import levels
@@ -133,9 +134,9 @@ def _prepare(task: Task, source: Stamp | None) -> Ready:
     if source is None:
         raise _UnfitError(Reason.UNREADABLE, f"{task.path} changed while it was read")
     _check_length(task, audio.length_s)
-    if levels.swing(audio.samples) < levels.SILENT_PEAK:
+    if swing(audio.samples) < SILENT_PEAK:
         raise _UnfitError(Reason.SILENT, f"{task.path} stays below -60 dB of full scale")
-    clipped = levels.clipped_samples(audio.samples)
+    clipped = clipped_samples(audio.samples)
     if clipped > levels.MAX_CLIPPED_SHARE * audio.samples.size:
         share = clipped / audio.samples.size
         raise _UnfitError(Reason.CLIPPED, f"{task.path} has {share:.1%} of its samples clipped")
@@ -170,7 +171,7 @@ def _check_length(task: Task, length_s: float) -> None:
 
 def _check_mixed(task: Task, samples: Samples) -> None:
     """Reject what became silent on the way, such as stereo whose channels cancel."""
-    if levels.swing(samples) < levels.SILENT_PEAK:
+    if swing(samples) < SILENT_PEAK:
         raise _UnfitError(Reason.SILENT, f"{task.path} is silent when mixed to one channel")
 
 

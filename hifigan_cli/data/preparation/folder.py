@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.files import is_folder
-from hifigan_cli.data.locking import LOCK_FILE, locked
+from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.data.preparation.packing.names import (
     is_own,
     is_temporary,
     journals,
-    lock_file,
     results,
 )
 from hifigan_cli.data.records import MANIFEST_FILE
@@ -73,11 +72,11 @@ def held(out: Path, part: Part) -> Iterator[None]:
         with locked(out):
             for other in journals(out):
                 if not other.whole:
-                    with locked(out, lock_file(other)):  # nobody is at work on it
+                    with locked(out, part_lock(other)):  # nobody is at work on it
                         pass
             yield
     else:
-        with locked(out, lock_file(part)):
+        with locked(out, part_lock(part)):
             yield
 
 

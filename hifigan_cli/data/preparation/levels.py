@@ -13,39 +13,11 @@ if TYPE_CHECKING:
     from hifigan_cli.audio.reading import Samples
 
 FULL_SCALE = 32_768
-# Below this, -60 dB, there is no speech but the noise of a converter.
-SILENT_PEAK = 1e-3
-# A plateau this close under the loudest sample is a limit that the recording ran into, if the
-# loudest sample is near full scale (8-bit files end at 127/128).
-PLATEAU_DEPTH = 1e-4
-PLATEAU_PEAK = 0.98
 MAX_CLIPPED_SHARE = 0.01
 
 TRIM_BLOCK_S = 0.01
 TRIM_MARGIN_S = 0.05
 TRIM_BELOW_DB = 45.0  # under the loudest block; breath and weak consonants lie above
-
-
-def swing(samples: Samples) -> float:
-    """Return half the way between the extremes: the peak, without a constant offset.
-
-    >>> swing(np.array([[0.5, 0.5, 0.7]], np.float32)).__round__(3)
-    0.1
-    """
-    return float(np.ptp(samples)) / 2
-
-
-def clipped_samples(samples: Samples) -> int:
-    """Count samples of `(channels, samples)` held at full scale, with both neighbours there too.
-
-    A peak that only touches full scale is no clipping; a plateau is.
-    """
-    magnitude = np.abs(samples)
-    peak = float(magnitude.max())
-    if peak < PLATEAU_PEAK:
-        return 0
-    held = magnitude >= peak - PLATEAU_DEPTH
-    return int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
 
 
 def sounding(samples: Samples, rate_hz: int) -> slice:

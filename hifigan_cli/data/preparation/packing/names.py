@@ -30,11 +30,6 @@ def journal_file(part: Part) -> str:
     return JOURNAL_FILE if part.whole else f"journal-{part.number}-of-{part.count}.jsonl"
 
 
-def lock_file(part: Part) -> str:
-    """Name the lock that a part holds while it is at work."""
-    return f".lock-{part.number}-of-{part.count}"
-
-
 def first_shard(part: Part) -> int:
     """Return the number of a part's first shard; each next one is `part.count` further."""
     return part.number - 1
