@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.conventions.scales import FLOOR, LOG_FLOOR, SCALES
+from hifigan_cli.audio.filterbank import filterbank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = LOG_FLOOR - 3.0, 5.0
 # What full scale gives at most, with windows of up to 2048 samples; `full_scale` knows better.
 _FULL_SCALE = 3.6
-_HZ_A_MEL, _MARGIN = 200 / 3, 0.15
+_MARGIN = 0.2
 _DECIBELS_BELOW, _DECIBELS_ABOVE = -26.0, 15.0  # where no logarithm of base 2 or more comes
 _FLOOR_SHARE = 1e-3  # of values that are the lowest: a floor, not chance
 _NEAR = 0.01  # to a floor; what half precision leaves of it
@@ -71,19 +72,10 @@ class Verdict:
 def full_scale(mel: MelConfig) -> float:
     """Return the highest log-mel that samples within full scale give, for a convention.
 
-    Half the window's sum through the filter of the lowest band, 1 / its half width in Hz; Slaney's
-    mel is linear there. Tones come within 0.3 of it.
+    It is half the window's sum, of a tone, through the middle of the narrowest filter. Tones come
+    within 0.5 of it.
     """
-    top = _mel_of(mel.top_hz) - _mel_of(mel.fmin_hz)
-    half_width_hz = top / (mel.n_mels + 1) * _HZ_A_MEL
-    return math.log(mel.win_samples / 2 / half_width_hz) + _MARGIN
-
-
-def _mel_of(hz: float) -> float:
-    """Convert to Slaney's mel: linear to 1 kHz, logarithmic above."""
-    if hz < 1000:
-        return hz / _HZ_A_MEL
-    return 1000 / _HZ_A_MEL + 27 * math.log(hz / 1000) / math.log(6.4)
+    return math.log(mel.win_samples / 2 * float(filterbank(mel).max())) + _MARGIN
 
 
 def recognise(evidence: Evidence, full: float = _FULL_SCALE) -> Verdict:
