@@ -115,7 +115,7 @@ def test_cold_starts_are_measured(model: Path) -> None:
     plain, onnx = line["figures"]
     assert (plain["engine"], onnx["engine"]) == ("eager", "onnx")
     assert onnx["ratio"] == pytest.approx(plain["median_s"] / onnx["median_s"])
-    assert onnx["median_s"] < plain["median_s"]  # it does not import torch
+    assert 0.05 < onnx["fastest_s"] <= onnx["median_s"]
 
 
 @pytest.mark.slow
