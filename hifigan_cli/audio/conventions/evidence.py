@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_LARGEST = np.float64(1e30)  # no scale comes near; its conversions fit into single precision
 _BLOCK_FRAMES = 4096
 # The sample: runs of successive frames, spread evenly over the mel.
 _RUN_FRAMES, _RUNS = 128, 32
@@ -57,7 +58,7 @@ def gather(mel: Array) -> Evidence:
     low, high, bad = np.inf, -np.inf, None
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
         part = np.asarray(mel[:, start : start + _BLOCK_FRAMES])
-        finite = np.isfinite(part)
+        finite = np.abs(part) < _LARGEST  # and a number at all
         if not finite.all():
             if bad is None:
                 band, frame = (int(place) for place in np.argwhere(~finite)[0])
