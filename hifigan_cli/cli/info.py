@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_LISTED = 16  # values in a row; longer ones are counted
+
+
 def info(
     path: Annotated[
         Path | None,
@@ -90,4 +93,6 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > _LISTED:
+        return f"{len(value)} values"
     return "-" if value is None or value in ([], {}) else str(value)

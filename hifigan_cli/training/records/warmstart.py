@@ -103,8 +103,10 @@ def _check_architecture(
 ) -> None:
     for section, found in (("mel", mel), (GENERATOR.rstrip("."), generator)):
         wanted: dict[str, Any] = getattr(own, section).model_dump(mode="json")
-        for key, value in wanted.items():
-            if found.get(key) != value:
+        # What is as usual is left out of a description, and what another tool's model has is not.
+        for key in wanted | found:
+            value = wanted.get(key, "the usual")
+            if found.get(key, "the usual") != value:
                 raise ModelError(
                     f"{path} has {section}.{key} = {found.get(key)}, this run has {value}",
                     "choose the preset or --config that the model was trained with",
