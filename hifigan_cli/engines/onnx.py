@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hifigan_cli.engines.base import Array
 
 PACKAGES = ("onnx", "onnxruntime")
-# Measured frame for frame with the repeated context: from 192 to 1024 frames all presets are within
+# Measured frame for frame with the repeated context: from 256 to 1024 frames all presets are within
 # 5 % of their best, and memory grows by 0.3 MB a frame and thread (V1). A piece of a chunk has
 # context within it, so that the longest piece is a little longer.
 CHUNK_FRAMES = 256  # a thread
