@@ -64,6 +64,14 @@ def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
+def test_tensors_that_cannot_be_weights(tmp_path: Path) -> None:
+    """Kinds of tensors that safetensors does not know are refused, with the reason."""
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.empty(3, device="meta")}, path)
+    with pytest.raises(ModelError, match="not a file of plain tensors"):
+        load_tensors_only(path)
+
+
 def test_code_in_statistics_never_runs(tmp_path: Path) -> None:
     """An array of one object is unpickled as numbers only."""
     path, ran = tmp_path / "stats.npy", tmp_path / "ran"

@@ -34,12 +34,11 @@ def main(kind: str, path: Path, folder: Path) -> int:
     """Read a file and write what it holds; return the exit status."""
     _limit(path.stat().st_size)
     try:
-        content = READERS[kind](path)
+        write_plain(folder, READERS[kind](path))
     except Exception as error:  # noqa: BLE001 - a damaged file may raise anything
         reason = _reason(str(error).strip() or type(error).__name__)
         (folder / REFUSAL).write_text(reason, "utf-8")
         return REFUSED
-    write_plain(folder, content)
     return 0
 
 
