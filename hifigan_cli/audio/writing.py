@@ -6,11 +6,11 @@ rounded after scaling by 32 767, so that 1.0 is the highest code and not the low
 
 from __future__ import annotations
 
-import io
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # libsndfile's Vorbis encoder puts a whole write on the stack, and crashes with minutes of it.
 _ENCODE_SAMPLES = 1 << 14
+_ENDLESS = 2**32 - 1  # bytes
 
 
 def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
@@ -38,6 +39,18 @@ def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
     [-32767, -32767, 0, 32767]
     """
     return np.rint(np.clip(samples, -1, 1) * 32_767).astype(np.int16)
+
+
+def encodable(samples: Samples, *, as_integers: bool) -> tuple[npt.NDArray[Any], int]:
+    """Return samples held within full scale, and how many were not; 16-bit where asked for.
+
+    Raises:
+        InputError: a sample is not a number.
+    """
+    if not np.isfinite(samples).all():
+        raise InputError("the result has samples that are not numbers; nothing was written")
+    clipped = int(np.count_nonzero(np.abs(samples) > 1))
+    return to_int16(samples) if as_integers else np.clip(samples, -1, 1), clipped
 
 
 @dataclass
@@ -55,11 +68,8 @@ class Writer:
             InputError: a sample is not a number.
             OSError: the file system refused.
         """
-        if not np.isfinite(samples).all():
-            raise InputError("the result has samples that are not numbers; nothing was written")
-        self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
-        as_integers = self.file.subtype == "PCM_16"
-        block = to_int16(samples) if as_integers else np.clip(samples, -1, 1)
+        block, clipped = encodable(samples, as_integers=self.file.subtype == "PCM_16")
+        self.clipped += clipped
         for start in range(0, block.shape[1], _ENCODE_SAMPLES):
             self.file.write(block[:, start : start + _ENCODE_SAMPLES].T)
             self.stream.check()
@@ -136,10 +146,16 @@ def write_audio(path: Path | str, samples: Samples, rate_hz: int) -> int:
     return writer.clipped
 
 
-def wav_bytes(samples: Samples, rate_hz: int) -> bytes:
-    """Encode `(channels, samples)` as the bytes of a 16-bit WAV file."""
-    memory = io.BytesIO()
-    container = WRITABLE[".wav"]
-    with _writer(memory, container, rate_hz, samples.shape[0], "standard output") as writer:
-        writer.write(samples)
-    return memory.getvalue()
+def wav_header(rate_hz: int, channels: int, samples: int | None) -> bytes:
+    """Make the header of a 16-bit WAV of so many samples a channel.
+
+    None: as many as there will be. The header then states the greatest length that it can, as it
+    does for more than 4 GB; readers take it for "until the end".
+    """
+    frame_bytes = 2 * channels
+    length = _ENDLESS if samples is None else min(_ENDLESS, samples * frame_bytes)
+    whole = min(_ENDLESS, length + 36)
+    form = (16, 1, channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 16)
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", whole, b"WAVE", b"fmt ", *form, b"data", length
+    )

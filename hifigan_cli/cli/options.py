@@ -84,6 +84,9 @@ Chunk = Annotated[
         help="Mel frames synthesised at once, a matter of memory; 0: chosen for you.",
     ),
 ]
+Bare = Annotated[
+    bool, typer.Option("--bare", help="To stdout: 16-bit samples without a WAV header.")
+]
 Shard = Annotated[
     str | None,
     typer.Option(

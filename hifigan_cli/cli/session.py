@@ -10,13 +10,12 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 from hifigan_cli.audio.files import check_output
-from hifigan_cli.audio.reading import Audio
-from hifigan_cli.audio.writing import audio_writer, container_of, wav_bytes
+from hifigan_cli.audio.writing import audio_writer, container_of
 from hifigan_cli.cli.outcome import run_reported
-from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
+from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, stdin_as_it_comes, stdout_writer
 from hifigan_cli.cli.together import own_device, together
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.interchange.locate import locate_model, open_model
@@ -35,14 +34,46 @@ if TYPE_CHECKING:
     from hifigan_cli.cli.console import Console
     from hifigan_cli.engines.choose import Wish
 
+Read = TypeVar("Read")
+
 
 @dataclass(frozen=True)
 class Speech:
-    """Synthesis of one source, about to happen: blocks `(channels, samples)` as they are made."""
+    """Synthesis of one source, about to happen: blocks `(channels, samples)` as they are made.
+
+    Attributes:
+        samples: says how many samples a channel there will be, as soon as that is known.
+    """
 
     blocks: Iterator[Samples]
     rate_hz: int
     channels: int
+    samples: Callable[[], int | None]
+
+
+@dataclass(frozen=True)
+class Work(Generic[Read]):
+    """What a command does with one source.
+
+    Attributes:
+        suffixes: of the files that it takes from a folder.
+        read: opens a source; may run in another thread, ahead of time, and prints nothing.
+        speak: makes speech of what was read.
+        length_s: tells the length of a file's speech without reading it all.
+        incoming: takes stdin as it comes; None: it is read whole.
+    """
+
+    suffixes: frozenset[str]
+    read: Callable[[Path | bytes], Read]
+    speak: Callable[[Read], Speech]
+    length_s: Callable[[Path], float]
+    incoming: Callable[[IO[bytes]], Speech] | None = None
+
+    def of_pipe(self, path: Path) -> Speech:
+        """Make speech of a file, or of stdin for `-`."""
+        if path == PIPE and self.incoming:
+            return self.incoming(stdin_as_it_comes())
+        return self.speak(self.read(source_of(path)))
 
 
 class Session:
@@ -72,15 +103,9 @@ class Session:
         return vocoder
 
     def run(
-        self,
-        sources: Sequence[Path],
-        out: Path,
-        suffixes: frozenset[str],
-        load: Callable[[Path | bytes], Speech],
-        *,
-        force: bool,
+        self, sources: Sequence[Path], out: Path, work: Work[Read], *, force: bool, bare: bool
     ) -> None:
-        """Synthesise every source to where `out` says.
+        """Synthesise every source to where `out` says; `bare` samples have no header on stdout.
 
         Raises:
             BatchError: some files failed; the others were done.
@@ -88,39 +113,39 @@ class Session:
         if is_piped(self.console, sources, out):
             if not self.part.whole:
                 raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
-            self._pipe(sources[0], out, load, force=force)
+            if out == PIPE:
+                self._to_stdout(work.of_pipe(sources[0]), bare=bare)
+                return
+        if bare:
+            raise UsageError("--bare is for stdout; a file has a header", "-o -, or leave it out")
+        if PIPE in sources:
+            container_of(out)
+            check_output(out, force)
+            self._one(Job(PIPE, out), lambda: work.of_pipe(PIPE))
             return
-        todo = self._plan(sources, out, suffixes)
+        todo = self._plan(sources, out, work.suffixes)
         with together(self.part):
             run_reported(
                 self.console,
                 "synthesis",
                 todo,
-                lambda job: self._one(job, load),
+                lambda job: self._one(job, lambda: work.speak(work.read(job.source))),
                 out,
                 force=force,
             )
 
-    def preview(
-        self,
-        sources: Sequence[Path],
-        out: Path,
-        suffixes: frozenset[str],
-        length_s: Callable[[Path], float],
-        *,
-        force: bool,
-    ) -> None:
+    def preview(self, sources: Sequence[Path], out: Path, work: Work[Read], *, force: bool) -> None:
         """Say what `run` would do, and how long it would take; write nothing."""
         if PIPE in (*sources, out):
             raise UsageError("--dry-run looks at files, not at pipes", "name files")
-        todo = self._plan(sources, out, suffixes)
+        todo = self._plan(sources, out, work.suffixes)
         if not todo.batch:
             check_output(todo.jobs[0].target, force, todo.jobs[0].source)
         waiting = [job for job in todo.jobs if force or not os.path.lexists(job.target)]
         lengths_s: dict[Job, float] = {}
         for job in waiting:
             try:
-                lengths_s[job] = length_s(job.source)
+                lengths_s[job] = work.length_s(job.source)
             except InputError as error:
                 if not todo.batch:
                     raise
@@ -144,18 +169,27 @@ class Session:
         container_of(todo.jobs[0].target)  # before any computing
         return todo.share(self.part)
 
-    def _one(self, job: Job, load: Callable[[Path | bytes], Speech]) -> None:
+    def _one(self, job: Job, speak: Callable[[], Speech]) -> None:
         started = time.perf_counter()
-        speech = load(job.source)
+        speech = speak()
         samples = 0
         with audio_writer(job.target, speech.rate_hz, speech.channels) as writer:
             for block in speech.blocks:
                 writer.write(block)
                 samples += block.shape[1]
         elapsed_s = time.perf_counter() - started
-        if writer.clipped:
-            self.console.warn(f"{job.target}: {writer.clipped} samples were held at full scale")
+        self._say_clipped(job.target, writer.clipped)
         self._report(str(job.source), str(job.target), speech, samples, elapsed_s)
+
+    def _to_stdout(self, speech: Speech, *, bare: bool) -> None:
+        with stdout_writer(speech.rate_hz, speech.channels, speech.samples, bare=bare) as writer:
+            for block in speech.blocks:
+                writer.write(block)
+        self._say_clipped(PIPE, writer.clipped)
+
+    def _say_clipped(self, target: Path, clipped: int) -> None:
+        if clipped:
+            self.console.warn(f"{target}: {clipped} samples were held at full scale")
 
     def _report(
         self, source: str, target: str, speech: Speech, samples: int, elapsed_s: float
@@ -176,26 +210,5 @@ class Session:
             real_time_factor=factor,
         )
 
-    def _pipe(
-        self, path: Path, out: Path, load: Callable[[Path | bytes], Speech], *, force: bool
-    ) -> None:
-        if out == PIPE:
-            speech = load(source_of(path))
-            whole = collect(speech)
-            write_stdout(wav_bytes(whole.samples, whole.rate_hz))
-            return
-        container_of(out)
-        check_output(out, force)
-        source = source_of(path)
-        self._one(Job(PIPE, out), lambda _: load(source))
-
     def _halved(self, frames: int) -> None:
         self.console.warn(f"out of memory: the chunk is halved to {frames} frames")
-
-
-def collect(speech: Speech) -> Audio:
-    """Put the blocks of a synthesis together."""
-    import numpy as np
-
-    blocks = list(speech.blocks) or [np.zeros((speech.channels, 0), np.float32)]
-    return Audio(np.concatenate(blocks, axis=1), speech.rate_hz)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -50,6 +50,7 @@ def vocode(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Take mels whose values look like another kind.")
     ] = False,
+    bare: options.Bare = False,
     chunk: options.Chunk = 0,
     shard: options.Shard = None,
     force: options.Force = False,
@@ -62,11 +63,13 @@ def vocode(
     A mel is an array (mels, frames) of the natural log of mel magnitudes, as `hifigan mel` writes
     it. One of another kind is refused, with what it looks like; --mel-as converts it.
 
-    Long mels are synthesised in chunks, in flat memory, with the samples of the whole.
+    Long mels are synthesised in chunks, in flat memory, with the samples of the whole. On stdin
+    frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
-    from hifigan_cli.cli.session import Session, Speech
+    from hifigan_cli.cli.session import Session, Speech, Work
     from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.synthesis.given import Given, take
+    from hifigan_cli.synthesis.given import Given, take, take_incoming
+    from hifigan_cli.synthesis.incoming import IncomingMel
     from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
 
     session = Session(
@@ -77,19 +80,30 @@ def vocode(
         chosen_part(shard),
     )
 
+    rate_hz, hop = session.mel.rate_hz, session.mel.hop_samples
+
     def read(source: Path | bytes) -> Given:
-        given = take(source, session.mel, taken_as=mel_as, transpose=transpose, check=not no_check)
+        return take(source, session.mel, taken_as=mel_as, transpose=transpose, check=not no_check)
+
+    def say(given: Given) -> None:
         for note in given.notes:
             session.console.note(note)
         for doubt in given.doubts:
             session.console.warn(doubt)
-        return given
 
-    def synthesise(source: Path | bytes) -> Speech:
-        blocks = session.vocoder.vocode_blocks(read(source).blocks())
-        return Speech(blocks, session.mel.rate_hz, channels=1)
+    def speak(given: Given) -> Speech:
+        say(given)
+        blocks = session.vocoder.vocode_blocks(given.blocks())
+        return Speech(blocks, rate_hz, 1, lambda: given.array.shape[1] * hop)
 
+    def incoming(stdin: IO[bytes]) -> Speech:
+        mel = IncomingMel(stdin, session.mel, transpose=transpose)
+        blocks = take_incoming(mel, session.mel, taken_as=mel_as, check=not no_check, on_given=say)
+        samples = session.vocoder.vocode_blocks(blocks, prompt=True)
+        return Speech(samples, rate_hz, 1, lambda: mel.frames and mel.frames * hop)
+
+    work = Work(MEL_SUFFIXES, read, speak, lambda path: read(path).length_s, incoming)
     if dry_run:
-        session.preview(mels, out, MEL_SUFFIXES, lambda path: read(path).length_s, force=force)
+        session.preview(mels, out, work, force=force)
     else:
-        session.run(mels, out, MEL_SUFFIXES, synthesise, force=force)
+        session.run(mels, out, work, force=force, bare=bare)

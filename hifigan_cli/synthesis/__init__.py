@@ -7,6 +7,7 @@ Read in this order:
 - `enhancement`: noisy mel -> clean mel, block by block; `cleaners`: its network at work
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
+- `incoming`: a mel that arrives over time through a pipe
 - `given`: what the values of a mel file are, and the way from them to the model's
 - `jobs`: one file, many files or a folder -> where each result goes
 """

@@ -17,19 +17,22 @@ from hifigan_cli.audio.conventions.recognition import LOWEST, full_scale
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR, scale_of, to_model
 from hifigan_cli.config import MelConvention
 from hifigan_cli.errors import InputError, UsageError, closest
-from hifigan_cli.synthesis.melfiles import blocks, label_of, open_array, oriented
+from hifigan_cli.synthesis.incoming import finite
+from hifigan_cli.synthesis.melfiles import STDIN, blocks, label_of, open_array, oriented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
 
     from hifigan_cli.audio.conventions import Scale, Verdict
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.synthesis.incoming import IncomingMel
     from hifigan_cli.synthesis.melfiles import Array
 
 AUTO = "auto"
+_TELLING_FRAMES = 16  # of the first block of a stream, to tell its scale by
 MEL_AS = (AUTO, *SCALES)
 # What a mel that looks like the one may well be, when the caller says so.
 _ALIKE = {
@@ -70,13 +73,14 @@ class Given:
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield it as the model reads it, `(1, mels, frames)`, some seconds each."""
-        return blocks(self.array, self._convert)
+        return blocks(self.array, self.convert)
 
     def whole(self) -> npt.NDArray[np.float32]:
         """Return it as the model reads it, `(mels, frames)`."""
-        return self._convert(np.array(self.array))
+        return self.convert(np.array(self.array))
 
-    def _convert(self, values: Array) -> npt.NDArray[np.float32]:
+    def convert(self, values: Array) -> npt.NDArray[np.float32]:
+        """Return values of any number of frames as the model reads them."""
         if self.scale is None:
             return np.asarray(values, np.float32)
         return to_model(values, self.scale, self.mel)
@@ -100,15 +104,67 @@ def take(
         InputError: not a mel, of other axes or bands, or of another convention.
         UsageError: there is no scale of the name `taken_as`.
     """
-    if taken_as is not None and taken_as not in MEL_AS:
-        hint = closest(taken_as, MEL_AS) or f"one of: {', '.join(MEL_AS)}"
-        raise UsageError(f"unknown scale {taken_as!r}", hint)
+    _check_scale(taken_as)
     label, array = label_of(source), open_array(source)
     notes = []
     if taken_as == AUTO and not transpose and _is_turned(array, mel.n_mels):
         transpose = True
         notes.append(f"{label} is (frames, mels): turned")
     array = oriented(array, label, mel.n_mels, transpose=transpose)
+    return _judged(array, mel, label, notes, taken_as=taken_as, check=check)
+
+
+def take_incoming(
+    incoming: IncomingMel,
+    mel: MelConfig,
+    *,
+    taken_as: str | None = None,
+    check: bool = True,
+    on_given: Callable[[Given], None],
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Take a mel that arrives over time; yield it as the model reads it, `(1, mels, frames)`.
+
+    What comes first is judged as a file is, and told to `on_given`; the rest is of its scale.
+
+    Raises:
+        InputError: as `take`.
+        UsageError: there is no scale of the name `taken_as`.
+    """
+    _check_scale(taken_as)
+    given, at = None, 0
+    for block in incoming.blocks():
+        if given is None:
+            # A few frames of a longer mel tell nothing of its convention.
+            telling = incoming.frames is not None or block.shape[1] >= _TELLING_FRAMES
+            sure = taken_as not in (None, AUTO)
+            if taken_as == AUTO and not telling:
+                raise UsageError(
+                    "the scale of a mel that comes frame by frame cannot be recognised",
+                    f"--mel-as names it: {', '.join(SCALES)}",
+                )
+            judge = check and (telling or sure)
+            given = _judged(finite(block, 0), mel, STDIN, [], taken_as=taken_as, check=judge)
+            on_given(given)
+        yield given.convert(finite(block, at))[None]
+        at += block.shape[1]
+
+
+def _check_scale(taken_as: str | None) -> None:
+    if taken_as is not None and taken_as not in MEL_AS:
+        hint = closest(taken_as, MEL_AS) or f"one of: {', '.join(MEL_AS)}"
+        raise UsageError(f"unknown scale {taken_as!r}", hint)
+
+
+def _judged(
+    array: Array,
+    mel: MelConfig,
+    label: str,
+    notes: list[str],
+    *,
+    taken_as: str | None,
+    check: bool,
+) -> Given:
+    """Tell the scale of an array `(mels, frames)`."""
     evidence = gather(array)
     if evidence.bad:
         band, frame = evidence.bad

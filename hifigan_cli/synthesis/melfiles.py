@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
 _BLOCK_FRAMES = 4096
-_STDIN = "standard input"
+STDIN = "standard input"
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +36,7 @@ def open_array(source: Path | bytes) -> Array:
     """
     if isinstance(source, bytes):
         if not source:
-            raise EmptyError(f"{_STDIN} is empty (0 bytes)")
+            raise EmptyError(f"{STDIN} is empty (0 bytes)")
         return _array(io.BytesIO(source), None)
     with open_regular(source) as stream:
         return _array(stream, source)
@@ -44,7 +44,7 @@ def open_array(source: Path | bytes) -> Array:
 
 def label_of(source: Path | bytes) -> str:
     """Name a mel file, or the stream that its bytes came from."""
-    return _STDIN if isinstance(source, bytes) else str(source)
+    return STDIN if isinstance(source, bytes) else str(source)
 
 
 def blocks(
@@ -86,7 +86,7 @@ def oriented(array: Array, label: str, n_mels: int, *, transpose: bool = False) 
 
 def _array(stream: IO[bytes], path: Path | None) -> Array:
     """Read the one array of a file; `path` allows it to be mapped instead of read."""
-    label = str(path or _STDIN)
+    label = str(path or STDIN)
     head = stream.read(8)
     stream.seek(0)
     try:

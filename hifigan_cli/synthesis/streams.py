@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from hifigan_cli.config.architecture import context_frames
+from hifigan_cli.config.architecture import context_frames, least_frames
 from hifigan_cli.engines.base import StreamingEngine
 from hifigan_cli.errors import InputError
 from hifigan_cli.synthesis.chunks import ChunkedStream
@@ -61,6 +61,8 @@ class VocoderStream:
                 engine, config, chunk_frames, prompt=prompt, on_halved=on_halved
             )
         self.latency_frames = self._stream.latency_frames + self._padding
+        self._least = least_frames(config) - 2 * self._padding
+        self._count = 0  # frames so far
         self._last: Array | None = None  # the last frame so far
         self._surplus = 0  # samples of copied frames, still to be dropped
 
@@ -90,17 +92,26 @@ class VocoderStream:
         """Say that there are no more frames; return the samples `(channels, samples)` left.
 
         The stream can then take another mel.
+
+        Raises:
+            InputError: the mel is too short for a network whose convolutions reflect.
         """
         if self._last is None:
             return np.zeros((1, 0), np.float32)
+        if self._count < self._least:
+            raise InputError(
+                f"a mel of {self._count} frames is too short for this model",
+                f"it takes at least {self._least}",
+            )
         copies = np.repeat(self._last, self._padding, axis=-1)
         samples = self._stream.push(copies, end=True)
-        self._last = None
+        self._last, self._count = None, 0
         return samples[:, self._surplus : samples.shape[1] - self._padding * self._hop]
 
     def _take(self, frames: Array) -> Array:
         if frames.shape[-1] == 0:
             return np.zeros((len(frames), 0), np.float32)
+        self._count += frames.shape[-1]
         if self._mean.size:
             frames = (frames - self._mean) / self._scale
         if self._last is None and self._padding:

@@ -77,8 +77,9 @@ class Vocoder:
     def stream(self, chunk_frames: int = 0, *, prompt: bool = True) -> VocoderStream:
         """Begin a stream: frames are pushed as they come, samples returned once determined.
 
-        A `prompt` stream synthesises each chunk at once; another awaits one more, so that none is
-        short. Engines that remember (native) have no chunks.
+        A `prompt` stream synthesises what is there once it is worth it (32 frames, or a smaller
+        chunk); another awaits two chunks, so that none is short. Engines that remember (native)
+        have no chunks, and answer every push.
 
         >>> from hifigan_cli import load_model
         >>> stream = load_model().stream(chunk_frames=32)  # doctest: +SKIP
@@ -109,9 +110,12 @@ class Vocoder:
         blocks = (frames[..., start : start + _BLOCK_FRAMES] for start in starts)
         return self._audio(self.vocode_blocks(blocks), frames.shape[0])
 
-    def vocode_blocks(self, blocks: Iterable[Mel]) -> Iterator[Samples]:
-        """Synthesise a stream of log-mel blocks `(channels, mels, frames)`, in flat memory."""
-        stream = self.stream(prompt=False)
+    def vocode_blocks(self, blocks: Iterable[Mel], *, prompt: bool = False) -> Iterator[Samples]:
+        """Synthesise a stream of log-mel blocks `(channels, mels, frames)`, in flat memory.
+
+        Blocks that arrive over time are answered at once with `prompt` (see `stream`).
+        """
+        stream = self.stream(prompt=prompt)
         for block in blocks:
             yield stream.push(block)
         yield stream.finish()

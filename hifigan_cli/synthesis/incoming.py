@@ -1,0 +1,200 @@
+"""Mel frames that arrive over time through a pipe, handed on as they come.
+
+Three forms, told apart by their first bytes:
+
+- bare float32 numbers, little-endian, the mels of one frame after those of another;
+- `.npy`, one or several after another: what `numpy.save` writes to a pipe, block by block;
+- anything else that a mel file may be: it is awaited whole.
+
+Bare numbers can be taken for nothing else: the first frame holds log-mels of possible levels, which
+no header of the other forms gives.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hifigan_cli.errors import DamagedError, EmptyError, InputError
+from hifigan_cli.synthesis.melfiles import STDIN, open_array, oriented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hifigan_cli.config import MelConfig
+    from hifigan_cli.synthesis.melfiles import Array
+
+_MAGIC = b"\x93NUMPY"
+_READ_BYTES = 1 << 20
+_GRACE_S = 0.05  # how long an end that follows at once may take
+_POSSIBLE = -200.0, 200.0  # of bare numbers: log-mels on any scale, also decibels
+_NUMBER = np.dtype("<f4")
+
+
+class IncomingMel:
+    """A mel that comes through a pipe.
+
+    Attributes:
+        frames: how many there are in all, once this is known before the last has been handed on.
+    """
+
+    def __init__(self, stream: IO[bytes], mel: MelConfig, *, transpose: bool = False) -> None:
+        """Take a binary stream; the best is unbuffered (`sys.stdin.buffer.raw`).
+
+        `transpose` takes `.npy` blocks of (frames, mels).
+        """
+        self._bytes = _Bytes(stream)
+        self._n_mels = mel.n_mels
+        self._transpose = transpose
+        self.frames: int | None = None
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield arrays `(mels, frames)` as they arrive.
+
+        Raises:
+            InputError: not a mel, cut within a frame or block, or of other axes or bands.
+        """
+        head = self._bytes.exactly(len(_MAGIC))
+        if not head:
+            raise EmptyError(f"{STDIN} is empty (0 bytes)")
+        self._bytes.put_back(head)
+        if head == _MAGIC:
+            yield from self._npy_blocks()
+            return
+        first = self._bytes.exactly(_NUMBER.itemsize * self._n_mels)
+        self._bytes.put_back(first)
+        if _is_bare(first, self._n_mels):
+            yield from self._bare_blocks()
+            return
+        array = open_array(self._bytes.rest())
+        yield self._last(oriented(array, STDIN, self._n_mels, transpose=self._transpose))
+
+    def _bare_blocks(self) -> Iterator[Array]:
+        frame_bytes = _NUMBER.itemsize * self._n_mels
+        while content := self._bytes.some(frame_bytes):
+            if len(content) % frame_bytes:
+                raise DamagedError(f"{STDIN} ends within a frame of {self._n_mels} float32 numbers")
+            yield np.frombuffer(content, _NUMBER).reshape(-1, self._n_mels).T
+
+    def _npy_blocks(self) -> Iterator[Array]:
+        blocks = 0
+        while not self._bytes.ended():
+            array = oriented(self._npy(), STDIN, self._n_mels, transpose=self._transpose)
+            blocks += 1
+            # Of a single block that ends the stream the length is known before any sample is out.
+            yield self._last(array) if blocks == 1 and self._bytes.ended(_GRACE_S) else array
+
+    def _npy(self) -> Array:
+        """Read one `.npy` block."""
+        try:
+            version = npy.read_magic(self._bytes)
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+            shape, in_columns, dtype = read(self._bytes)
+        except (ValueError, KeyError) as error:
+            summary = str(error).partition("\n")[0]
+            raise InputError(f"{STDIN} holds no further .npy block: {summary}") from error
+        if dtype.hasobject:
+            raise InputError(f"{STDIN} holds Python objects, a mel holds numbers")
+        size = dtype.itemsize
+        for length in shape:
+            size *= length
+        content = self._bytes.exactly(size)
+        if len(content) < size:
+            raise DamagedError(f"{STDIN} ends within a .npy block of the shape {shape}")
+        try:
+            return np.frombuffer(content, dtype).reshape(shape, order="F" if in_columns else "C")
+        except ValueError as error:
+            raise InputError(f"{STDIN} holds {dtype} values of the shape {shape}") from error
+
+    def _last(self, array: Array) -> Array:
+        self.frames = array.shape[-1]
+        return array
+
+
+def _is_bare(first: bytes, n_mels: int) -> bool:
+    if len(first) < _NUMBER.itemsize * n_mels:
+        return False
+    values = np.frombuffer(first, _NUMBER)
+    low, high = _POSSIBLE
+    # A small header, zero-padded text, or a length in 8 bytes gives numbers next to zero.
+    within = np.isfinite(values).all() and low < values.min() and values.max() < high
+    return bool(within and np.abs(values).max() > 1e-3)
+
+
+class _Bytes:
+    """A stream of bytes of which one can ask for what is there, and whether more comes."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._held = bytearray()
+        self._over = False
+
+    def exactly(self, size: int) -> bytes:
+        """Wait for `size` bytes; fewer at the end."""
+        while len(self._held) < size and self._more():
+            pass
+        return self._taken(size)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Be a stream for numpy's reader of headers."""
+        return self.exactly(size)
+
+    def some(self, multiple: int) -> bytes:
+        """Wait for `multiple` bytes; return as many times that as are there, at the end all."""
+        while len(self._held) < multiple and self._more():
+            pass
+        left = len(self._held)
+        return self._taken(left if self._over else left - left % multiple)
+
+    def rest(self) -> bytes:
+        """Wait for everything."""
+        while self._more():
+            pass
+        return self._taken(len(self._held))
+
+    def put_back(self, content: bytes) -> None:
+        """Let bytes be read once more."""
+        self._held[:0] = content
+
+    def ended(self, within_s: float | None = None) -> bool:
+        """Tell whether there is nothing more, waiting for it no longer than `within_s`."""
+        if self._held:
+            return False
+        if within_s is not None and not self._over and not self._readable(within_s):
+            return False
+        return not self._more()
+
+    def _readable(self, within_s: float) -> bool:
+        try:
+            return bool(select.select([self._stream], [], [], within_s)[0])
+        except (OSError, ValueError, io.UnsupportedOperation):  # not a file of the system
+            return True
+
+    def _more(self) -> bool:
+        if not self._over:
+            content = self._stream.read(_READ_BYTES)
+            self._over = not content
+            self._held += content
+        return not self._over
+
+    def _taken(self, size: int) -> bytes:
+        content = bytes(self._held[:size])
+        del self._held[:size]
+        return content
+
+
+def finite(block: Array, at: int) -> Array:
+    """Check that a block, whose first frame is number `at`, holds numbers only.
+
+    Raises:
+        InputError: names the first that is none.
+    """
+    bad: Any = np.argwhere(~np.isfinite(block))
+    if len(bad):
+        band, frame = (int(place) for place in bad[0])
+        raise InputError(f"{STDIN} is not a number at band {band}, frame {at + frame}")
+    return block
