@@ -45,6 +45,28 @@ def context_frames(config: GeneratorConfig) -> int:
     return max(-first, last) + EDGE_KERNEL // 2
 
 
+def least_frames(config: GeneratorConfig) -> int:
+    """Count the mel frames that a generator needs: one, unless its convolutions reflect.
+
+    A reflection needs more values than it adds; those at hand grow with every stage.
+
+    >>> from hifigan_cli.config import GeneratorConfig, Variant
+    >>> least_frames(GeneratorConfig()), least_frames(
+    ...     GeneratorConfig(variant=Variant(conv_padding="reflect"))
+    ... )
+    (1, 4)
+    """
+    if config.variant.conv_padding != "reflect":
+        return 1
+    least, length = EDGE_KERNEL // 2 + 1, 1
+    sizes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+    widest = max((kernel - 1) // 2 * max(dilations, default=1) for kernel, dilations in sizes)
+    for rate in config.upsample_rates:
+        length *= rate
+        least = max(least, widest // length + 1)
+    return least
+
+
 def _block_reach(resblock: int, kernel: int, dilations: Sequence[int]) -> int:
     half = (kernel - 1) // 2
     dilated = half * sum(dilations)

@@ -13,6 +13,7 @@ import torch
 from hifigan_cli.audio import Audio
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import GeneratorConfig, MelConfig, MelConvention, Variant
+from hifigan_cli.errors import InputError
 from hifigan_cli.interchange.importing import Result, import_checkpoint
 from hifigan_cli.synthesis import Vocoder
 from tests.helpers import speech
@@ -72,6 +73,20 @@ def test_resynthesis_computes_the_familys_mel(tmp_path: Path, name: str) -> None
     extra = found.mel.hop_samples if found.mel.convention.center else 0
     assert direct.shape[1] == samples.shape[1] + extra
     assert np.abs(direct[:, : samples.shape[1]] - again).max() < PARITY
+
+
+def test_a_mel_that_is_too_short_to_reflect(tmp_path: Path) -> None:
+    """A few frames are an input error where no copies of the ends make up for it."""
+    state = normed(CASES["speechbrain"].config)
+    with_copies = import_checkpoint(CASES["speechbrain"].write(tmp_path, state)).model
+    without = import_checkpoint(CASES["speechbrain"].write(tmp_path, state, padding="0")).model
+    mel = np.full((80, 3), -3, np.float32)
+    assert Vocoder(with_copies, "cpu").vocode(mel[:, :1]).samples.shape == (1, 256)
+    vocoder = Vocoder(without, "cpu")
+    with pytest.raises(InputError, match="3 frames") as caught:
+        vocoder.vocode(mel)
+    assert "at least 4" in (caught.value.hint or "")
+    assert vocoder.vocode(np.full((80, 4), -3, np.float32)).samples.shape == (1, 1024)
 
 
 DEFAULT = MelConfig()

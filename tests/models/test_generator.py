@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hifigan_cli.config import PRESETS, GeneratorConfig, Variant, preset
-from hifigan_cli.config.architecture import context_frames
+from hifigan_cli.config.architecture import context_frames, least_frames
 from hifigan_cli.models import Generator, generator
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.norms import fold_weight_norm, folded, load_folded
@@ -77,6 +77,33 @@ def test_variants_equal_the_formulas(config: GeneratorConfig, variant: Variant) 
     mel = 3 * torch.randn(6, 31, dtype=torch.float64)
     assert difference(net, mel) < 1e-12
     assert difference(net, mel, config) > 1e-4  # the official network would be told apart
+
+
+@settings(max_examples=20)
+@given(
+    rates=st.lists(st.sampled_from([2, 4, 8]), min_size=1, max_size=3),
+    kernel=st.sampled_from([3, 5, 11]),
+    dilation=st.integers(1, 12),
+    resblock=st.sampled_from([1, 2]),
+)
+def test_the_least_frames_of_a_reflecting_network(
+    rates: list[int], kernel: int, dilation: int, resblock: int
+) -> None:
+    """Protects short mels from an error of the framework: one frame less does not work."""
+    config = GeneratorConfig(
+        resblock=resblock,
+        upsample_rates=rates,
+        upsample_kernel_sizes=[2 * rate for rate in rates],
+        upsample_initial_channel=8,
+        resblock_kernel_sizes=(3, kernel),
+        resblock_dilation_sizes=((1,), (dilation, 1)),
+        variant=Variant(conv_padding="reflect"),
+    )
+    net, least = Generator(config, 2), least_frames(config)
+    with torch.no_grad():
+        assert net(torch.zeros(1, 2, least)).shape[-1] == least * config.hop_samples
+        with pytest.raises(RuntimeError, match=r"[Pp]adding"):
+            net(torch.zeros(1, 2, least - 1))
 
 
 def test_a_wrong_slope_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
