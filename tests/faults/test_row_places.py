@@ -97,14 +97,14 @@ def test_row_27_two_runs_on_one_folder(cli: Command, model: Path, tmp_path: Path
         _wait_for_results(out, first)
         said = cli.refused(4, *words)
         assert f"in use by pid {first.pid}" in said
-        cli.done("resynth", source / "00.wav", "-o", tmp_path / "other", "-m", model)
+        cli.done("resynth", source / "00.wav", "-o", tmp_path / "other.wav", "-m", model)
     finally:
         first.kill()
         first.wait()
-    for path in sorted(source.iterdir())[1:]:
-        path.unlink()
-    (out / f".{first.pid}.00.wav.tmp").touch()  # as the killed one may have left it
-    assert "1 existed" in cli.done(*words).err
+    for path in source.iterdir():
+        (out / path.name).touch()  # as if they were done
+    (out / f".{first.pid}.40.wav.tmp").touch()  # as the killed one may have left it
+    assert "41 existed" in cli.done(*words).err
     assert not [name for name in names(out) if name.startswith(".")]
 
 
@@ -171,7 +171,7 @@ def test_row_30_bad_mels(cli: Command, model: Path, tmp_path: Path) -> None:
         "integers": log.astype(np.int16),
         "complex": log.astype(np.complex64),
         "nan": nan,
-        "log10": analyse(Audio(voice(1.0), 22_050), MelConfig()) / np.float32(math.log(10)),
+        "decibels": analyse(Audio(voice(1.0), 22_050), MelConfig()) * np.float32(20 / math.log(10)),
         "empty": log[:, :0],
         "one-axis": log[0],
     }

@@ -34,11 +34,11 @@ def test_many_more_mutated_files(kind: str) -> None:
 
 def test_a_crash_and_a_hang_are_named() -> None:
     """Protects the watch itself: each costs one case, is named by its number, and is a fault."""
-    findings = watched("trap", 0, 6)
+    findings = watched("trap", 0, 6, most_s=2)
     assert findings.cases == 6
     assert len(findings.faults) == 3
     hang, crash, error = findings.faults
-    assert hang == "trap 1: no end within 10 s"
+    assert hang == "trap 1: no end within 2 s"
     assert crash.startswith("trap 3: the process ended with -11")
     assert error.startswith("trap 4: ZeroDivisionError at")
     assert findings.outcomes == {"read": 3}

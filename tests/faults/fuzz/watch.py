@@ -40,15 +40,18 @@ class Findings:
         )
 
 
-def watched(kind: str, first: int, last: int) -> Findings:
-    """Try the cases `first` up to, not including, `last`; a crash or a hang costs one of them."""
+def watched(kind: str, first: int, last: int, most_s: float = MOST_SECONDS) -> Findings:
+    """Try the cases `first` up to, not including, `last`; a crash or a hang costs one of them.
+
+    A case that takes longer than `most_s` hangs.
+    """
     findings = Findings()
     while first < last:
-        first = _worker(kind, first, last, findings)
+        first = _worker(kind, first, last, most_s, findings)
     return findings
 
 
-def _worker(kind: str, first: int, last: int, findings: Findings) -> int:
+def _worker(kind: str, first: int, last: int, most_s: float, findings: Findings) -> int:
     """Run one worker until it ends; return the case to go on with."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.fuzz.worker", kind, str(first), str(last)],
@@ -68,7 +71,7 @@ def _worker(kind: str, first: int, last: int, findings: Findings) -> int:
         reader.start()
     at = first - 1  # nothing is at hand yet
     try:
-        while (line := _next(lines, MOST_SECONDS if at >= first else _START_SECONDS)) is not None:
+        while (line := _next(lines, most_s if at >= first else _START_SECONDS)) is not None:
             word, _, rest = line.partition(" ")
             if word == "case":
                 at = int(rest)
@@ -82,7 +85,7 @@ def _worker(kind: str, first: int, last: int, findings: Findings) -> int:
                 findings.slowest_s = max(findings.slowest_s, float(seconds))
                 at = last
     except TimeoutError:
-        findings.faults.append(f"{kind} {at}: no end within {MOST_SECONDS:.0f} s")
+        findings.faults.append(f"{kind} {at}: no end within {most_s:.0f} s")
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
