@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import safetensors.torch
 import torch
 import yaml
@@ -303,8 +304,7 @@ def write_statistics(folder: Path, kind: str) -> None:
     if kind == "npy":
         np.save(folder / "stats.npy", np.stack([mean, scale]))
     elif kind == "h5":
-        import h5py
-
+        h5py = pytest.importorskip("h5py")
         with h5py.File(folder / "stats.h5", "w") as file:
             file["mean"], file["scale"] = mean, scale
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import ModelError
 from hifigan_cli.interchange.families import nemo
 from hifigan_cli.interchange.families.base import Family, Source
@@ -150,6 +151,23 @@ def test_a_missing_configuration_is_named(tmp_path: Path, name: str, file: str) 
     named = tmp_path / f"other{Path(file).suffix}"
     (tmp_path / "elsewhere").rename(named)
     assert import_checkpoint(path, named).family == CASES[name].family
+
+
+@pytest.mark.parametrize("words", ["theirs", "official"])
+def test_nvidias_configuration_may_be_named(tmp_path: Path, words: str) -> None:
+    """Files from before the configuration was within take one beside them, in either's words."""
+    path = written("nvidia", tmp_path)
+    content = torch.load(path, weights_only=True)
+    config, setup = content.pop("config"), content.pop("train_setup")
+    torch.save(content, path)
+    official = {"n_fft": 1024, "hop_size": 256, "win_size": 1024, "fmin": 0, "fmax": 8000}
+    kept = {key: setup[key] for key in ("sampling_rate", "num_mels")}
+    chosen = setup if words == "theirs" else kept | official
+    (tmp_path / "named.json").write_text(json.dumps(config | chosen))
+    found = import_checkpoint(path, tmp_path / "named.json")
+    assert found.family == CASES["nvidia"].family
+    assert found.model.mel == MelConfig()
+    assert found.model.generator == SMALL
 
 
 def test_statistics_may_be_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ trained channels-last have a dimension of 1 at the end.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import ModelError
 from hifigan_cli.interchange.families.base import Content, Imported, Source
@@ -20,8 +21,11 @@ from hifigan_cli.interchange.families.keys import (
     tensors,
     vocoder,
 )
-from hifigan_cli.interchange.families.official import GENERATOR_FIELDS, weights
+from hifigan_cli.interchange.families.official import GENERATOR_FIELDS, describe, weights
 from hifigan_cli.interchange.loading.documents import read_document
+
+if TYPE_CHECKING:
+    from hifigan_cli.config import VocoderConfig
 
 NAME = "NVIDIA DeepLearningExamples"
 _MEL_FIELDS = {
@@ -50,15 +54,7 @@ def convert(source: Source) -> Imported:
     Raises:
         ModelError: it has no configuration, or one that does not fit.
     """
-    where = source.config or source.checkpoint
-    own = {} if source.config else source.content
-    named = read_document(source.config) if source.config else {}
-    config = named or section(own, "config", where=where)
-    setup = named or section(own, "train_setup", where=where)
-    if not source.config:
-        only(config, GENERATOR_FIELDS, where)
-    generator = pick(config, {name: name for name in GENERATOR_FIELDS}, where)
-    described = vocoder(where, pick(setup, _MEL_FIELDS, where), generator)
+    described = _described(source)
     state = tensors(weights(source))
     for key, value in state.items():
         if value.ndim == 4 and value.shape[-1] == 1:  # channels last: two dimensions in time
@@ -67,3 +63,19 @@ def convert(source: Source) -> Imported:
             raise ModelError(f"weight {key} has {value.ndim} dimensions")
     rules = nested(len(described.generator.resblock_kernel_sizes))
     return Imported(described, rename(state, rules))
+
+
+def _described(source: Source) -> VocoderConfig:
+    """Read the configuration within the file, or one that is named, in their words or official."""
+    fields = {name: name for name in GENERATOR_FIELDS}
+    if source.config:
+        named = read_document(source.config)
+        if "hop_size" in named:
+            return describe(named, source.config)
+        mel = pick(named, _MEL_FIELDS, source.config)
+        return vocoder(source.config, mel, pick(named, fields, source.config))
+    where = source.checkpoint
+    config = section(source.content, "config", where=where)
+    only(config, GENERATOR_FIELDS, where)
+    mel = pick(section(source.content, "train_setup", where=where), _MEL_FIELDS, where)
+    return vocoder(where, mel, pick(config, fields, where))
