@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
 _BLOCK_FRAMES = 4096
+_MOST_PACKED = 2 << 30  # bytes of an archive, which is read as a whole
 STDIN = "standard input"
 
 Array = npt.NDArray[Any]
@@ -93,8 +94,7 @@ def _array(stream: IO[bytes], path: Path | None) -> Array:
         if head.startswith(b"\x93NUMPY"):
             return _npy(stream, path)
         if head.startswith(b"PK"):
-            with zipfile.ZipFile(stream) as archive:
-                is_npz = all(name.endswith(".npy") for name in archive.namelist())
+            is_npz = all(name.endswith(".npy") for name in _members(stream, label))
             stream.seek(0)
             arrays = _npz(stream) if is_npz else _torch(stream)
         elif path is not None and path.suffix.lower() in (".pt", ".pth"):
@@ -121,6 +121,17 @@ def _npy(stream: IO[bytes], path: Path | None) -> Array:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
+def _members(stream: IO[bytes], label: str) -> list[str]:
+    """List the members of an archive after measuring them."""
+    with zipfile.ZipFile(stream) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MOST_PACKED:
+            raise InputError(
+                f"{label} would take more than {_MOST_PACKED >> 30} GiB of memory",
+                "save it as .npy, which is read piece by piece",
+            )
+        return archive.namelist()
+
+
 def _npz(stream: IO[bytes]) -> dict[str, Array]:
     with np.load(stream, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
@@ -131,11 +142,12 @@ def _torch(stream: IO[bytes]) -> dict[str, Array]:
 
     content = torch.load(stream, map_location="cpu", weights_only=True)
     named = content if isinstance(content, dict) else {"mel": content}
-    return {
-        str(name): value.detach().float().numpy()
-        for name, value in named.items()
-        if isinstance(value, torch.Tensor)
-    }
+    tensors = {str(k): v.detach() for k, v in named.items() if isinstance(v, torch.Tensor)}
+    for name, value in tensors.items():
+        # With strides of zero a file of bytes claims any size.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"{name} claims more numbers than there are")
+    return {name: value.float().numpy() for name, value in tensors.items()}
 
 
 def _safetensors(stream: IO[bytes]) -> dict[str, Array]:
