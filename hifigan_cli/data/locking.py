@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from hifigan_cli.audio.files import write_bytes
 from hifigan_cli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iter
     except OSError as error:
         raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
     try:
-        holder.write_text(str(os.getpid()))
+        write_bytes(holder, str(os.getpid()).encode())
         yield
     finally:
         holder.unlink(missing_ok=True)
