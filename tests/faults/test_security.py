@@ -176,11 +176,12 @@ def test_a_pickle_reaches_no_command(cli: Command, model: Path, tmp_path: Path) 
         assert cli("info", folder / name).code in (3, 5)
         line = ("resynth", sound, "-o", tmp_path / "o.wav", "-m", folder / name)
         assert cli(*line).code == 5
-    for line in (
+    refused: tuple[tuple[str | Path, ...], ...] = (
         ("import", evil, "-o", tmp_path / "m.safetensors"),
         ("train", tmp_path, "--init", evil, "--out", tmp_path / "run"),
         ("info", "--resolved", "--config", evil),
         ("resynth", sound, "-o", tmp_path / "o.wav", "-m", model, "--enhancer", evil),
-    ):
-        assert cli(*line).code in (2, 3, 5)
+    )
+    for words_ in refused:
+        assert cli(*words_).code in (2, 3, 5)
     assert not trap.exists()

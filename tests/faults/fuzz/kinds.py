@@ -206,7 +206,7 @@ class Models(Kind):
             described = describe(path)
             assert described.kind != "mel" or content != self.whole[name]
             return described.kind
-        found: Any = readers[name](path)  # type: ignore[operator]  # three functions of a path
+        found: Any = readers[name](path)
         if content == self.whole[name]:
             return "unchanged"
         # Bytes may change that mean nothing: the spaces after the header, say.
