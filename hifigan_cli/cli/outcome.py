@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.audio.files import check_folder, make_folder, sweep
 from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.errors import BatchError
 from hifigan_cli.synthesis.jobs import run
+from hifigan_cli.synthesis.overlap import Stages, run_overlapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,21 +23,28 @@ def run_reported(
     console: Console,
     title: str,
     todo: Plan,
-    work: Callable[[Job], None],
+    work: Callable[[Job], None] | Stages[Any, Any, Any],
     out: Path,
     *,
     force: bool,
 ) -> None:
     """Do every job of a plan with progress; for a batch, say what became of it.
 
+    The stages of a batch run in threads of their own.
+
     Raises:
         BatchError: some files failed; the others were done.
         OutputError: the folder cannot be written, or another run is at work on it.
     """
     with _held(todo, out), console.progress(title, len(todo.jobs)) as advance:
-        outcome = run(
-            todo, work, force=force, report=lambda done, job: advance(done, job.source.name)
-        )
+
+        def report(done: int, job: Job) -> None:
+            advance(done, job.source.name)
+
+        if isinstance(work, Stages):
+            outcome = run_overlapped(todo, work, force=force, report=report)
+        else:
+            outcome = run(todo, work, force=force, report=report)
     if todo.batch:
         _summarise(console, outcome, todo, out)
 

@@ -11,7 +11,9 @@ from hifigan_cli.cli import enhancing, options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.reading import Audio
+    from collections.abc import Iterator
+
+    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.synthesis.enhancement import Enhancement
 
 
@@ -55,7 +57,7 @@ def resynth(
     from hifigan_cli.audio.levels import level_notes
     from hifigan_cli.audio.reading import audio_length_s, read_audio
     from hifigan_cli.audio.resampling import resampled_length
-    from hifigan_cli.cli.session import Session, Speech, Work
+    from hifigan_cli.cli.session import Opened, Session, Speech, Work
     from hifigan_cli.cli.together import chosen_part
 
     console = Console(json=json, quiet=quiet)
@@ -67,24 +69,22 @@ def resynth(
     def enhancement() -> Enhancement | None:
         return enhancing.enhancement_for(session.vocoder, cleaning, console)
 
-    def read(source: Path | bytes) -> tuple[Audio, list[str]]:
+    def opened(source: Path | bytes) -> Opened:
         audio = read_audio(source, repair=repair)
         label = str(source) if isinstance(source, Path) else "standard input"
-        notes = [*audio.notes, *level_notes(audio, label)]
-        return audio.mono() if mono else audio, notes
-
-    def speak(recording: tuple[Audio, list[str]]) -> Speech:
-        audio, notes = recording
-        for note in notes:
-            console.warn(note)
-        blocks = session.vocoder.resynthesize_blocks(
-            audio, keep_rate=keep_rate, enhancement=enhancement()
-        )
+        warnings = [*audio.notes, *level_notes(audio, label)]
+        audio = audio.mono() if mono else audio
         rate_hz = audio.rate_hz if keep_rate else session.mel.rate_hz
         samples = resampled_length(audio.samples.shape[1], audio.rate_hz, rate_hz)
-        return Speech(blocks, rate_hz, audio.channels, lambda: samples)
 
-    work = Work(AUDIO_SUFFIXES, read, speak, audio_length_s)
+        def speech(blocks: Iterator[Samples]) -> Speech:
+            fitted = session.vocoder.fit(blocks, audio, keep_rate=keep_rate)
+            return Speech(fitted, rate_hz, audio.channels, lambda: samples)
+
+        mels = session.vocoder.analyse_blocks(audio, enhancement())
+        return Opened(mels, speech, warnings=warnings)
+
+    work = Work(AUDIO_SUFFIXES, opened, audio_length_s, prepare=enhancement)
     if dry_run:
         session.preview(recordings, out, work, force=force)
     else:

@@ -10,7 +10,8 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Generic, TypeVar
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, Any
 
 from hifigan_cli.audio.files import check_output
 from hifigan_cli.audio.writing import audio_writer, container_of
@@ -24,17 +25,21 @@ from hifigan_cli.models.modelfile import read_architecture
 from hifigan_cli.models.tensorfile import read_description
 from hifigan_cli.parts import WHOLE, Part
 from hifigan_cli.synthesis.jobs import Job, Plan, plan
+from hifigan_cli.synthesis.overlap import Stages
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
     from hifigan_cli.engines.choose import Wish
 
-Read = TypeVar("Read")
+
+# Blocks of mel, some 48 s each, that are made while the file before is synthesised.
+_BLOCKS_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -52,28 +57,39 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Work(Generic[Read]):
+class Opened:
+    """A source that was read.
+
+    Attributes:
+        mels: its log-mel, blocks `(channels, mels, frames)`.
+        speech: makes of the samples of these what is to be written.
+        notes: what the user may like to know of it.
+        warnings: what the user should know of it.
+    """
+
+    mels: Iterator[Mel]
+    speech: Callable[[Iterator[Samples]], Speech]
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Work:
     """What a command does with one source.
 
     Attributes:
         suffixes: of the files that it takes from a folder.
-        read: opens a source; may run in another thread, ahead of time, and prints nothing.
-        speak: makes speech of what was read.
+        open: reads a source; may run in another thread, ahead of time, and prints nothing.
         length_s: tells the length of a file's speech without reading it all.
+        prepare: makes ready what `open` needs, before the first.
         incoming: takes stdin as it comes; None: it is read whole.
     """
 
     suffixes: frozenset[str]
-    read: Callable[[Path | bytes], Read]
-    speak: Callable[[Read], Speech]
+    open: Callable[[Path | bytes], Opened]
     length_s: Callable[[Path], float]
+    prepare: Callable[[], object] = lambda: None
     incoming: Callable[[IO[bytes]], Speech] | None = None
-
-    def of_pipe(self, path: Path) -> Speech:
-        """Make speech of a file, or of stdin for `-`."""
-        if path == PIPE and self.incoming:
-            return self.incoming(stdin_as_it_comes())
-        return self.speak(self.read(source_of(path)))
 
 
 class Session:
@@ -103,7 +119,7 @@ class Session:
         return vocoder
 
     def run(
-        self, sources: Sequence[Path], out: Path, work: Work[Read], *, force: bool, bare: bool
+        self, sources: Sequence[Path], out: Path, work: Work, *, force: bool, bare: bool
     ) -> None:
         """Synthesise every source to where `out` says; `bare` samples have no header on stdout.
 
@@ -114,14 +130,14 @@ class Session:
             if not self.part.whole:
                 raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
             if out == PIPE:
-                self._to_stdout(work.of_pipe(sources[0]), bare=bare)
+                self._to_stdout(self._speech_of(sources[0], work), bare=bare)
                 return
         if bare:
             raise UsageError("--bare is for stdout; a file has a header", "-o -, or leave it out")
         if PIPE in sources:
             container_of(out)
             check_output(out, force)
-            self._one(Job(PIPE, out), lambda: work.of_pipe(PIPE))
+            self._one(Job(PIPE, out), work)
             return
         todo = self._plan(sources, out, work.suffixes)
         with together(self.part):
@@ -129,12 +145,14 @@ class Session:
                 self.console,
                 "synthesis",
                 todo,
-                lambda job: self._one(job, lambda: work.speak(work.read(job.source))),
+                self._stages(todo, work, force=force)
+                if todo.batch
+                else lambda job: self._one(job, work),
                 out,
                 force=force,
             )
 
-    def preview(self, sources: Sequence[Path], out: Path, work: Work[Read], *, force: bool) -> None:
+    def preview(self, sources: Sequence[Path], out: Path, work: Work, *, force: bool) -> None:
         """Say what `run` would do, and how long it would take; write nothing."""
         if PIPE in (*sources, out):
             raise UsageError("--dry-run looks at files, not at pipes", "name files")
@@ -169,17 +187,44 @@ class Session:
         container_of(todo.jobs[0].target)  # before any computing
         return todo.share(self.part)
 
-    def _one(self, job: Job, speak: Callable[[], Speech]) -> None:
+    def _one(self, job: Job, work: Work) -> None:
         started = time.perf_counter()
-        speech = speak()
-        samples = 0
-        with audio_writer(job.target, speech.rate_hz, speech.channels) as writer:
-            for block in speech.blocks:
-                writer.write(block)
-                samples += block.shape[1]
-        elapsed_s = time.perf_counter() - started
-        self._say_clipped(job.target, writer.clipped)
-        self._report(str(job.source), str(job.target), speech, samples, elapsed_s)
+        speech = self._speech_of(job.source, work)
+        self._report(job, _written(job, speech, speech.blocks, started))
+
+    def _stages(self, todo: Plan, work: Work, *, force: bool) -> Stages[Opened, Any, Written]:
+        """Divide the work on many files among threads."""
+        if any(force or not os.path.lexists(job.target) for job in todo.jobs):
+            _ = self.vocoder  # made here: torch counts threads by the thread that sets them
+            work.prepare()
+
+        def read(job: Job) -> Opened:
+            opened = work.open(job.source)
+            first = list(islice(opened.mels, _BLOCKS_AHEAD))
+            return replace(opened, mels=chain(first, opened.mels))
+
+        def make(opened: Opened) -> tuple[tuple[Speech, float], Iterator[Samples]]:
+            started = time.perf_counter()
+            speech = self._speak(opened)
+            return (speech, started), speech.blocks
+
+        def write(job: Job, made: tuple[Speech, float], blocks: Iterator[Samples]) -> Written:
+            return _written(job, made[0], blocks, made[1])
+
+        return Stages(read, make, write, self._report)
+
+    def _speech_of(self, path: Path, work: Work) -> Speech:
+        """Make speech of a file, or of stdin for `-`."""
+        if path == PIPE and work.incoming:
+            return work.incoming(stdin_as_it_comes())
+        return self._speak(work.open(source_of(path)))
+
+    def _speak(self, opened: Opened) -> Speech:
+        for note in opened.notes:
+            self.console.note(note)
+        for warning in opened.warnings:
+            self.console.warn(warning)
+        return opened.speech(self.vocoder.vocode_blocks(opened.mels))
 
     def _to_stdout(self, speech: Speech, *, bare: bool) -> None:
         with stdout_writer(speech.rate_hz, speech.channels, speech.samples, bare=bare) as writer:
@@ -191,24 +236,52 @@ class Session:
         if clipped:
             self.console.warn(f"{target}: {clipped} samples were held at full scale")
 
-    def _report(
-        self, source: str, target: str, speech: Speech, samples: int, elapsed_s: float
-    ) -> None:
-        length_s = samples / speech.rate_hz
-        factor = length_s / elapsed_s
+    def _report(self, job: Job, written: Written) -> None:
+        self._say_clipped(job.target, written.clipped)
         self.console.result(
             "synthesised",
-            f"{target}: {length_s:.2f} s at {speech.rate_hz} Hz in {elapsed_s:.2f} s "
-            f"({factor:.1f} x real time)",
-            source=source,
-            target=target,
-            length_s=length_s,
-            samples=samples,
-            rate_hz=speech.rate_hz,
-            channels=speech.channels,
-            elapsed_s=elapsed_s,
-            real_time_factor=factor,
+            f"{job.target}: {written.length_s:.2f} s at {written.rate_hz} Hz "
+            f"in {written.elapsed_s:.2f} s ({written.factor:.1f} x real time)",
+            source=str(job.source),
+            target=str(job.target),
+            length_s=written.length_s,
+            samples=written.samples,
+            rate_hz=written.rate_hz,
+            channels=written.channels,
+            elapsed_s=written.elapsed_s,
+            real_time_factor=written.factor,
         )
 
     def _halved(self, frames: int) -> None:
         self.console.warn(f"out of memory: the chunk is halved to {frames} frames")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one source."""
+
+    samples: int
+    rate_hz: int
+    channels: int
+    clipped: int
+    elapsed_s: float
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of speech."""
+        return self.samples / self.rate_hz
+
+    @property
+    def factor(self) -> float:
+        """Seconds of speech a second of work."""
+        return self.length_s / self.elapsed_s
+
+
+def _written(job: Job, speech: Speech, blocks: Iterator[Samples], started: float) -> Written:
+    samples = 0
+    with audio_writer(job.target, speech.rate_hz, speech.channels) as writer:
+        for block in blocks:
+            writer.write(block)
+            samples += block.shape[1]
+    elapsed_s = time.perf_counter() - started
+    return Written(samples, speech.rate_hz, speech.channels, writer.clipped, elapsed_s)

@@ -66,7 +66,7 @@ def vocode(
     Long mels are synthesised in chunks, in flat memory, with the samples of the whole. On stdin
     frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
-    from hifigan_cli.cli.session import Session, Speech, Work
+    from hifigan_cli.cli.session import Opened, Session, Speech, Work
     from hifigan_cli.cli.together import chosen_part
     from hifigan_cli.synthesis.given import Given, take, take_incoming
     from hifigan_cli.synthesis.incoming import IncomingMel
@@ -85,16 +85,21 @@ def vocode(
     def read(source: Path | bytes) -> Given:
         return take(source, session.mel, taken_as=mel_as, transpose=transpose, check=not no_check)
 
+    def opened(source: Path | bytes) -> Opened:
+        given = read(source)
+        samples = given.array.shape[1] * hop
+        return Opened(
+            given.blocks(),
+            lambda blocks: Speech(blocks, rate_hz, 1, lambda: samples),
+            given.notes,
+            given.doubts,
+        )
+
     def say(given: Given) -> None:
         for note in given.notes:
             session.console.note(note)
         for doubt in given.doubts:
             session.console.warn(doubt)
-
-    def speak(given: Given) -> Speech:
-        say(given)
-        blocks = session.vocoder.vocode_blocks(given.blocks())
-        return Speech(blocks, rate_hz, 1, lambda: given.array.shape[1] * hop)
 
     def incoming(stdin: IO[bytes]) -> Speech:
         mel = IncomingMel(stdin, session.mel, transpose=transpose)
@@ -102,7 +107,7 @@ def vocode(
         samples = session.vocoder.vocode_blocks(blocks, prompt=True)
         return Speech(samples, rate_hz, 1, lambda: mel.frames and mel.frames * hop)
 
-    work = Work(MEL_SUFFIXES, read, speak, lambda path: read(path).length_s, incoming)
+    work = Work(MEL_SUFFIXES, opened, lambda path: read(path).length_s, incoming=incoming)
     if dry_run:
         session.preview(mels, out, work, force=force)
     else:

@@ -19,6 +19,7 @@ from hifigan_cli.audio.resampling import (
     fit_blocks,
     resample,
     resample_blocks,
+    resampled_length,
 )
 from hifigan_cli.engines.choose import Wish, make_engine, place
 from hifigan_cli.errors import InputError
@@ -154,15 +155,29 @@ class Vocoder:
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
-        samples = self._at_rate(audio)
-        mels = self._mel_blocks(samples)
-        if enhancement is not None:
-            enhancement.check(self.model.mel)
-            mels = enhancement.enhance_blocks(mels)
-        blocks = self.vocode_blocks(mels)
+        blocks = self.vocode_blocks(self.analyse_blocks(audio, enhancement))
+        return self.fit(blocks, audio, keep_rate=keep_rate)
+
+    def analyse_blocks(self, audio: Audio, enhancement: Enhancement | None = None) -> Iterator[Mel]:
+        """Yield the log-mel of a recording, `(channels, mels, frames)`, cleaned, in blocks.
+
+        Raises:
+            ModelError: the enhancement reads another mel than this model.
+        """
+        mels = self._mel_blocks(self._at_rate(audio))
+        if enhancement is None:
+            return mels
+        enhancement.check(self.model.mel)
+        return enhancement.enhance_blocks(mels)
+
+    def fit(
+        self, blocks: Iterable[Samples], audio: Audio, *, keep_rate: bool = False
+    ) -> Iterator[Samples]:
+        """Cut the speech of a recording's mel to the recording's length, at one rate or other."""
         channels = audio.channels
         # The last frame reaches past the end; what it adds is cut before any resampling.
-        blocks = fit_blocks(blocks, samples.shape[1], channels)
+        length = resampled_length(audio.samples.shape[1], audio.rate_hz, self.rate_hz)
+        blocks = fit_blocks(blocks, length, channels)
         if keep_rate:
             blocks = resample_blocks(blocks, self.rate_hz, audio.rate_hz, channels)
             blocks = fit_blocks(blocks, audio.samples.shape[1], channels)
