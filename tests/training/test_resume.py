@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,6 @@ import pytest
 
 from hifigan_cli.training.events import Finished, Started
 from hifigan_cli.training.records.metrics import Metrics
-from tests.training import small
 from tests.training.runs import checkpoint, differing, go, metrics
 
 # Every kind of state plays a part: an average, and a learning rate that falls at odd steps.
@@ -90,103 +85,3 @@ def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: P
         stream.write('{"event": "train", "st')
     go(prepared, tmp_path / "run", checkpoint_every=2)
     assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
-
-
-def start(prepared: Path, out: Path, **recipe: Any) -> subprocess.Popen[str]:
-    """Start a run in a process of its own."""
-    line = small.command("train", prepared, "--out", out, "--json", "--no-tensorboard")
-    return subprocess.Popen(
-        [*line, *small.arguments(**recipe)],
-        env=small.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(run: subprocess.Popen[str], event: str, step: int) -> None:
-    """Read the run's reports until one of this kind reaches a step."""
-    assert run.stdout is not None
-    for line in run.stdout:
-        told = json.loads(line)
-        if told["event"] == event and told["step"] >= step:
-            return
-    pytest.fail(f"the run ended before {event} {step}: {run.communicate()[1]}")
-
-
-@pytest.mark.parametrize(
-    ("kill_at", "workers"), [(5, 2), pytest.param(8, 0, marks=pytest.mark.slow)]
-)
-def test_killed_run_continues_bit_for_bit(
-    prepared: Path, tmp_path: Path, kill_at: int, workers: int
-) -> None:
-    """Protects row 37: kill -9 in mid-training costs the steps since the last checkpoint."""
-    recipe = {**RECIPE, "steps": 12, "checkpoint_every": 3, "workers": workers}
-    run = start(prepared, tmp_path / "killed", **recipe)
-    wait_for(run, "train", kill_at)
-    run.kill()
-    run.communicate()
-    assert run.returncode == -signal.SIGKILL
-    assert not checkpoint(tmp_path / "killed", 12).exists()
-    said = {}
-    for name in ("killed", "whole"):
-        done = small.run(
-            "train",
-            prepared,
-            "--out",
-            tmp_path / name,
-            "--no-tensorboard",
-            *small.arguments(**recipe),
-        )
-        assert done.returncode == 0, done.stderr
-        said[name] = done.stderr
-    resumed = re.search(r"continues at step (\d+)", said["killed"])
-    assert resumed is not None
-    assert int(resumed[1]) in {kill_at // 3 * 3, kill_at // 3 * 3 + 3}  # it ran on until the kill
-    assert differing(checkpoint(tmp_path / "killed", 12), checkpoint(tmp_path / "whole", 12)) == []
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "workers"), [(signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 2)]
-)
-def test_first_signal_finishes_the_step_and_saves(
-    prepared: Path, tmp_path: Path, number: signal.Signals, code: int, workers: int
-) -> None:
-    """Protects row 39: the step is finished and saved, and the same command continues from it."""
-    recipe = {"steps": 10_000, "workers": workers}
-    run = start(prepared, tmp_path / "run", **recipe)
-    wait_for(run, "train", 3)
-    run.send_signal(number)
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == code, err
-    assert "Traceback" not in err
-    assert number.name in err
-    last = [json.loads(line) for line in out.splitlines()][-1]
-    assert last["event"] == "error"
-    saved = sorted((tmp_path / "run/checkpoints").glob("*"))
-    assert len(saved) == 1
-    step = int(saved[0].stem.removeprefix("step_"))
-    assert step >= 3
-    events = small.run(
-        "train", prepared, "--out", tmp_path / "run", "--json", "--no-tensorboard",
-        *small.arguments(steps=step + 1),
-    ).stdout.splitlines()  # fmt: skip
-    assert json.loads(events[0])["step"] == step
-    assert json.loads(events[-1])["event"] == "finished"
-
-
-def test_second_signal_stops_at_once(prepared: Path, tmp_path: Path) -> None:
-    """Protects row 39: who presses twice does not wait for a long step, and nothing is saved."""
-    # Segments of two minutes make a step of many seconds, and its longest operation takes two.
-    run = start(prepared, tmp_path / "run", steps=50, segment_samples=256 * 10_000)
-    wait_for(run, "validation", 0)
-    time.sleep(0.5)
-    # Two signals within one long operation arrive as one, so the second is repeated.
-    for _ in range(120):
-        run.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        if run.poll() is not None:
-            break
-    run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert list((tmp_path / "run/checkpoints").glob("step_*")) == []
