@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hifigan_cli.cli import enhancing, options
+from hifigan_cli.cli.blas import calm_blas
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def resynth(
     Any rate and any number of channels; the result has the input's length. With --no-enhance noise
     and reverberation are reproduced: a vocoder is faithful to its mel.
     """
+    calm_blas()
     from functools import cache
 
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES

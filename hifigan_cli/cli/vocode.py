@@ -8,6 +8,7 @@ from typing import IO, Annotated
 import typer
 
 from hifigan_cli.cli import options
+from hifigan_cli.cli.blas import calm_blas
 from hifigan_cli.cli.console import Console
 
 
@@ -66,6 +67,7 @@ def vocode(
     Long mels are synthesised in chunks, in flat memory, with the samples of the whole. On stdin
     frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
+    calm_blas()
     from hifigan_cli.cli.session import Opened, Session, Speech, Work
     from hifigan_cli.cli.together import chosen_part
     from hifigan_cli.synthesis.given import Given, take, take_incoming
