@@ -15,7 +15,7 @@ constexpr int64_t NEVER = int64_t(1) << 60;  // the end of a signal that still g
 // Rows of a stage at once: few enough to stay in the cache, enough to be shared out. Many channels
 // mean many weights, which are read once a piece.
 int64_t piece_rows(int channels) {
-  return channels >= SHARED_CHANNELS ? 8192 : std::max(4096, 131072 / channels);
+  return std::max(4096, 131072 / channels);
 }
 
 }  // namespace
