@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+# How torch, the loader of libraries and the system say it in exceptions of no telling class.
+_MEMORY_WORDS = ("can't allocate memory", "annot allocate memory", "failed to map segment")
+
+
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
     code = run(sys.argv[1:])
@@ -75,10 +79,9 @@ def _translate(error: Exception) -> HifiganError:
         command = context.command_path if context else "hifigan"
         return UsageError(error.format_message(), f"see `{command} --help`")
     summary = str(error).partition("\n")[0]
-    # torch says "can't allocate memory" of the CPU's, in a plain RuntimeError.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or "can't allocate memory" in summary:
-        hint = "lower --chunk or batch_size, or use another device"
+    if memory or any(words in summary for words in _MEMORY_WORDS):
+        hint = "lower --chunk or batch_size, cut what is long, or use another device"
         return DeviceError(f"out of memory: {summary}", hint)
     return HifiganError(
         f"a bug in hifigan: {type(error).__name__}: {summary}",

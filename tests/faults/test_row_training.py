@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from hifigan_cli.data.prepared import open_prepared
+from tests.audio.sounds import wav
 from tests.data.corpora import corpus
+from tests.faults.circumstances import little_memory
 from tests.faults.command import HIFIGAN, SMALL, Command, environment
 from tests.faults.runs import same, steps_saved, watched, words
 from tests.training import small
@@ -170,6 +172,21 @@ def test_row_42_out_of_memory(cli: Command, prepared: Path, model: Path, tmp_pat
     said = cli.refused(8, *line, program=SMALL)
     assert "out of memory" in said
     assert "batch_size" in said
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the system does not limit memory")
+def test_row_42_out_of_memory_in_synthesis(cli: Command, model: Path, tmp_path: Path) -> None:
+    """A recording that does not fit is exit 8 and leaves nothing; so is a library that does not."""
+    sound = tmp_path / "long.wav"
+    size = 700 << 20
+    sound.write_bytes(wav(b"", claimed=size))
+    os.truncate(sound, size + 44)  # silence that takes no room on the disk
+    line = ("resynth", sound, "-o", tmp_path / "o.wav", "-m", model, "--no-enhance")
+    for limit, more in ((1 << 30, ()), (600 << 20, ("--engine", "torch"))):
+        said = cli.refused(8, *line, *more, prepare=little_memory(limit))
+        assert "out of memory" in said
+        assert "lower --chunk" in said
+    assert [entry.name for entry in tmp_path.iterdir()] == ["long.wav"]
 
 
 def test_row_43_data_worker_raises(cli: Command, prepared: Path, tmp_path: Path) -> None:
