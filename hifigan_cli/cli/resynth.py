@@ -59,8 +59,9 @@ def resynth(
     from hifigan_cli.audio.levels import level_notes
     from hifigan_cli.audio.reading import audio_length_s, read_audio
     from hifigan_cli.audio.resampling import resampled_length
-    from hifigan_cli.cli.session import Opened, Session, Speech, Work
+    from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
+    from hifigan_cli.cli.work import Opened, Speech, Work
 
     console = Console(json=json, quiet=quiet)
     cleaning = enhancing.Wish(enhance, enhancer, attenuation_limit)

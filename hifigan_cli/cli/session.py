@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hifigan_cli.audio.files import check_output
-from hifigan_cli.audio.writing import audio_writer, container_of
+from hifigan_cli.audio.writing import container_of
 from hifigan_cli.cli.outcome import run_reported
 from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, stdin_as_it_comes, stdout_writer
 from hifigan_cli.cli.together import own_device, together
+from hifigan_cli.cli.work import Begun, Opened, Speech, Work, Written, write_speech
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.interchange.locate import locate_model, open_model
 from hifigan_cli.models.devices import device_title
@@ -29,10 +32,9 @@ from hifigan_cli.synthesis.overlap import Stages
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
     from hifigan_cli.engines.choose import Wish
@@ -40,56 +42,7 @@ if TYPE_CHECKING:
 
 # Blocks of mel, some 48 s each, that are made while the file before is synthesised.
 _BLOCKS_AHEAD = 4
-
-
-@dataclass(frozen=True)
-class Speech:
-    """Synthesis of one source, about to happen: blocks `(channels, samples)` as they are made.
-
-    Attributes:
-        samples: says how many samples a channel there will be, as soon as that is known.
-    """
-
-    blocks: Iterator[Samples]
-    rate_hz: int
-    channels: int
-    samples: Callable[[], int | None]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A source that was read.
-
-    Attributes:
-        mels: its log-mel, blocks `(channels, mels, frames)`.
-        speech: makes of the samples of these what is to be written.
-        notes: what the user may like to know of it.
-        warnings: what the user should know of it.
-    """
-
-    mels: Iterator[Mel]
-    speech: Callable[[Iterator[Samples]], Speech]
-    notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a command does with one source.
-
-    Attributes:
-        suffixes: of the files that it takes from a folder.
-        open: reads a source; may run in another thread, ahead of time, and prints nothing.
-        length_s: tells the length of a file's speech without reading it all.
-        prepare: makes ready what `open` needs, before the first.
-        incoming: takes stdin as it comes; None: it is read whole.
-    """
-
-    suffixes: frozenset[str]
-    open: Callable[[Path | bytes], Opened]
-    length_s: Callable[[Path], float]
-    prepare: Callable[[], object] = lambda: None
-    incoming: Callable[[IO[bytes]], Speech] | None = None
+_FILES_TOGETHER = 32  # on devices that want batches
 
 
 class Session:
@@ -190,28 +143,48 @@ class Session:
     def _one(self, job: Job, work: Work) -> None:
         started = time.perf_counter()
         speech = self._speech_of(job.source, work)
-        self._report(job, _written(job, speech, speech.blocks, started))
+        self._report(job, write_speech(job, speech, speech.blocks, started))
 
-    def _stages(self, todo: Plan, work: Work, *, force: bool) -> Stages[Opened, Any, Written]:
+    def _stages(self, todo: Plan, work: Work, *, force: bool) -> Stages[Opened, Begun, Written]:
         """Divide the work on many files among threads."""
-        if any(force or not os.path.lexists(job.target) for job in todo.jobs):
+        waiting = any(force or not os.path.lexists(job.target) for job in todo.jobs)
+        if waiting:
             _ = self.vocoder  # made here: torch counts threads by the thread that sets them
             work.prepare()
 
         def read(job: Job) -> Opened:
             opened = work.open(job.source)
-            first = list(islice(opened.mels, _BLOCKS_AHEAD))
-            return replace(opened, mels=chain(first, opened.mels))
+            ahead = tuple(islice(opened.mels, _BLOCKS_AHEAD))
+            return replace(opened, mels=chain(ahead, opened.mels), ahead=ahead)
 
-        def make(opened: Opened) -> tuple[tuple[Speech, float], Iterator[Samples]]:
+        def make(sources: Sequence[Opened]) -> list[tuple[Begun, Iterator[Samples]]]:
             started = time.perf_counter()
-            speech = self._speak(opened)
-            return (speech, started), speech.blocks
+            speeches = self._speak_together(sources)
+            return [(Begun(speech, started), speech.blocks) for speech in speeches]
 
-        def write(job: Job, made: tuple[Speech, float], blocks: Iterator[Samples]) -> Written:
-            return _written(job, made[0], blocks, made[1])
+        def write(job: Job, begun: Begun, blocks: Iterator[Samples]) -> Written:
+            return write_speech(job, begun.speech, blocks, begun.started)
 
-        return Stages(read, make, write, self._report)
+        together = _FILES_TOGETHER if waiting and self.vocoder.wants_batches else 1
+        return Stages(read, make, write, self._report, together)
+
+    def _speak_together(self, sources: Sequence[Opened]) -> list[Speech]:
+        """Make speech of sources; those whose mel is there as a whole may share batches."""
+        if len(sources) == 1:
+            return [self._speak(sources[0])]
+        for opened in sources:
+            self._say(opened)
+        short = [opened for opened in sources if len(opened.ahead) < _BLOCKS_AHEAD]
+        mels = [np.concatenate(opened.ahead, axis=-1) for opened in short]
+        made = iter(self.vocoder.vocode_together(mels))
+        return [
+            opened.speech(
+                iter([next(made)])
+                if len(opened.ahead) < _BLOCKS_AHEAD
+                else self.vocoder.vocode_blocks(opened.mels)
+            )
+            for opened in sources
+        ]
 
     def _speech_of(self, path: Path, work: Work) -> Speech:
         """Make speech of a file, or of stdin for `-`."""
@@ -220,11 +193,14 @@ class Session:
         return self._speak(work.open(source_of(path)))
 
     def _speak(self, opened: Opened) -> Speech:
+        self._say(opened)
+        return opened.speech(self.vocoder.vocode_blocks(opened.mels))
+
+    def _say(self, opened: Opened) -> None:
         for note in opened.notes:
             self.console.note(note)
         for warning in opened.warnings:
             self.console.warn(warning)
-        return opened.speech(self.vocoder.vocode_blocks(opened.mels))
 
     def _to_stdout(self, speech: Speech, *, bare: bool) -> None:
         with stdout_writer(speech.rate_hz, speech.channels, speech.samples, bare=bare) as writer:
@@ -254,34 +230,3 @@ class Session:
 
     def _halved(self, frames: int) -> None:
         self.console.warn(f"out of memory: the chunk is halved to {frames} frames")
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of one source."""
-
-    samples: int
-    rate_hz: int
-    channels: int
-    clipped: int
-    elapsed_s: float
-
-    @property
-    def length_s(self) -> float:
-        """Seconds of speech."""
-        return self.samples / self.rate_hz
-
-    @property
-    def factor(self) -> float:
-        """Seconds of speech a second of work."""
-        return self.length_s / self.elapsed_s
-
-
-def _written(job: Job, speech: Speech, blocks: Iterator[Samples], started: float) -> Written:
-    samples = 0
-    with audio_writer(job.target, speech.rate_hz, speech.channels) as writer:
-        for block in blocks:
-            writer.write(block)
-            samples += block.shape[1]
-    elapsed_s = time.perf_counter() - started
-    return Written(samples, speech.rate_hz, speech.channels, writer.clipped, elapsed_s)

@@ -68,8 +68,9 @@ def vocode(
     frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
     calm_blas()
-    from hifigan_cli.cli.session import Opened, Session, Speech, Work
+    from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
+    from hifigan_cli.cli.work import Opened, Speech, Work
     from hifigan_cli.synthesis.given import Given, take, take_incoming
     from hifigan_cli.synthesis.incoming import IncomingMel
     from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES

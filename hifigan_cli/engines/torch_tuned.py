@@ -1,8 +1,7 @@
 """The engine on torch: the plain forward pass, arranged for speed.
 
 Each `Conv1d` is run as a 1 x k `Conv2d` with channels last: on CPUs torch's kernels for it are
-faster, on GPUs the matrix units want that order. On a GPU the pass is recorded as a CUDA graph for
-each length, since the many small kernels cost more to launch than to run.
+faster, on GPUs the matrix units want that order.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ Read in this order:
 - `incoming`: a mel that arrives over time through a pipe
 - `given`: what the values of a mel file are, and the way from them to the model's
 - `jobs`: one file, many files or a folder -> where each result goes
+- `batching`: mels of different lengths in one call, for GPUs
 - `overlap`: many files: reading, synthesis and writing at the same time
 """
 

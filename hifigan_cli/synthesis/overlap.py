@@ -21,7 +21,7 @@ from hifigan_cli.errors import HifiganError, InputError, OutputError, UsageError
 from hifigan_cli.synthesis.jobs import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.synthesis.jobs import Job, Plan
@@ -43,15 +43,18 @@ class Stages(Generic[Source, Speech, Written]):
 
     Attributes:
         read: in the reader's.
-        make: in the caller's; returns what the writer needs to know, and blocks as they are made.
+        make: in the caller's, of up to `together` sources that are there; returns for each what the
+            writer needs to know, and blocks as they are made.
         write: in the writer's.
         told: in the caller's, in order, of each file that was written.
+        together: how many files are made at once, and read ahead.
     """
 
     read: Callable[[Job], Source]
-    make: Callable[[Source], tuple[Speech, Iterator[Samples]]]
+    make: Callable[[Sequence[Source]], Sequence[tuple[Speech, Iterator[Samples]]]]
     write: Callable[[Job, Speech, Iterator[Samples]], Written]
     told: Callable[[Job, Written], None]
+    together: int = 1
 
 
 def run_overlapped(
@@ -97,7 +100,7 @@ class _Line:
     def __init__(self, todo: Plan, stages: Stages[Any, Any, Any], *, force: bool) -> None:
         self._todo, self._stages, self._force = todo, stages, force
         self._stopped = threading.Event()
-        self._read: queue.Queue[Any] = queue.Queue(1)
+        self._read: queue.Queue[Any] = queue.Queue(stages.together)
         self._blocks: queue.Queue[Any] = queue.Queue(_BLOCKS_AHEAD)
         self._done: queue.Queue[Any] = queue.Queue()
         self._finished = self._written = 0  # as the caller knows it; as the writer does
@@ -111,9 +114,11 @@ class _Line:
         """Yield each job with what its writing gave, its error, or that it was skipped."""
         for thread in self._threads:
             thread.start()
-        for _ in self._todo.jobs:
-            job, item = self._get(self._read)
-            self._pass_on(job, item)
+        left = len(self._todo.jobs)
+        while left:
+            group = self._group()
+            left -= len(group)
+            self._pass_on(group)
             yield from self._finished_by_now()
         while self._finished < len(self._todo.jobs):
             yield self._result(self._get(self._done))
@@ -137,23 +142,36 @@ class _Line:
         job, result = item
         return job, result
 
-    def _pass_on(self, job: Job, item: Any) -> None:
-        """Synthesise one file into the writer's queue."""
-        if item is _SKIPPED or isinstance(item, HifiganError):
-            self._put(self._blocks, (job, item))
-            return
-        begun = False
+    def _group(self) -> list[tuple[Job, Any]]:
+        """Wait for the next file that was read; return it with those that are there already."""
+        group = [self._get(self._read)]
+        with suppress(queue.Empty):
+            while len(group) < self._stages.together:
+                group.append(self._read.get_nowait())
+        return group
+
+    def _pass_on(self, group: list[tuple[Job, Any]]) -> None:
+        """Synthesise files into the writer's queue, in order."""
+        sources = [item for _, item in group if not _is_settled(item)]
         try:
-            speech, blocks = self._stages.make(item)
-            self._put(self._blocks, (job, speech))
-            begun = True
-            for block in blocks:
-                self._put(self._blocks, block)
+            made = iter(self._stages.make(sources) if sources else ())
         except _OF_ONE_FILE as error:
-            self._put(self._blocks, error if begun else (job, error))
-            if not begun:
+            if len(group) > 1:  # whose fault it is shows when each is made by itself
+                for each in group:
+                    self._pass_on([each])
                 return
-        if begun:
+            group, made = [(group[0][0], error)], iter(())
+        for job, item in group:
+            if _is_settled(item):
+                self._put(self._blocks, (job, item))
+                continue
+            speech, blocks = next(made)
+            self._put(self._blocks, (job, speech))
+            try:
+                for block in blocks:
+                    self._put(self._blocks, block)
+            except _OF_ONE_FILE as error:
+                self._put(self._blocks, error)
             self._put(self._blocks, _END)
 
     def _reader(self) -> None:
@@ -176,7 +194,7 @@ class _Line:
     def _writer(self) -> None:
         for _ in self._todo.jobs:
             job, speech = self._get(self._blocks)
-            if speech is not _SKIPPED and not isinstance(speech, HifiganError):
+            if not _is_settled(speech):
                 incoming = _Incoming(self)
                 try:
                     speech = self._stages.write(job, speech, iter(incoming))
@@ -242,6 +260,11 @@ class _Incoming:
         """Pass over what is left of a file whose writing failed."""
         while not self._ended:
             self._ended = self._line._get(self._line._blocks) is _END
+
+
+def _is_settled(item: Any) -> bool:
+    """Tell what needs no making and writing: a file that is skipped, or has failed."""
+    return item is _SKIPPED or isinstance(item, HifiganError)
 
 
 def _is_long(job: Job) -> bool:

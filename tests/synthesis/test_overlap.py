@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Bench:
     def __init__(self, folder: Path, count: int, fail: dict[tuple[str, int], Exception]) -> None:
         self.folder, self.fail = folder, fail
         self.told: list[str] = []
+        self.groups: list[int] = []
+        self.together = 1
         self.threads: dict[str, set[str]] = {"read": set(), "make": set(), "write": set()}
         for number in range(count):
             (folder / f"{number}.in").write_text(str(number))
@@ -60,7 +62,11 @@ class Bench:
         self._at("read", number)
         return number
 
-    def make(self, number: int) -> tuple[int, Iterator[Block]]:
+    def make(self, numbers: Sequence[int]) -> list[tuple[int, Iterator[Block]]]:
+        self.groups.append(len(numbers))
+        return [self.make_one(number) for number in numbers]
+
+    def make_one(self, number: int) -> tuple[int, Iterator[Block]]:
         self._at("make", number)
 
         def blocks() -> Iterator[Block]:
@@ -86,7 +92,9 @@ class Bench:
 
     def run(self, *, force: bool = False) -> Outcome:
         reported: list[tuple[int, str]] = []
-        stages: Stages[Any, Any, Any] = Stages(self.read, self.make, self.write, self.tell)
+        stages: Stages[Any, Any, Any] = Stages(
+            self.read, self.make, self.write, self.tell, self.together
+        )
         outcome = run_overlapped(
             self.plan,
             stages,
@@ -125,12 +133,14 @@ def test_all_are_done_in_order(bench: Callable[..., Bench]) -> None:
 
 @pytest.mark.parametrize("stage", ["read", "make", "middle", "write"])
 @pytest.mark.parametrize("kind", [InputError, DamagedError, OutputError])
+@pytest.mark.parametrize("together", [1, 3])
 def test_a_failure_is_the_files_own(
-    stage: str, kind: type[HifiganError], bench: Callable[..., Bench]
+    stage: str, kind: type[HifiganError], together: int, bench: Callable[..., Bench]
 ) -> None:
     """Wherever a file fails, the others are made, and of it nothing is left."""
     bad = (0, 3, 4, 7)
     at = bench(8, {(stage, number): kind(f"bad {number}") for number in bad})
+    at.together = together
     outcome = at.run()
     assert outcome.done == 4
     assert [error.message for _, error in outcome.failures] == [f"bad {n}" for n in bad]
@@ -164,7 +174,7 @@ def test_the_stages_work_at_the_same_time(
     """While file 1 is made, file 2 is read and file 0 is still being written."""
     at = bench(4)
     reading, writing = threading.Event(), threading.Event()
-    read, make, write = at.read, at.make, at.write
+    read, make, write = at.read, at.make_one, at.write
 
     def slow_read(job: Job) -> int:
         if job.source.stem == "2":
@@ -184,9 +194,19 @@ def test_the_stages_work_at_the_same_time(
         return result
 
     monkeypatch.setattr(at, "read", slow_read)
-    monkeypatch.setattr(at, "make", slow_make)
+    monkeypatch.setattr(at, "make_one", slow_make)
     monkeypatch.setattr(at, "write", slow_write)
     assert at.run().done == 4
+
+
+def test_files_are_made_together(bench: Callable[..., Bench]) -> None:
+    """What is read while a group is made comes in the next group; the results are the same."""
+    at = bench(40)
+    at.together = 8
+    at.run()
+    assert at.told == [str(n) for n in range(40)]
+    assert sum(at.groups) == 40
+    assert 1 < max(at.groups) <= 8
 
 
 def test_long_files_go_alone(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
