@@ -7,7 +7,7 @@ namespace hifigan {
 namespace {
 
 constexpr size_t OWN_BYTES = size_t(1) << 19;     // of spectrum and product that one thread holds
-constexpr size_t SHARED_BYTES = size_t(12) << 20;  // of both, that all threads share
+constexpr size_t SHARED_BYTES = size_t(6) << 20;  // of both, that all threads share
 constexpr int64_t SKEW = 16;  // words between points, so that they do not fall on the same cache set
 
 // The size of groups of nearly equal size, none above `most`, their number a multiple of `workers`.
