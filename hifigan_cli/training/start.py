@@ -142,7 +142,6 @@ def choose_algorithms(*, deterministic: bool) -> None:
     """
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
-    if deterministic or torch.are_deterministic_algorithms_enabled():  # it imports the compiler
-        torch.use_deterministic_algorithms(mode=deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(mode=deterministic, warn_only=True)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
