@@ -18,6 +18,9 @@ from hifigan_cli.synthesis.chunks import ChunkedStream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy.typing as npt
+    import torch
+
     from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.engines.base import Array, ChunkedEngine, SampleStream
 
@@ -27,6 +30,13 @@ class _Stream(Protocol):
     def latency_frames(self) -> int: ...
 
     def push(self, mel: Array, *, end: bool = False) -> Array: ...
+
+
+def as_array(mel: npt.ArrayLike | torch.Tensor) -> Array:
+    """Return anything like an array as float32, also a tensor with gradients or on a GPU."""
+    if hasattr(mel, "detach"):
+        mel = mel.detach().cpu().float()
+    return np.asarray(mel, np.float32)
 
 
 class VocoderStream:
@@ -66,7 +76,7 @@ class VocoderStream:
         self._last: Array | None = None  # the last frame so far
         self._surplus = 0  # samples of copied frames, still to be dropped
 
-    def push(self, mel: Array) -> Array:
+    def push(self, mel: npt.ArrayLike | torch.Tensor) -> Array:
         """Take log-mel frames; return samples, of the same form but for the mels.
 
         `(mels, frames)` gives `(samples,)`, `(channels, mels, frames)` gives `(channels, samples)`.
@@ -76,7 +86,7 @@ class VocoderStream:
             InputError: the array has another number of dimensions, bands or channels.
             DeviceError: there is not enough memory.
         """
-        frames = np.asarray(mel, np.float32)
+        frames = as_array(mel)
         single = frames.ndim == 2
         frames = frames[None] if single else frames
         if frames.ndim != 3 or frames.shape[1] != self._n_mels:

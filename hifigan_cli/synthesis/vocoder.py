@@ -25,7 +25,7 @@ from hifigan_cli.config import Variant
 from hifigan_cli.engines.choose import Wish, make_engine, place
 from hifigan_cli.errors import InputError
 from hifigan_cli.synthesis.batching import synthesize_together
-from hifigan_cli.synthesis.streams import VocoderStream
+from hifigan_cli.synthesis.streams import VocoderStream, as_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,7 +104,7 @@ class Vocoder:
         Raises:
             InputError: the array has another number of dimensions or bands.
         """
-        frames = np.asarray(mel, np.float32)
+        frames = as_array(mel)
         if frames.ndim == 2:
             frames = frames[None]
         if frames.ndim != 3:

