@@ -62,7 +62,8 @@ def _unit(magnitude: Array) -> Array:
 
 def _standardised(magnitude: Array) -> Array:
     log = np.log10(_floored(magnitude, 1e-10))
-    return (log - log.mean(1, keepdims=True)) / (log.std(1, keepdims=True) + 1e-5)
+    spread = log.std(1, keepdims=True) + 1e-5
+    return np.asarray((log - log.mean(1, keepdims=True)) / spread, np.float64)
 
 
 def _whisper(power: Array) -> Array:

@@ -18,6 +18,7 @@ COMMANDS = (
     "resynth",
     "vocode",
     "mel",
+    "export",
     "preprocess",
     "train",
     "train-enhancer",

@@ -1,5 +1,6 @@
 // Threads that wait for work: `run` hands out the numbers 0 ... tasks - 1 and returns when all are
-// done. Between two calls a thread spins for a moment, since the next layer follows at once.
+// done. Between two calls a thread spins for a moment, since the next layer follows at once. Nobody
+// waits for a thread that has not begun: on a busy machine it may be long in coming.
 #pragma once
 #include <sched.h>
 #include <unistd.h>
@@ -47,14 +48,15 @@ class Pool {
     context_ = &work;
     tasks_ = tasks;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(threads_ - 1, std::memory_order_relaxed);
+    gate_.store(OPEN, std::memory_order_release);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       round_.fetch_add(1, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_acquire)) wake_.notify_all();
     take(0);
-    for (int spin = 0; busy_.load(std::memory_order_acquire); spin++) rest(spin);
+    gate_.fetch_and(~OPEN, std::memory_order_acq_rel);
+    for (int spin = 0; gate_.load(std::memory_order_acquire); spin++) rest(spin);
   }
 
  private:
@@ -99,8 +101,13 @@ class Pool {
         if (ending_) return;
       }
       seen = round_.load(std::memory_order_acquire);
-      take(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
+      uint32_t gate = gate_.load(std::memory_order_relaxed);
+      while (gate & OPEN)
+        if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+          take(thread);
+          gate_.fetch_sub(1, std::memory_order_release);
+          break;
+        }
     }
   }
 
@@ -112,7 +119,9 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<uint64_t> round_{0};
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0}, sleeping_{0};
+  static constexpr uint32_t OPEN = uint32_t(1) << 31;
+  std::atomic<uint32_t> gate_{0};  // OPEN while tasks are handed out, plus the threads at work
+  std::atomic<int> sleeping_{0};
   std::atomic<bool> ending_{false};
   void (*call_)(void *, int64_t, int) = nullptr;
   void *context_ = nullptr;
