@@ -16,6 +16,7 @@ def doctor(json: options.Json = False) -> None:
     from dataclasses import asdict
 
     from rich.table import Table
+    from rich.text import Text
 
     from hifigan_cli.environment import diagnose
 
@@ -24,7 +25,7 @@ def doctor(json: options.Json = False) -> None:
     marks = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[dim]-[/]"}
     for check in checks:
         fix = f"  -> {check.fix}" if check.fix else ""
-        table.add_row(marks[check.ok], check.name, f"{check.detail}{fix}".replace("[", r"\["))
+        table.add_row(marks[check.ok], check.name, Text(f"{check.detail}{fix}"))
     Console(json=json).data("doctor", table, checks=[asdict(check) for check in checks])
     if any(check.ok is False for check in checks):
         raise typer.Exit(1)

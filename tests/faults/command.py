@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -87,11 +86,10 @@ class Command:
                 cwd=cwd,
                 preexec_fn=prepare,
             )
-            status, usage = _wait(process, timeout_s)
+            status, peak_bytes = _wait(process, timeout_s)
             texts = [_text(stream) for stream in (out, err)]
-        scale = 1 if sys.platform == "darwin" else 1024
         took_s = time.monotonic() - started
-        ended = Ended(status, texts[0], texts[1], usage.ru_maxrss * scale, took_s)
+        ended = Ended(status, texts[0], texts[1], peak_bytes, took_s)
         self.check(ended.code, ended.err)
         return ended
 
@@ -122,18 +120,34 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="backslashreplace")
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, resource.struct_rusage]:
-    """Wait for a process, and learn what it used; after the time limit kill it and fail."""
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]:
+    """Wait for a process; return its status and its peak of memory in bytes.
+
+    What the system says of an ended child counts this process's memory too, from before the child
+    became another program; so the peak is looked at while it lives. After the time limit it is
+    killed, and that is a failure.
+    """
     deadline = time.monotonic() + timeout_s
-    pause_s = 0.005
+    pause_s, peak_bytes = 0.005, 0
     while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        peak_bytes = _peak_bytes(process.pid) or peak_bytes
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait
-            return process.returncode, usage
+            return process.returncode, peak_bytes
         if time.monotonic() > deadline:
             os.kill(process.pid, signal.SIGKILL)
-            os.wait4(process.pid, 0)
+            os.waitpid(process.pid, 0)
             process.returncode = -signal.SIGKILL
             raise TimeoutError(f"no end after {timeout_s} s: {process.args!r}")
         time.sleep(pause_s)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Return the most memory that a living process has had, or 0 where nothing says it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) << 10 if found else 0
