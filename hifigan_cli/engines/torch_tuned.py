@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hifigan_cli.engines.base import Array
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CPU_CHUNK_FRAMES, GPU_CHUNK_FRAMES = 256, 2048
+CPU_CHUNK_FRAMES, GPU_CHUNK_FRAMES = 512, 2048
 Net = TypeVar("Net", bound=nn.Module)
 
 

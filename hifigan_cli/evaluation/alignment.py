@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # About the length of a pitch period: shorter, and the pitch pulses of a clip decide its lag.
 _SMOOTHED_S = 0.012
 _LONGEST_LAG_S = 0.2
+_TINY = 1e-30  # keeps silence from dividing by nothing
 
 
 def lag_samples(reference: Mono, hypothesis: Mono, rate_hz: int) -> int | None:
@@ -34,7 +35,25 @@ def lag_samples(reference: Mono, hypothesis: Mono, rate_hz: int) -> int | None:
     correlation = np.fft.irfft(second * first.conj(), size)
     reach = min(round(_LONGEST_LAG_S * rate_hz), size // 2 - 1)
     lags = np.arange(-reach, reach + 1)
-    return int(lags[np.argmax(correlation[lags])])
+    # What the clips share at each lag has another energy, which alone would draw the peak aside.
+    starts = np.maximum(-lags, 0), np.maximum(lags, 0)
+    lengths = [len(envelope) - start for envelope, start in zip(envelopes, starts, strict=True)]
+    shared = np.minimum(*lengths)
+    energies = [_energy(envelopes[i], starts[i], shared) for i in (0, 1)]
+    correlated = correlation[lags] / np.sqrt(np.maximum(energies[0] * energies[1], _TINY))
+    # A lag that leaves less than half of the shorter clip says nothing.
+    correlated[2 * shared < min(map(len, envelopes))] = -np.inf
+    return int(lags[np.argmax(correlated)])
+
+
+def _energy(
+    envelope: npt.NDArray[np.float64], start: npt.NDArray[np.int_], count: npt.NDArray[np.int_]
+) -> npt.NDArray[np.float64]:
+    """Return the energy of each stretch of an envelope; of what lies outside, none."""
+    sums = np.concatenate([[0.0], np.cumsum(envelope**2)])
+    first, last = (np.clip(place, 0, len(envelope)) for place in (start, start + count))
+    energy: npt.NDArray[np.float64] = sums[last] - sums[first]
+    return energy
 
 
 def _envelope(clip: Mono, rate_hz: int) -> npt.NDArray[np.float64]:

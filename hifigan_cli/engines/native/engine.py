@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hifigan_cli.engines.native.library import Floats, failure, kernels, library
+from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class NativeEngine:
         self._network = _Network(
             library().hifigan_network(
                 found.encode(),
-                threads or usable_cores(),
+                threads or available_threads(),
                 (ctypes.c_int * len(shape))(*shape),
                 (Floats * len(arrays))(*map(pointer, arrays)),
             )
@@ -141,13 +141,6 @@ class NativeStream:
         if end:
             self._taken = self._given = 0
         return room[:made]
-
-
-def usable_cores() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def precisions() -> list[str]:
