@@ -50,7 +50,7 @@ class EnhancerFile:
             ModelError: they do not fit; names the first that does not.
         """
         check_shapes(enhancer_shapes(self.enhancer, self.mel.n_mels), self.weights)
-        return {key: value.astype(np.float32) for key, value in self.weights.items()}
+        return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
 
     def build(self, device: torch.device | str = "cpu") -> Enhancer:
         """Make the torch network, with these weights, ready to work.

@@ -60,7 +60,7 @@ class ModelFile:
             ModelError: they do not fit; names the first that does not.
         """
         check_shapes(generator_shapes(self.generator, self.mel.n_mels), self.weights)
-        return {key: value.astype(np.float32) for key, value in self.weights.items()}
+        return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
 
     def build(self, device: torch.device | str = "cpu") -> Generator:
         """Make the generator as a torch network, with these weights, ready for synthesis.

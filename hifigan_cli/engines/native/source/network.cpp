@@ -82,9 +82,9 @@ Stream::Stream(Network &network) : network_(network), convolver_(network.kernels
     state.entered = Track(stage.channels, stage.planar);
     state.sum = Track(stage.channels, stage.planar);
     for (const Block &block : stage.blocks) {
-      state.between.emplace_back();
-      for (size_t i = 1; i < block.layers.size(); i++)
-        state.between.back().emplace_back(stage.channels, stage.planar);
+      state.tails.emplace_back(block.layers.size() - 1);
+      while (state.between.size() < state.tails.back().size())
+        state.between.emplace_back(stage.channels, stage.planar);
     }
     states_.push_back(std::move(state));
   }
@@ -117,8 +117,7 @@ int64_t Stream::push(const float *mel, int64_t frames, bool end, float *out) {
     for (State &state : states_) {
       state.entered.clear();
       state.sum.clear();
-      for (auto &tracks : state.between)
-        for (Track &track : tracks) track.clear();
+      for (auto &tails : state.tails) tails.assign(tails.size(), Tail{});
     }
     written_ = 0;
   }
@@ -184,25 +183,34 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   const Stage &stage = network_.stages[index];
   const Block &block = stage.blocks[number];
   State &state = states_[index];
-  std::vector<Track> &between = state.between[number];
+  std::vector<Track> &between = state.between;
+  std::vector<Tail> &tails = state.tails[number];
   const int pair = network_.resblock == 1 ? 2 : 1;  // layers that one residual goes around
   const int layers = int(block.layers.size());
   // How far each layer has to go so that the last reaches `until`.
   std::vector<int64_t> ends(layers, until);
   for (int i = layers - 1; i > 0; i--)
     ends[i - 1] = std::min(total, ends[i] + block.layers[i].pad());
+  // What layer i made lies between; the last one's is the sum, as far as it was made.
+  std::vector<int64_t> begun(layers, from);
+  for (int i = 0; i + 1 < layers; i++) {
+    begun[i] = tails[i].end;
+    ends[i] = std::max(ends[i], begun[i]);
+    between[i].restore(tails[i], ends[i]);
+    between[i].extend(ends[i], between[i].start());
+  }
   for (int i = 0; i < layers; i++) {
-    const Track &x = i ? between[i - 1] : state.entered;
+    const bool last = i == layers - 1;
     const Track *residual = nullptr;
     if (i % pair == pair - 1) residual = i >= pair ? &between[i - pair] : &state.entered;
-    if (i == layers - 1) {
-      convolver_.run(block.layers[i], x, residual, state.sum, from, until, number > 0, SLOPE);
-      continue;
-    }
-    const int64_t begun = between[i].end();
-    if (ends[i] <= begun) continue;
-    between[i].extend(ends[i], from - block.reach);
-    convolver_.run(block.layers[i], x, residual, between[i], begun, ends[i], false, SLOPE);
+    convolver_.run(block.layers[i], i ? between[i - 1] : state.entered, residual,
+                   last ? state.sum : between[i], begun[i], ends[i], last && number > 0, SLOPE);
+  }
+  // The next rows are made of what the next layer has not read in full, and of the residual.
+  for (int i = 0; i + 1 < layers; i++) {
+    int64_t needed = ends[i + 1] - block.layers[i + 1].pad();
+    if (i % pair == pair - 1 && i + pair < layers) needed = std::min(needed, ends[i + pair]);
+    between[i].save(needed, tails[i]);
   }
 }
 

@@ -62,9 +62,12 @@ class Stream {
   int64_t push(const float *mel, int64_t frames, bool end, float *out);
 
  private:
+  // What lies between the layers of a block is needed no more when the block has run, but for a
+  // few rows. So blocks share the room for it, which then stays in the caches.
   struct State {
     Track entered, sum;
-    std::vector<std::vector<Track>> between;  // per block, after each layer but the last
+    std::vector<Track> between;            // after each layer but the last
+    std::vector<std::vector<Tail>> tails;  // of these, per block
   };
 
   void run_stage(size_t index, bool end);

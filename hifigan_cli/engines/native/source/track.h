@@ -7,10 +7,17 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "memory.h"
 
 namespace hifigan {
+
+// What is kept of a track whose room is lent out.
+struct Tail {
+  int64_t start = 0, end = 0;
+  std::vector<float> values;  // as the track has them
+};
 
 class Track {
  public:
@@ -29,6 +36,30 @@ class Track {
   }
 
   void clear() { start_ = end_ = 0; }
+
+  // Keep what comes after `from` elsewhere, so that this room can serve another signal meanwhile.
+  void save(int64_t from, Tail &tail) const {
+    tail.start = std::min(std::max(from, start_), end_);
+    tail.end = end_;
+    const size_t kept = tail.end - tail.start;
+    tail.values.resize(kept * channels_);
+    if (!kept) return;
+    const size_t runs = planar_ ? channels_ : 1, run = tail.values.size() / runs;
+    for (size_t i = 0; i < runs; i++)
+      std::memcpy(tail.values.data() + i * run, at(tail.start) + i * capacity_, run * sizeof(float));
+  }
+
+  // Go on with what was kept; make room up to `end`.
+  void restore(const Tail &tail, int64_t end) {
+    start_ = tail.start;
+    end_ = tail.start;
+    if (std::max(end, tail.end) - start_ > capacity_) enlarge(std::max(end, tail.end), start_);
+    end_ = tail.end;
+    if (tail.values.empty()) return;
+    const size_t runs = planar_ ? channels_ : 1, run = tail.values.size() / runs;
+    for (size_t i = 0; i < runs; i++)
+      std::memcpy(at(start_) + i * capacity_, tail.values.data() + i * run, run * sizeof(float));
+  }
 
   // Make room up to `end`; of the past, what comes before `keep_from` may go.
   void extend(int64_t end, int64_t keep_from) {
@@ -56,8 +87,9 @@ class Track {
   }
 
   void enlarge(int64_t end, int64_t keep_from) {
-    // A quarter more, so that old rows are moved only now and then; whole vectors.
-    const int64_t capacity = ((end - keep_from) * 5 / 4 + 63) / 32 * 32;
+    // Some more, so that old rows are moved only now and then; whole vectors.
+    const int64_t needed = end - keep_from;
+    const int64_t capacity = (needed + std::min<int64_t>(needed / 4, 256) + 63) / 32 * 32;
     Memory larger(size_t(capacity) * channels_ * sizeof(float));
     const size_t kept = end_ - keep_from;
     if (memory_.bytes() && kept) {
