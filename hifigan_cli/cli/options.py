@@ -62,7 +62,7 @@ Precision = Annotated[
         "--precision",
         envvar="HIFIGAN_PRECISION",
         metavar="NAME",
-        help="fp32, or for speed bf16, and fp16 on GPUs, where the engine has them.",
+        help="fp32, or for speed int16 (native), bf16 (torch), and fp16 on GPUs.",
     ),
 ]
 Threads = Annotated[

@@ -19,7 +19,8 @@ class Engine(Protocol):
 
     Attributes:
         name: of the engine: native, onnx, torch or eager.
-        precision: of its products: fp32, or bf16 or fp16 with sums in float32.
+        precision: of its products: fp32; int16 with sums of 32 bits; bf16 or fp16 with sums in
+            float32.
     """
 
     name: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 ENGINES = (AUTO, "native", "onnx", "torch", "eager")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "int16", "bf16", "fp16")
 LIGHT = ("native", "onnx")  # without torch, on the CPU; in the order of preference
 _FIXES = {
     "native": "reinstall hifigan-cli where there is a C++ compiler, or leave --engine out",

@@ -54,7 +54,7 @@ class TorchEngine:
         if precision not in PRECISIONS or (precision == "fp16" and on_cpu):
             raise UsageError(
                 f"the torch engine has no {precision} on {self._device.type}",
-                "--precision fp32 or bf16",
+                "--precision fp32 or bf16; int16 is the native engine's, on some processors",
             )
         use_threads(threads)
         self.precision, self._dtype = precision, PRECISIONS[precision]

@@ -14,7 +14,7 @@ from hifigan_cli.engines.native.library import library
 
 # Lengths of transforms that exist for each kernel; 0: taps, which any kernel has.
 LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
-KERNELS = ("portable", "avx2", "avx512", "avx512bf16")
+KERNELS = ("portable", "avx2", "avx512", "avx512vnni")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ UNUSUAL = GeneratorConfig.model_validate({"variant": {"slope": 0.2}})
 def having(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Pretend that an installation has the engines of a set that a test may change."""
     there = {"native", "onnx"}
-    precisions = {"native": ("fp32", "bf16"), "onnx": ("fp32",)}
+    precisions = {"native": ("fp32", "int16"), "onnx": ("fp32",)}
     monkeypatch.setattr(choosing, "missing", lambda name: None if name in there else "not built")
     monkeypatch.setattr(choosing, "_precisions", precisions.__getitem__)
     return there
@@ -36,10 +36,11 @@ def test_the_best_that_there_is(having: set[str]) -> None:
     assert chosen == ["native", "onnx", "torch"]
     having.update({"native", "onnx"})
     assert choose(Wish(), "cuda:0", STANDARD) == "torch"
-    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "native"
+    assert choose(Wish(precision="int16"), "cpu", STANDARD) == "native"
+    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "torch"
     assert choose(Wish(), "cpu", UNUSUAL) == "onnx"
     having.discard("native")
-    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "torch"
+    assert choose(Wish(precision="int16"), "cpu", STANDARD) == "torch"
 
 
 @pytest.mark.parametrize("name", ["native", "onnx"])

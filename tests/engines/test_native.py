@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from tests.helpers import ROOT
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
 
 PAIRS = [(kernel, length) for kernel, lengths in LENGTHS.items() for length in lengths]
-TOLERANCE = {"avx512bf16": 0.03}  # eight bits of mantissa; the others are float32
+TOLERANCE = {"avx512vnni": 2e-3}  # of a 16-bit scale a tile; the others are float32
 # A stage of whole panels and one of few channels; kernels with and without transforms.
 SMALL = GeneratorConfig(
     upsample_rates=(4, 2),
@@ -86,6 +87,35 @@ def test_convolutions(
     case = random_case(seed, channels, pair[0], dilation, pair[1], samples)
     found = case.run(present(name), threads)
     np.testing.assert_allclose(found, case.reference(), atol=TOLERANCE.get(name, 2e-5))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 3.0])
+def test_integers_do_not_overflow(sign: int, size: float, spread: float) -> None:
+    """Guard sums of 32 bits where all terms have one sign, as no random case has; and scales."""
+    name, random = present("avx512vnni"), np.random.default_rng(5)
+    case = random_case(1, 128, 11, 1, 32, 300)
+    weight = sign * np.exp(spread * random.standard_normal(case.weight.shape)) / 1408
+    x = size * np.exp(spread * random.standard_normal(case.x.shape))
+    loud = replace(
+        case,
+        weight=weight.astype(np.float32),
+        x=x.astype(np.float32),
+        bias=np.zeros_like(case.bias),
+        residual=None,
+    )
+    reference = loud.reference()
+    np.testing.assert_allclose(loud.run(name), reference, atol=2e-3 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-36, 1e-42])
+def test_integers_of_silence(size: float) -> None:
+    """Guard the scale of nothing, and of next to nothing: the bias comes out, and no NaN."""
+    case = random_case(1, 64, 7, 3, 16, 100)
+    silent = replace(case, x=np.full_like(case.x, size), residual=None)
+    found = silent.run(present("avx512vnni"))
+    np.testing.assert_array_equal(found, np.tile(case.bias, (100, 1)))
 
 
 def torch_forward(config: GeneratorConfig, weights: dict[str, Array], mel: Array) -> Array:

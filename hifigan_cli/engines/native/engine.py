@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.engines.base import Array
 
 # Precision -> kernels, best first. Without a name the library takes the best in float32.
-PRECISIONS = {"fp32": "", "bf16": "avx512bf16"}
+PRECISIONS = {"fp32": "", "int16": "avx512vnni"}
 
 
 class NativeEngine:
@@ -27,7 +27,7 @@ class NativeEngine:
     Attributes:
         name: `native`.
         precision: of the products in the residual blocks.
-        kernels: the instructions in use: portable, avx2, avx512 or avx512bf16.
+        kernels: the instructions in use: portable, avx2, avx512 or avx512vnni.
     """
 
     name = "native"

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "network.h"
 
@@ -12,7 +13,7 @@ namespace portable { extern const Kernels table; }
 #if defined(__x86_64__)
 namespace avx2 { extern const Kernels table; }
 namespace avx512 { extern const Kernels table; }
-namespace avx512bf16 { extern const Kernels table; }
+namespace avx512vnni { extern const Products table; }
 #endif
 
 namespace {
@@ -25,21 +26,31 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
-bool has_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
 
-// By name, or for an empty name the best in float32; null where this processor lacks it.
-const Kernels *find_kernels(const std::string &name) {
+struct Choice {
+  const char *name;
+  const Kernels *kernels;
+  const Products *reduced;
+};
+
+// By name, or for an empty name the best in float32; nothing where this processor lacks it.
+Choice find(const std::string &name) {
 #if defined(__x86_64__)
-  if (has_bf16() && name == "avx512bf16") return &avx512bf16::table;
-  if (has_avx512() && (name.empty() || name == "avx512")) return &avx512::table;
-  if (has_avx2() && (name.empty() || name == "avx2")) return &avx2::table;
+  if (has_vnni() && name == avx512vnni::table.name)
+    return {avx512vnni::table.name, &avx512::table, &avx512vnni::table};
 #endif
-  if (name.empty() || name == "portable") return &portable::table;
-  return nullptr;
+  std::vector<const Kernels *> best{&portable::table};
+#if defined(__x86_64__)
+  if (has_avx2()) best.insert(best.begin(), &avx2::table);
+  if (has_avx512()) best.insert(best.begin(), &avx512::table);
+#endif
+  for (const Kernels *kernels : best)
+    if (name.empty() || name == kernels->products.name)
+      return {kernels->products.name, kernels, nullptr};
+  return {nullptr, nullptr, nullptr};
 }
-
-const Kernels &fine_for(const Kernels &kernels) { return kernels.bf16 ? *find_kernels("avx512") : kernels; }
 
 template <class Result, class Work>
 Result guarded(Result failure, Work work) {
@@ -53,10 +64,10 @@ Result guarded(Result failure, Work work) {
   return failure;
 }
 
-const Kernels &required(const char *name) {
-  const Kernels *kernels = find_kernels(name);
-  if (!kernels) throw std::invalid_argument(std::string("no instructions ") + name);
-  return *kernels;
+Arithmetic required(const char *name) {
+  const Choice choice = find(name);
+  if (!choice.kernels) throw std::invalid_argument(std::string("no instructions ") + name);
+  return {*choice.kernels, choice.reduced};
 }
 
 }  // namespace
@@ -69,8 +80,7 @@ HG_API const char *hifigan_error() { return last_error.c_str(); }
 
 // Whether this processor runs the named kernels; the name of the best in float32 where it is empty.
 HG_API const char *hifigan_kernels(const char *name) {
-  const Kernels *kernels = find_kernels(name);
-  return kernels ? kernels->name : nullptr;
+  return find(name).name;
 }
 
 // shape: mels, channels, resblock (1 or 2), stages, blocks, dilations of a block; rates; kernels of
@@ -78,7 +88,7 @@ HG_API const char *hifigan_kernels(const char *name) {
 HG_API Network *hifigan_network(const char *kernels, int threads, const int *shape,
                                 const float *const *weights) {
   return guarded<Network *>(nullptr, [&] {
-    const Kernels &k = required(kernels);
+    const Arithmetic arithmetic = required(kernels);
     Architecture a{shape[0], shape[1], shape[2], {}, {}, {}, {}};
     const int stages = shape[3], blocks = shape[4], dilations = shape[5];
     const int *at = shape + 6;
@@ -86,7 +96,7 @@ HG_API Network *hifigan_network(const char *kernels, int threads, const int *sha
     a.up_kernels.assign(at, at + stages), at += stages;
     a.block_kernels.assign(at, at + blocks), at += blocks;
     for (int i = 0; i < blocks; i++, at += dilations) a.dilations.emplace_back(at, at + dilations);
-    return new Network(k, fine_for(k), threads, a, weights);
+    return new Network(arithmetic, threads, a, weights);
   });
 }
 HG_API void hifigan_network_free(Network *network) { delete network; }
@@ -111,9 +121,10 @@ HG_API int hifigan_convolve(const char *kernels, int threads, int channels, int 
                             int length, const float *w, const float *bias, float slope,
                             const float *x, int64_t rows, const float *residual, int add, float *y) {
   return guarded(-1, [&] {
-    const Kernels &k = required(kernels);
+    const Arithmetic arithmetic = required(kernels);
     Pool pool(threads);
-    ConvolutionWeights weights = pack_convolution(k, pool, channels, kernel, dilation, w, bias, length);
+    ConvolutionWeights weights =
+        pack_convolution(arithmetic, pool, channels, kernel, dilation, w, bias, length);
     const bool planar = weights.way == Way::planar;
     auto copy = [&](const float *from) {
       Track track(channels, planar);
@@ -124,7 +135,7 @@ HG_API int hifigan_convolve(const char *kernels, int threads, int channels, int 
       return track;
     };
     Track tx = copy(x), ty = copy(y), tr = copy(residual ? residual : x);
-    Convolver(k, fine_for(k), pool)
+    Convolver(arithmetic.kernels, pool)
         .run(weights, tx, residual ? &tr : nullptr, ty, 0, rows, add != 0, slope);
     for (int64_t t = 0; t < rows; t++)
       for (int c = 0; c < channels; c++)

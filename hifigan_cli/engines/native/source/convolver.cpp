@@ -49,7 +49,7 @@ void Convolver::transformed(const ConvolutionWeights &w, const Convolution &c) {
 void Convolver::transformed_alone(const ConvolutionWeights &w, const Convolution &c,
                                   int64_t tiles) {
   const Transform &t = *w.transform;
-  const int64_t words = w.channels / pack();
+  const int64_t words = w.products->row_words(w.channels);
   const size_t row_bytes = size_t(t.points) * (words + w.channels) * 4;
   const int64_t group = evenly(
       tiles, std::max<int64_t>(1, OWN_BYTES / (row_bytes * k_.block_rows)) * k_.block_rows,
@@ -65,8 +65,8 @@ void Convolver::transformed_alone(const ConvolutionWeights &w, const Convolution
     const int64_t first = task * group, last = std::min(tiles, first + group);
     t.forward(c, spectrum, words, spectrum_stride, first, last);
     for (int p = 0; p < t.points; p++)
-      k_.multiply(spectrum + p * spectrum_stride, words,
-                  w.weights.as<uint32_t>() + int64_t(p) * words * w.channels,
+      w.products->multiply(spectrum + p * spectrum_stride, words,
+                  w.weights.as<uint32_t>() + p * point_words(w),
                   product + p * product_stride, w.channels, last - first, w.channels, w.channels);
     t.inverse(c, product, w.channels, product_stride, first, last);
   });
@@ -75,7 +75,7 @@ void Convolver::transformed_alone(const ConvolutionWeights &w, const Convolution
 void Convolver::transformed_together(const ConvolutionWeights &w, const Convolution &c,
                                      int64_t tiles) {
   const Transform &t = *w.transform;
-  const int64_t words = w.channels / pack();
+  const int64_t words = w.products->row_words(w.channels);
   const size_t row_bytes = size_t(t.points) * (words + w.channels) * 4;
   const int64_t group = evenly(tiles, std::max<int64_t>(k_.block_rows, SHARED_BYTES / row_bytes), 1);
   const int64_t spectrum_stride = group * words + SKEW;
@@ -92,8 +92,8 @@ void Convolver::transformed_together(const ConvolutionWeights &w, const Convolut
       t.forward(c, spectrum + (a - first) * words, words, spectrum_stride, a, b);
     });
     pool_.run(t.points, [&](int64_t p, int) {
-      k_.multiply(spectrum + p * spectrum_stride, words,
-                  w.weights.as<uint32_t>() + p * words * w.channels, product + p * product_stride,
+      w.products->multiply(spectrum + p * spectrum_stride, words,
+                  w.weights.as<uint32_t>() + p * point_words(w), product + p * product_stride,
                   w.channels, last - first, w.channels, w.channels);
     });
     pool_.run(parts, [&](int64_t part, int) {
@@ -107,7 +107,7 @@ void Convolver::transformed_together(const ConvolutionWeights &w, const Convolut
 // inputs of neighbouring parts overlap, which costs less than waiting for one another in between.
 
 void Convolver::tapped(const ConvolutionWeights &w, const Convolution &c) {
-  const int64_t words = w.channels / pack(), rows = c.to - c.from;
+  const int64_t rows = c.to - c.from;
   const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
   const int64_t part = evenly(rows, 512, pool_.threads());
   pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
@@ -115,7 +115,7 @@ void Convolver::tapped(const ConvolutionWeights &w, const Convolution &c) {
     own.from = c.from + task * part;
     own.to = std::min(c.to, own.from + part);
     const int64_t begin = own.from - w.pad(), inputs = own.to - own.from + span;
-    uint32_t *active = room(thread, size_t(whole_blocks(inputs) + k_.block_rows) * words);
+    float *active = room(thread, size_t(whole_blocks(inputs) + k_.block_rows) * w.channels);
     k_.activate(c.x, c.x_start, c.x_end, w.channels, c.slope, begin, begin + inputs, active);
     k_.direct(own, active, 0, own.to - own.from);
   });
@@ -130,7 +130,7 @@ void Convolver::planar(const ConvolutionWeights &w, const Track &x, const Track 
     const int64_t first = from + task * part, last = std::min(to, first + part);
     const int64_t begin = first - w.pad(), length = last - first + span;
     const int64_t stride = (length + 31) / 16 * 16;
-    float *active = reinterpret_cast<float *>(room(thread, size_t(w.channels) * stride));
+    float *active = room(thread, size_t(w.channels) * stride);
     // Of what is read, [a, b) exists; the rest is padding.
     const int64_t a = std::clamp(x.start() - begin, int64_t(0), length);
     const int64_t b = std::clamp(x.end() - begin, a, length);
@@ -150,16 +150,16 @@ void Convolver::planar(const ConvolutionWeights &w, const Track &x, const Track 
 const float *Convolver::taps(const TapWeights &w, const Track &x, float slope, int64_t from,
                              int64_t to) {
   const int64_t rows = to - from, before = w.taps - 1;
-  products_.reserve(size_t(rows + fine_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);
+  products_.reserve(size_t(rows + k_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);
   float *y = products_.as<float>();
   // Blocks are whole, so that what one writes beyond its part is its own.
   const int64_t part = whole_blocks(evenly(rows, 256, pool_.threads()));
   pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
     const int64_t first = task * part, count = std::min(rows - first, part);
     const int64_t begin = from + first - before, inputs = count + before;
-    const size_t size = size_t(whole_blocks(inputs) + fine_.block_rows) * w.inputs;
+    const size_t size = size_t(whole_blocks(inputs) + k_.block_rows) * w.inputs;
     const size_t gathered = x.planar() ? size_t(inputs) * x.channels() : 0;
-    float *active = reinterpret_cast<float *>(room(thread, size + gathered));
+    float *active = room(thread, size + gathered);
     const float *source = x.at(x.start());
     int64_t start = x.start(), end = x.end();
     if (x.planar()) {  // channels of samples -> rows of channels
@@ -170,16 +170,20 @@ const float *Convolver::taps(const TapWeights &w, const Track &x, float slope, i
       for (int64_t t = start; t < end; t++)
         for (int c = 0; c < x.channels(); c++) *row++ = x.at(t)[c * x.stride()];
     }
-    fine_.activate(source, start, end, x.channels(), slope, begin, begin + inputs, active);
-    fine_.taps(active, w.inputs, w.taps, 1, w.weights.as<void>(), w.bias.data(),
+    k_.activate(source, start, end, x.channels(), slope, begin, begin + inputs, active);
+    k_.taps(active, w.inputs, w.taps, 1, w.weights.as<float>(), w.bias.data(),
                y + first * w.outputs, w.outputs, count, w.inputs, w.outputs);
   });
   return y;
 }
 
-uint32_t *Convolver::room(int thread, size_t words) {
-  own_[thread].active.reserve(words * 4 + 64);
-  return own_[thread].active.as<uint32_t>();
+int64_t Convolver::point_words(const ConvolutionWeights &w) const {
+  return w.products->panel_words(w.channels) * (w.channels / k_.panel);
+}
+
+float *Convolver::room(int thread, size_t floats) {
+  own_[thread].active.reserve(floats * sizeof(float) + 64);
+  return own_[thread].active.as<float>();
 }
 
 }  // namespace hifigan

@@ -16,8 +16,8 @@ constexpr int SHARED_CHANNELS = 128;
 
 class Convolver {
  public:
-  Convolver(const Kernels &kernels, const Kernels &fine, Pool &pool)
-      : k_(kernels), fine_(fine), pool_(pool), own_(pool.threads()) {}
+  Convolver(const Kernels &kernels, Pool &pool)
+      : k_(kernels), pool_(pool), own_(pool.threads()) {}
 
   // y[from, to) of the convolution of leaky(x), plus the residual, added to y where `add` says so.
   // x is zero before its start of time and, beyond its end, where the end is final.
@@ -36,15 +36,16 @@ class Convolver {
   void planar(const ConvolutionWeights &, const Track &x, const Track *residual, Track &y,
               int64_t from, int64_t to, bool add, float slope);
 
-  // Rounds up to what a product makes at once, the same for both.
+  // Rounds up to what a product makes at once.
   int64_t whole_blocks(int64_t rows) const {
     return (rows + k_.block_rows - 1) / k_.block_rows * k_.block_rows;
   }
-  // At least so many words, of one thread.
-  uint32_t *room(int thread, size_t words);
-  int pack() const { return k_.bf16 ? 2 : 1; }
+  // Of the weights of one point of a transform.
+  int64_t point_words(const ConvolutionWeights &) const;
+  // At least so many floats, of one thread.
+  float *room(int thread, size_t floats);
 
-  const Kernels &k_, &fine_;  // of blocks; of `taps`
+  const Kernels &k_;
   Pool &pool_;
   Memory products_, shared_spectrum_, shared_product_;
   struct Own {

@@ -25,8 +25,7 @@
 #define HG_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-#define HG_TABLE(name, bf16)                                                                 \
-  {                                                                                          \
-    name, L, PANEL, ROWS, bf16, TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS),     \
-        multiply, taps, direct, activate, fold, planar                                            \
-  }
+#define HG_PRODUCTS \
+  TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS), row_words, panel_words, multiply
+#define HG_TABLE(name) \
+  { {name, HG_PRODUCTS, nullptr}, PANEL, ROWS, taps, direct, activate, fold, planar }

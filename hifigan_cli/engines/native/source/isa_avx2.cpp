@@ -13,7 +13,7 @@ namespace hifigan::avx2 {
 
 #include "kernels.inl"
 extern const Kernels table;
-const Kernels table = HG_TABLE("avx2", false);
+const Kernels table = HG_TABLE("avx2");
 }  // namespace hifigan::avx2
 HG_TARGET_END
 #endif

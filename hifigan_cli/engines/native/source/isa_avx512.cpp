@@ -13,7 +13,7 @@ namespace hifigan::avx512 {
 
 #include "kernels.inl"
 extern const Kernels table;
-const Kernels table = HG_TABLE("avx512", false);
+const Kernels table = HG_TABLE("avx512");
 }  // namespace hifigan::avx512
 HG_TARGET_END
 #endif

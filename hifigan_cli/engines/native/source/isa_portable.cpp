@@ -9,6 +9,6 @@ namespace hifigan::portable {
 
 #include "kernels.inl"
 extern const Kernels table;
-const Kernels table = HG_TABLE("portable", false);
+const Kernels table = HG_TABLE("portable");
 }  // namespace hifigan::portable
 

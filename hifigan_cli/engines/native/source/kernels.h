@@ -1,5 +1,5 @@
 // What the network asks of an instruction set: a table of functions. One table is filled by each
-// `isa_*.cpp`; `dispatch.cpp` chooses.
+// `isa_*.cpp`; `api.cpp` chooses.
 //
 // Tensors are rows of channels, [time][channel]. Row t of a tensor that begins at time `start` lies
 // at `data + (t - start) * channels`. Rows outside [start, end) are zero: they are the padding.
@@ -35,30 +35,39 @@ struct Transform {
                   int64_t point_stride, int64_t first, int64_t last);
 };
 
-struct Kernels {
+// Transforms, and products of their spectra, in one format of numbers.
+struct Products {
   const char *name;
-  int lanes;        // floats in a vector
-  int panel;        // output channels that a product makes at once
-  int block_rows;   // rows that a product makes at once
-  bool bf16;        // weights and inputs of products are bfloat16, pairs of channels in 32 bits
   const Transform *transforms;
   int transform_count;
-
+  // Words of 32 bits that a row of so many channels takes, and a panel of so many inputs.
+  int64_t (*row_words)(int channels);
+  int64_t (*panel_words)(int channels);
   // y[r] = x[r] W for r in [0, rows), W packed in panels.
   void (*multiply)(const void *x, int64_t x_stride, const void *weights, float *y,
                    int64_t y_stride, int64_t rows, int inputs, int outputs);
+  // A panel of weights in float32, [input][output], into the format of products; null: it is that.
+  void (*quantise)(const float *filters, int inputs, void *out);
+};
+
+// All in float32.
+struct Kernels {
+  Products products;
+  int panel;       // output channels that a product makes at once
+  int block_rows;  // rows that a product makes at once
+
   // y[r] = bias + sum over taps of x[r + tap * dilation] W[tap], `outputs` floats each.
-  void (*taps)(const void *x, int64_t x_stride, int taps, int dilation, const void *weights,
+  void (*taps)(const float *x, int64_t x_stride, int taps, int dilation, const float *weights,
                const float *bias, float *y, int64_t y_stride, int64_t rows, int inputs,
                int outputs);
   // The same convolution as `Convolution`, from rows that are activated already.
-  void (*direct)(const Convolution &, const void *active, int64_t first, int64_t last);
-  // Rows [from, to) of x, zero outside it, through leaky ReLU, into the format of products.
+  void (*direct)(const Convolution &, const float *active, int64_t first, int64_t last);
+  // Rows [from, to) of x, zero outside it, through leaky ReLU.
   void (*activate)(const float *x, int64_t x_start, int64_t x_end, int channels, float slope,
-                   int64_t from, int64_t to, void *y);
-  // out[p] = sum over taps of g[p][tap] filters[tap], a panel of outputs of one input (bfloat16: of
-  // two inputs, [input][tap][panel]), in the format of products, `point_stride` words apart.
-  void (*fold)(const float *filters, const float *g, int points, int kernel, void *out,
+                   int64_t from, int64_t to, float *y);
+  // out[p] = sum over taps of g[p][tap] filters[tap], a panel of outputs of one input each,
+  // `point_stride` floats apart.
+  void (*fold)(const float *filters, const float *g, int points, int kernel, float *out,
                int64_t point_stride);
   // Channels first: channel c of x at x + c * x_stride, activated and padded already, readable for a
   // vector beyond what is needed; weights [output][input][tap] in float32.

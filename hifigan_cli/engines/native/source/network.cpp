@@ -20,14 +20,14 @@ int64_t piece_rows(int channels) {
 
 }  // namespace
 
-Network::Network(const Kernels &k, const Kernels &f, int threads, const Architecture &a,
+Network::Network(const Arithmetic &arithmetic, int threads, const Architecture &a,
                  const float *const *weights)
-    : kernels(k), fine(f), pool(threads), mels(a.mels), resblock(a.resblock) {
+    : kernels(arithmetic.kernels), pool(threads), mels(a.mels), resblock(a.resblock) {
   auto next = [&weights] { return *weights++; };
   int channels = a.channels;
   const float *w = next(), *b = next();
   first = pack_taps(
-      fine, channels, mels, EDGE_KERNEL,
+      kernels, channels, mels, EDGE_KERNEL,
       [=](int o, int i, int tap) { return w[(int64_t(o) * mels + i) * EDGE_KERNEL + tap]; },
       [=](int o) { return b[o]; });
   // A stage hands on the sum of its blocks. The mean's factor commutes with leaky ReLU, and so goes
@@ -41,11 +41,11 @@ Network::Network(const Kernels &k, const Kernels &f, int threads, const Architec
     stage.rate = rate;
     stage.pad = (kernel - rate) / 2;
     stage.channels = channels;
-    stage.planar = channels % k.panel != 0;
+    stage.planar = channels % kernels.panel != 0;
     w = next(), b = next();
     // [input][output][tap]: output phase p of input q takes tap p of q, p + rate of q - 1, ...
     stage.up = pack_taps(
-        fine, rate * channels, inputs, taps,
+        kernels, rate * channels, inputs, taps,
         [=](int o, int i, int tap) {
           const int at = o / channels + (taps - 1 - tap) * rate;
           return at < kernel ? scale * w[(int64_t(i) * channels + o % channels) * kernel + at] : 0.f;
@@ -56,7 +56,7 @@ Network::Network(const Kernels &k, const Kernels &f, int threads, const Architec
       for (int dilation : a.dilations[n])
         for (int part = 0; part < (a.resblock == 1 ? 2 : 1); part++) {  // dilated, then plain
           w = next(), b = next();
-          block.layers.push_back(pack_convolution(k, pool, channels, a.block_kernels[n],
+          block.layers.push_back(pack_convolution(arithmetic, pool, channels, a.block_kernels[n],
                                                   part ? 1 : dilation, w, b, -1));
           block.reach += block.layers.back().pad();
         }
@@ -69,12 +69,12 @@ Network::Network(const Kernels &k, const Kernels &f, int threads, const Architec
   }
   w = next(), b = next();
   last = pack_taps(
-      fine, 1, channels, EDGE_KERNEL,
+      kernels, 1, channels, EDGE_KERNEL,
       [=](int, int i, int tap) { return scale * w[int64_t(i) * EDGE_KERNEL + tap]; },
       [=](int) { return *b; });
 }
 
-Stream::Stream(Network &network) : network_(network), convolver_(network.kernels, network.fine, network.pool) {
+Stream::Stream(Network &network) : network_(network), convolver_(network.kernels, network.pool) {
   mel_ = Track(network.mels, false);
   start_ = Track(network.stages.empty() ? 1 : network.stages[0].channels * 2, false);
   for (const Stage &stage : network.stages) {

@@ -39,17 +39,17 @@ struct Stage {
 // weight: first convolution; per stage the transposed one, then per block each layer in turn
 // (resblock 1: convs1[0], convs2[0], convs1[1], ...); last convolution.
 //
-// Residual blocks run on `kernels`. The first and last convolution and the upsampling, 4 % of the
-// work, always run in float32, on `fine`: what they round is in every sample.
+// The first and last convolution and the upsampling, 4 % of the work, always run in float32: what
+// they round is in every sample.
 struct Network {
-  const Kernels &kernels, &fine;
+  const Kernels &kernels;
   Pool pool;
   std::mutex busy;
   int mels = 0, hop = 1, resblock = 1;
   TapWeights first, last;
   std::vector<Stage> stages;
 
-  Network(const Kernels &kernels, const Kernels &fine, int threads, const Architecture &, const float *const *weights);
+  Network(const Arithmetic &, int threads, const Architecture &, const float *const *weights);
 };
 
 class Stream {

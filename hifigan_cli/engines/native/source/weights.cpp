@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -28,24 +29,90 @@ std::vector<float> filter_transform(const Transform &t) {
   return g;
 }
 
-}  // namespace
-
-const Transform *choose_transform(const Kernels &k, int channels, int kernel) {
+// The length of transform that suits a convolution; 0: taps.
+int suitable_length(int channels, int kernel) {
   // Measured: long transforms need fewer multiplications for each output and more weights, which
   // tells where the channels, and so the weights, are many.
-  int length = 0;
-  if (kernel == 3) length = channels >= 256 ? 8 : 16;
-  else if (kernel == 5) length = 16;
-  else if (kernel == 7) length = channels >= 128 ? 16 : 32;
-  else if (kernel == 11) length = 32;
-  for (int i = 0; i < k.transform_count; i++)
-    if (k.transforms[i].length == length && k.transforms[i].kernel == kernel)
-      return &k.transforms[i];
+  if (kernel == 3) return channels >= 256 ? 8 : 16;
+  if (kernel == 5) return 16;
+  if (kernel == 7) return channels >= 128 ? 16 : 32;
+  return kernel == 11 ? 32 : 0;
+}
+
+const Transform *find_transform(const Products &products, int kernel, int length) {
+  for (int i = 0; i < products.transform_count; i++)
+    if (products.transforms[i].length == length && products.transforms[i].kernel == kernel)
+      return &products.transforms[i];
   return nullptr;
 }
 
-ConvolutionWeights pack_convolution(const Kernels &k, Pool &pool, int channels, int kernel,
-                                    int dilation, const float *w, const float *bias, int length) {
+// Fewer channels gain nothing, and the last stage's rounding is heard in every sample.
+constexpr int REDUCED_CHANNELS = 64;
+
+// A panel of outputs of one input after another: `fold(filters, input)` takes [tap][panel].
+template <class Fold>
+void each_input(const ConvolutionWeights &c, const float *w, int panel, int size, int from, int to,
+                Fold fold) {
+  std::vector<float> filters(size_t(c.kernel) * size);
+  for (int input = from; input < to; input++) {
+    for (int lane = 0; lane < size; lane++) {
+      const float *taps = w + (int64_t(panel * size + lane) * c.channels + input) * c.kernel;
+      for (int k = 0; k < c.kernel; k++) filters[size_t(k) * size + lane] = taps[k];
+    }
+    fold(filters.data(), input);
+  }
+}
+
+// Transforms: [point][panel][...] in the format of products.
+void pack_transforms(const Kernels &k, Pool &pool, const float *w, ConvolutionWeights &c) {
+  const std::vector<float> g = filter_transform(*c.transform);
+  const int points = c.transform->points, panels = c.channels / k.panel;
+  const int64_t panel_words = c.products->panel_words(c.channels);
+  const int64_t point_words = panel_words * panels;
+  c.weights.reserve(size_t(points) * point_words * 4);
+  float *out = c.weights.as<float>();
+  if (c.products->quantise) {
+    pool.run(panels, [&](int64_t panel, int) {
+      const int64_t size = int64_t(c.channels) * k.panel;
+      std::vector<float> folded(size_t(points) * size);
+      each_input(c, w, int(panel), k.panel, 0, c.channels, [&](const float *filters, int input) {
+        k.fold(filters, g.data(), points, c.kernel, folded.data() + input * k.panel, size);
+      });
+      for (int p = 0; p < points; p++)
+        c.products->quantise(folded.data() + p * size, c.channels,
+                             out + p * point_words + panel * panel_words);
+    });
+    return;
+  }
+  const int parts = 4;  // of a panel, so that there are tasks enough for all threads
+  pool.run(int64_t(panels) * parts, [&](int64_t task, int) {
+    const int panel = int(task / parts), part = int(task % parts);
+    each_input(c, w, panel, k.panel, c.channels * part / parts, c.channels * (part + 1) / parts,
+               [&](const float *filters, int input) {
+                 k.fold(filters, g.data(), points, c.kernel,
+                        out + panel * panel_words + int64_t(input) * k.panel, point_words);
+               });
+  });
+}
+
+// Taps: [panel][tap][input][lane].
+void pack_direct(const Kernels &k, const float *w, ConvolutionWeights &c) {
+  const int64_t tap_stride = int64_t(c.channels) * k.panel;
+  c.weights.reserve(size_t(c.channels) * c.channels * c.kernel * sizeof(float));
+  for (int panel = 0; panel < c.channels / k.panel; panel++)
+    each_input(c, w, panel, k.panel, 0, c.channels, [&](const float *filters, int input) {
+      float *out = c.weights.as<float>() + panel * c.kernel * tap_stride + input * k.panel;
+      for (int tap = 0; tap < c.kernel; tap++)
+        std::copy_n(filters + tap * k.panel, k.panel, out + tap * tap_stride);
+    });
+}
+
+}  // namespace
+
+ConvolutionWeights pack_convolution(const Arithmetic &arithmetic, Pool &pool, int channels,
+                                    int kernel, int dilation, const float *w, const float *bias,
+                                    int length) {
+  const Kernels &k = arithmetic.kernels;
   ConvolutionWeights result;
   result.channels = channels;
   result.kernel = kernel;
@@ -53,48 +120,22 @@ ConvolutionWeights pack_convolution(const Kernels &k, Pool &pool, int channels, 
   result.bias.assign(bias, bias + channels);
   if (channels % k.panel) {
     result.way = Way::planar;
-    result.weights.reserve(size_t(channels) * channels * kernel * 4);
-    std::memcpy(result.weights.as<float>(), w, size_t(channels) * channels * kernel * 4);
+    const size_t bytes = size_t(channels) * channels * kernel * sizeof(float);
+    result.weights.reserve(bytes);
+    std::memcpy(result.weights.as<float>(), w, bytes);
     return result;
   }
-  const Transform *transform = nullptr;
-  if (length < 0) transform = choose_transform(k, channels, kernel);
-  for (int i = 0; length > 0 && i < k.transform_count; i++)
-    if (k.transforms[i].length == length && k.transforms[i].kernel == kernel)
-      transform = &k.transforms[i];
-  if (length > 0 && !transform) throw std::invalid_argument("no such transform");
-  result.transform = transform;
-  result.way = transform ? Way::transform : Way::direct;
-  // Taps are the transform of length 1: each is its own point.
-  std::vector<float> g;
-  const int points = transform ? transform->points : kernel;
-  if (transform) {
-    g = filter_transform(*transform);
+  const bool reduced = arithmetic.reduced && channels >= REDUCED_CHANNELS;
+  result.products = reduced ? arithmetic.reduced : &k.products;
+  const int wanted = length < 0 ? suitable_length(channels, kernel) : length;
+  result.transform = find_transform(*result.products, kernel, wanted);
+  if (length > 0 && !result.transform) throw std::invalid_argument("no such transform");
+  if (result.transform) {
+    result.way = Way::transform;
+    pack_transforms(k, pool, w, result);
   } else {
-    g.assign(size_t(kernel) * kernel, 0.f);
-    for (int i = 0; i < kernel; i++) g[i * kernel + i] = 1;
+    pack_direct(k, w, result);
   }
-  const int pack = k.bf16 ? 2 : 1, words = channels / pack, panels = channels / k.panel;
-  // Transforms: [point][panel][word][lane]. Taps: [panel][tap][word][lane].
-  const int64_t row = int64_t(words) * k.panel;
-  const int64_t point_stride = transform ? row * panels : row;
-  const int64_t panel_stride = transform ? row : row * kernel;
-  result.weights.reserve(size_t(points) * panels * row * 4);
-  float *out = result.weights.as<float>();
-  const int parts = 4;
-  pool.run(int64_t(panels) * parts, [&](int64_t task, int) {
-    const int panel = int(task / parts), part = int(task % parts);
-    std::vector<float> filters(size_t(pack) * kernel * k.panel);
-    for (int word = words * part / parts; word < words * (part + 1) / parts; word++) {
-      for (int lane = 0; lane < k.panel; lane++) {
-        const float *from =
-            w + (int64_t(panel * k.panel + lane) * channels + word * pack) * kernel;
-        for (int i = 0; i < pack * kernel; i++) filters[size_t(i) * k.panel + lane] = from[i];
-      }
-      k.fold(filters.data(), g.data(), points, kernel,
-             out + panel * panel_stride + int64_t(word) * k.panel, point_stride);
-    }
-  });
   return result;
 }
 

@@ -1,0 +1,17 @@
+// AVX-512 with products of 16-bit integers.
+#include "isa.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+HG_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,avx2")
+namespace hifigan::avx512vnni {
+#define HG_LANES 16
+#define HG_ROWS 14
+
+#include "integers.inl"
+extern const Products table;
+const Products table = {"avx512vnni", HG_PRODUCTS, quantise};
+}  // namespace hifigan::avx512vnni
+HG_TARGET_END
+#endif
