@@ -34,7 +34,7 @@ def load_model(
 ) -> Vocoder:
     """Load a vocoder: a model file, a training run's folder, a name, or the default model.
 
-    `engine` is native, onnx, torch or eager, or the best there is; `precision` fp32, int16, bf16 or fp16;
+    `engine` is native, onnx, torch or eager, or the best there is; `precision` as --precision;
     `threads` those of a CPU, by default as many as there are processors at hand.
 
     Raises:
