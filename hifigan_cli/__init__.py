@@ -16,6 +16,7 @@ Read in this order:
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
+- `untrusted`: pickles of others, read as data by a process with limits
 - `engines`: several ways to run a generator, the fastest chosen by measurement
 - `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
 - `data`: preprocess, the prepared corpus, batches as a pure function of seed and step

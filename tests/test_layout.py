@@ -21,6 +21,7 @@ LAYERS = (
     {"config", "environment", "parts"},
     {"audio"},
     {"models"},
+    {"untrusted"},
     {"engines"},
     {"data", "synthesis"},
     {"training", "evaluation", "interchange"},

@@ -4,8 +4,11 @@ Read in this order:
 
 - `files`: opening what is safe to open, replacing files atomically
 - `formats`: which bytes are audio at all, and whether they are whole
-- `levels`: silent, clipped, off centre
+- `decoding`: the bytes of a file -> blocks of samples, as stored
+- `survey`: what the samples come to: length, extremes, what is not a number
+- `recording`: a file of any length -> sound in blocks, finite and within full scale
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
+- `levels`: silent, clipped, off centre
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
 - `resampling`: any pair of rates, through soxr
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares

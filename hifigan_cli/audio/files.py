@@ -167,7 +167,7 @@ def sweep(targets: Iterable[Path]) -> None:
             for entry in folder.iterdir():
                 found = _TEMPORARY.fullmatch(entry.name)
                 if found and found[2] in ours and not _lives(int(found[1])):
-                    entry.unlink()
+                    entry.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:

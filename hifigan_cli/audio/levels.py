@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.reading import Audio, Samples
+    from collections.abc import Iterable
+
+    from hifigan_cli.audio.decoding import Samples
+    from hifigan_cli.audio.recording import Recording
 
 # Below this, -60 dB, there is no speech but the noise of a converter.
 SILENT_PEAK = 1e-3
@@ -32,23 +35,30 @@ def clipped_samples(samples: Samples) -> int:
 
     A peak that only touches full scale is no clipping; a plateau is.
     """
-    magnitude = np.abs(samples)
-    peak = float(magnitude.max())
+    return clipped_in_blocks([samples], float(np.abs(samples).max()))
+
+
+def clipped_in_blocks(blocks: Iterable[Samples], peak: float) -> int:
+    """Count the samples that `clipped_samples` counts, of a recording whose peak is known."""
     if peak < PLATEAU_PEAK:
         return 0
-    held = magnitude >= peak - PLATEAU_DEPTH
-    return int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
+    count, held = 0, None
+    for block in blocks:
+        new = np.abs(block) >= peak - PLATEAU_DEPTH
+        held = new if held is None else np.concatenate((held[:, -2:], new), axis=1)
+        count += int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
+    return count
 
 
-def level_notes(audio: Audio, label: str) -> list[str]:
+def level_notes(recording: Recording) -> list[str]:
     """Say of a recording what its listener should know of its level: nothing, mostly."""
-    notes = []
-    offset = float(np.abs(audio.samples.mean(axis=1, dtype=np.float64)).max())
-    if offset > _TOLD_OFFSET:
-        notes.append(f"{label} has an offset of {offset:.1%} of full scale")
-    if swing(audio.samples) < SILENT_PEAK:
+    notes, survey, label = [], recording.survey, recording.label
+    if survey.offset > _TOLD_OFFSET:
+        notes.append(f"{label} has an offset of {survey.offset:.1%} of full scale")
+    if (survey.high - survey.low) / 2 / survey.gain < SILENT_PEAK:
         notes.append(f"{label} is silent: it stays below -60 dB of full scale")
-    clipped = clipped_samples(audio.samples) / audio.samples.size
-    if clipped > _TOLD_CLIPPED:
-        notes.append(f"{label} is clipped: {clipped:.1%} of its samples are held at full scale")
+    clipped = clipped_in_blocks(recording.blocks(), survey.peak / survey.gain)
+    share = clipped / (recording.length * recording.channels)
+    if share > _TOLD_CLIPPED:
+        notes.append(f"{label} is clipped: {share:.1%} of its samples are held at full scale")
     return notes

@@ -18,7 +18,7 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hifigan_cli.config import MelConfig
 
@@ -54,28 +54,73 @@ def log_mel_blocks(
     Raises:
         InputError: as `log_mel`.
     """
-    padded = _padded(samples, config)
-    frames, hop = config.frames(samples.shape[-1]), config.hop_samples
-    for start in range(0, frames, block_frames):
-        stop = min(start + block_frames, frames)
-        mel = np.empty((len(samples), config.n_mels, stop - start), np.float32)
-        for at in range(start, stop, _PIECE_FRAMES):
-            end = min(at + _PIECE_FRAMES, stop)
-            piece = padded[:, at * hop : (end - 1) * hop + config.n_fft]
-            mel[..., at - start : end - start] = _of_padded(piece, config)
-        yield mel
+    return log_mel_stream([samples], samples.shape[-1], config, block_frames)
 
 
-def _padded(samples: Samples, config: MelConfig) -> Samples:
+def log_mel_stream(
+    blocks: Iterable[Samples], length: int, config: MelConfig, block_frames: int = _BLOCK_FRAMES
+) -> Iterator[Mel]:
+    """Yield the log-mel of `length` samples that come in blocks `(channels, samples)`.
+
+    The pieces, put together, are the log-mel of the whole. Memory is that of one piece; of many
+    channels the pieces are shorter.
+
+    Raises:
+        InputError: as `log_mel`.
+    """
+    left, hop = config.frames(length), config.hop_samples
+    held: list[Samples] = []
+    ready = 0  # samples that are held
+    for block in _padded(blocks, length, config):
+        held.append(block)
+        ready += block.shape[1]
+        frames = _at_once(block_frames, len(block))
+        if ready < (min(left, frames) - 1) * hop + config.n_fft:
+            continue
+        whole = np.concatenate(held, axis=1)
+        while left and whole.shape[1] >= ((take := min(left, frames)) - 1) * hop + config.n_fft:
+            yield _in_pieces(whole, take, config)
+            left -= take
+            whole = whole[:, take * hop :]
+        held, ready = [whole], whole.shape[1]
+
+
+def _at_once(block_frames: int, channels: int) -> int:
+    """Return how many frames of so many channels are made at once: whole pieces, if there are."""
+    each = block_frames // channels
+    return max(1, each - each % _PIECE_FRAMES if each > _PIECE_FRAMES else each)
+
+
+def _in_pieces(padded: Samples, frames: int, config: MelConfig) -> Mel:
+    hop = config.hop_samples
+    mel = np.empty((len(padded), config.n_mels, frames), np.float32)
+    for at in range(0, frames, _PIECE_FRAMES):
+        end = min(at + _PIECE_FRAMES, frames)
+        piece = padded[:, at * hop : (end - 1) * hop + config.n_fft]
+        mel[..., at:end] = _of_padded(piece, config)
+    return mel
+
+
+def _padded(blocks: Iterable[Samples], length: int, config: MelConfig) -> Iterator[Samples]:
+    """Pad `length` samples at both ends, as the convention says; they pass through in blocks."""
     pad, mode = config.pad_samples, config.convention.pad_mode
     least = config.hop_samples
     if mode == "reflect":
         least = max(least, pad + 1)
-    if samples.shape[-1] < least:
-        raise InputError(
-            f"{samples.shape[-1]} samples are too short for a mel; it takes at least {least}"
-        )
-    return np.pad(samples, ((0, 0), (pad, pad)), mode=mode)
+    if length < least:
+        raise InputError(f"{length} samples are too short for a mel; it takes at least {least}")
+    edge: Samples | None = None  # the first samples until there are enough, then the last
+    begun = False
+    for block in blocks:
+        edge = block if edge is None else np.concatenate((edge, block), axis=1)
+        if not begun and edge.shape[1] >= min(pad + 1, length):
+            yield np.pad(edge, ((0, 0), (pad, 0)), mode)
+            begun = True
+        elif begun:
+            yield block
+        edge = edge[:, -pad - 1 :] if begun else edge
+    if edge is not None:
+        yield np.pad(edge, ((0, 0), (0, pad)), mode)[:, edge.shape[1] :]
 
 
 def _of_padded(padded: Samples, config: MelConfig) -> npt.NDArray[np.float64]:

@@ -57,7 +57,8 @@ def resynth(
 
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
     from hifigan_cli.audio.levels import level_notes
-    from hifigan_cli.audio.reading import audio_length_s, read_audio
+    from hifigan_cli.audio.reading import audio_length_s
+    from hifigan_cli.audio.recording import open_recording
     from hifigan_cli.audio.resampling import resampled_length
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
@@ -73,18 +74,17 @@ def resynth(
         return enhancing.enhancement_for(session.vocoder, cleaning, console)
 
     def opened(source: Path | bytes) -> Opened:
-        audio = read_audio(source, repair=repair)
-        label = str(source) if isinstance(source, Path) else "standard input"
-        warnings = [*audio.notes, *level_notes(audio, label)]
-        audio = audio.mono() if mono else audio
-        rate_hz = audio.rate_hz if keep_rate else session.mel.rate_hz
-        samples = resampled_length(audio.samples.shape[1], audio.rate_hz, rate_hz)
+        recording = open_recording(source, repair=repair)
+        warnings = [*recording.notes, *level_notes(recording)]
+        sound = recording.mono() if mono else recording
+        rate_hz = sound.rate_hz if keep_rate else session.mel.rate_hz
+        samples = resampled_length(sound.length, sound.rate_hz, rate_hz)
 
         def speech(blocks: Iterator[Samples]) -> Speech:
-            fitted = session.vocoder.fit(blocks, audio, keep_rate=keep_rate)
-            return Speech(fitted, rate_hz, audio.channels, lambda: samples)
+            fitted = session.vocoder.fit(blocks, sound, keep_rate=keep_rate)
+            return Speech(fitted, rate_hz, sound.channels, lambda: samples)
 
-        mels = session.vocoder.analyse_blocks(audio, enhancement())
+        mels = session.vocoder.analyse_blocks(sound, enhancement())
         return Opened(mels, speech, warnings=warnings)
 
     work = Work(AUDIO_SUFFIXES, opened, audio_length_s, prepare=enhancement)

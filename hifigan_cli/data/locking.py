@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from hifigan_cli.audio.files import write_bytes
 from hifigan_cli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -50,13 +49,26 @@ def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iter
     except OSError as error:
         raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
     try:
-        write_bytes(holder, str(os.getpid()).encode())
+        _note(holder)
         yield
     finally:
         holder.unlink(missing_ok=True)
         # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
         (folder / name).unlink(missing_ok=True)
         lock.release()
+
+
+def _note(holder: Path) -> None:
+    """Write down who holds a lock, without a temporary: others look into the folder meanwhile.
+
+    A killed run may have left its note, or somebody a link, in this place: neither is written to.
+    """
+    try:
+        holder.unlink(missing_ok=True)
+        with holder.open("xb") as note:
+            note.write(str(os.getpid()).encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {holder}: {error.strerror or error}") from error
 
 
 def _holder(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Mel files: .npy, .npz, .pt and .safetensors, told apart by their bytes.
 
-Axes and bands are checked here; what the values are is judged in `given`. Nothing is ever unpickled
-beyond plain tensors.
+Axes and bands are checked here; what the values are is judged in `given`. Nothing is unpickled in
+this process; in another one (`untrusted`) plain tensors are, and nothing else.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def _array(stream: IO[bytes], path: Path | None) -> Array:
         if head.startswith(b"PK"):
             is_npz = all(name.endswith(".npy") for name in _members(stream, label))
             stream.seek(0)
-            arrays = _npz(stream) if is_npz else _torch(stream)
+            arrays = _npz(stream) if is_npz else _torch(stream, path)
         elif path is not None and path.suffix.lower() in (".pt", ".pth"):
-            arrays = _torch(stream)
+            arrays = _torch(stream, path)
         else:
             arrays = _safetensors(stream)
     except InputError:
@@ -137,17 +137,11 @@ def _npz(stream: IO[bytes]) -> dict[str, Array]:
         return {name: archive[name] for name in archive.files}
 
 
-def _torch(stream: IO[bytes]) -> dict[str, Array]:
-    import torch
+def _torch(stream: IO[bytes], path: Path | None) -> dict[str, Array]:
+    from hifigan_cli.untrusted.reader import read_untrusted
 
-    content = torch.load(stream, map_location="cpu", weights_only=True)
-    named = content if isinstance(content, dict) else {"mel": content}
-    tensors = {str(k): v.detach() for k, v in named.items() if isinstance(v, torch.Tensor)}
-    for name, value in tensors.items():
-        # With strides of zero a file of bytes claims any size.
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise ValueError(f"{name} claims more numbers than there are")
-    return {name: value.float().numpy() for name, value in tensors.items()}
+    source, label = path or stream.read(), str(path or STDIN)
+    return dict(read_untrusted("mel", source, label, InputError, arrays=True))
 
 
 def _safetensors(stream: IO[bytes]) -> dict[str, Array]:

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR
-from hifigan_cli.audio.logmel import log_mel_blocks
+from hifigan_cli.audio.logmel import log_mel_stream
 from hifigan_cli.audio.reading import Audio
-from hifigan_cli.audio.resampling import (
-    fit,
-    fit_blocks,
-    resample,
-    resample_blocks,
-    resampled_length,
-)
+from hifigan_cli.audio.resampling import fit_blocks, resample_blocks, resampled_length
 from hifigan_cli.config import Variant
 from hifigan_cli.engines.choose import Wish, make_engine, place
 from hifigan_cli.errors import InputError
@@ -35,6 +29,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.audio.recording import Sound
     from hifigan_cli.models.modelfile import ModelFile
     from hifigan_cli.synthesis.enhancement import Enhancement
 
@@ -149,7 +144,7 @@ class Vocoder:
 
     def mel(self, audio: Audio) -> Mel:
         """Compute the log-mel `(channels, mels, frames)` that this model reads of a recording."""
-        return np.concatenate(list(self._mel_blocks(self._at_rate(audio))), axis=-1)
+        return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
     def resynthesize(
         self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
@@ -175,40 +170,39 @@ class Vocoder:
         blocks = self.vocode_blocks(self.analyse_blocks(audio, enhancement))
         return self.fit(blocks, audio, keep_rate=keep_rate)
 
-    def analyse_blocks(self, audio: Audio, enhancement: Enhancement | None = None) -> Iterator[Mel]:
+    def analyse_blocks(self, sound: Sound, enhancement: Enhancement | None = None) -> Iterator[Mel]:
         """Yield the log-mel of a recording, `(channels, mels, frames)`, cleaned, in blocks.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
-        mels = self._mel_blocks(self._at_rate(audio))
+        mels = self._mel_blocks(sound)
         if enhancement is None:
             return mels
         enhancement.check(self.model.mel)
         return enhancement.enhance_blocks(mels)
 
     def fit(
-        self, blocks: Iterable[Samples], audio: Audio, *, keep_rate: bool = False
+        self, blocks: Iterable[Samples], sound: Sound, *, keep_rate: bool = False
     ) -> Iterator[Samples]:
         """Cut the speech of a recording's mel to the recording's length, at one rate or other."""
-        channels = audio.channels
+        channels = sound.channels
         # The last frame reaches past the end; what it adds is cut before any resampling.
-        length = resampled_length(audio.samples.shape[1], audio.rate_hz, self.rate_hz)
+        length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
         blocks = fit_blocks(blocks, length, channels)
         if keep_rate:
-            blocks = resample_blocks(blocks, self.rate_hz, audio.rate_hz, channels)
-            blocks = fit_blocks(blocks, audio.samples.shape[1], channels)
+            blocks = resample_blocks(blocks, self.rate_hz, sound.rate_hz, channels)
+            blocks = fit_blocks(blocks, sound.length, channels)
         return blocks
 
-    def _at_rate(self, audio: Audio) -> Samples:
-        return resample(audio.samples, audio.rate_hz, self.rate_hz)
-
-    def _mel_blocks(self, samples: Samples) -> Iterator[Mel]:
-        """Yield the log-mel of `(channels, samples)`, padded by silence to whole frames."""
-        hop = self.model.mel.hop_samples
-        shortest = self.model.mel.pad_samples + 1
-        frames = -(-max(samples.shape[1], shortest) // hop)
-        return log_mel_blocks(fit(samples, frames * hop), self.model.mel)
+    def _mel_blocks(self, sound: Sound) -> Iterator[Mel]:
+        """Yield the log-mel of a recording, padded by silence to whole frames."""
+        hop, channels = self.model.mel.hop_samples, sound.channels
+        length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
+        padded = -(-max(length, self.model.mel.pad_samples + 1) // hop) * hop
+        blocks = resample_blocks(sound.blocks(), sound.rate_hz, self.rate_hz, channels)
+        blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
+        return log_mel_stream(blocks, padded, self.model.mel)
 
     def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
         pieces = list(blocks)

@@ -302,8 +302,8 @@ def test_a_disk_that_fails_is_not_the_end_of_the_file(
     content = encoded(voice(2.0))
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    stream = Failing(content)
-    monkeypatch.setattr("hifigan_cli.audio.reading.open_regular", lambda _path: stream)
+    opened = "hifigan_cli.audio.decoding.open_regular"
+    monkeypatch.setattr(opened, lambda _path: Failing(content))
     assert "Input/output error" in refusal(path)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.data import open_prepared
 from hifigan_cli.data.locking import locked
+from hifigan_cli.data.preparation.packing.names import is_own
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.parts import WHOLE, Part, choose_part, parse_part
 from tests.data.corpora import content, corpus, digests, prepare, write
@@ -180,6 +182,49 @@ def test_a_part_tells_what_it_did(
     assert event["state"] == "prepared"
     assert event["training"]["clips"] + event["validation"]["clips"] == 8
     assert command([*line, "4/3"]) == 2
+
+
+def foreign_at_any_moment(out: Path, run: Callable[[], object]) -> set[str]:
+    """Run in a fork; look into a folder at each call to the system; return names not of ours."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code, looking = 1, False
+
+        def look(event: str, _: object) -> None:
+            nonlocal looking
+            if looking or not event.startswith(("open", "os.")) or not out.is_dir():
+                return
+            looking = True  # not at the looking itself
+            for entry in out.iterdir():
+                if not is_own(entry.name):
+                    os.write(writing, f"{entry.name}\n".encode())
+            looking = False
+
+        try:
+            sys.addaudithook(look)
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "r") as stream:
+        found = set(stream.read().splitlines())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return found
+
+
+def test_a_part_at_work_leaves_nothing_foreign_to_the_others(source: Path, tmp_path: Path) -> None:
+    """A rank that begins while another writes its lock, journal or index takes all for ours."""
+
+    def both() -> None:
+        for number in (1, 2):
+            prepare(source, tmp_path / "out", Part(number, 2), shard_bytes=SMALL)
+
+    assert foreign_at_any_moment(tmp_path / "out", both) == set()
+    stranger = tmp_path / "out" / "notes.txt"
+    stranger.touch()  # what is foreign would be seen
+    assert foreign_at_any_moment(tmp_path / "out", stranger.read_text) == {stranger.name}
 
 
 def torchrun(count: int, *words: str | Path) -> list[str]:

@@ -7,6 +7,7 @@ so on; the last time it may end. What it has made then must be what an undisturb
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -20,28 +21,37 @@ from tests.faults.command import environment
 
 def chain(
     line: Sequence[str | Path],
+    out: Path,
     begun: Callable[[], bool],
     check: Callable[[], None],
+    unfinished: Callable[[], bool],
     *,
     kills: int,
     within_s: float,
     seed: int,
-) -> int:
-    """Kill a command at up to `kills` moments, each up to `within_s` after it has `begun`.
+) -> None:
+    """Kill a command in mid-work `kills` times, each up to `within_s` after it has `begun`.
 
-    `check` looks at what each killed one has left. The last run ends by itself. Returns how many
-    were killed at work; the others had come to their end first.
+    `check` looks at what each killed one has left in `out`. Only a kill that left work `unfinished`
+    counts; a command that came to its end first begins anew, with nothing, and another moment is
+    drawn. The last run ends by itself.
     """
     rng = np.random.default_rng(seed)
-    killed = 0
-    for _ in range(kills):
-        killed += _killed(line, begun, float(rng.uniform(0, within_s)))
+    killed = late = 0
+    while killed < kills:
+        died = _killed(line, begun, float(rng.uniform(0, within_s)))
+        check()
+        if died and unfinished():
+            killed += 1
+            continue
+        late += 1
+        assert late <= 2 * kills + 5, f"{killed} of {kills} kills came in time, {late} too late"
+        shutil.rmtree(out)
         check()
     with _started(line) as run:
         errors = run.communicate(timeout=200)[1].decode()
     assert run.returncode == 0, errors
     check()
-    return killed
 
 
 def _started(line: Sequence[str | Path]) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ saw with `record_property("exit_code", ...)`; the `cli` fixture does.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,9 +90,15 @@ class MatrixReport:
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
+        self.kills: Counter[str] = Counter()  # of tests that passed, by command
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of a finished phase of a test."""
+        if report.when == "call" and report.outcome == "passed":
+            for name, told in report.user_properties:
+                if name == "kills":
+                    number, command = str(told).split()
+                    self.kills[command] += int(number)
         found = _NAME.search(report.nodeid)
         if found is None:
             return
@@ -103,10 +110,13 @@ class MatrixReport:
             row.codes |= {int(str(v)) for name, v in report.user_properties if name == "exit_code"}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table, if any row was tested."""
+        """Print the table, if any row was tested, and the kills."""
+        out = terminalreporter
+        if self.kills:
+            each = ", ".join(f"{command} {number}" for command, number in self.kills.items())
+            out.section(f"{self.kills.total()} kills -9 in mid-work: {each}")
         if not self.rows:
             return
-        out = terminalreporter
         out.section("fault matrix")
         for number, title in ROWS.items():
             row = self.rows.get(number, Row())

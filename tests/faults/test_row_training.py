@@ -294,21 +294,28 @@ def test_row_46_data_changed(cli: Command, prepared: Path, tmp_path: Path) -> No
     assert "the prepared data changed since" in said
 
 
+# kill -9 by itself, halfway through write 42: of the samples of the 21st file.
+KILLED = """
+import sys
+from hifigan_cli.cli.main import run
+from tests.data.test_restart import at_write
+at_write(42, 0.5)()
+run(sys.argv[1:])
+"""
+
+
 def test_row_47_preprocess_killed(cli: Command, tmp_path: Path) -> None:
     """The same command completes it, to the bytes of a clean run."""
     from tests.data.corpora import digests
 
     source = corpus(tmp_path / "in", 4)
-    for index in range(1500):
+    for index in range(50):
         os.link(source / f"clip{index % 4:03}.wav", source / f"more{index:03}.wav")
     out = tmp_path / "out"
     line = ("preprocess", source, "-o", out, "--workers", "1")
-    with subprocess.Popen([*HIFIGAN, *line], env=environment(), stderr=-1) as run:
-        journal = out / "journal.jsonl"
-        while not journal.exists() or journal.read_bytes().count(b"\n") < 20:
-            assert run.poll() is None
-            time.sleep(0.005)
-        run.kill()
+    run = subprocess.run([sys.executable, "-c", KILLED, *line], env=environment(), check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert (out / "journal.jsonl").read_bytes().count(b"\n") == 21
     assert not (out / "prepared.json").exists()
     assert "continued after" in cli.done(*line).err
     cli.done("preprocess", source, "-o", tmp_path / "clean", "--workers", "1")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hifigan_cli.interchange.loading import child, plain, untrusted
+from hifigan_cli.interchange.loading import untrusted
+from hifigan_cli.untrusted import child, plain
 
 
 @pytest.fixture

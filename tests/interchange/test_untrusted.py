@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.interchange.loading import child, plain, untrusted
 from hifigan_cli.interchange.loading.archives import copy_members, is_archive
 from hifigan_cli.interchange.loading.documents import MOST_BYTES, parse_document, read_document
 from hifigan_cli.interchange.loading.untrusted import load_statistics, load_tensors_only
+from hifigan_cli.untrusted import child, plain, reader
 
 
 class Bomb:
@@ -127,6 +127,47 @@ def test_a_file_that_wants_more_memory_than_it_has_bytes(tmp_path: Path) -> None
         load_statistics(path)
 
 
+def test_a_module_beside_the_file_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's folder may hold a torch.py: that the user stands in it gives it no say."""
+    torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
+    for name in ("torch", "json", "numpy", "safetensors"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reader, "_serving", reader._Serving())  # started here
+    try:
+        assert load_tensors_only(Path("x.pt"))["a"].tolist() == [0.0]
+    finally:
+        reader._serving.stop()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that keeps its reader busy is refused, the reader ends, and the next file is read."""
+    torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
+    os.mkfifo(tmp_path / "slow")
+    monkeypatch.setattr(reader, "_WALL_S", 0.2)
+    with pytest.raises(ModelError, match="too long"):
+        reader.read_untrusted("torch", tmp_path / "slow", "slow", ModelError)
+    monkeypatch.setattr(reader, "_WALL_S", 100)
+    assert load_tensors_only(tmp_path / "x.pt")["a"].tolist() == [0.0]
+
+
+def test_a_reader_that_dies_costs_its_file_only(tmp_path: Path) -> None:
+    """A fork that crashes, or all of the reading process killed: an error, and the next is read."""
+    torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
+    with pytest.raises(ModelError, match="failed"):
+        reader.read_untrusted("no such kind", tmp_path / "gone", "x", ModelError)
+    process = reader._serving._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    with pytest.raises(ModelError, match="failed"):
+        load_tensors_only(tmp_path / "x.pt")
+    assert load_tensors_only(tmp_path / "x.pt")["a"].tolist() == [0.0]
+
+
 def test_nobody_else_may_look_at_what_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,12 +175,12 @@ def test_nobody_else_may_look_at_what_is_read(
     seen: list[int] = []
     seen_folders: list[Path] = []
 
-    def look(folder: Path) -> Any:
+    def look(folder: Path, **how: bool) -> Any:
         seen.append(folder.stat().st_mode & 0o777)
         seen_folders.append(folder)
-        return plain.read_plain(folder)
+        return plain.read_plain(folder, **how)
 
-    monkeypatch.setattr(untrusted, "read_plain", look)
+    monkeypatch.setattr(reader, "read_plain", look)
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
     load_tensors_only(tmp_path / "x.pt")
     assert seen == [0o700]

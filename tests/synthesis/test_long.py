@@ -1,4 +1,4 @@
-"""Long mels: the whole's samples, in memory that does not grow with length."""
+"""Long mels and recordings: the whole's samples, in memory that does not grow with length."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hifigan_cli.audio import Audio, read_audio
@@ -18,7 +19,8 @@ from hifigan_cli.interchange.locate import open_model
 from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.synthesis import Vocoder
-from tests.helpers import ROOT
+from tests.helpers import ROOT, speech
+from tests.models_for_tests import write_tiny_model
 
 MEGABYTE = 2**20
 
@@ -60,20 +62,19 @@ PROBE = r"""
 import re, sys
 from pathlib import Path
 from hifigan_cli.cli.main import run
-import hifigan_cli.cli.session, hifigan_cli.synthesis.melfiles
+import hifigan_cli.cli.session, hifigan_cli.synthesis.enhancement, hifigan_cli.synthesis.melfiles
 def peak_kb():  # of this program; ru_maxrss would be that of the process that started it
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 before = peak_kb()
-code = run(["vocode", sys.argv[1], "-o", sys.argv[2], "-m", sys.argv[3], "-q", "--device", "cpu"])
+code = run([*sys.argv[1:], "-q", "--device", "cpu"])
 print(code, (peak_kb() - before) // 1024)
 """
 
 
-def peak_megabytes(mel: Path, model: Path) -> int:
-    """Vocode a mel in a process of its own; return its peak memory above the imports."""
-    out = mel.with_suffix(".wav")
+def peak_megabytes(*words: str | Path) -> int:
+    """Run a command in a process of its own; return its peak memory above the imports."""
     run = subprocess.run(
-        [sys.executable, "-c", PROBE, str(mel), str(out), str(model)],
+        [sys.executable, "-c", PROBE, *map(str, words)],
         check=True,
         capture_output=True,
         text=True,
@@ -95,7 +96,40 @@ def test_ten_minutes_in_flat_memory(v2_model: Path, tmp_path: Path) -> None:
         random = np.random.default_rng(minutes)
         mel = (random.standard_normal((80, frames)) - 5).astype(np.float32)
         np.save(tmp_path / f"{minutes}.npy", mel)
-        peaks[minutes] = peak_megabytes(tmp_path / f"{minutes}.npy", v2_model)
+        out = tmp_path / f"{minutes}.wav"
+        peaks[minutes] = peak_megabytes(
+            "vocode", tmp_path / f"{minutes}.npy", "-o", out, "-m", v2_model
+        )
     print(f"peak memory above the imports, MB by minutes of mel: {peaks}")
     assert peaks[10] < 400
     assert peaks[10] < peaks[1] + 60
+
+
+def noise(path: Path, minutes: int, rate_hz: int, channels: int) -> Path:
+    """Write so many minutes that resemble speech, louder than full scale now and then."""
+    pieces = [speech(20.0, rate_hz, seed) for seed in range(channels)]
+    block = np.stack([np.roll(piece, 999 * at) for at, piece in enumerate(pieces)]) * 2.5
+    with soundfile.SoundFile(path, "w", rate_hz, channels, "FLOAT") as file:
+        for _ in range(3 * minutes):
+            file.write(block.T)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("extra", [[], ["--keep-rate"]], ids=["rate", "keep-rate"])
+def test_a_long_recording_in_flat_memory(tmp_path: Path, extra: list[str]) -> None:
+    """20 minutes of stereo, cleaned and resampled, take the memory of 4."""
+    model = write_tiny_model(tmp_path / "tiny.safetensors")
+    peaks = {}
+    for minutes in (4, 20):
+        source = noise(tmp_path / f"{minutes}.wav", minutes, 32_000, 2)
+        out = tmp_path / f"{minutes}.out.wav"
+        peaks[minutes] = peak_megabytes("resynth", source, "-o", out, "-m", model, *extra)
+        rate_hz = 32_000 if extra else 22_050
+        info = soundfile.info(out)
+        assert (info.frames, info.channels) == (minutes * 60 * rate_hz, 2)
+    print(f"peak memory above the imports, MB by minutes of recording: {peaks}")
+    assert peaks[20] < 400
+    assert peaks[20] < peaks[4] + 40

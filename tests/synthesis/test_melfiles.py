@@ -133,10 +133,35 @@ def test_a_reader_that_fails_without_words(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError
 
-    monkeypatch.setattr(torch, "load", fail)
-    (tmp_path / "m.pt").write_bytes(b"anything")
+    monkeypatch.setattr(np, "load", fail)
+    (tmp_path / "m.npy").write_bytes(b"\x93NUMPY anything")
     with pytest.raises(InputError, match="ValueError"):
-        load_mel(tmp_path / "m.pt", 80)
+        load_mel(tmp_path / "m.npy", 80)
+
+
+def test_claims_of_a_pytorch_file(tmp_path: Path) -> None:
+    """Strides of zero make any size of a few bytes: refused, and nothing of it is allocated."""
+    claim = torch.zeros(1).expand(80, 1 << 30)
+    torch.save({"mel": claim}, tmp_path / "m.pt")
+    assert (tmp_path / "m.pt").stat().st_size < 5000
+    for source in (tmp_path / "m.pt", (tmp_path / "m.pt").read_bytes()):
+        with pytest.raises(InputError, match="claims more numbers"):
+            load_mel(source, 80)
+
+
+def test_a_pytorch_mel_is_never_read_here(
+    tmp_path: Path, mel: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process unpickles it: this one needs no torch for it, whatever the type."""
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("unpickled in this process")
+
+    torch.save({"mel": torch.from_numpy(mel).bfloat16(), "step": 3}, tmp_path / "m.pt")
+    monkeypatch.setattr(torch, "load", fail)
+    read = load_mel(tmp_path / "m.pt", 80)
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, mel, rtol=2**-8)
 
 
 def test_archive_with_several_arrays(tmp_path: Path) -> None:

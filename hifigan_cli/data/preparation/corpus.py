@@ -130,7 +130,13 @@ def _audio_below(folder: Path, out: Path | None, absent: list[Rejection]) -> Ite
     seen = {_identity(out)} if out is not None and is_folder(out) else set()
     for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
         here = Path(root)
-        if (identity := _identity(here)) in seen:  # a link that leads back, or the output
+        try:
+            identity = _identity(here)
+        except OSError as error:  # gone since it was listed
+            note(error)
+            folders.clear()
+            continue
+        if identity in seen:  # a link that leads back, or the output
             folders.clear()
             continue
         seen.add(identity)

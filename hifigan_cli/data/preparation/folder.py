@@ -118,10 +118,14 @@ def check_journals(out: Path, part: Part, force: bool) -> None:
 
 
 def remove_strays(out: Path) -> None:
-    """Remove temporaries of a run that was killed while it wrote them."""
+    """Remove temporaries of a run that was killed while it wrote them.
+
+    Only the index is written by way of temporaries, by who keeps the others waiting (`alone`). So
+    who calls this in that time never removes one that a living process writes.
+    """
     for entry in out.iterdir():
         if is_temporary(entry.name):
-            entry.unlink()
+            entry.unlink(missing_ok=True)
 
 
 def discard(out: Path) -> None:

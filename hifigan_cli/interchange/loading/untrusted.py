@@ -1,22 +1,17 @@
-"""A file that nobody vouches for -> tensors and plain values, by way of a child process."""
+"""Checkpoints and statistics that nobody vouches for -> tensors and plain values."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.interchange.loading import child
-from hifigan_cli.interchange.loading.plain import CONTENT, read_plain
 from hifigan_cli.models.tensorfile import check_readable
+from hifigan_cli.untrusted.reader import read_untrusted
 
-_WALL_S = 600
-_CONTENT_BYTES = 64 << 20  # of plain values; configurations have a few kilobytes
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SAFETENSORS_HEADER = 100 << 20  # the longest that the format allows
 
@@ -69,37 +64,4 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _by_child(kind: str, path: Path) -> Any:
-    with tempfile.TemporaryDirectory(prefix="hifigan-") as name:  # only this user may look in
-        folder = Path(name)
-        command = [sys.executable, "-m", child.__name__, kind, str(path.absolute()), name]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
-        environment.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-        try:
-            run = subprocess.run(  # noqa: S603 - this Python, this package; a path of no shell
-                command, capture_output=True, env=environment, timeout=_WALL_S, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(
-                f"{path} takes too long to read", "it is damaged, or made so"
-            ) from error
-        if run.returncode:
-            raise _refusal(path, folder, run.returncode)
-        if (folder / CONTENT).stat().st_size > _CONTENT_BYTES:
-            raise ModelError(f"{path} holds too much beside its tensors to be a checkpoint")
-        try:
-            return read_plain(folder)
-        except ValueError as error:
-            raise ModelError(f"{path} is no checkpoint: {error}") from error
-
-
-def _refusal(path: Path, folder: Path, status: int) -> ModelError:
-    if status == child.REFUSED:
-        reason = (folder / child.REFUSAL).read_text("utf-8")
-        return ModelError(
-            f"{path} is not a file of plain tensors and numbers: {reason}",
-            "files that hold code are never loaded",
-        )
-    return ModelError(
-        f"reading {path} failed: it wants more memory or time than a file of its size can need",
-        "is it whole?",
-    )
+    return read_untrusted(kind, path, str(path), ModelError)

@@ -59,9 +59,9 @@ def is_own(name: str) -> bool:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell a temporary of ours, which stays when a run is killed while it writes."""
+    """Tell a temporary of the index, which stays when a run is killed while it writes."""
     match = _TEMPORARY.fullmatch(name)
-    return match is not None and (match[1] in _INDEX or _is_work(match[1]))
+    return match is not None and match[1] in _INDEX
 
 
 def leftovers(folder: Path, files: set[str]) -> Iterator[Path]:

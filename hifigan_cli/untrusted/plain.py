@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
-import torch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+
 CONTENT, TENSORS = "content.json", "tensors.safetensors"
+REFUSED, REFUSAL = 3, "refusal.txt"  # the exit status of who read it, and where the reason is
 _REFERENCE = "$tensor"
 # What training needs and a model does not; it is most of many checkpoints.
 _LEFT_OUT = frozenset(
@@ -36,23 +37,31 @@ _LEFT_OUT = frozenset(
 
 def write_plain(folder: Path, content: object) -> None:
     """Write what was read into a folder; optimizer states are left out."""
+    import safetensors.torch
+
     tensors: dict[str, torch.Tensor] = {}
     encoded = _encode(content, tensors)
     safetensors.torch.save_file(tensors, folder / TENSORS)
     (folder / CONTENT).write_text(json.dumps(encoded), "utf-8")
 
 
-def read_plain(folder: Path) -> Any:
-    """Read what `write_plain` wrote.
+def read_plain(folder: Path, *, arrays: bool = False) -> Any:
+    """Read what `write_plain` wrote: its tensors as such, or as numpy's `arrays` without torch.
 
     Raises:
         ValueError: the two files do not belong together.
     """
-    tensors = safetensors.torch.load_file(folder / TENSORS)
+    if arrays:
+        from safetensors.numpy import load_file
+    else:
+        from safetensors.torch import load_file  # type: ignore[assignment]  # tensors, not arrays
+    tensors: dict[str, Any] = dict(load_file(folder / TENSORS))
     return _decode(json.loads((folder / CONTENT).read_text("utf-8")), tensors)
 
 
 def _encode(value: object, tensors: dict[str, torch.Tensor]) -> Any:
+    import torch
+
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         value = torch.from_numpy(np.array(value))  # a copy: it may be a view of anything
     if isinstance(value, torch.Tensor):
@@ -71,7 +80,7 @@ def _encode(value: object, tensors: dict[str, torch.Tensor]) -> Any:
     return f"<{type(value).__name__}>"  # no plain value; no importer has use for it
 
 
-def _decode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+def _decode(value: Any, tensors: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_decode(each, tensors) for each in value]
     if not isinstance(value, dict):

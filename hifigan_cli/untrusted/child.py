@@ -1,13 +1,16 @@
-"""The child process that reads a file which nobody vouches for: `python -m ... KIND FILE FOLDER`.
+"""The process that reads files which nobody vouches for, each in a fork of its own.
 
 Only tensors and plain values are unpickled; a file that asks for any other class or function is
 refused. Should a reader of bytes have a flaw all the same, it has little memory, little time, no
-core dump, and nothing but this process to spoil.
+core dump, and nothing but a fork to spoil: the process that forks never looks into a file, so that
+torch is imported once for all of them.
 """
 
 from __future__ import annotations
 
 import collections
+import json
+import os
 import pickle
 import resource
 import sys
@@ -18,7 +21,7 @@ import numpy as np
 import torch
 from numpy._core import multiarray
 
-from hifigan_cli.interchange.loading.plain import write_plain
+from hifigan_cli.untrusted.plain import REFUSAL, REFUSED, write_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +30,30 @@ if TYPE_CHECKING:
 # as tensors, and once more as it is written.
 _BASE_BYTES, _PER_BYTE = 2 << 30, 4
 _CPU_S = 300
-REFUSED, REFUSAL = 3, "refusal.txt"  # the exit status, and where the reason is
 
 
-def main(kind: str, path: Path, folder: Path) -> int:
-    """Read a file and write what it holds; return the exit status."""
+def serve() -> None:
+    """Read requests, a line of JSON each, `[KIND, FILE, FOLDER]`; answer each with a status."""
+    requests, answers = sys.stdin.buffer, os.dup(1)
+    for line in requests:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.close(answers)
+                nothing = os.open(os.devnull, os.O_RDWR)
+                for stream in range(3):
+                    os.dup2(nothing, stream)
+                kind, path, folder = json.loads(line)
+                status = read(kind, Path(path), Path(folder))
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(ended))
+
+
+def read(kind: str, path: Path, folder: Path) -> int:
+    """Read a file and write what it holds, within limits; return the exit status."""
     _limit(path.stat().st_size)
     try:
         write_plain(folder, READERS[kind](path))
@@ -83,6 +105,18 @@ def _torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _mel(path: Path) -> dict[str, torch.Tensor]:
+    """Load the tensors of a PyTorch file by name, in float32; one that has no name is the mel."""
+    content = _torch(path)
+    named = content if isinstance(content, dict) else {"mel": content}
+    tensors = {str(k): v.detach() for k, v in named.items() if isinstance(v, torch.Tensor)}
+    for name, value in tensors.items():
+        # With strides of zero a file of bytes claims any size.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"{name} claims more numbers than there are")
+    return {name: value.float() for name, value in tensors.items()}
+
+
 class _Arrays(pickle.Unpickler):
     """Unpickles arrays, numbers, and plain containers; refuses all else."""
 
@@ -131,7 +165,9 @@ def _hdf5(path: Path) -> Any:
 
 
 # What the process is for, by name: how each kind of file is read, without the limits.
-READERS: dict[str, Callable[[Path], Any]] = {"torch": _torch, "numpy": _numpy, "hdf5": _hdf5}
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
+READERS: dict[str, Callable[[Path], Any]] = {
+    "torch": _torch,
+    "mel": _mel,
+    "numpy": _numpy,
+    "hdf5": _hdf5,
+}

@@ -1,0 +1,154 @@
+"""The bytes of an audio file or stream -> blocks of samples, as they were stored.
+
+What is not audio, is damaged, or only claims a length in its header is found here; what the samples
+are is judged in `survey`.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from hifigan_cli.audio.files import open_regular
+from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
+from hifigan_cli.audio.formats.lengths import mended_length, missing_bytes
+from hifigan_cli.audio.formats.mpeg import counted, mpeg_damage
+from hifigan_cli.audio.formats.ogg import ogg_damage
+from hifigan_cli.audio.formats.streams import GuardedStream
+from hifigan_cli.errors import EmptyError, InputError, NotAudioError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
+MAX_CHANNELS = 64
+_BLOCK_SAMPLES = 1 << 20  # of all channels together: 4 MB
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a length that no header says
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An audio file, or the bytes of one, that can be decoded as often as wanted."""
+
+    source: Path | bytes
+    label: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Decoder]:
+        """Open it for decoding from its beginning.
+
+        Raises:
+            InputError: not audio that is read, empty, or damaged so that it cannot be decoded.
+        """
+        with self._bytes() as (stream, size), _opened(stream, size, self.label) as file:
+            yield Decoder(file)
+
+    def damage(self) -> str | None:
+        """Say what is wrong with a file that libsndfile would decode without a word.
+
+        Raises:
+            InputError: not audio that is read, or empty.
+        """
+        with self._bytes() as (stream, size):
+            container = _container(stream, self.label)
+            try:
+                return _damage(stream, size, container)
+            except OSError as error:
+                raise InputError(f"{self.label}: {error.strerror or error}") from error
+
+    @contextmanager
+    def _bytes(self) -> Iterator[tuple[IO[bytes], int]]:
+        if isinstance(self.source, bytes):
+            if not self.source:
+                raise EmptyError(f"{self.label} is empty (0 bytes)")
+            yield io.BytesIO(self.source), len(self.source)
+            return
+        with open_regular(self.source) as stream:
+            yield stream, self.source.stat().st_size
+
+
+class Decoder:
+    """An open file: what its header says, and its samples.
+
+    Attributes:
+        rate_hz, channels: as the header says.
+        subtype: soundfile's name of how the samples are stored.
+        announced: the samples a channel that the header announces; None where it does not say.
+    """
+
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self._file = file
+        self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
+        self.subtype = str(file.subtype)
+        self.announced = int(file.frames) if file.frames < _UNKNOWN_FRAMES else None
+        if self.announced is None:
+            # soundfile seeks after each block, to where it is already; libsndfile refuses that in
+            # FLAC of unknown length. soundfile has no public way to be told that it cannot seek.
+            file._info.seekable = 0
+
+    def blocks(self) -> Iterator[Samples]:
+        """Read `(channels, samples)` to the end; a length only claimed allocates nothing."""
+        size = _BLOCK_SAMPLES // self.channels
+        while len(block := self._file.read(size, dtype="float32", always_2d=True)):
+            yield block.T
+
+
+def _container(stream: IO[bytes], label: str) -> str:
+    """Name a stream's container; the stream is left at its start."""
+    container = recognise(stream.read(HEADER_BYTES))
+    stream.seek(0)
+    if container is None:
+        raise NotAudioError(
+            f"{label} is not audio that hifigan reads",
+            "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
+        )
+    return container
+
+
+@contextmanager
+def _opened(stream: IO[bytes], size: int, label: str) -> Iterator[soundfile.SoundFile]:
+    """Open a stream with libsndfile; what fails in it or in its use becomes an `InputError`."""
+    container = _container(stream, label)
+    stream = counted(stream) if container == "MP3" else stream
+    guarded = GuardedStream(stream, mended_length(stream, size))
+    try:
+        # The container is known: the extension, which may be wrong, plays no part.
+        with soundfile.SoundFile(guarded) as file:
+            _check_header(file, label)
+            yield file
+        guarded.check()
+    except OSError as error:
+        raise InputError(f"{label}: {error.strerror or error}") from error
+    except soundfile.LibsndfileError as error:
+        reason = guarded.error or error.error_string
+        raise InputError(f"{label} cannot be decoded: {reason}") from error
+
+
+def _damage(stream: IO[bytes], size: int, container: str) -> str | None:
+    if container == "OGG":
+        return ogg_damage(stream)
+    if container == "MP3":
+        return mpeg_damage(stream)
+    missing = missing_bytes(stream, size)
+    return f"is truncated: {missing} bytes of samples are missing" if missing else None
+
+
+def _check_header(file: soundfile.SoundFile, label: str) -> None:
+    if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
+        raise InputError(
+            f"{label} claims a rate of {file.samplerate} Hz",
+            f"rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read",
+        )
+    if not 1 <= file.channels <= MAX_CHANNELS:
+        raise InputError(
+            f"{label} claims {file.channels} channels", f"1 to {MAX_CHANNELS} channels are read"
+        )
