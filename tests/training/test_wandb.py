@@ -37,7 +37,7 @@ def records(folder: Path) -> list[Any]:
         message += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # a whole record, or the last piece of one
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made as it loads
             record.ParseFromString(message)
             found.append(record)
             message = b""
