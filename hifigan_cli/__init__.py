@@ -12,6 +12,7 @@ Read in this order:
 
 - `errors`: the exceptions, drawn as a tree, with their exit codes
 - `lazily`: names that are loaded when they are first used
+- `environment`: what this installation can do, and what would mend what it cannot
 - `parts`: part I of N of any list of work
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
@@ -24,6 +25,7 @@ Read in this order:
 - `evaluation`: metrics, bars, the page of a report
 - `interchange`: models of other tools, models by name, what a file is
 - `benchmarks`: how fast this machine trains
+- `assets`: files that come along: the enhancer, the demo's speech
 - `api`: the functions below
 - `cli`: one file a command
 

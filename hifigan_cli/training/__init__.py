@@ -14,6 +14,7 @@ Read in this order:
 - `page`: a run to look at and to listen to
 - `runtime`: several processes, Ctrl-C, bad numbers, speed
 - `events`: what a run says while it works
+- `enhancing`: the same for the network that cleans mels
 """
 
 from hifigan_cli.training.loop import train

@@ -49,6 +49,9 @@ _MEASURES = How(unrun="measures for minutes; tests/cli/test_bench.py runs it")
 HOW = {
     "bench": _MEASURES,
     "bench --model v2 --lengths 5,20 --engines native,torch": _MEASURES,
+    "bench --threads 2": _MEASURES,
+    "bench --cold -m v2": _MEASURES,
+    "bench train -p v1 --batch 2 --threads 2": _MEASURES,
     "bench train -p v2 --batch 4": _MEASURES,
     "config new --rate 48000 --hop 480 --preset v2 -o my.toml": How(("--force",)),
     "config new --rate 48000 --hop 512 --preset v2 -o my.toml": How(("--force",)),
