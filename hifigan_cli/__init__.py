@@ -12,23 +12,26 @@ Read in this order:
 
 - `errors`: the exceptions, drawn as a tree, with their exit codes
 - `lazily`: names that are loaded when they are first used
+- `environment`: what this installation can do, and what would mend what it cannot
 - `parts`: part I of N of any list of work
 - `config`: what a model is and how it is trained; the presets; where a value came from
 - `audio`: files, resampling, the log-mel spectrogram
+- `pages`: HTML files that need no network, to look at and to listen to
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
 - `untrusted`: pickles of others, read as data by a process with limits
 - `engines`: several ways to run a generator, the fastest chosen by measurement
 - `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
 - `data`: preprocess, the prepared corpus, batches as a pure function of seed and step
 - `training`: the step, the loop, checkpoints, distribution
-- `evaluation`: metrics, bars, the listening page
+- `evaluation`: metrics, bars, the page of a report
 - `interchange`: models of other tools, models by name, what a file is
 - `benchmarks`: how fast this machine trains
+- `assets`: files that come along: the enhancer, the demo's speech
 - `api`: the functions below
 - `cli`: one file a command
 
-Imports point one way only: errors, config <- audio, models <- engines <- data, synthesis <-
-training, interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
+Imports point one way only: errors, config <- audio <- pages, models <- engines <- data,
+synthesis <- training, interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
 
     >>> import hifigan_cli
     >>> "resynthesize" in dir(hifigan_cli)

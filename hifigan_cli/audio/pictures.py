@@ -1,6 +1,8 @@
 """Pictures of log-mels: bare pixels for TensorBoard, and figures with axes for people.
 
-The colours (magma) rise evenly in lightness, so that they read in print and for the colour-blind.
+The colours of levels (magma) rise evenly in lightness, so that they read in print and for the
+colour-blind. Those of differences (RdBu) are white at none, and red and blue, which all eyes tell
+apart, to either side.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 Mel = npt.NDArray[np.float32]
 _CEILING = 2.0  # about the loudest log-mel of speech at full scale
 _GAP_ROWS = 4
+_LEVELS, _DIFFERENCES = "magma", "RdBu_r"
+_STOPS = 9  # colours that a bar of all of them is drawn from
 
 
 def mel_picture(mels: Sequence[Mel]) -> npt.NDArray[np.uint8]:
@@ -35,11 +39,40 @@ def mel_picture(mels: Sequence[Mel]) -> npt.NDArray[np.uint8]:
     rows: list[npt.NDArray[np.uint8]] = []
     for mel in mels:
         unit = np.clip((mel[::-1] - LOG_FLOOR) / (_CEILING - LOG_FLOOR), 0, 1)
-        colours = (colormaps["magma"](unit)[..., :3] * 255).astype(np.uint8)
+        colours = (colormaps[_LEVELS](unit)[..., :3] * 255).astype(np.uint8)
         picture = np.full((mel.shape[0] + _GAP_ROWS, width, 3), 255, np.uint8)
         picture[: mel.shape[0], : mel.shape[1]] = colours
         rows.append(picture)
     return np.concatenate(rows)[:-_GAP_ROWS]
+
+
+def difference_picture(difference: Mel, limit: float) -> npt.NDArray[np.uint8]:
+    """Colour a difference `(mels, frames)`; return pixels `(mels, frames, 3)`.
+
+    White is none, full red is `limit` and more, full blue the same below.
+    """
+    from matplotlib import colormaps
+
+    unit = np.clip(difference[::-1] / limit, -1, 1) / 2 + 0.5
+    pixels: npt.NDArray[np.uint8] = (colormaps[_DIFFERENCES](unit)[..., :3] * 255).astype(np.uint8)
+    return pixels
+
+
+def level_colours() -> tuple[list[str], float, float]:
+    """Return the colours of log-mels as `#rrggbb`, and the natural logs that they run between."""
+    return _hex(_LEVELS), LOG_FLOOR, _CEILING
+
+
+def difference_colours() -> list[str]:
+    """Return the colours of differences as `#rrggbb`, from below to above."""
+    return _hex(_DIFFERENCES)
+
+
+def _hex(name: str) -> list[str]:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps[name](place)) for place in np.linspace(0, 1, _STOPS)]
 
 
 def save_mel_figure(path: Path, mels: Sequence[tuple[str, Mel]], config: MelConfig) -> None:
@@ -58,7 +91,7 @@ def save_mel_figure(path: Path, mels: Sequence[tuple[str, Mel]], config: MelConf
             mel,
             origin="lower",
             aspect="auto",
-            cmap="magma",
+            cmap=_LEVELS,
             vmin=LOG_FLOOR,
             vmax=_CEILING,
             extent=(0.0, length_s, -0.5, config.n_mels - 0.5),

@@ -28,19 +28,32 @@ def info(
         bool,
         typer.Option("--resolved", help="Print every configuration value and where it came from."),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Of a run: write a page, one file, of curves and clips."),
+    ] = None,
     config: options.ConfigFile = None,
     preset: options.Preset = None,
     sets: options.Sets = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Say what a file or folder is, or how the configuration resolves."""
+    """Say what a file or folder is, or how the configuration resolves.
+
+    The page of a run may be written at any time, also while training goes on.
+    """
     from hifigan_cli.errors import UsageError
 
     console = Console(json=json)
     if resolved == (path is not None):
         raise UsageError("info takes a file, or --resolved", "hifigan info FILE")
     if path is None:
+        if html:
+            raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
         _print_resolved(console, config, preset, sets)
+        return
+    if html:
+        _write_page(console, path, html, force)
         return
     from hifigan_cli.interchange.describe import describe
 
@@ -52,6 +65,18 @@ def info(
         path=str(path),
         kind=description.kind,
         facts=description.facts,
+    )
+
+
+def _write_page(console: Console, path: Path, html: Path, force: bool) -> None:
+    from hifigan_cli.audio.files import check_output, write_bytes
+    from hifigan_cli.training.page import page_of_run
+
+    check_output(html, force)
+    content = page_of_run(path).encode(errors="replace")
+    write_bytes(html, content)
+    console.result(
+        "page", f"{html}: {len(content) / 1e6:.1f} MB", target=str(html), bytes=len(content)
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.cli import enhancing, options
+from hifigan_cli.cli import enhancing, options, resynth_report
 from hifigan_cli.cli.blas import calm_blas
 from hifigan_cli.cli.console import Console
 
@@ -42,6 +42,8 @@ def resynth(
     bare: options.Bare = False,
     chunk: options.Chunk = 0,
     shard: options.Shard = None,
+    report: resynth_report.Report = None,
+    report_players: resynth_report.Players = 12,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -88,7 +90,10 @@ def resynth(
         return Opened(mels, speech, warnings=warnings)
 
     work = Work(AUDIO_SUFFIXES, opened, audio_length_s, prepare=enhancement)
+    if report:
+        resynth_report.check_report(report, recordings, out, session, force)
     if dry_run:
         session.preview(recordings, out, work, force=force)
-    else:
+        return
+    with resynth_report.reported(report, session, enhancement, report_players, mono=mono):
         session.run(recordings, out, work, force=force, bare=bare)

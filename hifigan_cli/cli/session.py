@@ -32,7 +32,7 @@ from hifigan_cli.synthesis.overlap import Stages
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hifigan_cli.audio.reading import Samples
@@ -46,7 +46,11 @@ _FILES_TOGETHER = 32  # on devices that want batches
 
 
 class Session:
-    """One run of a synthesis command with one model on one device, for a part of the files."""
+    """One run of a synthesis command with one model on one device, for a part of the files.
+
+    Attributes:
+        on_written: told each file that was made, once it is in its place.
+    """
 
     def __init__(
         self, console: Console, model: str | None, wish: Wish, chunk: int, part: Part = WHOLE
@@ -55,6 +59,7 @@ class Session:
         self.part = part
         self.path = locate_model(model)
         self.mel, _ = read_architecture(self.path, read_description(self.path))
+        self.on_written: Callable[[Job, Written], None] = lambda _job, _written: None
         self._name, self._chunk = model, chunk
         self._wish = replace(wish, device=own_device(wish.device))
 
@@ -227,6 +232,7 @@ class Session:
             elapsed_s=written.elapsed_s,
             real_time_factor=written.factor,
         )
+        self.on_written(job, written)
 
     def _halved(self, frames: int) -> None:
         self.console.warn(f"out of memory: the chunk is halved to {frames} frames")

@@ -201,7 +201,7 @@ class TrainConfig(Frozen):
     checkpoint_every: Positive = 1000
     keep_checkpoints: Positive = 3
     validation_clips: Positive = 150
-    sample_clips: Whole = 3  # validation clips heard and seen in TensorBoard
+    sample_clips: Whole = 3  # validation clips to hear and to see
 
     @model_validator(mode="after")
     def _check(self) -> Self:

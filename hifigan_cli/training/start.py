@@ -13,6 +13,7 @@ from hifigan_cli.errors import UsageError
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import check_same_run, read_checkpoint, restore
 from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint, set_aside_damaged
+from hifigan_cli.training.records.heard import HeardClips
 from hifigan_cli.training.records.metrics import Metrics
 from hifigan_cli.training.records.tensorboard import INSTALL, TensorBoard
 from hifigan_cli.training.records.wandb import WandB
@@ -122,6 +123,7 @@ def open_sinks(
         sinks.append(sink)
 
     add(Metrics(run.metrics, step, report))
+    add(HeardClips(run.heard, plan.config.mel.rate_hz, report))
     if plan.wandb is not None:
         add(WandB(run.path, plan.wandb, plan.config))
     if plan.tensorboard is False:

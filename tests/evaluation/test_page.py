@@ -15,10 +15,10 @@ import soundfile
 
 from hifigan_cli.audio import Audio
 from hifigan_cli.evaluation.measures import MEASURES
-from hifigan_cli.evaluation.page import PageContent, ShownClip, Version, build_page
-from hifigan_cli.evaluation.page.choice import spread
-from hifigan_cli.evaluation.page.content import Heading
+from hifigan_cli.evaluation.page import spread
 from hifigan_cli.evaluation.report import ClipScores, Report
+from hifigan_cli.pages import PageContent, ShownClip, Version, build_page
+from hifigan_cli.pages.content import Heading
 from tests.evaluation.damage import RATE_HZ, clip, dull
 from tests.tools.chromium import chromium
 

@@ -65,6 +65,9 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
         "metrics.jsonl",
         "model.safetensors",
         "best.safetensors",
+        "heard/heard.json",
+        "heard/1-recording.flac",
+        "heard/1-generated.flac",
         *steps,
     }
     written = resolve(file=run / "config.toml").config

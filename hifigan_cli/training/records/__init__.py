@@ -4,5 +4,6 @@
 - `checkpoint`: a whole training state in one sealed file; `optimizers`: their moments by name
 - `saver`: checkpoint and model file, written together, the last few kept
 - `warmstart`: networks from another training (`--init`)
-- `metrics`: metrics.jsonl; `tensorboard`, `wandb`: the same figures for eyes and ears
+- `metrics`: metrics.jsonl; `heard`: the last clips as sound;
+  `tensorboard`, `wandb`: the same figures for eyes and ears
 """

@@ -8,6 +8,7 @@
       model.safetensors                      the newest model, for `vocode` and `resynth`
       best.safetensors                       the model of the lowest validation error
       checkpoints/step_00001000.safetensors  all that a resume needs; the last few are kept
+      heard/                                 the clips of the last validation, as sound
       tensorboard/                           curves, audio and pictures
 """
 
@@ -65,6 +66,11 @@ class RunFolder:
         """The record of losses and validations."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def heard(self) -> Path:
+        """The folder of the last validation's clips."""
+        return self.path / "heard"
+
     def checkpoint(self, step: int) -> Path:
         """Name the checkpoint of a step."""
         return self.checkpoints / f"step_{step:08d}.safetensors"
@@ -83,7 +89,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove temporaries that a killed save left behind."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.heard):
             for stray in (path for pattern in _STRAYS for path in folder.glob(pattern)):
                 stray.unlink(missing_ok=True)
 

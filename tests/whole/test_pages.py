@@ -1,13 +1,9 @@
-"""The pages beside the README tell the truth: their commands, options, links and presets exist."""
+"""The pages beside the README tell the truth: their links, presets and bars exist."""
 
 from __future__ import annotations
 
 import re
-import shlex
 
-import pytest
-
-from hifigan_cli.cli.main import run
 from hifigan_cli.config import preset
 from hifigan_cli.config.presets import NAMES
 from hifigan_cli.config.solver import work_per_s
@@ -15,17 +11,6 @@ from hifigan_cli.evaluation.bars import BARS
 from tests.helpers import ROOT
 
 PAGES = sorted((ROOT / ".github").glob("*.md"))
-GROUPS = ("config", "bench")
-
-
-def commands() -> list[str]:
-    """List the `hifigan` lines of all pages' code blocks, continued lines joined."""
-    found = []
-    for page in PAGES:
-        for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-            joined = block.replace("\\\n", " ")
-            found += re.findall(r"^(?:\$ )?(hifigan .*)$", joined, re.MULTILINE)
-    return found
 
 
 def test_links_lead_somewhere() -> None:
@@ -33,21 +18,6 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
-@pytest.mark.parametrize("line", sorted(set(commands())))
-def test_commands_and_options_exist(
-    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every command of a page has the options that it is shown with."""
-    monkeypatch.setenv("COLUMNS", "200")
-    words = shlex.split(line, comments=True)[1:]
-    command = words[: 2 if words[0] in GROUPS and not words[1].startswith("-") else 1]
-    run([*command, "--help"])
-    shown = capsys.readouterr().out
-    assert "Usage: hifigan" in shown
-    for option in (word for word in words if re.match(r"--?[a-z]", word)):
-        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown), option
 
 
 def test_the_table_of_presets_is_true() -> None:

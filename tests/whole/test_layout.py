@@ -20,6 +20,7 @@ LAYERS = (
     {"errors", "assets", "lazily"},
     {"config", "environment", "parts"},
     {"audio"},
+    {"pages"},
     {"models"},
     {"untrusted"},
     {"engines"},

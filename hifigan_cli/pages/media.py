@@ -7,16 +7,17 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
-import torch
 
-from hifigan_cli.audio.mel import mel_spectrogram
-from hifigan_cli.audio.pictures import mel_picture
+from hifigan_cli.audio.logmel import log_mel
+from hifigan_cli.audio.pictures import difference_picture, mel_picture
 from hifigan_cli.audio.resampling import fit, resample
 from hifigan_cli.audio.writing import to_int16
 from hifigan_cli.config import MelConfig
 
 if TYPE_CHECKING:
+    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Audio
 
 # Browsers decode FLAC; half the bytes of WAV, and nothing is lost.
@@ -39,18 +40,37 @@ def sound_address(audio: Audio) -> str:
     return _address("audio/flac", memory.getvalue())
 
 
+def shown_mel(audio: Audio) -> Mel:
+    """Return the log-mel up to 11 025 Hz `(128, frames)` that pictures of a recording show."""
+    samples = resample(audio.mono().samples, audio.rate_hz, _PICTURE.rate_hz)
+    mel: Mel = log_mel(fit(samples, max(samples.shape[1], _LEAST_SAMPLES)), _PICTURE)[0]
+    return mel
+
+
 def picture_address(audio: Audio) -> str:
     """Return the log-mel up to 11 025 Hz as a `data:` address of PNG, a row of pixels a band."""
+    mel = shown_mel(audio)
+    return _png(mel_picture([np.maximum.reduceat(mel, _columns(mel), axis=1)]))
+
+
+def difference_address(difference_db: Mel, limit_db: float) -> str:
+    """Return a difference `(mels, frames)` in dB as a PNG whose colours end at `limit_db`."""
+    edges = _columns(difference_db)
+    widths = np.diff(np.append(edges, difference_db.shape[1]))
+    narrow = (np.add.reduceat(difference_db, edges, axis=1) / widths).astype(np.float32)
+    return _png(difference_picture(narrow, limit_db))
+
+
+def _columns(mel: Mel) -> npt.NDArray[np.int64]:
+    """Return where the columns of a picture that is not too wide begin."""
+    return np.arange(0, mel.shape[1], -(-mel.shape[1] // _WIDEST_PIXELS))
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> str:
     from PIL import Image
 
-    samples = resample(audio.mono().samples, audio.rate_hz, _PICTURE.rate_hz)
-    samples = fit(samples, max(samples.shape[1], _LEAST_SAMPLES))
-    mel = mel_spectrogram(torch.from_numpy(samples), _PICTURE)[0].numpy()
-    step = -(-mel.shape[1] // _WIDEST_PIXELS)
-    edges = np.arange(0, mel.shape[1], step)
-    narrow = np.maximum.reduceat(mel, edges, axis=1)
     memory = io.BytesIO()
-    Image.fromarray(mel_picture([narrow])).save(memory, "PNG", optimize=True)
+    Image.fromarray(pixels).save(memory, "PNG", optimize=True)
     return _address("image/png", memory.getvalue())
 
 

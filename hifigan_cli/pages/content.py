@@ -20,11 +20,22 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture without sound: its title, its `data:` address, and what it shows, in words."""
+
+    title: str
+    address: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ShownClip:
-    """A clip to hear and to see: its name, its versions side by side, its figures by column."""
+    """A clip to hear and to see: its name, its versions and pictures side by side, facts of it."""
 
     name: str
     versions: Sequence[Version]
+    pictures: Sequence[Picture] = ()
+    facts: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,16 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What the colours of pictures mean: CSS colours in order, and words for both ends."""
+
+    title: str
+    colours: Sequence[str]
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
 class PageContent:
     """A page.
 
@@ -47,6 +68,7 @@ class PageContent:
         summary: lines above the table, as label and text.
         headings: the columns of the table of figures.
         rows: a name and figures by heading for each clip, also those that are not heard.
+        scales: the colours of its pictures, explained.
     """
 
     title: str
@@ -54,3 +76,4 @@ class PageContent:
     summary: Sequence[tuple[str, str]] = ()
     headings: Sequence[Heading] = ()
     rows: Sequence[tuple[str, Mapping[str, float | None]]] = ()
+    scales: Sequence[Scale] = ()

@@ -1,10 +1,11 @@
 "use strict";
 (() => {
   const clips = [...document.querySelectorAll(".clip")];
-  const figures = (clip) => [...clip.querySelectorAll("figure")];
+  const figures = (clip) => [...clip.querySelectorAll("figure.version")];
   const player = (figure) => figure.querySelector("audio");
   let current = 0;
   let last = null; // the player that was heard last
+  let placed = null; // the player whose moment was chosen by hand
 
   // One click on a table head sorts by it, the next turns the order round; empty cells stay last.
   const table = document.getElementById("figures");
@@ -48,15 +49,27 @@
   };
 
   clips.forEach((clip, index) => {
-    figures(clip).forEach((figure) => {
+    figures(clip).forEach((figure, place) => {
       const audio = player(figure);
+      // The caption becomes a button for the mouse; without this script it is a caption.
+      const button = document.createElement("button");
+      button.type = "button";
+      button.title = "play this version, from where the last one stood";
+      button.append(...figure.querySelector("figcaption").childNodes);
+      figure.querySelector("figcaption").append(button);
+      button.addEventListener("click", () => (audio.paused ? play(clip, place) : audio.pause()));
       const cursor = figure.querySelector(".cursor");
       const move = () => {
         cursor.style.left = `${(100 * audio.currentTime) / (audio.duration || 1)}%`;
         if (!audio.paused) requestAnimationFrame(move);
       };
       audio.addEventListener("play", () => {
-        if (last && last !== audio) last.pause();
+        if (last && last !== audio) {
+          const takesOver = clip.contains(last) && !last.paused && placed !== audio;
+          if (takesOver) audio.currentTime = Math.min(last.currentTime, audio.duration || Infinity);
+          last.pause();
+        }
+        placed = null;
         last = audio;
         figure.classList.add("playing", "begun");
         goTo(index, false);
@@ -67,6 +80,7 @@
       figure.querySelector(".picture").addEventListener("click", (event) => {
         const box = event.currentTarget.getBoundingClientRect();
         audio.currentTime = ((event.clientX - box.left) / box.width) * (audio.duration || 0);
+        placed = audio;
         audio.play();
       });
     });

@@ -1,21 +1,18 @@
-"""Content -> one HTML file: style and script within it, and a policy that forbids the network."""
+"""Content -> one HTML file."""
 
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from hifigan_cli.evaluation.page.media import picture_address, sound_address
+from hifigan_cli.pages.document import definitions, document
+from hifigan_cli.pages.media import picture_address, sound_address
 
 if TYPE_CHECKING:
-    from hifigan_cli.evaluation.page.content import PageContent, ShownClip, Version
+    from collections.abc import Sequence
 
-# Nothing is loaded from anywhere: sound and pictures are `data:`, style and script are within.
-_POLICY = (
-    "default-src 'none'; img-src data:; media-src data:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
+    from hifigan_cli.pages.content import PageContent, Picture, Scale, ShownClip, Version
+
 _KEYS = (
     ("j k", "next and previous clip"),
     ("1 2 ...", "play that version, from where the last one stood"),
@@ -25,35 +22,26 @@ _KEYS = (
 
 def build_page(content: PageContent) -> str:
     """Return the HTML of a page."""
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(content.title)}</title>",
-        f"<style>{_resource('listening.css')}</style></head><body>",
-        f"<header><h1>{escape(content.title)}</h1>{_summary(content)}{_keys()}</header><main>",
-        _table(content),
-        *(_clip(number, clip) for number, clip in enumerate(content.clips, 1)),
-        f"</main><script>{_resource('listening.js')}</script></body></html>",
-    ]
-    return "\n".join(part for part in parts if part) + "\n"
+    header = [definitions(content.summary), keys_line(), *map(_scale, content.scales)]
+    return document(content.title, header, [_table(content), *clip_sections(content.clips)])
 
 
-def _resource(name: str) -> str:
-    return files("hifigan_cli.evaluation.page").joinpath(name).read_text("utf-8")
-
-
-def _summary(content: PageContent) -> str:
-    if not content.summary:
-        return ""
-    items = (f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in content.summary)
-    return f"<dl>{''.join(items)}</dl>"
-
-
-def _keys() -> str:
+def keys_line() -> str:
+    """Say which keys a page with clips obeys."""
     keys = (f"<kbd>{escape(key)}</kbd> {escape(what)}" for key, what in _KEYS)
     return f"<p class='keys'>{' · '.join(keys)}</p>"
+
+
+def clip_sections(clips: Sequence[ShownClip]) -> list[str]:
+    """Lay out clips, a section each."""
+    return [_clip(number, clip) for number, clip in enumerate(clips, 1)]
+
+
+def _scale(scale: Scale) -> str:
+    """Explain colours by a bar of them; what they mean is also said in words."""
+    bar = f'<span class="bar" style="background:linear-gradient(90deg,{",".join(scale.colours)})">'
+    low, high = escape(scale.low), escape(scale.high)
+    return f'<p class="scale">{escape(scale.title)}: {low} {bar}</span> {high}</p>'
 
 
 def _table(content: PageContent) -> str:
@@ -89,19 +77,28 @@ def _head(title: str, unit: str) -> str:
 
 def _clip(number: int, clip: ShownClip) -> str:
     versions = "".join(_version(place, version) for place, version in enumerate(clip.versions, 1))
+    pictures = "".join(map(_picture, clip.pictures))
     return (
         f'<section class="clip" id="clip-{number}" tabindex="-1" aria-labelledby="name-{number}">'
-        f'<h2 id="name-{number}">{escape(clip.name)}</h2>'
-        f'<div class="versions">{versions}</div></section>'
+        f'<h2 id="name-{number}">{escape(clip.name)}</h2>{definitions(clip.facts)}'
+        f'<div class="versions">{versions}{pictures}</div></section>'
     )
 
 
 def _version(place: int, version: Version) -> str:
     title = escape(version.title)
     return (
-        f"<figure><figcaption><kbd>{place}</kbd> {title}</figcaption>"
+        f'<figure class="version"><figcaption><kbd>{place}</kbd> {title}</figcaption>'
         f'<div class="picture"><img src="{picture_address(version.audio)}" '
         f'alt="spectrogram, {title}"><span class="cursor"></span></div>'
         f'<audio controls preload="metadata" src="{sound_address(version.audio)}" '
         f'aria-label="{title}"></audio></figure>'
+    )
+
+
+def _picture(picture: Picture) -> str:
+    return (
+        f"<figure><figcaption>{escape(picture.title)}</figcaption>"
+        f'<div class="picture"><img src="{picture.address}" alt="{escape(picture.words)}"></div>'
+        "</figure>"
     )

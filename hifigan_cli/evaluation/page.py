@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import read_audio
-from hifigan_cli.evaluation.page.build import build_page
-from hifigan_cli.evaluation.page.content import Heading, PageContent, ShownClip, Version
+from hifigan_cli.pages.build import build_page
+from hifigan_cli.pages.content import Heading, PageContent, ShownClip, Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,141 @@
+"""`hifigan resynth --report`: the page of what was made."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hifigan_cli.audio.files import check_output, write_bytes
+from hifigan_cli.errors import BatchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hifigan_cli.cli.session import Session
+    from hifigan_cli.cli.work import Written
+    from hifigan_cli.pages.resynthesis import Made
+    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.synthesis.jobs import Job
+
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", help="Write a page, one file: input and output to hear, mels, differences."
+    ),
+]
+Players = Annotated[
+    int,
+    typer.Option(
+        "--report-players", min=1, help="Channels to hear there, of each at most 30 s: the first."
+    ),
+]
+
+
+def check_report(
+    path: Path, sources: Sequence[Path], out: Path, session: Session, force: bool
+) -> None:
+    """Refuse a report that cannot be written, before any computing.
+
+    Raises:
+        UsageError: a pipe, or a part of the files only.
+        OutputError: it exists, or its folder cannot be written.
+    """
+    if Path("-") in (*sources, out):
+        raise UsageError("--report reads input and output again, and a pipe is gone", "name files")
+    if not session.part.whole:
+        raise UsageError(
+            "a report is of one process that makes all files",
+            "leave --shard and torchrun out; or `hifigan evaluate IN OUT --html` afterwards",
+        )
+    check_output(path, force)
+
+
+@contextmanager
+def reported(
+    path: Path | None,
+    session: Session,
+    enhancement: Callable[[], Enhancement | None],
+    players: int,
+    *,
+    mono: bool,
+) -> Iterator[None]:
+    """Let a session run, and write the page of what it made; also where some files failed."""
+    if path is None:
+        yield
+        return
+    from hifigan_cli.pages.resynthesis import Made
+
+    made: list[Made] = []
+
+    def noted(job: Job, written: Written) -> None:
+        made.append(Made(job.source, job.target, written.length_s, written.elapsed_s))
+
+    def write(failed: str = "") -> None:
+        if not made:
+            session.console.note("nothing was made, so there is no report")
+            return
+        facts = _facts(session, enhancement(), made, failed)
+        _write(path, session, made, facts, players, mono=mono)
+
+    session.on_written = noted
+    try:
+        yield
+    except BatchError as error:
+        write(error.message)
+        raise
+    write()
+
+
+def _facts(
+    session: Session, enhancement: Enhancement | None, made: Sequence[Made], failed: str
+) -> list[tuple[str, str]]:
+    from hifigan_cli.models.devices import device_title
+
+    vocoder = session.vocoder
+    model, engine = vocoder.model, vocoder.engine
+    length_s = sum(each.length_s for each in made)
+    work_s = sum(each.elapsed_s for each in made)
+    facts = [
+        ("model", f"{model.provenance.get('name', session.path.stem)}, {model.digest[:12]}"),
+        ("enhancer", _enhancer(enhancement)),
+        ("engine", f"{engine.name}, {engine.precision}, {device_title(vocoder.device)}"),
+        ("files made", f"{len(made):,}, {length_s:.1f} s of speech"),
+        ("speed", f"{length_s / work_s:.1f} x real time, {work_s:.1f} s of work"),
+    ]
+    if failed:
+        facts.append(("failed", failed))
+    return facts
+
+
+def _enhancer(enhancement: Enhancement | None) -> str:
+    if enhancement is None:
+        return "off: noise is kept"
+    model = enhancement.model
+    limit = enhancement.limit_db
+    most = "" if limit is None else f", by at most {limit:g} dB"
+    return f"{model.provenance.get('name', 'on')}, {model.digest[:12]}{most}"
+
+
+def _write(
+    path: Path,
+    session: Session,
+    made: Sequence[Made],
+    facts: Sequence[tuple[str, str]],
+    players: int,
+    *,
+    mono: bool,
+) -> None:
+    from hifigan_cli.pages.resynthesis import page_of_resynthesis
+
+    content = page_of_resynthesis(made, facts, players, mono=mono).encode(errors="replace")
+    write_bytes(path, content)
+    session.console.result(
+        "report",
+        f"{path}: {len(content) / 1e6:.1f} MB",
+        target=str(path),
+        files=len(made),
+        bytes=len(content),
+    )
