@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tools.speed import BEGIN, END, section, with_section
+from tests.tools.readme import between
+from tests.tools.speed import section
 
 MACHINE = {"processor": "Some CPU", "cores": 4, "load": 0.1, "versions": {"torch": "2.14"}}
 
@@ -57,7 +58,7 @@ def test_other_lines_are_refused() -> None:
 
 def test_only_the_section_changes() -> None:
     """What stands around the markers stays; a README without them is refused."""
-    before = f"a\n{BEGIN}\nold\n{END}\nb"
-    assert with_section(before, "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
+    before = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb"
+    assert between(before, "x", "new") == before.replace("old", "new")
     with pytest.raises(ValueError, match="needs the lines"):
-        with_section("a", "new")
+        between("a", "x", "new")

@@ -1,8 +1,9 @@
 """Measure what reduced precision costs: its output against that of the plain forward in fp32.
 
-    python -m tests.tools.precision [--model ljspeech-v1] [--clips 10]
+    python -m tests.tools.precision [--model ljspeech-v1] [--clips 10] [--write]
 
-On real speech, the LJSpeech clips in `../shared/data`. Prints a Markdown table: SNR, mel_l1_full
+On real speech, the LJSpeech clips in `../shared/data`. Prints a Markdown table, or writes it into
+.github/SPEED.md: SNR, mel_l1_full
 and PESQ of each engine's output, the plain forward's output being the reference, and the SNR of
 the plain forward itself against double precision.
 """
@@ -31,9 +32,12 @@ from hifigan_cli.benchmarks.subjects import find_subject
 from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.evaluation import Report, evaluate
 from hifigan_cli.interchange.onnxfile import snr_db
+from tests.helpers import ROOT
 from tests.tools.quality import SETS
+from tests.tools.readme import between
 
 METRICS = ("mel", "pesq")
+PAGE = ROOT / ".github/SPEED.md"
 
 
 def measure(
@@ -75,14 +79,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="ljspeech-v1")
     parser.add_argument("--clips", type=int, default=10)
+    parser.add_argument("--write", action="store_true", help="into .github/SPEED.md")
     options = parser.parse_args()
     clips = sorted(SETS["lj38"].iterdir())[: options.clips]
     contenders, _ = find_contenders(None)
-    sys.stdout.write("| engine | SNR dB, to fp64 | mel_l1_full, to plain | PESQ, to plain |\n")
-    sys.stdout.write("|---|---|---|---|\n")
+    lines = [
+        f"`{options.model}`, {len(clips)} clips of LJSpeech, means:\n",
+        "| engine | SNR dB, to fp64 | mel_l1_full, to plain | PESQ, to plain |",
+        "|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         for title, snr, mel_l1, pesq in measure(options.model, contenders, clips, Path(folder)):
-            sys.stdout.write(f"| {title} | {snr:.1f} | {mel_l1:.4f} | {pesq:.3f} |\n")
+            lines.append(f"| {title} | {snr:.1f} | {mel_l1:.4f} | {pesq:.3f} |")
+    text = "\n".join(lines)
+    if options.write:
+        PAGE.write_text(between(PAGE.read_text("utf-8"), "precision", text), "utf-8")
+    else:
+        sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

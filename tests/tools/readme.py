@@ -12,7 +12,6 @@ import re
 from tests.helpers import ROOT, hifigan
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- help: begin -->", "<!-- help: end -->"
 COMMANDS = (
     "demo",
     "resynth",
@@ -47,8 +46,19 @@ def help_section() -> str:
 
 def with_help(readme: str) -> str:
     """Return the README with its help section made anew."""
-    section = f"{BEGIN}\n{help_section()}\n{END}"
-    return re.sub(f"{BEGIN}.*{END}", lambda _: section, readme, flags=re.DOTALL)
+    return between(readme, "help", help_section())
+
+
+def between(page: str, name: str, text: str) -> str:
+    """Return a page with the text between the two markers of a name made anew.
+
+    Raises:
+        ValueError: the page has no place for it.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"the page needs the lines {begin} and {end}")
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hifigan_cli.benchmarks.contenders import Contender
-from tests.tools.readme import README
+from tests.tools.readme import README, between
 
-BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 Line = dict[str, Any]
 
 
@@ -98,17 +96,6 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def with_section(readme: str, text: str) -> str:
-    """Return the README with its section of speed made anew.
-
-    Raises:
-        ValueError: the README has no place for it.
-    """
-    if BEGIN not in readme or END not in readme:
-        raise ValueError(f"README.md needs the lines {BEGIN} and {END}")
-    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{text}\n{END}", readme, flags=re.DOTALL)
-
-
 def main() -> None:
     """Write, or print, the section of the measurements given."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -119,7 +106,7 @@ def main() -> None:
     if options.print:
         sys.stdout.write(text + "\n")
     else:
-        README.write_text(with_section(README.read_text("utf-8"), text), "utf-8")
+        README.write_text(between(README.read_text("utf-8"), "speed", text), "utf-8")
 
 
 if __name__ == "__main__":
