@@ -41,7 +41,7 @@ def test_the_doctor_prints_text() -> None:
     run = hifigan("doctor")
     rows = [line.split(maxsplit=1) for line in run.stdout.splitlines()]
     assert {row[0] for row in rows} <= {"ok", "fault", "-"}
-    assert ["ok", "hifigan-cli"] == [rows[0][0], rows[0][1].split()[0]]
+    assert [rows[0][0], rows[0][1].split()[0]] == ["ok", "hifigan-cli"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
