@@ -22,7 +22,7 @@ def doctor(json: options.Json = False) -> None:
 
     checks = diagnose()
     table = Table(box=None, show_header=False, pad_edge=False)
-    marks = {True: "[green]ok[/]", False: "[red]fault[/]", None: "[dim]-[/]"}
+    marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:
         fix = f"  -> {check.fix}" if check.fix else ""
         table.add_row(marks[check.ok], check.name, Text(f"{check.detail}{fix}"))

@@ -70,17 +70,20 @@ def evaluate(
     """
     from hifigan_cli.audio.files import check_output, write_bytes
     from hifigan_cli.cli.evaluate_view import print_report, say_what_to_know
+    from hifigan_cli.cli.page import check_page, write_page
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.bars import judge, limits_of
+    from hifigan_cli.evaluation.page import page_of_report
     from hifigan_cli.evaluation.pairing import match_files
     from hifigan_cli.evaluation.tables import to_csv
 
     console = Console(json=json, quiet=quiet)
     if bar:
         limits_of(bar)  # a mistyped name must not cost minutes
-    for path in (csv, html):
-        if path:
-            check_output(path, force)
+    if csv:
+        check_output(csv, force)
+    if html:
+        check_page(html, force)
     count = len(match_files(reference, hypothesis).matches)
     with console.progress("clips", count) as advance:
         report = compare(
@@ -99,26 +102,10 @@ def evaluate(
         write_bytes(csv, to_csv(report).encode(errors="surrogateescape"))
         console.result("csv", f"{csv}: {len(report.clips)} rows", target=str(csv))
     if html:
-        _write_page(console, report, html, html_clips, verdicts)
+        shown = min(html_clips, len(report.clips))
+        page = page_of_report(report, html_clips, verdicts)
+        write_page(console, html, page, f"{shown} clips to hear, ", clips=shown)
     _conclude(console, report, bar, verdicts)
-
-
-def _write_page(
-    console: Console, report: Report, path: Path, clips: int, verdicts: tuple[Verdict, ...]
-) -> None:
-    from hifigan_cli.audio.files import write_bytes
-    from hifigan_cli.evaluation.page import page_of_report
-
-    content = page_of_report(report, clips, verdicts).encode(errors="replace")
-    write_bytes(path, content)
-    shown = min(clips, len(report.clips))
-    console.result(
-        "page",
-        f"{path}: {shown} clips to hear, {len(content) / 1e6:.1f} MB",
-        target=str(path),
-        clips=shown,
-        bytes=len(content),
-    )
 
 
 def _conclude(

@@ -53,7 +53,11 @@ def info(
         _print_resolved(console, config, preset, sets)
         return
     if html:
-        _write_page(console, path, html, force)
+        from hifigan_cli.cli.page import check_page, write_page
+        from hifigan_cli.training.page import page_of_run
+
+        check_page(html, force)
+        write_page(console, html, page_of_run(path))
         return
     from hifigan_cli.interchange.describe import describe
 
@@ -65,18 +69,6 @@ def info(
         path=str(path),
         kind=description.kind,
         facts=description.facts,
-    )
-
-
-def _write_page(console: Console, path: Path, html: Path, force: bool) -> None:
-    from hifigan_cli.audio.files import check_output, write_bytes
-    from hifigan_cli.training.page import page_of_run
-
-    check_output(html, force)
-    content = page_of_run(path).encode(errors="replace")
-    write_bytes(html, content)
-    console.result(
-        "page", f"{html}: {len(content) / 1e6:.1f} MB", target=str(html), bytes=len(content)
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.audio.files import check_output, write_bytes
+from hifigan_cli.cli.page import check_page, write_page
 from hifigan_cli.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_report(
             "a report is of one process that makes all files",
             "leave --shard and torchrun out; or `hifigan evaluate IN OUT --html` afterwards",
         )
-    check_output(path, force)
+    check_page(path, force)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def reported(
     if path is None:
         yield
         return
-    from hifigan_cli.pages.resynthesis import Made
+    from hifigan_cli.pages.resynthesis import Made, page_of_resynthesis
 
     made: list[Made] = []
 
@@ -78,7 +78,8 @@ def reported(
             session.console.note("nothing was made, so there is no report")
             return
         facts = _facts(session, enhancement(), made, failed)
-        _write(path, session, made, facts, players, mono=mono)
+        page = page_of_resynthesis(made, facts, players, mono=mono)
+        write_page(session.console, path, page, event="report", files=len(made))
 
     session.on_written = noted
     try:
@@ -117,25 +118,3 @@ def _enhancer(enhancement: Enhancement | None) -> str:
     limit = enhancement.limit_db
     most = "" if limit is None else f", by at most {limit:g} dB"
     return f"{model.provenance.get('name', 'on')}, {model.digest[:12]}{most}"
-
-
-def _write(
-    path: Path,
-    session: Session,
-    made: Sequence[Made],
-    facts: Sequence[tuple[str, str]],
-    players: int,
-    *,
-    mono: bool,
-) -> None:
-    from hifigan_cli.pages.resynthesis import page_of_resynthesis
-
-    content = page_of_resynthesis(made, facts, players, mono=mono).encode(errors="replace")
-    write_bytes(path, content)
-    session.console.result(
-        "report",
-        f"{path}: {len(content) / 1e6:.1f} MB",
-        target=str(path),
-        files=len(made),
-        bytes=len(content),
-    )

@@ -15,6 +15,7 @@ from tests.helpers import hifigan
         ("hifigan res", {"resynth"}),
         ("hifigan config ", {"new", "presets"}),
         ("hifigan vocode --mel", {"--mel-as"}),
+        ("hifigan resynth --rep", {"--repair", "--report", "--report-players"}),
         ("hifigan vocode --mel-as log", {"log10", "log2", "log10-power"}),
         ("hifigan train --preset v1-", {"v1-16k", "v1-48k"}),
     ],

@@ -60,5 +60,8 @@ def test_a_report_is_refused_before_any_computing(model: Path, wav: Path, tmp_pa
         run = hifigan("resynth", wav, "-m", model, *words)
         assert (run.returncode, said in run.stderr) == (code, True), run.stderr
         assert "help:" in run.stderr
+    # Not even with --force does a report take the place of a recording.
+    run = hifigan("resynth", wav, "-m", model, "-o", tmp_path / "o.wav", "--report", wav, "--force")
+    assert (run.returncode, "in.wav.html" in run.stderr) == (2, True), run.stderr
     assert page.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.wav", "r.html"]

@@ -25,7 +25,7 @@ addEventListener("load", async () => {
   const named = (one) => one.alt || one.getAttribute("aria-label");
   seen.unnamed = [...document.querySelectorAll("img, audio, svg")].filter((o) => !named(o)).length;
   seen.wide = document.documentElement.scrollWidth - innerWidth;
-  seen.colours = [getComputedStyle(document.body).color, CLICK];
+  seen.asked = ASKED;
   const result = document.createElement("pre");
   result.id = "seen";
   result.textContent = JSON.stringify(seen);
@@ -35,14 +35,24 @@ addEventListener("load", async () => {
 """
 
 
-def seen_in_a_browser(page: str, folder: Path, click: str = "0") -> dict[str, Any]:
+_SCHEME = "--blink-settings=preferredColorScheme={}"
+
+
+def seen_in_a_browser(
+    page: str, folder: Path, asked: str = "0", dark: bool = False
+) -> dict[str, Any]:
     """Open a page in Chromium; return what its reader has. Skips where there is no browser.
 
-    `click` is an expression of JavaScript that the page is asked for once it stands.
+    `asked` is an expression of JavaScript whose value is found under that name; `dark` is what the
+    reader prefers.
     """
     path = folder / "seen.html"
-    path.write_text(page.replace("</body>", _SCRIPT.replace("CLICK", click)), "utf-8")
-    found = re.search(r'<pre id="seen">(.*?)</pre>', chromium(path, folder / "profile"), re.DOTALL)
+    path.write_text(page.replace("</body>", _SCRIPT.replace("ASKED", asked)), "utf-8")
+    found = re.search(
+        r'<pre id="seen">(.*?)</pre>',
+        chromium(path, folder / "profile", _SCHEME.format(0 if dark else 1)),
+        re.DOTALL,
+    )
     assert found, "the script in the page did not come to its end"
     seen: dict[str, Any] = json.loads(unescape(found[1]))
     assert seen["ready"] == "yes"

@@ -82,4 +82,4 @@ def test_in_a_real_browser(tmp_path: Path) -> None:
     assert seen["lengths"] == pytest.approx([0.6, 0.6], abs=0.01)
     assert len(seen["pictures"]) == 3
     assert all(width > 20 for width in seen["pictures"])
-    assert seen["colours"][1] == [True, False]
+    assert seen["asked"] == [True, False]
