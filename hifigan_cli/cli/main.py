@@ -40,6 +40,9 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "" in arguments:  # as a path it would be the folder at hand
+        unset = "a variable of the shell is not set, perhaps"
+        return _fail(console, UsageError("an argument is empty", unset))
     # A command that is stopped unwinds, so that temporaries are removed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -53,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into one line
-        return _fail(console, _translate(error))
+        return _fail(console, _translate(error, arguments))
     return code if isinstance(code, int) else 0
 
 
@@ -71,13 +74,15 @@ def _fail(console: Console, error: HifiganError) -> int:
     return error.exit_code
 
 
-def _translate(error: Exception) -> HifiganError:
+def _translate(error: Exception, arguments: Sequence[str]) -> HifiganError:
     """Give an exception from below a place in the tree."""
     # typer's own usage errors; it vendors click, so the class cannot be named.
     if hasattr(error, "format_message") and getattr(error, "exit_code", 0) == UsageError.exit_code:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hifigan"
-        return UsageError(error.format_message(), f"see `{command} --help`")
+        files = (word for word in arguments if word.startswith("-") and os.path.lexists(word))
+        meant = next((f"the file is ./{word}" for word in files), f"see `{command} --help`")
+        return UsageError(error.format_message(), meant)
     summary = str(error).partition("\n")[0]
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if memory or any(words in summary for words in _MEMORY_WORDS):

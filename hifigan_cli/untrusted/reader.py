@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from hifigan_cli.untrusted.plain import CONTENT, REFUSAL, REFUSED, read_plain
 
 if TYPE_CHECKING:
@@ -61,11 +63,11 @@ def read_untrusted(
                 "can need",
                 "is it whole?",
             )
-        if (folder / CONTENT).stat().st_size > _CONTENT_BYTES:
-            raise error(f"{label} holds too much beside its tensors")
         try:
+            if (folder / CONTENT).stat().st_size > _CONTENT_BYTES:
+                raise error(f"{label} holds too much beside its tensors")
             return read_plain(folder, arrays=arrays)
-        except ValueError as failure:
+        except (ValueError, OSError, SafetensorError) as failure:
             raise error(f"{label} cannot be read: {failure}") from failure
 
 
@@ -80,18 +82,22 @@ class _Serving:
     def ask(self, kind: str, path: Path, folder: Path) -> int | None:
         """Have a file read into a folder; return the status, None if it took too long."""
         with self._turn:
-            process = self._started()
-            if process.stdin is None or process.stdout is None:
-                raise AssertionError("it was started with pipes")
-            with suppress(BrokenPipeError):  # it was killed; what it said, or did not, tells
-                process.stdin.write(json.dumps([kind, str(path), str(folder)]).encode() + b"\n")
-            if not select.select([process.stdout], [], [], _WALL_S)[0]:
-                self.stop()
-                return None
-            answer = process.stdout.readline()
-            if not answer:
-                self.stop()
-            return int(answer or b"1")
+            answered = False
+            try:
+                process = self._started()
+                assert process.stdin is not None  # noqa: S101 - for the type checker: pipes
+                assert process.stdout is not None  # noqa: S101 - likewise
+                request = json.dumps([kind, str(path), str(folder)]).encode() + b"\n"
+                with suppress(BrokenPipeError):  # it was killed; that it says nothing tells
+                    process.stdin.write(request)
+                if not select.select([process.stdout], [], [], _WALL_S)[0]:
+                    return None
+                answer = process.stdout.readline()
+                answered = bool(answer)
+                return int(answer or b"1")
+            finally:
+                if not answered:  # also at a signal: the next must not get this one's answer
+                    self.stop()
 
     def stop(self) -> None:
         """End it, and who reads for it."""

@@ -66,8 +66,11 @@ def _started(line: Sequence[str | Path]) -> subprocess.Popen[bytes]:
 
 def _killed(line: Sequence[str | Path], begun: Callable[[], bool], after_s: float) -> bool:
     with _started(line) as run:
-        deadline = time.monotonic() + 60
-        while not begun() and run.poll() is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + 200
+        while not begun() and run.poll() is None:
+            if time.monotonic() > deadline:
+                os.killpg(run.pid, signal.SIGKILL)
+                raise TimeoutError(f"nothing was begun in 200 s: {line}")
             time.sleep(0.002)
         end = time.monotonic() + after_s
         while run.poll() is None and time.monotonic() < end:

@@ -350,5 +350,7 @@ def test_row_22_odd_names(cli: Command, model: Path, tmp_path: Path) -> None:
     assert ended.told("summary")["made"] == len(ODD_NAMES)
     made = {os.fsencode(path.name) for path in (tmp_path / "out").iterdir()}
     assert made == set(ODD_NAMES)
+    said = cli.refused(2, "resynth", b"-o.wav", "-o", "out.wav", "-m", model, cwd=source)
+    assert "the file is ./-o.wav" in said
     for name in (b"-o.wav", b"invalid \xff utf-8.wav"):
         cli.done("resynth", "-o", "out.wav", "-f", "-m", model, "--", name, cwd=source)

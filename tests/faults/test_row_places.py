@@ -54,6 +54,14 @@ def test_row_24_input_is_output(cli: Command, model: Path, wav: Path, tmp_path: 
 
 
 @pytest.mark.skipif(not permissions_hold(), reason="no right to give up root's rights")
+def test_row_24_an_empty_name_is_no_folder(cli: Command, model: Path, tmp_path: Path) -> None:
+    """`"$UNSET"` is exit 2, and not the folder at hand with all that is in it."""
+    write_audio(tmp_path / "a.wav", speech(0.2), 22_050)
+    for line in (("", "-o", "out"), ("a.wav", "-o", "")):
+        assert "is empty" in cli.refused(2, "resynth", *line, "-m", model, cwd=tmp_path)
+    assert names(tmp_path) == {"a.wav"}
+
+
 def test_row_25_read_only_folder(cli: Command, model: Path, wav: Path, tmp_path: Path) -> None:
     """Exit 4 before any computing: the model is not even loaded."""
     folder = tmp_path / "closed"

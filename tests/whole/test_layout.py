@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 
 from tests.helpers import ROOT, speech
 from tests.models_for_tests import write_tiny_model
@@ -161,13 +162,15 @@ def light_engines() -> list[str]:
 def test_synthesis_on_a_cpu_loads_no_torch(tmp_path: Path) -> None:
     """Guard the light path: recording or mel to speech needs none of the slow libraries."""
     model = write_tiny_model(tmp_path / "m.safetensors")
-    wav, mel = tmp_path / "i.wav", tmp_path / "i.npy"
+    wav, mel, pickled = (tmp_path / name for name in ("i.wav", "i.npy", "i.pt"))
+    torch.save(torch.full((80, 20), -5.0), pickled)  # another process reads it
     soundfile.write(wav, speech(1.0), 22_050)
     heavy = {"torch", "torchaudio", "scipy", "matplotlib"}
     commands = [["mel", wav, "-o", mel, "--json"]]
     for name in light_engines():
         to = ["-m", model, "--engine", name, "--device", "cpu", "--json"]
         commands.append(["vocode", mel, "-o", tmp_path / f"v{name}.wav", *to])
+        commands.append(["vocode", pickled, "-o", tmp_path / f"p{name}.wav", *to])
         commands.append(["resynth", wav, "-o", tmp_path / f"r{name}.wav", *to])
     if light_engines():  # and they are what is chosen where nothing is said
         commands.append(["resynth", wav, "-o", tmp_path / "auto.wav", "-m", model, "--json"])

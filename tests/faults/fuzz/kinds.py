@@ -146,6 +146,7 @@ class Mels(Kind):
         torch.save(torch.from_numpy(mel), memory, _use_new_zipfile_serialization=False)
         files["old.pt"] = memory.getvalue()
         files["s.safetensors"] = safetensors.numpy.save({"mel": mel})
+        take(files["t.pt"], MelConfig(), check=False)  # starts the process that reads all others
         return files
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
