@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from hifigan_cli.cli.main import _translate
+from hifigan_cli.errors import DeviceError
 from hifigan_cli.interchange import pretrained
 from tests.helpers import hifigan
 
@@ -26,6 +28,22 @@ COMMANDS = (
     "info",
     "doctor",
 )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device", "the GPU failed"),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "the GPU failed"),
+        ("CUDA error: out of memory", "out of memory"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "out of memory"),
+    ],
+)
+def test_what_a_gpu_says_is_no_bug_of_ours(words: str, told: str) -> None:
+    """Protects the exit code and the hint, where torch has plain exceptions only."""
+    found = _translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"))
+    assert isinstance(found, DeviceError)
+    assert found.message.startswith(told)
 
 
 def test_help_is_quick_and_complete() -> None:
