@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 # How torch, the loader of libraries and the system say it in exceptions of no telling class.
-_MEMORY_WORDS = ("can't allocate memory", "annot allocate memory", "failed to map segment")
+_MEMORY_WORDS = (
+    "can't allocate memory",
+    "annot allocate memory",
+    "failed to map segment",
+    "CUDA error: out of memory",
+    "STATUS_ALLOC_FAILED",
+)
+_GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error")
 
 
 def main() -> NoReturn:
@@ -88,6 +95,9 @@ def _translate(error: Exception, arguments: Sequence[str]) -> HifiganError:
     if memory or any(words in summary for words in _MEMORY_WORDS):
         hint = "lower --chunk or batch_size, cut what is long, or use another device"
         return DeviceError(f"out of memory: {summary}", hint)
+    if summary.startswith(_GPU_WORDS):
+        hint = "`hifigan doctor` says what torch sees; --device cpu does without the GPU"
+        return DeviceError(f"the GPU failed: {summary}", hint)
     return HifiganError(
         f"a bug in hifigan: {type(error).__name__}: {summary}",
         "HIFIGAN_DEBUG=1 shows where; please report it",

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
     from hifigan_cli.training.enhancing import EnhancerPlan
 
+_BAD_STEPS = {
+    "left_out": "updates left out by step {step:,}: {updates:.0f}, whose gradient was not finite",
+    "rolled_back": "no finite gradient for long: going back to the weights of step {to:,.0f}",
+}
+
 
 def train_enhancer(
     noises: Annotated[Path, typer.Option("--noises", help="A folder of noise recordings.")],
@@ -81,6 +86,8 @@ def _train(plan: EnhancerPlan, console: Console) -> None:
                 rendered(step, "")
             elif console.json:
                 console.emit(event, step=step, **figures)
+            elif event in _BAD_STEPS:
+                console.warn(_BAD_STEPS[event].format(step=step, **figures))
             elif event in ("started", "train", "validation"):
                 values = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
                 console.note(f"{event} {step:,}  {values}")

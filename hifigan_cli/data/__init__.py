@@ -15,6 +15,7 @@ Read in this order:
 - `order`: which clips a step takes and where it cuts them, as pure functions of seed and step
 - `batches`: prepared data -> batches, with any number of workers and processes
 - `resident`: the same batches out of a GPU's memory
+- `sending`: numbers on their way to a device
 - `variation`: the same batches at other rates and levels
 - `degrading`: clean speech -> noisy and clean pairs, for the enhancer
 - `locking`: one writer to a folder

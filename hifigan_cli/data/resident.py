@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hifigan_cli.data.batches import Batch, StepBatches
+from hifigan_cli.data.sending import sent
 
 if TYPE_CHECKING:
     from hifigan_cli.config import Config
@@ -65,17 +66,11 @@ class ResidentBatches(StepBatches):
             places.append(first + start)
             ends.append(first + clip.samples)
             scales.append(self.data.scale(clip))
-        place, end = self._sent([places, ends], torch.int64)
-        (scale,) = self._sent([scales], torch.float64)
+        place, end = sent(torch.tensor([places, ends]), self.device)
+        scale = sent(torch.tensor(scales, dtype=torch.float64), self.device)
         index = place[:, None] + torch.arange(self.segment_samples, device=self.device)
         inside = index < end[:, None]
         stored = self._stored[index.clamp(max=len(self._stored) - 1)]
         # In double precision, as the processor scales them.
         samples = torch.where(inside, stored * scale[:, None], 0.0)
         return Batch(samples.float(), None)
-
-    def _sent(self, rows: list[list[int]] | list[list[float]], dtype: torch.dtype) -> torch.Tensor:
-        numbers = torch.tensor(rows, dtype=dtype)
-        if self.device.type == "cuda":
-            return numbers.pin_memory().to(self.device, non_blocking=True)
-        return numbers

@@ -75,6 +75,16 @@ def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
 
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Tell whether a GPU is too old to compute in bfloat16 itself: it would, many times slower."""
+    import torch
+
+    if device.type != "cuda":
+        return False
+    with torch.cuda.device(device):
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def device_title(device: torch.device | str) -> str:
     """Name a device for people: `cuda:0 (NVIDIA H200)`."""
     name = str(device)

@@ -10,6 +10,7 @@ import torch
 from hifigan_cli.audio.files import write_bytes
 from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.errors import UsageError
+from hifigan_cli.models.devices import emulates_bfloat16
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import check_same_run, read_checkpoint, restore
 from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint, set_aside_damaged
@@ -58,6 +59,8 @@ def begin(
         InputError: the data are not those that the run began with.
     """
     choose_algorithms(deterministic=plan.config.train.deterministic)
+    if plan.config.train.precision == "bf16" and emulates_bfloat16(ranks.device):
+        report(Noted("this GPU has no bfloat16: fp32 (leave --bf16 out) is faster", warning=True))
     checkpoint = _agreed_checkpoint(run, ranks, report)
     if checkpoint is not None:
         check_same_run(checkpoint, plan.config, data.digest)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +20,8 @@ from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.training.progress.judges import CLIPS_JUDGED, Jury, Verdict, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
@@ -169,19 +169,18 @@ def compare(state: TrainState, utterance: Utterance, mels: Mels) -> Heard:
     hop = state.config.mel.hop_samples
     frames = min(given.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
-    with no_search():
-        generated = state.listener(given[..., :frames])[:, 0]
+    with _exact():
+        # Not by calling it: where it is compiled, it would be compiled anew for other lengths.
+        generated = state.listener.forward(given[..., :frames])[:, 0]
     recording_mel, generated_mel = mels.full(recording), mels.full(generated)
     parts = (recording, generated, recording_mel, generated_mel)
     return Heard(utterance.name, *(part[0].float().cpu() for part in parts))
 
 
-@contextmanager
-def no_search() -> Iterator[None]:
-    """Keep cuDNN from timing its algorithms: each clip has another length, so it never pays."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
+def _exact() -> AbstractContextManager[None]:
+    """Keep cuDNN from TF32, and from timing its algorithms: each clip has another length."""
+    chosen = torch.backends.cudnn.deterministic
+    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, deterministic=chosen, allow_tf32=False
+    )
+    return exact

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from hifigan_cli.cli.main import _translate
+from hifigan_cli.errors import DeviceError
 from hifigan_cli.interchange import pretrained
 from tests.helpers import hifigan
 
@@ -42,6 +44,22 @@ def test_the_doctor_prints_text() -> None:
     rows = [line.split(maxsplit=1) for line in run.stdout.splitlines()]
     assert {row[0] for row in rows} <= {"ok", "fault", "-"}
     assert [rows[0][0], rows[0][1].split()[0]] == ["ok", "hifigan-cli"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device", "the GPU failed"),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "the GPU failed"),
+        ("CUDA error: out of memory", "out of memory"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "out of memory"),
+    ],
+)
+def test_what_a_gpu_says_is_no_bug_of_ours(words: str, told: str) -> None:
+    """Protects the exit code and the hint, where torch has plain exceptions only."""
+    found = _translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"))
+    assert isinstance(found, DeviceError)
+    assert found.message.startswith(told)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

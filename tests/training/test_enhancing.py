@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from hifigan_cli.config import MelConfig
+from hifigan_cli.config import EnhancerTraining, MelConfig
 from hifigan_cli.config.resolve import resolve_enhancer
 from hifigan_cli.data.degrading.pool import Sources
 from hifigan_cli.errors import DivergedError, InterruptedRunError, ModelError, UsageError
 from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.models.tensorfile import read_tensors
 from hifigan_cli.training.enhancing import EnhancerPlan, train_enhancer
+from hifigan_cli.training.enhancing import run as run_module
+from hifigan_cli.training.enhancing.batches import enhancer_batch
 from hifigan_cli.training.enhancing.state import EnhancerState
 from hifigan_cli.training.enhancing.step import enhancer_step
+from hifigan_cli.training.runtime.guard import Guard
 from tests.data.corpora import write
 from tests.enhancing import SETS, recipe, sounds
 from tests.helpers import hifigan, speech
 from tests.models_for_tests import write_tiny_model
+
+if TYPE_CHECKING:
+    from hifigan_cli.data.degrading.pool import Mels
 
 CPU = torch.device("cpu")
 
@@ -100,14 +109,58 @@ def test_another_recipe_or_other_sounds_are_refused(
         )
 
 
-def test_numbers_that_are_not_finite_stop_it() -> None:
-    """A bad batch ends the run before it reaches the weights."""
-    state = EnhancerState(recipe(), MelConfig(), CPU)
-    before = [p.clone() for p in state.enhancer.parameters()]
+@pytest.mark.parametrize("step", [0, 80])
+def test_numbers_that_are_not_finite_move_no_weight(step: int) -> None:
+    """A bad batch is left out, of the judge's learning as well."""
+    state, guard = EnhancerState(recipe(), MelConfig(), CPU), Guard(CPU)
+    state.step = step
+    both = [*state.enhancer.parameters(), *state.judge.parameters()]
+    before = [p.clone() for p in both]
     bad = torch.full((2, 80, 16), float("nan"))
-    with pytest.raises(DivergedError):
-        enhancer_step(state, bad, bad)
-    assert all(torch.equal(a, b) for a, b in zip(before, state.enhancer.parameters(), strict=True))
+    enhancer_step(state, bad, bad, guard)
+    assert guard.read() == (1, 1)
+    assert all(torch.equal(a, b) for a, b in zip(before, both, strict=True))
+
+
+def poisoned(at: range) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """Return batches that are no numbers at some steps."""
+
+    def batch(
+        pairs: Mels, training: EnhancerTraining, step: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        noisy, clean = enhancer_batch(pairs, training, step, device)
+        return (noisy * float("nan"), clean) if step in at else (noisy, clean)
+
+    return batch
+
+
+@pytest.mark.parametrize("at", [range(12, 30), range(31, 45)])
+def test_it_goes_back_once_where_no_gradient_is_finite(
+    folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: range
+) -> None:
+    """Ten bad steps in a row: the last checkpoint's weights, other batches; over the change of
+    phases too, which the first range holds. Told figures stay numbers."""
+    monkeypatch.setattr(run_module, "enhancer_batch", poisoned(at))
+    told: list[tuple[str, int, dict[str, float]]] = []
+    train_enhancer(plan(folders, tmp_path), lambda *event: told.append(event))
+    assert [f["to"] for event, _, f in told if event == "rolled_back"] == [at.start // 5 * 5]
+    assert sum(f["updates"] for event, _, f in told if event == "left_out") == len(at)
+    assert all(math.isfinite(value) for _, _, figures in told for value in figures.values())
+    saved = [step for event, step, _ in told if event == "saved"]
+    assert saved[-1] == 90
+    back = {step for event, step, _ in told if event == "rolled_back"}
+    assert set(saved) & set(range(at.start + 1, at.stop + 1)) == back
+    assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
+
+
+def test_it_ends_where_going_back_does_not_help(
+    folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time it gives up, and the checkpoint is there still."""
+    monkeypatch.setattr(run_module, "enhancer_batch", poisoned(range(12, 90)))
+    with pytest.raises(DivergedError, match="no finite gradient"):
+        train_enhancer(plan(folders, tmp_path), lambda *_told: None)
+    assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
 
 
 @pytest.mark.parametrize(

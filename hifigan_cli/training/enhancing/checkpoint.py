@@ -78,6 +78,22 @@ def resume(folder: Path, state: EnhancerState, data: str) -> None:
     torch.set_rng_state(tensors["rng"])
 
 
+def roll_back(folder: Path, state: EnhancerState, data: str) -> int:
+    """Give a state the weights and moments of its checkpoint; return that one's step.
+
+    The state's own step stays, and its phase, which then starts from those weights.
+
+    Raises:
+        ModelError: the checkpoint is damaged.
+    """
+    step = state.step
+    resume(folder, state, data)
+    before, state.step = state.step, step
+    if before <= state.first_adversarial_step < step:
+        state.enter_second_phase()
+    return before
+
+
 def published(state: EnhancerState, data: str) -> EnhancerFile:
     """Return the enhancer that a state amounts to."""
     weights = arrays_of(state.listener.state_dict())

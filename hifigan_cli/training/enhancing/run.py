@@ -6,7 +6,6 @@ checkpoint; so a killed run goes on as if nothing had happened.
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,23 +15,22 @@ from hifigan_cli.data.degrading.pool import Sources, open_pool
 from hifigan_cli.data.locking import locked
 from hifigan_cli.errors import InterruptedRunError
 from hifigan_cli.training.enhancing.batches import enhancer_batch
-from hifigan_cli.training.enhancing.checkpoint import CHECKPOINT_FILE, MODEL_FILE, resume, save
+from hifigan_cli.training.enhancing.bookkeeping import EnhancerBooks
+from hifigan_cli.training.enhancing.checkpoint import CHECKPOINT_FILE, MODEL_FILE, resume
 from hifigan_cli.training.enhancing.state import EnhancerState
 from hifigan_cli.training.enhancing.step import enhancer_step
-from hifigan_cli.training.enhancing.validation import validate_enhancer
 from hifigan_cli.training.records.metrics import Metrics
+from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.signals import stop_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import torch
 
     from hifigan_cli.data.degrading.pool import Mels
+    from hifigan_cli.training.enhancing.bookkeeping import Report
     from hifigan_cli.training.runtime.signals import Stop
-
-    Report = Callable[[str, int, dict[str, float]], None]
 
 PAIRS_FOLDER, METRICS_FILE = "pairs", "metrics.jsonl"
 
@@ -59,14 +57,14 @@ class EnhancerPlan:
 def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
     """Start the plan's run, or continue it, up to its last step; return the model's file.
 
-    `report` takes an event (`rendering`, `started`, `train`, `validation`, `saved`), the step, and
-    its figures.
+    `report` takes an event (`rendering`, `started`, `train`, `validation`, `left_out`,
+    `rolled_back`, `saved`), the step, and its figures.
 
     Raises:
         InputError: speech or sounds cannot be read.
         OutputError: the run's folder is in use or cannot be written.
         ModelError: a checkpoint is damaged or of another recipe.
-        DivergedError: a gradient is not finite.
+        DivergedError: gradients were not finite for long, again after going back.
         InterruptedRunError: a signal came; the step was finished and saved.
     """
     make_folder(plan.out / PAIRS_FOLDER)
@@ -86,68 +84,30 @@ def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
             resume(plan.out, state, data)
         report("started", state.step, {"steps": plan.sources.run.training.steps})
         metrics = Metrics(plan.out / METRICS_FILE, state.step, lambda _event: None)
+        books = EnhancerBooks(plan.out, data, heldout, metrics, report, Guard(plan.device))
         with closing(metrics):
-            _loop(state, pairs, stop, _Books(plan.out, data, heldout, metrics, report))
+            _loop(state, pairs, stop, books)
     return plan.out / MODEL_FILE
 
 
-def _loop(state: EnhancerState, pairs: Mels, stop: Stop, books: _Books) -> None:
+def _loop(state: EnhancerState, pairs: Mels, stop: Stop, books: EnhancerBooks) -> None:
     training = state.run.training
     while state.step < training.steps:
         state.begin_phase()
         rate = state.set_rates()
         noisy, clean = enhancer_batch(pairs, training, state.step, state.device)
-        books.add(enhancer_step(state, noisy, clean))
+        books.add(enhancer_step(state, noisy, clean, books.guard))
         step, last = state.step, state.step == training.steps
         if step % training.log_every == 0:
-            books.log(step, rate)
+            books.log(state, rate)
         if step % training.validate_every == 0 or last:
             books.validate(state)
-        if step % training.checkpoint_every == 0 or last or stop.requested():
-            books.save(state)
-        if stop.requested():
+        stopping = stop.requested()
+        if step % training.checkpoint_every == 0 or last or stopping:
+            books.save(state, must=last or stopping)
+        if stopping:
             raise InterruptedRunError(
                 f"stopped after step {step}, which is saved",
                 stop.signal_number,
                 "the same command continues",
             )
-
-
-class _Books:
-    """What is told and kept between steps."""
-
-    def __init__(
-        self, out: Path, data: str, heldout: Mels, metrics: Metrics, report: Report
-    ) -> None:
-        self._out, self._data, self._heldout = out, data, heldout
-        self._metrics, self._report = metrics, report
-        self._sums: dict[str, torch.Tensor] = {}
-        self._steps, self._since = 0, time.monotonic()
-
-    def add(self, losses: dict[str, torch.Tensor]) -> None:
-        """Count a step's losses, without waiting for the device."""
-        self._steps += 1
-        for name, value in losses.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-
-    def log(self, step: int, rate: float) -> None:
-        """Tell the means since the last time, and the speed."""
-        figures = {name: float(value) / self._steps for name, value in self._sums.items()}
-        figures["learning_rate"] = rate
-        figures["steps_per_s"] = self._steps / (time.monotonic() - self._since)
-        self._tell("train", step, figures)
-        self._sums, self._steps, self._since = {}, 0, time.monotonic()
-
-    def validate(self, state: EnhancerState) -> None:
-        """Tell how far from clean the result is."""
-        found = validate_enhancer(state.listener, self._heldout, state.device)
-        self._tell("validation", state.step, found)
-
-    def save(self, state: EnhancerState) -> None:
-        """Write model and checkpoint."""
-        save(self._out, state, self._data)
-        self._report("saved", state.step, {})
-
-    def _tell(self, event: str, step: int, figures: dict[str, float]) -> None:
-        self._metrics.scalars(event, step, figures)
-        self._report(event, step, figures)

@@ -59,8 +59,12 @@ class EnhancerState:
     def begin_phase(self) -> None:
         """Start the second phase when its step has come; otherwise do nothing."""
         if self.step == self.first_adversarial_step and self.run.training.adversarial_steps:
-            self.renew_optimizer()
-            self.average.load_state_dict(self.enhancer.state_dict())
+            self.enter_second_phase()
+
+    def enter_second_phase(self) -> None:
+        """Start it from the weights as they are."""
+        self.renew_optimizer()
+        self.average.load_state_dict(self.enhancer.state_dict())
 
     def renew_optimizer(self) -> None:
         """Take the second phase's optimiser, which knows nothing of the first."""

@@ -8,41 +8,39 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.errors import DivergedError
 from hifigan_cli.training.enhancing.state import JUDGE_ALONE_STEPS
+from hifigan_cli.training.step import gradient_norm
 
 if TYPE_CHECKING:
     from hifigan_cli.training.enhancing.state import EnhancerState
+    from hifigan_cli.training.runtime.guard import Guard
 
 # Beside the judge: distance, differences, verdict, features.
 _WEIGHTS = (2.0, 0.5, 0.25, 1.0)
 _LONGEST_GRADIENT = 1.0
 
 
-def enhancer_step(state: EnhancerState, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+def enhancer_step(
+    state: EnhancerState, noisy: Tensor, clean: Tensor, guard: Guard
+) -> dict[str, Tensor]:
     """Learn from one batch `(batch, mels, frames)`, in place, and count the step.
 
-    Raises:
-        DivergedError: the loss or a gradient is not finite; the weights are as before.
+    `guard` makes each update, or leaves it out where a gradient is not finite.
     """
     with _bf16(noisy):
         made = state.enhancer(noisy)
     distance, differences = distances(made, clean)
     losses = {"distance": distance, "differences": differences}
     if state.adversarial:
-        loss = _against_judge(state, made, clean, losses)
+        loss = _against_judge(state, made, clean, losses, guard)
     else:
         loss = distance + state.run.training.difference_weight * differences
     if loss is not None:
         state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(state.enhancer.parameters(), _LONGEST_GRADIENT)
-        if not torch.isfinite(norm):
-            raise DivergedError(
-                f"training diverged: a gradient is not finite by step {state.step + 1}",
-                "the checkpoints are intact; lower learning_rate with --set",
-            )
-        state.optimizer.step()
+        guard.update(state.optimizer, norm)
+    guard.end_step()
     if state.adversarial:
         state.follow()
     state.step += 1
@@ -57,7 +55,7 @@ def distances(made: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _against_judge(
-    state: EnhancerState, made: Tensor, clean: Tensor, losses: dict[str, Tensor]
+    state: EnhancerState, made: Tensor, clean: Tensor, losses: dict[str, Tensor], guard: Guard
 ) -> Tensor | None:
     """Let the judge learn; return the enhancer's loss, or None while the judge learns alone."""
     with _bf16(made):
@@ -66,7 +64,7 @@ def _against_judge(
     verdict = torch.mean((1 - real.float()) ** 2) + torch.mean(fake.float() ** 2)
     state.judge_optimizer.zero_grad()
     verdict.backward()  # type: ignore[no-untyped-call]
-    state.judge_optimizer.step()
+    guard.update(state.judge_optimizer, gradient_norm(state.judge_optimizer))
     losses["judge"] = verdict
     if state.step - state.first_adversarial_step < JUDGE_ALONE_STEPS:
         return None

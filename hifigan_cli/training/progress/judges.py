@@ -70,7 +70,7 @@ class Jury:
         with at_rest(state.mpd, state.msd):
             said = [*state.mpd(pair.to(state.device)), *state.msd(pair.to(state.device))]
         for sums, judgement in zip(self._sums, said, strict=True):
-            real, fake = judgement.logits.double().cpu()
+            real, fake = judgement.logits.cpu().double()
             both = torch.cat([real.flatten(), fake.flatten()])
             terms = ((1 - real) ** 2, fake**2, both, both**2)
             sums += torch.stack([term.mean() for term in terms])

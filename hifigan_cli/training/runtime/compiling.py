@@ -8,7 +8,7 @@ as they are, and a notice says so. No weight and no vector is moved by the rehea
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -36,7 +36,7 @@ def compile_networks(
     batch: Batch,
     mels: Mels,
     warn: Callable[[str], None],
-    backend: str = "inductor",
+    backend: str | Callable[..., Any] = "inductor",
 ) -> bool:
     """Compile the networks if that is wanted and works; return whether it did.
 

@@ -92,12 +92,14 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
             never came.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    own_gpu = device.type == "cuda"
+    if world > 1 and own_gpu:
+        device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+    if own_gpu:  # what names no GPU, such as NCCL, would open the first one too
+        torch.cuda.set_device(device)
     if world == 1:
         yield Ranks(0, 1, device)
         return
-    own_gpu = device.type == "cuda"
-    if own_gpu:
-        device = _own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     store, rank, world = meet()
     dist.init_process_group(
         "nccl" if own_gpu else "gloo",
@@ -133,6 +135,4 @@ def _own_gpu(local_rank: int) -> torch.device:
             f"process {local_rank} has no GPU: this machine has {count}",
             f"torchrun --nproc-per-node {count}",
         )
-    device = torch.device("cuda", local_rank)
-    torch.cuda.set_device(device)
-    return device
+    return torch.device("cuda", local_rank)

@@ -1,0 +1,107 @@
+"""What is done between an enhancer's steps: figures told, bad ones noticed, checkpoints written."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from hifigan_cli.errors import DivergedError
+from hifigan_cli.training.bookkeeping import PATIENCE
+from hifigan_cli.training.enhancing.checkpoint import CHECKPOINT_FILE, roll_back, save
+from hifigan_cli.training.enhancing.validation import validate_enhancer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hifigan_cli.data.degrading.pool import Mels
+    from hifigan_cli.training.enhancing.state import EnhancerState
+    from hifigan_cli.training.records.metrics import Metrics
+    from hifigan_cli.training.runtime.guard import Guard
+
+    Report = Callable[[str, int, dict[str, float]], None]
+
+
+class EnhancerBooks:
+    """One run's records, and the means to fill them."""
+
+    def __init__(
+        self,
+        out: Path,
+        data: str,
+        heldout: Mels,
+        metrics: Metrics,
+        report: Report,
+        guard: Guard,
+    ) -> None:
+        self.guard = guard
+        self._out, self._data, self._heldout = out, data, heldout
+        self._metrics, self._report = metrics, report
+        self._sums: dict[str, Tensor] = {}  # of each loss, and of the steps that count in it
+        self._steps, self._since = 0, time.monotonic()
+        self._rolled_back = False
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count a step's losses, if all are finite, without waiting for the device."""
+        self._steps += 1
+        sound = torch.isfinite(torch.stack(list(losses.values()))).all()
+        for name, value in losses.items():
+            counted = torch.stack([value, torch.ones_like(value)])
+            counted = torch.where(sound, counted, 0.0)
+            self._sums[name] = self._sums[name] + counted if name in self._sums else counted
+
+    def log(self, state: EnhancerState, rate: float) -> None:
+        """Tell the means since the last time, and the speed.
+
+        Raises:
+            DivergedError: as `keep_steady` does.
+        """
+        self.keep_steady(state)
+        sums = {name: value.tolist() for name, value in self._sums.items()}
+        figures = {name: total / count for name, (total, count) in sums.items() if count}
+        figures["learning_rate"] = rate
+        figures["steps_per_s"] = self._steps / (time.monotonic() - self._since)
+        self._tell("train", state.step, figures)
+        self._sums, self._steps, self._since = {}, 0, time.monotonic()
+
+    def keep_steady(self, state: EnhancerState) -> None:
+        """Tell of updates that were left out; after many in a row go back to the last checkpoint.
+
+        Only the weights go back. The steps go on, so that what follows are other batches.
+
+        Raises:
+            DivergedError: it happened again, or there is nothing to go back to.
+        """
+        left_out, longest = self.guard.read()
+        if left_out:
+            self._report("left_out", state.step, {"updates": left_out})
+        if longest < PATIENCE:
+            return
+        if self._rolled_back or not (self._out / CHECKPOINT_FILE).exists():
+            raise DivergedError(
+                f"training diverged: no finite gradient in {longest} steps up to {state.step}",
+                "the last checkpoint, if any, is intact; lower learning_rate with --set",
+            )
+        before = roll_back(self._out, state, self._data)
+        self._rolled_back = True
+        self.guard.forget()
+        self._report("rolled_back", state.step, {"to": before})
+
+    def validate(self, state: EnhancerState) -> None:
+        """Tell how far from clean the result is."""
+        found = validate_enhancer(state.listener, self._heldout, state.device)
+        self._tell("validation", state.step, found)
+
+    def save(self, state: EnhancerState, *, must: bool) -> None:
+        """Write model and checkpoint; weights that may be beyond help only where they `must`."""
+        if must or not self.guard.in_trouble():
+            save(self._out, state, self._data)
+            self._report("saved", state.step, {})
+
+    def _tell(self, event: str, step: int, figures: dict[str, float]) -> None:
+        self._metrics.scalars(event, step, figures)
+        self._report(event, step, figures)

@@ -1,0 +1,79 @@
+"""torch.compile: the same step, nothing but the step, and no harm where it fails.
+
+The backend here runs what it is given as it is, so that no compiler of C++ is needed.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from hifigan_cli.data.batches import Batch
+from hifigan_cli.training.runtime.compiling import compile_networks
+from hifigan_cli.training.runtime.guard import Guard
+from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.step import Mels, train_step
+from hifigan_cli.training.validation import Utterance, compare
+from tests.training import small
+
+CPU = torch.device("cpu")
+
+
+def batch() -> Batch:
+    return Batch(0.3 * torch.randn(4, 1024, generator=torch.Generator().manual_seed(0)), None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler's own
+@pytest.mark.usefixtures("small_discriminators")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: str) -> None:
+    """Protects training on GPUs, which compiles by default, from another result, and from being
+    compiled anew for each length of a clip."""
+    plain, compiled = (
+        TrainState(small.config(compile=choice, precision=precision), CPU)
+        for choice in ("off", "on")
+    )
+    mels, guard = Mels.on(plain.config, CPU), Guard(CPU)
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    assert compile_networks(compiled, batch(), mels, pytest.fail, backend)
+    seen = len(graphs)
+    assert seen >= 3  # generator, both discriminators, and their comparison
+    ours, theirs = (train_step(state, batch(), mels, guard) for state in (compiled, plain))
+    torch.testing.assert_close(torch.stack(ours), torch.stack(theirs), rtol=1e-3, atol=1e-5)
+    with torch.no_grad():
+        for samples in (2000, 3000, 4100):
+            compare(compiled, Utterance("clip", torch.randn(samples) / 9, None), mels)
+    assert len(graphs) == seen
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("small_discriminators")
+def test_where_it_fails_training_goes_on_as_it_was() -> None:
+    """Protects runs on machines without a compiler: a word, and no weight or vector is moved."""
+    state = TrainState(small.config(compile="on"), CPU)
+    before = copy.deepcopy([network.state_dict() for network in (state.generator, state.msd)])
+
+    def backend(*_: Any) -> Any:
+        raise RuntimeError("no compiler\nat all")
+
+    words: list[str] = []
+    mels = Mels.on(state.config, CPU)
+    assert not compile_networks(state, batch(), mels, words.append, backend)
+    assert len(words) == 1
+    assert "going on without" in words[0]
+    after = [network.state_dict() for network in (state.generator, state.msd)]
+    for one, other in zip(before, after, strict=True):
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+    untouched = TrainState(small.config(), CPU)
+    ours, theirs = (train_step(each, batch(), mels, Guard(CPU)) for each in (state, untouched))
+    assert torch.equal(torch.stack(ours), torch.stack(theirs))
