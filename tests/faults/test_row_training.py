@@ -175,15 +175,19 @@ def test_row_42_out_of_memory(cli: Command, prepared: Path, model: Path, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="the system does not limit memory")
-def test_row_42_out_of_memory_in_synthesis(cli: Command, model: Path, tmp_path: Path) -> None:
-    """A recording that does not fit is exit 8 and leaves nothing; so is a library that does not."""
+def test_row_42_out_of_memory_beside_training(cli: Command, model: Path, tmp_path: Path) -> None:
+    """A mel that does not fit is exit 8 and leaves nothing; so is a library that does not.
+
+    `mel` holds its recording; `resynth` does not, and only its engine can be too large.
+    """
     sound = tmp_path / "long.wav"
     size = 700 << 20
     sound.write_bytes(wav(b"", claimed=size))
     os.truncate(sound, size + 44)  # silence that takes no room on the disk
+    to_mel = ("mel", sound, "-o", tmp_path / "m.npy")
     line = ("resynth", sound, "-o", tmp_path / "o.wav", "-m", model, "--no-enhance")
-    for limit, more in ((1 << 30, ()), (600 << 20, ("--engine", "torch"))):
-        said = cli.refused(8, *line, *more, prepare=little_memory(limit))
+    for limit, given in ((1 << 30, to_mel), (600 << 20, (*line, "--engine", "torch"))):
+        said = cli.refused(8, *given, prepare=little_memory(limit))
         assert "out of memory" in said
         assert "lower --chunk" in said
     assert [entry.name for entry in tmp_path.iterdir()] == ["long.wav"]
