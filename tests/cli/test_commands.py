@@ -57,7 +57,7 @@ def test_the_doctor_prints_text() -> None:
 )
 def test_what_a_gpu_says_is_no_bug_of_ours(words: str, told: str) -> None:
     """Protects the exit code and the hint, where torch has plain exceptions only."""
-    found = _translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"))
+    found = _translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"), [])
     assert isinstance(found, DeviceError)
     assert found.message.startswith(told)
 
