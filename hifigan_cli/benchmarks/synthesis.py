@@ -1,8 +1,8 @@
 """Synthesis by every engine against the plain forward of the same weights, in one run.
 
-All take turns, round after round, on the same mel, so that whatever else the machine does slows
-them alike; medians are told. A first round warms up, and its samples are held against a forward
-pass in double precision.
+All take turns, round after round, on the same mel, each time another one first, so that whatever
+else the machine does slows them alike; medians are told. A first round warms up, and its samples
+are held against a forward pass in double precision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 # Seconds of the result that the exact forward is computed for; in double precision it is slow.
 EXACT_S = 20
+# Before each run, so that what another left (threads that still spin, memory on its way back to the
+# system) does not slow it: right after onnxruntime's, runs were seen to take half as long again.
+REST_S = 0.5
+Item = TypeVar("Item")
 _FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -149,6 +153,16 @@ def measure_synthesis(
     )
 
 
+def rotated(items: Sequence[Item], by: int) -> list[Item]:
+    """Return the items from another one on, round the end.
+
+    >>> rotated("abc", 4)
+    ['b', 'c', 'a']
+    """
+    start = by % len(items)
+    return [*items[start:], *items[:start]]
+
+
 class _Race:
     """One model, all contenders made ready."""
 
@@ -173,9 +187,11 @@ class _Race:
         mel = np.ascontiguousarray(setting.mel_of(model.mel, frames)[None])
         snrs = self._snrs(mel)
         took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
-        for _ in range(setting.rounds):
+        for number in range(setting.rounds):
             self._measure_peaks()
-            for contender, synthesise in self.runners.items():
+            # Another is first each time, so that none always follows the same one.
+            for contender, synthesise in rotated(list(self.runners.items()), number):
+                time.sleep(REST_S)
                 started = time.perf_counter()
                 synthesise(mel)
                 took_s[contender].append(time.perf_counter() - started)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Precision -> kernels, best first. Without a name the library takes the best in float32.
 PRECISIONS = {"fp32": "", "int16": "avx512vnni"}
+IDLE_STREAMS = 2  # that are kept: a stereo recording's
 
 
 class NativeEngine:
@@ -59,7 +60,6 @@ class NativeEngine:
             )
         self.precision, self.kernels = precision, found
         self.n_mels, self.hop_samples = n_mels, config.hop_samples
-        self._idle: list[NativeStream] = []
         arrays = [
             np.ascontiguousarray(weights[f"{layer}.{part}"], np.float32)
             for layer in layer_names(config)
@@ -83,10 +83,8 @@ class NativeEngine:
 
     def synthesize(self, mel: Array) -> Array:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`."""
-        # A stream that has ended is as new but for its memory, which need not be faulted in again.
-        stream = self._idle.pop() if self._idle else self.stream()
+        stream = self.stream()
         waves = [stream.push(one, end=True) for one in mel]
-        self._idle.append(stream)
         return np.stack(waves) if waves else np.zeros((0, 0), np.float32)
 
     def stream(self) -> NativeStream:
@@ -95,15 +93,39 @@ class NativeEngine:
 
 
 class _Network:
-    """The library's weights; they go when neither engine nor stream holds them any more."""
+    """The library's weights; they go when neither engine nor stream holds them any more.
+
+    A stream of the library that has ended is as new but for its memory, a hundred megabytes that
+    need not be had from the system again: one or two wait here for the next signal.
+    """
 
     def __init__(self, handle: int | None) -> None:
         if not handle:
             raise failure()
         self.handle = handle
+        self._idle: list[int] = []
+
+    def take(self) -> int:
+        """Return a stream of the library that is as new."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            stream: int | None = library().hifigan_stream(self.handle)
+        if not stream:
+            raise failure()
+        return stream
+
+    def give(self, stream: int) -> None:
+        """Take back a stream that has ended."""
+        if len(self._idle) < IDLE_STREAMS:
+            self._idle.append(stream)
+        else:
+            library().hifigan_stream_free(stream)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
+            for stream in self._idle:
+                library().hifigan_stream_free(stream)
             library().hifigan_network_free(self.handle)
 
 
@@ -114,13 +136,11 @@ class NativeStream:
         self._network = network
         self._hop_samples = hop_samples
         self._taken = self._given = 0
-        self._stream = library().hifigan_stream(network.handle)
-        if not self._stream:
-            raise failure()
+        self._stream: int | None = None  # while a signal is in the making
 
     def __del__(self) -> None:
-        """Give the memory back."""
-        if getattr(self, "_stream", None):
+        """Give back the memory of a signal that nobody ended."""
+        if self._stream:
             library().hifigan_stream_free(self._stream)
 
     def push(self, mel: Array, *, end: bool = False) -> Array:
@@ -129,6 +149,8 @@ class NativeStream:
         With `end` these were the last frames: all that is left comes out, and the next push begins
         another signal.
         """
+        if self._stream is None:
+            self._stream = self._network.take()
         rows = np.ascontiguousarray(mel.T, np.float32)
         self._taken += len(rows)
         room = np.empty(self._taken * self._hop_samples - self._given, np.float32)
@@ -139,6 +161,8 @@ class NativeStream:
             raise failure()
         self._given += made
         if end:
+            self._network.give(self._stream)
+            self._stream = None
             self._taken = self._given = 0
         return room[:made]
 
