@@ -1,7 +1,7 @@
 """The engine on torch: the plain forward pass, arranged for speed.
 
 Each `Conv1d` is run as a 1 x k `Conv2d` with channels last: on CPUs torch's kernels for it are
-faster, on GPUs the matrix units want that order.
+faster, on GPUs the matrix units want that order. On CUDA a shape that comes again is replayed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hifigan_cli.engines.graphs import Graphs
 from hifigan_cli.engines.torch_eager import exact, memory_errors, use_threads
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models.modelfile import build_generator
@@ -63,6 +64,7 @@ class TorchEngine:
         self._net: nn.Module = net.to(self._device, self._dtype).to(
             memory_format=torch.channels_last
         )
+        self._run = Graphs(self._net) if self._device.type == "cuda" else self._net
 
     def synthesize(self, mel: Array) -> Array:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
@@ -72,7 +74,7 @@ class TorchEngine:
         """
         with exact(), memory_errors():
             frames = torch.from_numpy(mel).to(self._device, self._dtype)
-            wave: Tensor = self._net(frames[:, :, None])  # (batch, mels, 1, frames)
+            wave: Tensor = self._run(frames[:, :, None])  # (batch, mels, 1, frames)
             samples: Array = wave[:, 0, 0].float().cpu().numpy()
         return samples
 
