@@ -61,6 +61,7 @@ def measure_cold(
     contenders: Sequence[Contender],
     threads: int,
     rounds: int,
+    device: str = "cpu",
     report: Callable[[int, str], None] = lambda _done, _at_hand: None,
 ) -> ColdFigures:
     """Run `hifigan resynth` of a short recording with every engine and model, in turn.
@@ -79,7 +80,7 @@ def measure_cold(
             for done in range(rounds + 1):
                 report(number * (rounds + 1) + done, subject.name)
                 for contender, times in took_s.items():
-                    times.append(_seconds(contender, model, recording, threads))
+                    times.append(_seconds(contender, model, recording, threads, device))
             figures += _figures(subject, {each: times[1:] for each, times in took_s.items()})
     return ColdFigures(machine, threads, rounds, LENGTH_S, figures)
 
@@ -92,11 +93,13 @@ def _write_recording(path: Path) -> Path:
     return path
 
 
-def _seconds(contender: Contender, model: Path, recording: Path, threads: int) -> float:
+def _seconds(
+    contender: Contender, model: Path, recording: Path, threads: int, device: str
+) -> float:
     command: list[str | Path] = [
         *(sys.executable, "-m", "hifigan_cli", "resynth", recording, "--model", model),
         *("-o", recording.with_name("result.wav"), "--force", "--quiet", "--no-enhance"),
-        *("--device", "cpu", "--engine", contender.engine, "--precision", contender.precision),
+        *("--device", device, "--engine", contender.engine, "--precision", contender.precision),
     ]
     environment = {key: value for key, value in os.environ.items() if key[:8] != "HIFIGAN_"}
     environment["OMP_NUM_THREADS"] = str(threads)

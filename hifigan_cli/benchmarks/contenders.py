@@ -1,4 +1,4 @@
-"""What is measured against the plain forward: every engine that this machine has.
+"""What is measured against the plain forward: every engine that there is for a device.
 
 Each works as synthesis uses it: at its own chunk length, with the exact context. The yardstick is
 the official way: torch, eager, weight norm folded, the mel in one piece.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.engines.choose import Wish, make_engine, missing
+from hifigan_cli.engines.choose import LIGHT, Wish, make_engine, missing
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -44,8 +44,10 @@ class Contender:
 YARDSTICK = Contender(PLAIN)
 
 
-def find_contenders(names: Iterable[str] | None) -> tuple[list[Contender], dict[str, str]]:
-    """Return engines in all their precisions, and of those that cannot be had, why.
+def find_contenders(
+    names: Iterable[str] | None, device: str = "cpu"
+) -> tuple[list[Contender], dict[str, str]]:
+    """Return engines in all their precisions on a device, and of those not to be had, why.
 
     Without names all are looked for.
 
@@ -57,34 +59,45 @@ def find_contenders(names: Iterable[str] | None) -> tuple[list[Contender], dict[
         if name not in ENGINES:
             hint = closest(name, ENGINES) or f"one of: {', '.join(ENGINES)}"
             raise UsageError(f"no engine to measure is called {name!r}", hint)
-    lacking = {name: reason for name in wanted if (reason := missing(name))}
+    lacking = {name: reason for name in wanted if (reason := _lack(name, device))}
     if names is not None and lacking:
         raise UsageError("; ".join(f"no {name} engine: {why}" for name, why in lacking.items()))
     found = [
         Contender(name, precision)
         for name in wanted
         if name not in lacking
-        for precision in _precisions(name)
+        for precision in _precisions(name, device)
     ]
     return found, lacking
 
 
-def _precisions(engine: str) -> tuple[str, ...] | list[str]:
-    """Return the precisions that an engine has on this machine's CPU."""
+def _lack(engine: str, device: str) -> str | None:
+    if device != "cpu" and engine in LIGHT:
+        return f"it runs on the CPU, not on {device}"
+    return missing(engine)
+
+
+def _precisions(engine: str, device: str) -> tuple[str, ...] | list[str]:
+    """Return the precisions that an engine has on a device of this machine."""
     if engine == "native":
         from hifigan_cli.engines.native import precisions
 
         return precisions()
-    return ("fp32", "bf16") if engine == "torch" else ("fp32",)
+    if engine != "torch":
+        return ("fp32",)
+    return ("fp32", "bf16") if device == "cpu" else ("fp32", "bf16", "fp16")
 
 
 def make_synthesis(
-    contender: Contender, model: ModelFile, threads: int
+    contender: Contender, model: ModelFile, threads: int, device: str = "cpu"
 ) -> Callable[[Array], Array]:
-    """Make a contender ready; what comes back turns a log-mel into samples."""
-    wish = Wish(contender.engine, contender.precision, "cpu", threads)
+    """Make a contender ready; what comes back turns a log-mel into samples.
+
+    A mel is `(batch, mels, frames)`, the samples `(batch, samples)`.
+    """
+    wish = Wish(contender.engine, contender.precision, device, threads)
     if contender == YARDSTICK:
-        return make_engine(model, wish, "cpu").synthesize
+        return make_engine(model, wish, device).synthesize
     vocoder = Vocoder(model, wish)
     return lambda mel: vocoder.vocode(mel).samples
 

@@ -23,25 +23,32 @@ _STATUS = Path("/proc/self/status")
 _LIBRARIES = {PLAIN: ("torch",), "torch": ("torch",), "onnx": ("onnx", "onnxruntime"), "native": ()}
 
 
-def memory_mb(contender: Contender, model: Path, mel: Array, threads: int) -> float | None:
+def memory_mb(
+    contender: Contender, model: Path, mel: Array, threads: int, device: str = "cpu"
+) -> float | None:
     """Measure the peak of a fresh process that reads a model file and synthesises a mel.
 
-    Counted in 10^6 bytes above what it has when its libraries are imported. None where the system
-    does not tell (it is Linux that does).
+    Counted in 10^6 bytes above what it has when its libraries are imported; on CUDA, what torch
+    took of the device. None where the system does not tell (it is Linux that does).
     """
-    if not _STATUS.exists():
+    if not (_STATUS.exists() or device.startswith("cuda")):
         return None
     with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-        return fresh.submit(_measure, contender, model, mel, threads).result()
+        return fresh.submit(_measure, contender, model, mel, threads, device).result()
 
 
-def _measure(contender: Contender, path: Path, mel: Array, threads: int) -> float:
+def _measure(contender: Contender, path: Path, mel: Array, threads: int, device: str) -> float:
     from hifigan_cli.models.modelfile import read_model
 
     for library in _LIBRARIES[contender.engine]:
         import_module(library)
+    if device.startswith("cuda"):
+        import torch
+
+        make_synthesis(contender, read_model(path), threads, device)(mel)
+        return torch.cuda.max_memory_reserved(device) / 1e6
     before = _kilobytes("VmRSS")
-    make_synthesis(contender, read_model(path), threads)(mel)
+    make_synthesis(contender, read_model(path), threads, device)(mel)
     return (_kilobytes("VmHWM") - before) * 1024 / 1e6
 
 

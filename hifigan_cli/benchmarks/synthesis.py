@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +26,7 @@ from hifigan_cli.benchmarks.machine import Machine, describe_machine
 from hifigan_cli.benchmarks.work import Peak, synthesis_flop
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.interchange.onnxfile import snr_db
+from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.modelfile import write_model
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class Figures:
     Attributes:
         model: its name; `weights` says whether they are trained or random.
         engine: `plain`, the yardstick, or an engine's name; `precision` is of its products.
-        length_s: of the speech that it makes.
+        length_s: of the speech that it makes, of each signal of a batch.
+        batch: signals at once.
         median_s: the time that it takes, median over the rounds; `fastest_s`: of the best round.
         real_time_factor: seconds of speech a second of work.
         ratio: how many times as fast as the plain forward.
@@ -66,6 +69,7 @@ class Figures:
     engine: str
     precision: str
     length_s: float
+    batch: int
     median_s: float
     fastest_s: float
     real_time_factor: float
@@ -84,6 +88,7 @@ class SynthesisFigures:
     """
 
     machine: Machine
+    device: str
     threads: int
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by precision
@@ -96,7 +101,8 @@ class Setting:
     """What to measure, and how.
 
     Attributes:
-        contenders: beside the yardstick, which is always there.
+        contenders: beside the yardstick, which is always there; all on one device.
+        batches: signals at once, each of the lengths.
         memory: whether it is measured, in as many more processes.
         mel_of: makes a log-mel `(mels, frames)` of a convention and a length.
     """
@@ -106,6 +112,8 @@ class Setting:
     threads: int
     rounds: int = 5
     memory: bool = True
+    device: str = "cpu"
+    batches: Sequence[int] = (1,)
     mel_of: Callable[[MelConfig, int], Array] = shipped_mel
 
     def of_recording(self, path: Path) -> Setting:
@@ -131,20 +139,20 @@ def measure_synthesis(
     torch.set_num_threads(setting.threads)
     everyone = [YARDSTICK, *setting.contenders]
     formats = dict.fromkeys(each.precision for each in everyone)
-    peaks = {
-        name: Peak(torch.device("cpu"), _FORMATS[name]) for name in formats if name in _FORMATS
-    }
+    device = torch.device(setting.device)
+    peaks = {name: Peak(device, _FORMATS[name]) for name in formats if name in _FORMATS}
     figures: list[Figures] = []
     shares: list[float] = []
     done = 0
     for subject in subjects:
         race = _Race(subject, setting, everyone, peaks, shares)
-        for length_s in setting.lengths_s:
-            report(done, f"{subject.name}, {length_s:g} s")
-            figures += race.run(length_s)
+        for length_s, batch in product(setting.lengths_s, setting.batches):
+            report(done, f"{subject.name}, {batch} x {length_s:g} s")
+            figures += race.run(length_s, batch)
             done += 1
     return SynthesisFigures(
         machine=machine,
+        device=device_title(device),
         threads=setting.threads,
         rounds=setting.rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
@@ -177,14 +185,16 @@ class _Race:
         self.subject, self.setting = subject, setting
         self.peaks, self.shares = peaks, shares
         self.runners = {
-            each: make_synthesis(each, subject.model, setting.threads) for each in everyone
+            each: make_synthesis(each, subject.model, setting.threads, setting.device)
+            for each in everyone
         }
 
-    def run(self, length_s: float) -> list[Figures]:
-        """Measure one length."""
+    def run(self, length_s: float, batch: int) -> list[Figures]:
+        """Measure one length and batch."""
         model, setting = self.subject.model, self.setting
         frames = max(1, round(length_s * model.mel.rate_hz / model.mel.hop_samples))
-        mel = np.ascontiguousarray(setting.mel_of(model.mel, frames)[None])
+        one = setting.mel_of(model.mel, frames)
+        mel = np.stack([np.roll(one, place * frames // batch, 1) for place in range(batch)])
         snrs = self._snrs(mel)
         took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
         for number in range(setting.rounds):
@@ -197,8 +207,8 @@ class _Race:
                 took_s[contender].append(time.perf_counter() - started)
         medians = {each: statistics.median(times) for each, times in took_s.items()}
         memories = self._memories(mel)
-        flop = synthesis_flop(model.generator, model.mel.n_mels, frames)
-        made_s = frames * model.mel.hop_samples / model.mel.rate_hz
+        flop = batch * synthesis_flop(model.generator, model.mel.n_mels, frames)
+        made_s = batch * frames * model.mel.hop_samples / model.mel.rate_hz
         return [
             Figures(
                 model=self.subject.name,
@@ -206,6 +216,7 @@ class _Race:
                 engine=each.engine,
                 precision=each.precision,
                 length_s=length_s,
+                batch=batch,
                 median_s=median_s,
                 fastest_s=min(took_s[each]),
                 real_time_factor=made_s / median_s,
@@ -230,15 +241,15 @@ class _Race:
         self.shares.append(min(1.0, (time.process_time() - used) / had))
 
     def _snrs(self, mel: Array) -> dict[Contender, float]:
-        """Run everyone once, and hold the samples against the exact ones."""
+        """Run everyone once, and hold the first signal's samples against the exact ones."""
         model = self.subject.model
         rate, hop = model.mel.rate_hz, model.mel.hop_samples
         most = EXACT_S * rate // hop
-        exact = exact_samples(model, mel[..., :most])
+        exact = exact_samples(model, mel[:1, :, :most])
         if mel.shape[-1] > most:  # what the frames that were cut off reach into
             exact = exact[:, : (most - context_frames(model.generator)) * hop]
         return {
-            each: snr_db(exact, synthesise(mel)[:, : exact.shape[1]])
+            each: snr_db(exact, synthesise(mel)[:1, : exact.shape[1]])
             for each, synthesise in self.runners.items()
         }
 
@@ -248,4 +259,7 @@ class _Race:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             write_model(path, self.subject.model)
-            return {each: memory_mb(each, path, mel, self.setting.threads) for each in self.runners}
+            return {
+                each: memory_mb(each, path, mel, self.setting.threads, self.setting.device)
+                for each in self.runners
+            }

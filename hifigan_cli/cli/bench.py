@@ -38,6 +38,9 @@ def bench(
     lengths: Annotated[
         str, typer.Option(metavar="S,S", help="Of the speech, in seconds.")
     ] = "1,5,20,60",
+    batches: Annotated[
+        str, typer.Option("--batch", metavar="N,N", help="Signals at once, of each length.")
+    ] = "1",
     speech: Annotated[
         Path | None,
         typer.Option(help="A recording to take mels of. Default: the one that comes along."),
@@ -49,6 +52,8 @@ def bench(
     cold: Annotated[
         bool, typer.Option("--cold", help="Measure whole processes of resynth instead.")
     ] = False,
+    device: options.Device = "auto",
+    gpu: options.Gpu = None,
     threads: Threads = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -56,7 +61,7 @@ def bench(
     """Measure synthesis: every engine against the plain forward of the same weights.
 
     The yardstick is torch, eager, on the whole mel. All take turns on the same speech. Told are the
-    seconds of speech a second (RTF), the ratio to the yardstick, the share of the processor's peak,
+    seconds of speech a second (RTF), the ratio to the yardstick, the share of the device's peak,
     the exactness against double precision, and the memory. `hifigan bench train` measures training.
     """
     if context.invoked_subcommand is not None:
@@ -65,9 +70,11 @@ def bench(
     from hifigan_cli.benchmarks.subjects import DEFAULT_SUBJECTS, find_subject
     from hifigan_cli.cli.bench_view import print_cold, print_synthesis
     from hifigan_cli.engines.threads import available_threads
+    from hifigan_cli.models.devices import find_device
 
     console = Console(json=json, quiet=quiet)
-    contenders, lacking = find_contenders(engines.split(",") if engines else None)
+    device = find_device(options.device_name(device, gpu))
+    contenders, lacking = find_contenders(engines.split(",") if engines else None, device)
     for name, lack in lacking.items():
         console.note(f"left out: {name}: {lack}")
     subjects = [find_subject(name) for name in models or DEFAULT_SUBJECTS]
@@ -76,15 +83,17 @@ def bench(
         from hifigan_cli.benchmarks.cold import measure_cold
 
         with console.progress("rounds", len(subjects) * (rounds + 1)) as advance:
-            print_cold(console, measure_cold(subjects, contenders, threads, rounds, advance))
+            print_cold(
+                console, measure_cold(subjects, contenders, threads, rounds, device, advance)
+            )
         return
     from hifigan_cli.benchmarks.synthesis import Setting, measure_synthesis
 
-    lengths_s = numbers(lengths)
-    setting = Setting(contenders, lengths_s, threads, rounds, memory)
+    lengths_s, sizes = numbers(lengths), counts(batches)
+    setting = Setting(contenders, lengths_s, threads, rounds, memory, device, sizes)
     if speech is not None:
         setting = setting.of_recording(speech)
-    with console.progress("measurements", len(subjects) * len(lengths_s)) as advance:
+    with console.progress("measurements", len(subjects) * len(lengths_s) * len(sizes)) as advance:
         print_synthesis(console, measure_synthesis(subjects, setting, advance))
 
 
@@ -103,6 +112,20 @@ def numbers(text: str) -> list[float]:
     if not all(0 < each <= 36_000 for each in found):
         raise UsageError(f"--lengths {text}: from above 0 to 36000 seconds")
     return found
+
+
+def counts(text: str) -> list[int]:
+    """Read sizes of batches, such as 1,16.
+
+    Raises:
+        UsageError: something else.
+    """
+    from hifigan_cli.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in parts):
+        raise UsageError(f"--batch {text} is not a list of 1 to 1024", "as in 1,16")
+    return [int(part) for part in parts]
 
 
 @app.command("train")

@@ -26,12 +26,12 @@ def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
     table = _table(("model", "s", "engine"), ("RTF", "ratio", "of peak", "SNR dB", "memory MB"))
     last = None
     for each in measured.figures:
-        if last not in (None, (each.model, each.length_s)):
+        if last not in (None, (each.model, each.length_s, each.batch)):
             table.add_section()
-        last = each.model, each.length_s
+        last = each.model, each.length_s, each.batch
         table.add_row(
             each.model,
-            f"{each.length_s:g}",
+            f"{each.length_s:g}" if each.batch == 1 else f"{each.batch} x {each.length_s:g}",
             Contender(each.engine, each.precision).title,
             f"{each.real_time_factor:.3g}",
             f"{each.ratio:.2f}",
@@ -40,7 +40,7 @@ def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
             "-" if each.memory_mb is None else f"{each.memory_mb:.0f}",
         )
     _describe(console, measured.machine, measured.threads, measured.rounds)
-    console.note(f"peak: {_peaks(measured.peak_gflop_per_s)}")
+    console.note(f"{measured.device}; peak: {_peaks(measured.peak_gflop_per_s)}")
     random = sorted({each.model for each in measured.figures if each.weights == "random"})
     if random:
         console.note(f"of random weights: {', '.join(random)}")

@@ -18,6 +18,7 @@ def figure(engine: str, length_s: float, factor: float, **others: object) -> dic
         "engine": engine,
         "precision": "fp32",
         "length_s": length_s,
+        "batch": 1,
         "median_s": 0.1,
         "real_time_factor": factor,
         "ratio": factor / 10,
@@ -41,6 +42,16 @@ def test_a_row_an_engine_and_a_column_a_length() -> None:
     assert "| v2 | onnx bf16 | - | 31 (3.10) | 115 | 50 |" in text
     for words in ("Some CPU, 2 threads; torch 2.14", "Random weights: v2", "fp32 1,234"):
         assert words in text
+
+
+def test_a_gpu_and_its_batches_are_named() -> None:
+    """A column a batch; the device, not the processor beside it, is what it was measured on."""
+    figures = [figure("torch", 5, 10), figure("torch", 5, 99, batch=16)]
+    line = {"event": "bench", "machine": MACHINE, "threads": 2, "rounds": 5, "figures": figures}
+    text = section([{**line, "device": "cuda:0 (Some GPU)", "peak_gflop_per_s": {}}])
+    assert "| v2 | torch | 10 (1.00) | 99 (9.90) | 115 | 50 |" in text
+    assert "| 5 s | 16 x 5 s |" in text
+    assert text.startswith("cuda:0 (Some GPU); torch 2.14")
 
 
 def test_cold_starts_have_a_table_of_their_own() -> None:

@@ -64,6 +64,15 @@ def test_contenders_make_the_plain_samples() -> None:
         np.testing.assert_allclose(found, exact, atol=tolerance, err_msg=contender.title)
 
 
+def test_on_a_gpu_torch_alone_runs() -> None:
+    """The engines of the CPU are left out there, and say so; half precision comes in."""
+    found, lacking = find_contenders(None, "cuda:0")
+    assert found == [Contender("torch", precision) for precision in ("fp32", "bf16", "fp16")]
+    assert lacking == dict.fromkeys(("onnx", "native"), "it runs on the CPU, not on cuda:0")
+    with pytest.raises(UsageError, match="not on cuda:0"):
+        find_contenders(["native"], "cuda:0")
+
+
 def test_unknown_engines_are_refused() -> None:
     """A mistyped engine is named, with what it may have meant."""
     with pytest.raises(UsageError) as caught:

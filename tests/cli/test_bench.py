@@ -25,13 +25,14 @@ def test_synthesis_is_measured(model: Path) -> None:
     pytest.importorskip("onnxruntime")
     run = hifigan(
         *("bench", "-m", model, "--engines", "onnx,torch", "--lengths", "0.3,25"),
-        *("--rounds", "2", "--threads", "1", "--json", "--no-memory"),
+        *("--rounds", "2", "--threads", "1", "--json", "--no-memory", "--device", "cpu"),
     )
     assert run.returncode == 0, run.stderr
     (line,) = (json.loads(text) for text in run.stdout.splitlines())
     assert (line["schema"], line["event"], line["threads"], line["rounds"]) == (1, "bench", 1, 2)
     assert set(line["peak_gflop_per_s"]) == {"fp32", "bf16"}
     assert line["machine"]["versions"]["torch"]
+    assert line["device"] == "cpu"
     assert 0 < line["processor_share"] <= 1
     figures = line["figures"]
     names = [("eager", "fp32"), ("onnx", "fp32"), ("torch", "fp32"), ("torch", "bf16")]
@@ -39,7 +40,7 @@ def test_synthesis_is_measured(model: Path) -> None:
     assert [each["length_s"] for each in figures] == [0.3] * 4 + [25] * 4
     for each in figures:
         plain = next(e for e in figures if e["length_s"] == each["length_s"])
-        assert each["weights"] == "trained"
+        assert (each["weights"], each["batch"]) == ("trained", 1)
         assert each["ratio"] == pytest.approx(plain["median_s"] / each["median_s"])
         assert each["real_time_factor"] == pytest.approx(
             each["length_s"] / each["median_s"], rel=0.1
@@ -49,6 +50,21 @@ def test_synthesis_is_measured(model: Path) -> None:
         assert each["memory_mb"] is None
         assert (each["snr_db"] > 100) == (each["precision"] == "fp32")
         assert each["snr_db"] > 20
+
+
+def test_batches_are_measured(model: Path) -> None:
+    """Several signals at once: each counts, and the first one's samples are as exact as alone."""
+    run = hifigan(
+        *("bench", "-m", model, "--engines", "torch", "--lengths", "2", "--batch", "1,3"),
+        *("--rounds", "1", "--threads", "1", "--json", "--no-memory"),
+    )
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(run.stdout)["figures"]
+    assert [each["batch"] for each in figures] == [1] * 3 + [3] * 3
+    for each in figures:
+        made_s = each["batch"] * each["length_s"]
+        assert each["real_time_factor"] == pytest.approx(made_s / each["median_s"], rel=0.1)
+        assert (each["snr_db"] > 100) == (each["precision"] == "fp32")
 
 
 def test_a_table_for_people(model: Path) -> None:
@@ -94,6 +110,7 @@ def test_a_recording_of_the_user_is_taken(model: Path, wav: Path) -> None:
         (("--engines", "onxx"), "onnx"),
         (("--lengths", "5,x"), "not a list of numbers"),
         (("--lengths", "0"), "above 0"),
+        (("--batch", "1,0"), "not a list of 1 to 1024"),
     ],
 )
 def test_usage(arguments: tuple[str, ...], words: str) -> None:

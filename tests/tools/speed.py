@@ -38,16 +38,18 @@ def section(lines: Iterable[Line]) -> str:
 
 
 def _synthesis(line: Line) -> str:
-    """Make a table: a row a model and engine, a column a length."""
+    """Make a table: a row a model and engine, a column a length and batch."""
     figures = line["figures"]
-    lengths = list(dict.fromkeys(each["length_s"] for each in figures))
-    rows: dict[tuple[str, str], dict[float, Line]] = {}
+    columns = list(dict.fromkeys(map(_column, figures)))
+    rows: dict[tuple[str, str], dict[str, Line]] = {}
     for each in figures:
-        rows.setdefault((each["model"], _title(each)), {})[each["length_s"]] = each
-    heads = [f"{length:g} s" for length in lengths]
-    out = [_row("model", "engine", *heads, "SNR dB", "memory MB"), "|---" * (len(heads) + 4) + "|"]
+        rows.setdefault((each["model"], _title(each)), {})[_column(each)] = each
+    out = [
+        _row("model", "engine", *columns, "SNR dB", "memory MB"),
+        "|---" * (len(columns) + 4) + "|",
+    ]
     for (model, engine), row in rows.items():
-        cells = [_speed(row[length]) if length in row else "-" for length in lengths]
+        cells = [_speed(row[column]) if column in row else "-" for column in columns]
         snr = min(each["snr_db"] for each in row.values())
         taken = [each["memory_mb"] for each in row.values() if each["memory_mb"] is not None]
         out.append(_row(model, engine, *cells, f"{snr:.0f}", f"{max(taken):.0f}" if taken else "-"))
@@ -78,10 +80,15 @@ def _cold(line: Line) -> str:
 def _machine(line: Line) -> str:
     machine, versions = line["machine"], line["machine"]["versions"]
     shown = ", ".join(f"{k} {v}" for k, v in versions.items() if k in ("torch", "onnxruntime"))
-    return (
-        f"{machine['processor']}, {line['threads']} threads; {shown}; medians of "
-        f"{line['rounds']} rounds in turn."
-    )
+    place = f"{machine['processor']}, {line['threads']} threads"
+    if line.get("device", "cpu") != "cpu":
+        place = line["device"]
+    return f"{place}; {shown}; medians of {line['rounds']} rounds in turn."
+
+
+def _column(figure: Line) -> str:
+    batch, length = figure["batch"], f"{figure['length_s']:g} s"
+    return length if batch == 1 else f"{batch} x {length}"
 
 
 def _title(figure: Line) -> str:
