@@ -38,6 +38,8 @@ def help_section() -> str:
     parts = []
     for command in COMMANDS:
         run = hifigan(*command.split(), "--help", env={"COLUMNS": "100", "TERM": "dumb"})
+        if run.returncode:
+            raise RuntimeError(f"hifigan {command} --help: {run.stderr}")
         text = "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
         summary = f"<summary><code>hifigan {command}</code></summary>"
         parts.append(f"<details>{summary}\n\n```text\n {text}\n```\n\n</details>")
