@@ -56,7 +56,7 @@ class Graphs:
         self._lock = Lock()
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Run the network on `(batch, mels, 1, frames)`.
+        """Run the network on a mel `(batch, ..., frames)`.
 
         Raises:
             torch.OutOfMemoryError: what the recordings hold has been given back.

@@ -1,7 +1,8 @@
 """The engine on torch: the plain forward pass, arranged for speed.
 
 Each `Conv1d` is run as a 1 x k `Conv2d` with channels last: on CPUs torch's kernels for it are
-faster, on GPUs the matrix units want that order. On CUDA a shape that comes again is replayed.
+faster, on GPUs the matrix units want that order. In float32 those are not used on GPUs, as their
+products have ten bits, and the plain order stays. On CUDA a shape that comes again is replayed.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ class TorchEngine:
         use_threads(threads)
         self.precision, self._dtype = precision, PRECISIONS[precision]
         self.chunk_frames = CPU_CHUNK_FRAMES if on_cpu else GPU_CHUNK_FRAMES
-        net = widened(build_generator(config, n_mels, weights))
-        self._net: nn.Module = net.to(self._device, self._dtype).to(
-            memory_format=torch.channels_last
-        )
+        self._wide = on_cpu or precision != "fp32"
+        net: nn.Module = build_generator(config, n_mels, weights)
+        if self._wide:
+            net = widened(net).to(memory_format=torch.channels_last)
+        self._net = net.to(self._device, self._dtype)
         self._run = Graphs(self._net) if self._device.type == "cuda" else self._net
 
     def synthesize(self, mel: Array) -> Array:
@@ -74,8 +76,8 @@ class TorchEngine:
         """
         with exact(), memory_errors():
             frames = torch.from_numpy(mel).to(self._device, self._dtype)
-            wave: Tensor = self._run(frames[:, :, None])  # (batch, mels, 1, frames)
-            samples: Array = wave[:, 0, 0].float().cpu().numpy()
+            wave: Tensor = self._run(frames[:, :, None] if self._wide else frames)
+            samples: Array = wave.flatten(1).float().cpu().numpy()  # of (batch, 1, [1,] samples)
         return samples
 
 

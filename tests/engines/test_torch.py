@@ -118,3 +118,23 @@ def test_threads_are_set() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_float32_on_a_gpu_keeps_the_plain_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples are the same in either order; in float32 CUDA has the plain one."""
+    model, mel = loud_model(TINY), mel_of(2, 40)
+    wide = tuned(model)
+    moved: list[object] = []
+
+    def stay(self: torch.nn.Module, *to: object, **_kwargs: object) -> torch.nn.Module:
+        moved.append(to)
+        return self
+
+    monkeypatch.setattr(torch.nn.Module, "to", stay)  # there is no such device here
+    narrow = TorchEngine(model.generator, 80, model.weights_for_synthesis(), device="cuda")
+    monkeypatch.undo()
+    assert (torch.device("cuda"), torch.float32) in moved
+    assert not any(isinstance(each, torch.nn.Conv2d) for each in narrow._net.modules())
+    assert any(isinstance(each, torch.nn.Conv2d) for each in wide._net.modules())
+    narrow._device, narrow._run = torch.device("cpu"), narrow._net
+    assert snr_db(narrow.synthesize(mel), wide.synthesize(mel)) > 110

@@ -50,6 +50,7 @@ HOW = {
     "bench": _MEASURES,
     "bench --model v2 --lengths 5,20 --engines native,torch": _MEASURES,
     "bench --threads 2": _MEASURES,
+    "bench --gpu 0 --lengths 5 --batch 1,16": _MEASURES,
     "bench --cold -m v2": _MEASURES,
     "bench train -p v1 --batch 2 --threads 2": _MEASURES,
     "bench train -p v2 --batch 4": _MEASURES,
