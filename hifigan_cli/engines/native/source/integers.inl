@@ -1,13 +1,10 @@
 // Products of spectra in 16-bit integers, summed in 32 bits; the including file has AVX-512 VNNI.
 //
-// Of each tile and CHUNK of channels the spectrum has one scale. No value of a spectrum is larger than
-// the sum over time of its inputs' magnitudes, nor the sum of its real and imaginary part than that by
-// the root of 2: so the scale is known before the transform. A row holds, chunk by chunk, the factor
-// that takes its integers back to floats, and the integers, two neighbouring channels in a word.
-// Weights hold, panel by panel, such a factor for each output, and the integers.
-//
-// Each value is rounded to a 32 767th of the largest that there can be, where bfloat16 rounds to a
-// 256th of itself: about twelve more decibels in each layer.
+// A spectrum has a scale for each point and CHUNK of channels, by the largest value there. Signals
+// have far more at low frequencies than at high ones, of which one scale for all would leave a few
+// bits. A row holds, chunk by chunk, the factor that takes its integers back to floats, and the
+// integers, two neighbouring channels in a word. Weights hold, panel by panel, such a factor for each
+// output, and the integers.
 
 #include "vectors.inl"
 #include "fourier.h"
@@ -15,11 +12,12 @@
 typedef uint32_t word;
 constexpr int CHUNK = 4, WORDS = L / 2;         // vectors of channels; words of a vector
 constexpr int CHUNK_WORDS = 1 + CHUNK * WORDS;  // with the factor
-constexpr float LARGEST = 32767, ROOT_2 = 1.41421356f;
 constexpr float NOTHING = 1e-30f;  // below it a scale could be infinite
-// The sum of the magnitudes of a chunk's weights: the products of any inputs then fit in 32 bits.
-// What rounding adds is half a unit each.
-constexpr float MOST_WEIGHT = 65535 - CHUNK * L / 2;
+// The largest input, and the largest sum of the magnitudes of a chunk's weights (but for what rounding
+// adds, half a unit each): the products of any inputs then fit in 32 bits. Measured: fewer bits for
+// the inputs lose as many decibels as fewer for the weights do.
+constexpr float MOST_INPUT = 1 << 14, MOST_WEIGHTS = (1 << 17) - 1 - CHUNK * L / 2;
+constexpr float LARGEST = 32767;  // that a weight can be
 
 HG_INLINE float as_float(word w) {
   float value;
@@ -38,23 +36,53 @@ HG_INLINE vf as_floats(__m512i v) {
 }
 HG_INLINE __m512i rounded(vf v) { return _mm512_cvtps_epi32((__m512)v); }
 
-template <int N>
-HG_INLINE float begin_row(word *&out, const vf (&x)[CHUNK][N], int vectors, int64_t point_stride,
-                          int points) {
-  vf most{};
-  for (int v = 0; v < vectors; v++) {
-    vf sum{};
-    each<N>([&](auto j) HG_INLINE_LAMBDA { sum += magnitude(x[v][j]); });
-    most = sum > most ? sum : most;
+template <int STEP>
+struct Fold {  // lanes of two vectors: those of the second where STEP is a digit of the lane
+  alignas(64) int32_t other[L];
+  constexpr Fold() : other{} {
+    for (int l = 0; l < L; l++) other[l] = (l ^ STEP) + (l & STEP ? L : 0);
   }
-  const float bound = ROOT_2 * _mm512_reduce_max_ps((__m512)most);
-  const word factor = as_word(bound / LARGEST);
-  for (int p = 0; p < points; p++) out[p * point_stride] = factor;
-  out++;
-  return bound > NOTHING ? LARGEST / bound : 0;
+  static constexpr __mmask16 second = (0xffff / ((1 << STEP) + 1)) << STEP;
+};
+
+// A vector whose lane l is the largest lane of v[l]: in four rounds two vectors become one, each
+// folded onto half of it.
+template <int STEP = L / 2>
+HG_INLINE __m512 largest_lanes(const vf *v) {
+  if constexpr (STEP == 0) {
+    return (__m512)*v;
+  } else {
+    static constexpr Fold<STEP> fold;
+    const __m512 a = largest_lanes<STEP / 2>(v), b = largest_lanes<STEP / 2>(v + STEP);
+    return _mm512_max_ps(_mm512_mask_blend_ps(fold.second, a, b),
+                         _mm512_permutex2var_ps(a, _mm512_load_si512(fold.other), b));
+  }
 }
-HG_INLINE void put(word *p, vf v, float scale) {
-  _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(rounded(v * scale)));
+
+template <int P>
+HG_INLINE word *put_spectra(word *out, const vf (&spectra)[CHUNK][P], int vectors,
+                            int64_t point_stride) {
+  constexpr int WHOLE = (P + L - 1) / L * L;
+  vf most[WHOLE]{};
+  alignas(64) float factors[WHOLE], scales[WHOLE];
+  for (int v = 0; v < vectors; v++)
+    for (int p = 0; p < P; p++) {
+      const vf size = magnitude(spectra[v][p]);
+      most[p] = size > most[p] ? size : most[p];
+    }
+  for (int p = 0; p < P; p += L) {
+    const vf bound = (vf)largest_lanes(most + p);
+    store(factors + p, bound * (1 / MOST_INPUT));
+    store(scales + p, bound > NOTHING ? MOST_INPUT / bound : vf{});
+  }
+  for (int p = 0; p < P; p++) {
+    word *to = out + p * point_stride;
+    *to++ = as_word(factors[p]);
+    for (int v = 0; v < vectors; v++, to += WORDS)
+      _mm256_storeu_si256((__m256i *)to,
+                          _mm512_cvtsepi32_epi16(rounded(spectra[v][p] * scales[p])));
+  }
+  return out + 1 + vectors * WORDS;
 }
 
 static int64_t row_words(int channels) {
@@ -115,7 +143,7 @@ static void quantise(const float *filters, int inputs, void *out_) {
       }
       most = sum > most ? sum : most;
     }
-    const vf by_sum = most * (1 / MOST_WEIGHT), by_size = largest * (1 / LARGEST);
+    const vf by_sum = most * (1 / MOST_WEIGHTS), by_size = largest * (1 / LARGEST);
     const vf factor = by_sum > by_size ? by_sum : by_size;
     store((float *)out + lane, factor);
     const vf scale = factor > NOTHING ? 1 / factor : vf{};

@@ -5,10 +5,12 @@
 
 // Spectra are floats as they are, channel by channel.
 typedef float word;
-constexpr int CHUNK = 1, WORDS = L;
-template <int N>
-HG_INLINE float begin_row(word *&, const vf (&)[CHUNK][N], int, int64_t, int) { return 1; }
-HG_INLINE void put(word *p, vf v, float) { store(p, v); }
+constexpr int CHUNK = 1, WORDS = L;  // vectors of channels; words of a vector
+template <int P>
+HG_INLINE word *put_spectra(word *out, const vf (&spectra)[CHUNK][P], int, int64_t point_stride) {
+  each<P>([&](auto p) HG_INLINE_LAMBDA { store(out + p * point_stride, spectra[0][p]); });
+  return out + WORDS;
+}
 
 #include "transforms.inl"
 #include "products.inl"

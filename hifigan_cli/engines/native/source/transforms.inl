@@ -1,7 +1,8 @@
 // Convolution through the Fourier transform: from rows to spectra, and back from their products.
 //
-// The including file says how a spectrum is written: `begin_row<N>(out, x, vectors)` sees the inputs
-// of up to CHUNK vectors of channels and may write ahead of them, `put(p, v, scale)` writes one value.
+// The including file says how spectra are written: `put_spectra` takes those of up to CHUNK vectors of
+// channels, writes them from `out` on, one point's `point_stride` after another's, and returns where
+// the next ones of the row go.
 //
 // Overlap-save: `N` inputs, `dilation` apart, give N - K + 1 outputs. Tiles are numbered so that
 // those of one dilation phase interleave. A complex product takes three real ones:
@@ -27,9 +28,9 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
     word *out = (word *)spectrum + (tile - first) * row_stride;
     for (int chunk = 0; chunk < c.channels; chunk += CHUNK * L) {
       const int vectors = CHUNK == 1 ? 1 : std::min(CHUNK, (c.channels - chunk) / L);
-      vf inputs[CHUNK][N];
+      vf spectra[CHUNK][3 * H - 1];
       for (int v = 0; v < vectors; v++) {
-        vf *x = inputs[v];
+        vf x[N], re[H + 1], im[H + 1];
         const float *p = c.x + (t - c.x_start) * c.channels + chunk + v * L;
         if (inside)
           each<N>([&](auto j) HG_INLINE_LAMBDA { x[j] = leaky(load(p + j * step), c.slope); });
@@ -38,21 +39,18 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
             const int64_t at = t + int64_t(j) * c.dilation;
             x[j] = at >= c.x_start && at < c.x_end ? leaky(load(p + j * step), c.slope) : zero;
           }
-      }
-      const float scale = begin_row<N>(out, inputs, vectors, point_stride, 3 * H - 1);
-      for (int v = 0; v < vectors; v++, out += WORDS) {
-        vf re[H + 1], im[H + 1];
-        rfft<N, 1>(inputs[v], re, im);
-        put(out, re[0], scale);
+        rfft<N, 1>(x, re, im);
+        vf *spectrum = spectra[v];
+        spectrum[0] = re[0];
         each<H - 1>([&](auto index) HG_INLINE_LAMBDA {
           constexpr int k = decltype(index)::value + 1;
-          word *point = out + (3 * k - 2) * point_stride;
-          put(point, re[k] + im[k], scale);
-          put(point + point_stride, re[k], scale);
-          put(point + 2 * point_stride, im[k], scale);
+          spectrum[3 * k - 2] = re[k] + im[k];
+          spectrum[3 * k - 1] = re[k];
+          spectrum[3 * k] = im[k];
         });
-        put(out + (3 * H - 2) * point_stride, re[H], scale);
+        spectrum[3 * H - 2] = re[H];
       }
+      out = put_spectra(out, spectra, vectors, point_stride);
     }
   }
 }
