@@ -12,7 +12,7 @@ namespace hifigan {
 
 // A tile of the spectrum of so many channels is computed by all threads together, so that each
 // weight is read once; below it each thread works alone, in its own cache.
-constexpr int SHARED_CHANNELS = 128;
+constexpr int SHARED_CHANNELS = 256;
 
 class Convolver {
  public:
