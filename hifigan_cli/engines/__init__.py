@@ -7,4 +7,5 @@ Read in this order:
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
 - `choose`: which of them runs a model, and why; `threads`: with how many threads
+- `doctor`: which of them there are
 """

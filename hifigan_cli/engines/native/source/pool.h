@@ -57,6 +57,7 @@ class Pool {
     take(0);
     gate_.fetch_and(~OPEN, std::memory_order_acq_rel);
     for (int spin = 0; gate_.load(std::memory_order_acquire); spin++) rest(spin);
+    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
  private:
@@ -78,10 +79,15 @@ class Pool {
   }
 
   void take(int thread) {
-    for (;;) {
-      int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks_) return;
-      call_(context_, task, thread);
+    try {
+      for (;;) {
+        int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+        if (task >= tasks_) return;
+        call_(context_, task, thread);
+      }
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      thrown_ = std::current_exception();
     }
   }
 
@@ -111,7 +117,9 @@ class Pool {
     }
   }
 
-  const int threads_;
+  static constexpr int MOST_THREADS = 1024;
+
+  int threads_ = 1;
   const pid_t process_;
   pid_t current_ = process_;
   std::vector<std::thread> workers_;
@@ -126,6 +134,7 @@ class Pool {
   void (*call_)(void *, int64_t, int) = nullptr;
   void *context_ = nullptr;
   int64_t tasks_ = 0;
+  std::exception_ptr thrown_;  // by a task of this round
 };
 
 }  // namespace hifigan
