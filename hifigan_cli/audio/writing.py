@@ -142,10 +142,13 @@ def write_audio(path: Path | str, samples: Samples, rate_hz: int) -> int:
     """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
 
     Raises:
+        InputError: samples of other dimensions, or that are not numbers.
         UsageError: an extension that is not written.
         OutputError: the file system refused.
     """
     block = np.atleast_2d(np.asarray(samples, np.float32))
+    if block.ndim != 2:
+        raise InputError(f"samples of the shape {block.shape} are not (channels, samples)")
     with audio_writer(Path(path), rate_hz, block.shape[0]) as writer:
         writer.write(block)
     return writer.clipped
