@@ -29,7 +29,8 @@ def _native() -> Check:
     name = "engine: native"
     if reason := missing("native"):
         return Check(name, ok=None, detail=reason, fix=_COMPILE)
-    from hifigan_cli.engines.native.engine import PRECISIONS, kernels
+    from hifigan_cli.engines.native.engine import PRECISIONS
+    from hifigan_cli.engines.native.library import kernels
 
     told = []
     for precision, wanted in PRECISIONS.items():

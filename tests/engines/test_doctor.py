@@ -6,7 +6,6 @@ import pytest
 
 from hifigan_cli.engines import choose as choosing
 from hifigan_cli.engines import doctor, native, onnx
-from hifigan_cli.engines.native import engine as native_engine
 from hifigan_cli.engines.native import library
 
 
@@ -28,7 +27,7 @@ def test_the_instructions(
     monkeypatch: pytest.MonkeyPatch, best: str, integers: str | None, told: str
 ) -> None:
     """Guard the row of an engine that is there: what this processor has, precision by precision."""
-    monkeypatch.setattr(native_engine, "kernels", {"": best, "avx512vnni": integers}.get)
+    monkeypatch.setattr(library, "kernels", {"": best, "avx512vnni": integers}.get)
     row = doctor.engines()[0]
     assert (row.name, row.ok, row.detail, row.fix) == ("engine: native", True, told, None)
 
