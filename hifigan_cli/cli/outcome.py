@@ -78,14 +78,19 @@ def _summarise(console: Console, outcome: Outcome, todo: Plan, out: Path) -> Non
         made=outcome.done,
         existed=outcome.skipped,
         failed=[
-            {"source": str(path), "message": error.message, "exit_code": error.exit_code}
+            {
+                "source": str(path),
+                "message": error.message,
+                "hint": error.hint,
+                "exit_code": error.exit_code,
+            }
             for path, error in outcome.failures
         ],
     )
     if failed:
         for path, error in outcome.failures:
-            named = str(path) in error.message
-            console.warn(error.message if named else f"{path}: {error.message}")
+            message = error.message if str(path) in error.message else f"{path}: {error.message}"
+            console.warn(f"{message}; {error.hint}" if error.hint else message)
         raise BatchError(
             f"{failed} of {len(todo.jobs)} files failed",
             "mend or remove them; the same command tries only those again",

@@ -79,8 +79,13 @@ def test_a_folder_is_its_files(folder: Path, model: Path, tmp_path: Path, batche
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_folder_that_was_there_stays(tmp_path: Path, there: bool) -> None:
-    """Where nothing could be made, a folder that was made for it goes, and the user's own stays."""
+def test_a_folder_that_was_there_stays(
+    tmp_path: Path, there: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing could be made, a folder that was made for it goes, and the user's own stays.
+
+    Each failure is told with what mends it.
+    """
     out, source = tmp_path / "out", tmp_path / "a.wav"
     source.touch()
     if there:
@@ -88,8 +93,9 @@ def test_a_folder_that_was_there_stays(tmp_path: Path, there: bool) -> None:
     todo = plan([source, source.with_name("b.wav")], out, frozenset({".wav"}))
 
     def work(_job: Job) -> NoReturn:
-        raise InputError("no sound")
+        raise InputError("no sound", "--repair helps")
 
     with pytest.raises(BatchError):
         run_reported(Console(quiet=True), "test", todo, work, out, force=False)
     assert out.exists() == there
+    assert f"warning: {source}: no sound; --repair helps" in capsys.readouterr().err
