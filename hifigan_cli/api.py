@@ -16,7 +16,8 @@ from hifigan_cli.interchange.locate import locate_enhancer, open_model
 from hifigan_cli.models.devices import find_device
 from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.synthesis.enhancement import Enhancement
-from hifigan_cli.synthesis.given import take
+from hifigan_cli.synthesis.given import take, take_array
+from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def vocode(
 ) -> Audio:
     """Synthesise speech of a mel file, or of a log-mel array `(mels, frames)`.
 
-    `mel_as` names the scale of a file's values, such as `log10` or `db`; `auto` recognises it.
+    `mel_as` names the scale of its values, such as `log10` or `db`; `auto` recognises it. Without,
+    a file that looks like another scale than the model's is refused; an array is taken as it is.
 
     Raises:
         InputError: not a mel that this model reads.
@@ -62,6 +64,8 @@ def vocode(
     vocoder = _vocoder(model)
     if isinstance(mel, Path | str):
         mel = take(Path(mel), vocoder.model.mel, taken_as=mel_as).whole()
+    elif mel_as is not None:
+        mel = take_array(as_array(mel), vocoder.model.mel, mel_as).whole()
     return vocoder.vocode(mel)
 
 

@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 PAIR_FIX = "pip install 'torch>=2.11,<2.15' 'torchaudio>=2.11,<3'"
 _EXTRAS = {
     "evaluate": "pesq",
-    "onnx": "onnx",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
 }

@@ -20,7 +20,7 @@ from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.formats.lengths import mended_length, missing_bytes
 from hifigan_cli.audio.formats.mpeg import counted, mpeg_damage
 from hifigan_cli.audio.formats.ogg import ogg_damage
-from hifigan_cli.audio.formats.streams import GuardedStream
+from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
 from hifigan_cli.errors import EmptyError, InputError, NotAudioError
 
 if TYPE_CHECKING:
@@ -98,8 +98,13 @@ class Decoder:
     def blocks(self) -> Iterator[Samples]:
         """Read `(channels, samples)` to the end; a length only claimed allocates nothing."""
         size = _BLOCK_SAMPLES // self.channels
-        while len(block := self._file.read(size, dtype="float32", always_2d=True)):
+        while len(block := self._read(size)):
             yield block.T
+
+    def _read(self, size: int) -> Samples:
+        with signals_held():
+            block: Samples = self._file.read(size, dtype="float32", always_2d=True)
+        return block
 
 
 def _container(stream: IO[bytes], label: str) -> str:
@@ -122,9 +127,14 @@ def _opened(stream: IO[bytes], size: int, label: str) -> Iterator[soundfile.Soun
     guarded = GuardedStream(stream, mended_length(stream, size))
     try:
         # The container is known: the extension, which may be wrong, plays no part.
-        with soundfile.SoundFile(guarded) as file:
+        with signals_held():
+            file = soundfile.SoundFile(guarded)
+        try:
             _check_header(file, label)
             yield file
+        finally:
+            with signals_held():
+                file.close()
         guarded.check()
     except OSError as error:
         raise InputError(f"{label}: {error.strerror or error}") from error

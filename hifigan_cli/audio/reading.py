@@ -17,6 +17,7 @@ from hifigan_cli.audio.decoding import Encoded
 from hifigan_cli.audio.decoding import Samples as Samples
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.writing import write_audio
+from hifigan_cli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,18 @@ class Audio:
     rate_hz: int
     subtype: str = ""
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse samples of another form.
+
+        Raises:
+            InputError: says which.
+        """
+        if np.ndim(self.samples) != 2:
+            raise InputError(
+                f"samples of the shape {np.shape(self.samples)} are not (channels, samples)",
+                "samples[None] makes one channel of an array",
+            )
 
     @property
     def length_s(self) -> float:

@@ -18,7 +18,7 @@ import soundfile
 
 from hifigan_cli.audio.files import replacing
 from hifigan_cli.audio.formats.containers import WRITABLE, Container
-from hifigan_cli.audio.formats.streams import GuardedStream
+from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
 from hifigan_cli.errors import InputError, OutputError, UsageError, closest
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Writer:
         block, clipped = encodable(samples, as_integers=self.file.subtype == "PCM_16")
         self.clipped += clipped
         for start in range(0, block.shape[1], _ENCODE_SAMPLES):
-            self.file.write(block[:, start : start + _ENCODE_SAMPLES].T)
+            with signals_held():
+                self.file.write(block[:, start : start + _ENCODE_SAMPLES].T)
             self.stream.check()
 
 
@@ -102,18 +103,22 @@ def _writer(
         raise UsageError(f"this libsndfile cannot write {container.subtype}", "write .wav or .flac")
     guarded = GuardedStream(stream)
     try:
-        file = soundfile.SoundFile(
-            guarded, "w", rate_hz, channels, container.subtype, format=container.format
-        )
+        with signals_held():
+            file = soundfile.SoundFile(
+                guarded, "w", rate_hz, channels, container.subtype, format=container.format
+            )
     except soundfile.LibsndfileError as error:
         raise UsageError(
             f"{label}: {container.subtype} cannot hold {channels} channels at {rate_hz} Hz",
             "write .wav or .flac",
         ) from error
     try:
-        with file:
+        try:
             yield Writer(file, guarded)
-        guarded.check()  # closing writes the header
+        finally:
+            with signals_held():
+                file.close()  # writes the header
+        guarded.check()
     except soundfile.LibsndfileError as error:
         raise OutputError(f"cannot write {label}: {error.error_string}") from error
 
@@ -137,10 +142,13 @@ def write_audio(path: Path | str, samples: Samples, rate_hz: int) -> int:
     """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
 
     Raises:
+        InputError: samples of other dimensions, or that are not numbers.
         UsageError: an extension that is not written.
         OutputError: the file system refused.
     """
     block = np.atleast_2d(np.asarray(samples, np.float32))
+    if block.ndim != 2:
+        raise InputError(f"samples of the shape {block.shape} are not (channels, samples)")
     with audio_writer(Path(path), rate_hz, block.shape[0]) as writer:
         writer.write(block)
     return writer.clipped

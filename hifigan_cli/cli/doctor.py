@@ -9,7 +9,7 @@ from hifigan_cli.cli.console import Console
 
 
 def doctor(json: options.Json = False) -> None:
-    """Check the installation: versions, devices, whether torch and torchaudio pair, extras.
+    """Check the installation: versions, torch with torchaudio, devices, engines, extras.
 
     Exits with 1 where something that is needed does not work.
     """
@@ -18,9 +18,10 @@ def doctor(json: options.Json = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hifigan_cli.engines.doctor import engines
     from hifigan_cli.environment import diagnose
 
-    checks = diagnose()
+    checks = [*diagnose(), *engines()]
     table = Table(box=None, show_header=False, pad_edge=False)
     marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:

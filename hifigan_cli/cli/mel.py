@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from hifigan_cli.cli.console import Console
 if TYPE_CHECKING:
     from hifigan_cli.audio.pictures import Mel
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.synthesis.jobs import Job
 
 _SUFFIX = ".npy"
 
@@ -47,42 +49,21 @@ def mel(
     Channels are mixed into one. The convention is that of --like MODEL, of a preset, or of --config
     and --set.
     """
-    from hifigan_cli.audio.analysis import analyse
-    from hifigan_cli.audio.files import check_output, write_bytes
+    from hifigan_cli.audio.files import check_output
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
-    from hifigan_cli.audio.reading import read_audio
     from hifigan_cli.cli.outcome import run_reported
     from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
     from hifigan_cli.cli.together import chosen_part, together
     from hifigan_cli.errors import UsageError
     from hifigan_cli.synthesis.jobs import Job, plan
 
-    console = Console(json=json, quiet=quiet)
-    convention, part = _convention(model, config, preset, sets), chosen_part(shard)
-
-    def compute(source: Path | bytes) -> Mel:
-        audio = read_audio(source, repair=repair)
-        for note in audio.notes:
-            console.warn(note)
-        return analyse(audio, convention)
-
-    def work(job: Job) -> None:
-        array = compute(source_of(job.source))
-        write_bytes(job.target, _npy(array))
-        console.result(
-            "mel",
-            f"{job.target}: {array.shape[0]} mels, {array.shape[1]} frames",
-            source=str(job.source),
-            target=str(job.target),
-            mels=array.shape[0],
-            frames=array.shape[1],
-        )
-
+    console, part = Console(json=json, quiet=quiet), chosen_part(shard)
+    analysis = _Analysis(console, _convention(model, config, preset, sets), repair)
     piped = is_piped(console, recordings, out)
     if piped and not part.whole:
         raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
     if piped and out == PIPE:
-        write_stdout(_npy(compute(source_of(recordings[0]))))
+        write_stdout(_npy(analysis.mel_of(source_of(recordings[0]))))
         return
     todo = None if piped else plan(recordings, out, AUDIO_SUFFIXES, _SUFFIX)
     target = todo.jobs[0].target if todo else out
@@ -90,10 +71,54 @@ def mel(
         raise UsageError(f"{target}: a mel is written as {_SUFFIX}", f"-o {target.stem}{_SUFFIX}")
     if todo:
         with together(part):
-            run_reported(console, "mels", todo.share(part), work, out, force=force)
+            run_reported(console, "mels", todo.share(part), analysis.write, out, force=force)
     else:
         check_output(out, force)
-        work(Job(PIPE, out))
+        analysis.write(Job(PIPE, out))
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What is done to each recording."""
+
+    console: Console
+    convention: MelConfig
+    repair: bool
+
+    def mel_of(self, source: Path | bytes) -> Mel:
+        """Compute the log-mel `(mels, frames)` of a recording; say what had to be mended.
+
+        Raises:
+            InputError: not audio, damaged, or too short.
+        """
+        from hifigan_cli.audio.analysis import analyse
+        from hifigan_cli.audio.reading import read_audio
+
+        audio = read_audio(source, repair=self.repair)
+        for note in audio.notes:
+            self.console.warn(note)
+        return analyse(audio, self.convention)
+
+    def write(self, job: Job) -> None:
+        """Write the log-mel of a job's source to its target, and say so.
+
+        Raises:
+            InputError: as `mel_of`.
+            OutputError: the file system refused.
+        """
+        from hifigan_cli.audio.files import write_bytes
+        from hifigan_cli.cli.pipes import source_of
+
+        array = self.mel_of(source_of(job.source))
+        write_bytes(job.target, _npy(array))
+        self.console.result(
+            "mel",
+            f"{job.target}: {array.shape[0]} mels, {array.shape[1]} frames",
+            source=str(job.source),
+            target=str(job.target),
+            mels=array.shape[0],
+            frames=array.shape[1],
+        )
 
 
 def _npy(array: Mel) -> bytes:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.audio.files import check_folder, make_folder, sweep
+from hifigan_cli.audio.files import check_folder, is_folder, make_folder, sweep
 from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.errors import BatchError
 from hifigan_cli.synthesis.jobs import run
@@ -56,14 +56,16 @@ def _held(todo: Plan, out: Path) -> Iterator[None]:
         yield
         return
     check_folder(out)
+    ours = not is_folder(out)
     make_folder(out)
     try:
         with locked(out, LOCK_FILE if todo.part.whole else part_lock(todo.part)):
             sweep(job.target for job in todo.jobs)
             yield
     finally:
-        with suppress(OSError):
-            out.rmdir()  # where nothing could be made
+        if ours:
+            with suppress(OSError):
+                out.rmdir()  # where nothing could be made
 
 
 def _summarise(console: Console, outcome: Outcome, todo: Plan, out: Path) -> None:
@@ -76,14 +78,19 @@ def _summarise(console: Console, outcome: Outcome, todo: Plan, out: Path) -> Non
         made=outcome.done,
         existed=outcome.skipped,
         failed=[
-            {"source": str(path), "message": error.message, "exit_code": error.exit_code}
+            {
+                "source": str(path),
+                "message": error.message,
+                "hint": error.hint,
+                "exit_code": error.exit_code,
+            }
             for path, error in outcome.failures
         ],
     )
     if failed:
         for path, error in outcome.failures:
-            named = str(path) in error.message
-            console.warn(error.message if named else f"{path}: {error.message}")
+            message = error.message if str(path) in error.message else f"{path}: {error.message}"
+            console.warn(f"{message}; {error.hint}" if error.hint else message)
         raise BatchError(
             f"{failed} of {len(todo.jobs)} files failed",
             "mend or remove them; the same command tries only those again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import sys
@@ -84,7 +85,7 @@ class StdoutWriter:
         self._stream, self._rate_hz, self._channels = stream, rate_hz, channels
         self._length, self._bare = length, bare
         self._samples, self._begun = 0, False
-        self._start = stream.tell() if stream.seekable() else 0
+        self._start = stream.tell() if _can_go_back(stream) else None
 
     def write(self, samples: Samples) -> None:
         """Write a block `(channels, samples)`, and let go of it at once.
@@ -103,7 +104,7 @@ class StdoutWriter:
     def close(self) -> None:
         """Write what is missing: a header without samples, or the length into a file's."""
         self._begin()
-        if not self._bare and self._stream.seekable():
+        if not self._bare and self._start is not None:
             self._stream.seek(self._start)
             self._stream.write(self._header(self._samples))
             self._stream.seek(0, os.SEEK_END)
@@ -116,6 +117,16 @@ class StdoutWriter:
 
     def _header(self, samples: int | None) -> bytes:
         return wav_header(self._rate_hz, self._channels, samples)
+
+
+def _can_go_back(stream: IO[bytes]) -> bool:
+    """Tell a file whose beginning can be written anew: no pipe, and not opened by `>>`."""
+    if not stream.seekable():
+        return False
+    try:
+        return not fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_APPEND
+    except OSError:  # no file of the system
+        return True
 
 
 def write_stdout(content: bytes) -> None:

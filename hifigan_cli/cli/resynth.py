@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.audio.recording import Sound
+    from hifigan_cli.cli.session import Session
+    from hifigan_cli.cli.work import Opened, Speech
     from hifigan_cli.synthesis.enhancement import Enhancement
 
 
@@ -55,45 +60,72 @@ def resynth(
     and reverberation are reproduced: a vocoder is faithful to its mel.
     """
     calm_blas()
-    from functools import cache
-
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
-    from hifigan_cli.audio.levels import level_notes
     from hifigan_cli.audio.reading import audio_length_s
-    from hifigan_cli.audio.recording import open_recording
-    from hifigan_cli.audio.resampling import resampled_length
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.cli.work import Opened, Speech, Work
+    from hifigan_cli.cli.work import Work
 
     console = Console(json=json, quiet=quiet)
     cleaning = enhancing.Wish(enhance, enhancer, attenuation_limit)
     asked = options.wish(engine, precision, threads, device, gpu)
     session = Session(console, model, asked, chunk, chosen_part(shard))
-
-    @cache
-    def enhancement() -> Enhancement | None:
-        return enhancing.enhancement_for(session.vocoder, cleaning, console)
-
-    def opened(source: Path | bytes) -> Opened:
-        recording = open_recording(source, repair=repair)
-        warnings = [*recording.notes, *level_notes(recording)]
-        sound = recording.mono() if mono else recording
-        rate_hz = sound.rate_hz if keep_rate else session.mel.rate_hz
-        samples = resampled_length(sound.length, sound.rate_hz, rate_hz)
-
-        def speech(blocks: Iterator[Samples]) -> Speech:
-            fitted = session.vocoder.fit(blocks, sound, keep_rate=keep_rate)
-            return Speech(fitted, rate_hz, sound.channels, lambda: samples)
-
-        mels = session.vocoder.analyse_blocks(sound, enhancement())
-        return Opened(mels, speech, warnings=warnings)
-
-    work = Work(AUDIO_SUFFIXES, opened, audio_length_s, prepare=enhancement)
+    source = _SoundSource(session, cleaning, repair, mono, keep_rate)
+    work = Work(AUDIO_SUFFIXES, source.opened, audio_length_s, prepare=source.enhancement)
     if report:
         resynth_report.check_report(report, recordings, out, session, force)
     if dry_run:
         session.preview(recordings, out, work, force=force)
         return
-    with resynth_report.reported(report, session, enhancement, report_players, mono=mono):
+    with resynth_report.reported(report, session, source.enhancement, report_players, mono=mono):
         session.run(recordings, out, work, force=force, bare=bare)
+
+
+@dataclass(frozen=True)
+class _SoundSource:
+    """How recordings are read, cleaned, and given back at their length."""
+
+    session: Session
+    cleaning: enhancing.Wish
+    repair: bool
+    mono: bool
+    keep_rate: bool
+
+    @cached_property
+    def _enhancement(self) -> Enhancement | None:
+        session = self.session
+        return enhancing.enhancement_for(session.vocoder, self.cleaning, session.console)
+
+    def enhancement(self) -> Enhancement | None:
+        """Return what cleans, loaded at the first call; None where nothing does.
+
+        Raises:
+            ModelError: an enhancer that was asked for is missing, damaged, or of another mel.
+        """
+        return self._enhancement
+
+    def opened(self, source: Path | bytes) -> Opened:
+        """Look through a recording, or its bytes; its mel is computed as it is asked for.
+
+        Raises:
+            InputError: not audio, damaged, empty, or with samples that are not numbers.
+        """
+        from hifigan_cli.audio.levels import level_notes
+        from hifigan_cli.audio.recording import open_recording
+        from hifigan_cli.cli.work import Opened
+
+        recording = open_recording(source, repair=self.repair)
+        warnings = [*recording.notes, *level_notes(recording)]
+        sound = recording.mono() if self.mono else recording
+        mels = self.session.vocoder.analyse_blocks(sound, self.enhancement())
+        return Opened(mels, lambda blocks: self._speech(sound, blocks), warnings=warnings)
+
+    def _speech(self, sound: Sound, blocks: Iterator[Samples]) -> Speech:
+        from hifigan_cli.audio.resampling import resampled_length
+        from hifigan_cli.cli.work import Speech
+
+        vocoder = self.session.vocoder
+        rate_hz = sound.rate_hz if self.keep_rate else vocoder.rate_hz
+        samples = resampled_length(sound.length, sound.rate_hz, rate_hz)
+        fitted = vocoder.fit(blocks, sound, keep_rate=self.keep_rate)
+        return Speech(fitted, rate_hz, sound.channels, lambda: samples)

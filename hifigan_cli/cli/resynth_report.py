@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,28 +67,48 @@ def reported(
     if path is None:
         yield
         return
-    from hifigan_cli.pages.resynthesis import Made, page_of_resynthesis
-
-    made: list[Made] = []
-
-    def noted(job: Job, written: Written) -> None:
-        made.append(Made(job.source, job.target, written.length_s, written.elapsed_s))
-
-    def write(failed: str = "") -> None:
-        if not made:
-            session.console.note("nothing was made, so there is no report")
-            return
-        facts = _facts(session, enhancement(), made, failed)
-        page = page_of_resynthesis(made, facts, players, mono=mono)
-        write_page(session.console, path, page, event="report", files=len(made))
-
-    session.on_written = noted
+    report = _Report(path, session, enhancement, players, mono)
+    session.on_written = report.note
     try:
         yield
     except BatchError as error:
-        write(error.message)
+        report.write(error.message)
         raise
-    write()
+    report.write()
+
+
+@dataclass(frozen=True)
+class _Report:
+    """A page in the making: where it goes, and what it will tell."""
+
+    path: Path
+    session: Session
+    enhancement: Callable[[], Enhancement | None]
+    players: int
+    mono: bool
+    made: list[Made] = field(default_factory=list)
+
+    def note(self, job: Job, written: Written) -> None:
+        """Remember a file that was made."""
+        from hifigan_cli.pages.resynthesis import Made
+
+        self.made.append(Made(job.source, job.target, written.length_s, written.elapsed_s))
+
+    def write(self, failed: str = "") -> None:
+        """Write the page, with a word on what failed.
+
+        Raises:
+            OutputError: the file system refused.
+        """
+        from hifigan_cli.pages.resynthesis import page_of_resynthesis
+
+        console = self.session.console
+        if not self.made:
+            console.note("nothing was made, so there is no report")
+            return
+        facts = _facts(self.session, self.enhancement(), self.made, failed)
+        page = page_of_resynthesis(self.made, facts, self.players, mono=self.mono)
+        write_page(console, self.path, page, event="report", files=len(self.made))
 
 
 def _facts(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.blas import calm_blas
 from hifigan_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from hifigan_cli.cli.session import Session
+    from hifigan_cli.cli.work import Opened, Speech
+    from hifigan_cli.synthesis.given import Given
 
 
 def _scales(incomplete: str) -> list[str]:
@@ -70,9 +76,7 @@ def vocode(
     calm_blas()
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.cli.work import Opened, Speech, Work
-    from hifigan_cli.synthesis.given import Given, take, take_incoming
-    from hifigan_cli.synthesis.incoming import IncomingMel
+    from hifigan_cli.cli.work import Work
     from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
 
     session = Session(
@@ -82,36 +86,73 @@ def vocode(
         chunk,
         chosen_part(shard),
     )
-
-    rate_hz, hop = session.mel.rate_hz, session.mel.hop_samples
-
-    def read(source: Path | bytes) -> Given:
-        return take(source, session.mel, taken_as=mel_as, transpose=transpose, check=not no_check)
-
-    def opened(source: Path | bytes) -> Opened:
-        given = read(source)
-        samples = given.array.shape[1] * hop
-        return Opened(
-            given.blocks(),
-            lambda blocks: Speech(blocks, rate_hz, 1, lambda: samples),
-            given.notes,
-            given.doubts,
-        )
-
-    def say(given: Given) -> None:
-        for note in given.notes:
-            session.console.note(note)
-        for doubt in given.doubts:
-            session.console.warn(doubt)
-
-    def incoming(stdin: IO[bytes]) -> Speech:
-        mel = IncomingMel(stdin, session.mel, transpose=transpose)
-        blocks = take_incoming(mel, session.mel, taken_as=mel_as, check=not no_check, on_given=say)
-        samples = session.vocoder.vocode_blocks(blocks, prompt=True)
-        return Speech(samples, rate_hz, 1, lambda: mel.frames and mel.frames * hop)
-
-    work = Work(MEL_SUFFIXES, opened, lambda path: read(path).length_s, incoming=incoming)
+    source = _MelSource(session, mel_as, transpose, check=not no_check)
+    work = Work(MEL_SUFFIXES, source.opened, source.length_s, incoming=source.incoming)
     if dry_run:
         session.preview(mels, out, work, force=force)
     else:
         session.run(mels, out, work, force=force, bare=bare)
+
+
+@dataclass(frozen=True)
+class _MelSource:
+    """How mels are read: files, whole, or a stream as it comes."""
+
+    session: Session
+    mel_as: str | None
+    transpose: bool
+    check: bool
+
+    def given(self, source: Path | bytes) -> Given:
+        """Take a mel file, or its bytes.
+
+        Raises:
+            InputError: not a mel that the model reads.
+        """
+        from hifigan_cli.synthesis.given import take
+
+        return take(
+            source,
+            self.session.mel,
+            taken_as=self.mel_as,
+            transpose=self.transpose,
+            check=self.check,
+        )
+
+    def length_s(self, path: Path) -> float:
+        """Return the seconds of speech that a mel file makes."""
+        return self.given(path).length_s
+
+    def opened(self, source: Path | bytes) -> Opened:
+        """Open a mel file, or its bytes, for synthesis."""
+        from hifigan_cli.cli.work import Opened, Speech
+
+        given, mel = self.given(source), self.session.mel
+        samples = given.array.shape[1] * mel.hop_samples
+        return Opened(
+            given.blocks(),
+            lambda blocks: Speech(blocks, mel.rate_hz, 1, lambda: samples),
+            given.notes,
+            given.doubts,
+        )
+
+    def incoming(self, stdin: IO[bytes]) -> Speech:
+        """Make speech of frames as they arrive."""
+        from hifigan_cli.cli.work import Speech
+        from hifigan_cli.synthesis.given import take_incoming
+        from hifigan_cli.synthesis.incoming import IncomingMel
+
+        mel = self.session.mel
+        frames = IncomingMel(stdin, mel, transpose=self.transpose)
+        blocks = take_incoming(
+            frames, mel, taken_as=self.mel_as, check=self.check, on_given=self._say
+        )
+        samples = self.session.vocoder.vocode_blocks(blocks, prompt=True)
+        hop = mel.hop_samples
+        return Speech(samples, mel.rate_hz, 1, lambda: frames.frames and frames.frames * hop)
+
+    def _say(self, given: Given) -> None:
+        for note in given.notes:
+            self.session.console.note(note)
+        for doubt in given.doubts:
+            self.session.console.warn(doubt)

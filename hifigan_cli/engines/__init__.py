@@ -3,8 +3,10 @@
 Read in this order:
 
 - `base`: what every engine is: log-mel array in, samples out
-- `torch_eager`: the plain forward pass; `torch_tuned`: the same, arranged for speed; GPUs
+- `torch_eager`: the plain forward pass; `torch_tuned`: the same, arranged for speed
+- `graphs`: forward passes that a GPU repeats at one launch
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
 - `choose`: which of them runs a model, and why; `threads`: with how many threads
+- `doctor`: which of them there are
 """

@@ -12,7 +12,7 @@ from hifigan_cli.audio import conventions
 from hifigan_cli.audio.conventions.families import likely
 from hifigan_cli.audio.files import is_file, is_folder, open_regular
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
-from hifigan_cli.audio.reading import read_audio
+from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
@@ -146,20 +146,23 @@ def _model(path: Path) -> Description:
 
 
 def _audio(path: Path) -> Description:
-    audio = read_audio(path, repair=True)
-    full_scale = np.abs(audio.samples) >= 1 - 1 / 32_768
-    peak = float(np.abs(audio.samples).max())
+    recording = open_recording(path, repair=True)
+    peak, at_full_scale = 0.0, 0
+    for block in recording.blocks():
+        sizes = np.abs(block)
+        peak = max(peak, float(sizes.max()))
+        at_full_scale += int(np.count_nonzero(sizes >= 1 - 1 / 32_768))
     return Description(
         "audio",
         {
-            "rate_hz": audio.rate_hz,
-            "channels": audio.channels,
-            "samples": audio.samples.shape[1],
-            "length_s": audio.length_s,
-            "stored_as": audio.subtype,
+            "rate_hz": recording.rate_hz,
+            "channels": recording.channels,
+            "samples": recording.length,
+            "length_s": recording.length / recording.rate_hz,
+            "stored_as": recording.subtype,
             "peak_dbfs": round(20 * float(np.log10(max(peak, 1e-10))), 2),
-            "samples_at_full_scale": int(full_scale.sum()),
-            "notes": list(audio.notes),
+            "samples_at_full_scale": at_full_scale,
+            "notes": list(recording.notes),
         },
     )
 

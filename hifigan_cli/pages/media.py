@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from hifigan_cli.audio.formats.streams import signals_held
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.audio.pictures import difference_picture, mel_picture
 from hifigan_cli.audio.resampling import fit, resample
@@ -36,7 +37,8 @@ def sound_address(audio: Audio) -> str:
     rate_hz = min(audio.rate_hz, _MOST_RATE_HZ)
     samples = resample(audio.samples, audio.rate_hz, rate_hz)
     memory = io.BytesIO()
-    soundfile.write(memory, to_int16(samples).T, rate_hz, format="FLAC")
+    with signals_held():
+        soundfile.write(memory, to_int16(samples).T, rate_hz, format="FLAC")
     return _address("audio/flac", memory.getvalue())
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hifigan_cli.audio.pictures import difference_colours, level_colours
-from hifigan_cli.audio.reading import Audio, read_audio
+from hifigan_cli.audio.reading import Audio
+from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.pages.build import build_page
 from hifigan_cli.pages.content import Heading, PageContent, Picture, Scale, ShownClip, Version
 from hifigan_cli.pages.media import difference_address, shown_mel
@@ -96,41 +97,78 @@ def _told(made: int, clips: int) -> str:
 
 def _channels(made: Made, *, mono: bool) -> Iterator[tuple[ShownClip, Figures]]:
     """Yield each channel of a recording, beside what was made of it, and its figures."""
-    source = read_audio(made.source, repair=True)
-    source = source.mono() if mono else source
-    target = read_audio(made.target, repair=True)
-    for number in range(source.channels):
+    sources, targets = _heard(made.source, mono=mono), _heard(made.target)
+    for number, (before, after) in enumerate(zip(sources, targets, strict=False), 1):
         name = str(made.source)
-        if source.channels > 1:
-            name += f", channel {number + 1} of {source.channels}"
-        before, after = (
-            replace(audio, samples=audio.samples[number : number + 1]) for audio in (source, target)
-        )
+        if len(sources) > 1:
+            name += f", channel {number} of {len(sources)}"
         yield _clip(name, made, before, after)
 
 
-def _clip(name: str, made: Made, before: Audio, after: Audio) -> tuple[ShownClip, Figures]:
-    heard = [_beginning(audio) for audio in (before, after)]
-    difference = difference_db(shown_mel(heard[0]), shown_mel(heard[1]))
+@dataclass(frozen=True)
+class _Heard:
+    """One channel of a file: its beginning, and levels and length of all of it."""
+
+    beginning: Audio
+    peak_dbfs: float
+    rms_dbfs: float
+    length: int
+
+    def __str__(self) -> str:
+        rate_hz = self.beginning.rate_hz
+        return (
+            f"{self.length / rate_hz:.2f} s, {self.length:,} samples at {rate_hz:,} Hz, "
+            f"peak {self.peak_dbfs:.1f}, level {self.rms_dbfs:.1f} dBFS"
+        )
+
+
+def _heard(path: Path, *, mono: bool = False) -> list[_Heard]:
+    """Look through a file of any length, block by block; return its channels."""
+    recording = open_recording(path, repair=True)
+    sound = recording.mono() if mono else recording
+    peaks, squares = np.zeros(sound.channels), np.zeros(sound.channels)
+    left, pieces = round(HEARD_S * sound.rate_hz), []
+    for block in sound.blocks():
+        peaks = np.maximum(peaks, np.abs(block).max(axis=1))
+        squares += np.square(block, dtype=np.float64).sum(axis=1)
+        if left:
+            pieces.append(block[:, :left].copy())
+            left -= pieces[-1].shape[1]
+    beginning = np.concatenate(pieces, axis=1)
+    levels = zip(peaks, np.sqrt(squares / sound.length), strict=True)
+    return [
+        _Heard(Audio(samples[None], sound.rate_hz), _dbfs(peak), _dbfs(rms), sound.length)
+        for samples, (peak, rms) in zip(beginning, levels, strict=True)
+    ]
+
+
+def _dbfs(size: float) -> float:
+    """Return a size in dB of full scale, at least -100."""
+    return 20 * math.log10(max(size, _NO_LEVEL))
+
+
+def _clip(name: str, made: Made, before: _Heard, after: _Heard) -> tuple[ShownClip, Figures]:
+    difference = difference_db(shown_mel(before.beginning), shown_mel(after.beginning))
     size = float(np.abs(difference).mean())
     levels = {
-        f"{what}_{side}": level
-        for side, audio in (("in", before), ("out", after))
-        for what, level in zip(("peak", "rms"), _levels_dbfs(audio), strict=True)
+        "peak_in": before.peak_dbfs,
+        "rms_in": before.rms_dbfs,
+        "peak_out": after.peak_dbfs,
+        "rms_out": after.rms_dbfs,
     }
     words = (
         f"output minus input: {difference.mean():+.1f} dB in the mean, {size:.1f} dB of either sign"
     )
     facts = [
-        ("input", _described(before, levels["peak_in"], levels["rms_in"])),
-        ("output", _described(after, levels["peak_out"], levels["rms_out"])),
+        ("input", str(before)),
+        ("output", str(after)),
         ("made in", f"{made.elapsed_s:.2f} s, {made.length_s / made.elapsed_s:.1f} x real time"),
         ("mel", words),
     ]
     address = difference_address(difference, _LIMIT_DB)
     clip = ShownClip(
         name,
-        [Version("input", heard[0]), Version("output", heard[1])],
+        [Version("input", before.beginning), Version("output", after.beginning)],
         [Picture("difference of the mels", address, f"error map, {words}")],
         facts,
     )
@@ -147,26 +185,6 @@ def difference_db(before: Mel, after: Mel) -> Mel:
     pair = np.maximum(pair, pair.max() - _DEPTH_DB)
     difference: Mel = pair[1] - pair[0]
     return difference
-
-
-def _beginning(audio: Audio) -> Audio:
-    return replace(audio, samples=audio.samples[:, : round(HEARD_S * audio.rate_hz)])
-
-
-def _levels_dbfs(audio: Audio) -> tuple[float, float]:
-    """Return peak and root mean square in dB of full scale, at least -100."""
-    peak = float(np.abs(audio.samples).max(initial=0))
-    rms = math.sqrt(float(np.mean(np.square(audio.samples, dtype=np.float64))))
-    found = [20 * math.log10(max(size, _NO_LEVEL)) for size in (peak, rms)]
-    return found[0], found[1]
-
-
-def _described(audio: Audio, peak: float, rms: float) -> str:
-    samples = audio.samples.shape[1]
-    return (
-        f"{audio.length_s:.2f} s, {samples:,} samples at {audio.rate_hz:,} Hz, "
-        f"peak {peak:.1f}, level {rms:.1f} dBFS"
-    )
 
 
 def _scales() -> tuple[Scale, Scale]:

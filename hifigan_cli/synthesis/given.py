@@ -114,6 +114,19 @@ def take(
     return _judged(array, mel, label, notes, taken_as=taken_as, check=check)
 
 
+def take_array(array: Array, mel: MelConfig, taken_as: str) -> Given:
+    """Take an array `(mels, frames)` whose scale is named, or `auto`, for a model that reads `mel`.
+
+    Raises:
+        InputError: not a mel, of other bands, or of another convention.
+        UsageError: there is no scale of the name `taken_as`.
+    """
+    _check_scale(taken_as)
+    label = "the mel"
+    array = oriented(array, label, mel.n_mels)
+    return _judged(array, mel, label, [], taken_as=taken_as, check=True)
+
+
 def take_incoming(
     incoming: IncomingMel,
     mel: MelConfig,

@@ -66,7 +66,8 @@ def plan(
 
     Raises:
         InputError: a folder without such files.
-        UsageError: a batch cannot go into one file, or two inputs would make one output.
+        UsageError: a batch cannot go into one file, two inputs would make one output, or an output
+            is its own input.
     """
     if len(sources) == 1 and not is_folder(sources[0]):
         into_folder = is_folder(out)
@@ -126,8 +127,17 @@ def _name_targets(pairs: Sequence[tuple[Path, Path]], out: Path, out_suffix: str
                 f"{source} and {taken[target]} would both become {target}",
                 "give them different names, or run them into different folders",
             )
+        if _is_same(source, target):  # as one that exists it would be passed over, as if made
+            raise UsageError(f"{target} is both input and output", "name another folder with -o")
         taken[target] = source
         yield Job(source, target)
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    try:
+        return os.path.samefile(source, target)  # noqa: PTH121 - neither need be there
+    except OSError:
+        return False
 
 
 def run(

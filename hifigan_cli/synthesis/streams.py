@@ -89,7 +89,7 @@ class VocoderStream:
         frames = as_array(mel)
         single = frames.ndim == 2
         frames = frames[None] if single else frames
-        if frames.ndim != 3 or frames.shape[1] != self._n_mels:
+        if frames.ndim != 3 or frames.shape[1] != self._n_mels or not len(frames):
             raise InputError(
                 f"a mel of shape {np.shape(mel)} is not (mels, frames) with {self._n_mels} mels"
             )

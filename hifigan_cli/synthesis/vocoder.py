@@ -97,14 +97,17 @@ class Vocoder:
         """Synthesise a log-mel `(mels, frames)`, or several of one length as channels.
 
         Raises:
-            InputError: the array has another number of dimensions or bands.
+            InputError: the array has another number of dimensions or bands, or values that are not
+                numbers.
         """
         frames = as_array(mel)
         if frames.ndim == 2:
             frames = frames[None]
         if frames.ndim != 3:
             raise InputError(f"a mel of shape {frames.shape} is not (mels, frames)")
-        starts = range(0, frames.shape[2], _BLOCK_FRAMES)
+        if not np.isfinite(frames).all():
+            raise InputError("the mel has values that are not numbers")
+        starts = range(0, max(1, frames.shape[2]), _BLOCK_FRAMES)
         blocks = (frames[..., start : start + _BLOCK_FRAMES] for start in starts)
         return self._audio(self.vocode_blocks(blocks), frames.shape[0])
 
@@ -205,6 +208,6 @@ class Vocoder:
         return log_mel_stream(blocks, padded, self.model.mel)
 
     def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
-        pieces = list(blocks)
+        pieces = [block for block in blocks if block.shape[1]]
         whole = np.concatenate([np.zeros((channels, 0), np.float32), *pieces], axis=1)
         return Audio(whole, rate_hz or self.rate_hz)

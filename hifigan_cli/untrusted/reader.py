@@ -11,15 +11,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from hifigan_cli.errors import OutputError
 from hifigan_cli.untrusted.plain import CONTENT, REFUSAL, REFUSED, read_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hifigan_cli.errors import HifiganError
 
 _WALL_S = 600
@@ -42,12 +45,9 @@ def read_untrusted(
 
     Raises:
         HifiganError: of the kind `error`: unreadable, or it holds more than tensors and values.
+        OutputError: there is no place for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="hifigan-") as name:  # only this user may look in
-        folder = Path(name)
-        if isinstance(source, bytes):
-            (folder / "source").write_bytes(source)
-            source = folder / "source"
+    with _place(source) as (folder, source):
         status = _serving.ask(kind, source.absolute(), folder)
         if status is None:
             raise error(f"{label} takes too long to read", "it is damaged, or made so")
@@ -69,6 +69,23 @@ def read_untrusted(
             return read_plain(folder, arrays=arrays)
         except (ValueError, OSError, SafetensorError) as failure:
             raise error(f"{label} cannot be read: {failure}") from failure
+
+
+@contextmanager
+def _place(source: Path | bytes) -> Iterator[tuple[Path, Path]]:
+    """Make a folder that only this user may look into; put bytes there, so that they are a file."""
+    with ExitStack() as stack:
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix="hifigan-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+            if isinstance(source, bytes):
+                (folder / "source").write_bytes(source)
+                source = folder / "source"
+        except OSError as error:
+            raise OutputError(
+                f"no place for temporary files: {error.strerror or error}", "TMPDIR names another"
+            ) from error
+        yield folder, source
 
 
 class _Serving:

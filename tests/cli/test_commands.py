@@ -109,6 +109,7 @@ def test_doctor() -> None:
     checks = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
     assert checks["torch + torchaudio"]["ok"] is True
     assert "cpu" in checks
+    assert "fp32" in checks["engine: native"]["detail"] or checks["engine: native"]["fix"]
 
 
 def test_demo(model: Path, tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 
 from hifigan_cli.audio import read_audio
 from hifigan_cli.audio.writing import to_int16
+from hifigan_cli.cli.pipes import StdoutWriter
 from hifigan_cli.engines.choose import LIGHT, Wish, missing
 from hifigan_cli.interchange.locate import open_model
 from hifigan_cli.synthesis import Vocoder
@@ -123,6 +125,16 @@ def test_ways_in_and_out(model: Path, tmp_path: Path) -> None:
         run = subprocess.run(list(map(str, command)), input=bare(mel), stdout=out, check=False)
     assert run.returncode == 0
     assert (tmp_path / "c.wav").read_bytes() == expected
+
+
+def test_what_is_appended_has_one_header(tmp_path: Path) -> None:
+    """Guard `>> file`: the header cannot be put right there, and a second one is no sound."""
+    with (tmp_path / "a.wav").open("ab") as out:
+        writer = StdoutWriter(out, 16_000, 1, lambda: None, bare=False)
+        writer.write(np.zeros((1, 500), np.float32))
+        writer.close()
+    assert (tmp_path / "a.wav").stat().st_size == HEADER_BYTES + 1000
+    assert soundfile.info(tmp_path / "a.wav").frames == 500
 
 
 def test_bare_is_for_stdout(model: Path, tmp_path: Path) -> None:

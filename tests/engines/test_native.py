@@ -22,7 +22,7 @@ from hifigan_cli.engines import native
 from hifigan_cli.engines.base import Array
 from hifigan_cli.engines.native import NativeEngine
 from hifigan_cli.engines.native.library import kernels
-from hifigan_cli.errors import UsageError
+from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.models.generator import Generator
 from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
 from tests.helpers import ROOT
@@ -221,10 +221,66 @@ def test_after_a_fork() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.parametrize("shape", [(19, 10), (21, 10), (20,)])
+def test_other_bands_are_refused(shape: tuple[int, ...]) -> None:
+    """The library reads as many numbers a frame as the network has bands, whatever it is given."""
+    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
+    with pytest.raises(InputError, match="not \\(20, frames\\)"):
+        engine.synthesize(np.zeros((1, *shape), np.float32))
+
+
 def test_an_unknown_precision_is_refused() -> None:
     """What the processor lacks is said before any work."""
     with pytest.raises(UsageError, match="no fp8"):
         NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), "fp8")
+
+
+# Memory for threads, then for what they need at work, is given a little at a time.
+SHORT = """
+import resource
+from pathlib import Path
+import numpy as np
+from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.engines.native import NativeEngine
+from tests.engines.native_cases import random_weights
+
+def give(megabytes):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, -1))
+
+wide = GeneratorConfig(upsample_rates=(4,), upsample_kernel_sizes=(8,),
+                       upsample_initial_channel=256)
+weights, mel = random_weights(wide, 20, 1), np.ones((1, 20, 400), "f")
+right = NativeEngine(wide, 20, weights, threads=1).synthesize(mel)
+short = 0
+give(100)
+try:
+    NativeEngine(wide, 20, weights, threads=100)
+except MemoryError:  # the threads took what there was
+    short += 1
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+engine = NativeEngine(wide, 20, weights, threads=4)
+for megabytes in range(0, 40):
+    give(megabytes)
+    try:
+        assert (engine.synthesize(mel) == right).all()
+        break
+    except MemoryError:
+        short += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print("alive", short)
+"""
+
+
+def test_without_the_memory_for_threads_and_for_work() -> None:
+    """What the system refuses is an exception or fewer threads, not the end of the process."""
+    run = subprocess.run(
+        [sys.executable, "-c", SHORT], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert int(run.stdout.removeprefix("alive")) > 3
 
 
 SANITIZED = """

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from hifigan_cli.errors import ModelError
+from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.interchange.loading.archives import copy_members, is_archive
 from hifigan_cli.interchange.loading.documents import MOST_BYTES, parse_document, read_document
 from hifigan_cli.interchange.loading.untrusted import load_statistics, load_tensors_only
@@ -258,3 +259,12 @@ def test_reasons_are_short() -> None:
     """What torch says is cut to what was found, without its advice."""
     long = "Weights only load failed. WeightsUnpickler error: Unsupported global: X. Please use it"
     assert child._reason(long) == "Unsupported global: X"
+
+
+def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full or missing /tmp is said to be that, with what names another place: exit 4."""
+    torch.save({"a": torch.zeros(2)}, tmp_path / "a.pt")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match="no place for temporary files") as caught:
+        load_tensors_only(tmp_path / "a.pt")
+    assert "TMPDIR" in (caught.value.hint or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_a_page_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Mo
     assert "figures of the first 3 of 7 files" in page
     assert page.count('<th scope="row"') == 3
     assert len(page) < 200_000
+
+
+def test_long_files_are_looked_through_in_flat_memory(tmp_path: Path) -> None:
+    """Guard the hours that `resynth` takes: a page of them holds their beginning, not the whole."""
+    sound = np.zeros((1, 8_000 * 1_200), np.float32)
+    sound[0, : 8_000 * 31] = np.tile(speech(1.0, 8_000), 31) / 10
+    sound[0, -1] = 0.5
+    for name in ("in.wav", "out.wav"):
+        write_audio(tmp_path / name, sound, 8_000)
+    made = [Made(tmp_path / "in.wav", tmp_path / "out.wav", 1_200.0, 10.0)]
+    tracemalloc.start()
+    page = page_of_resynthesis(made, [], 1)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < sound.nbytes / 1.5
+    assert "1200.00 s, 9,600,000 samples at 8,000 Hz, peak -6.0" in page
 
 
 def test_in_a_real_browser(tmp_path: Path) -> None:

@@ -139,6 +139,18 @@ def test_a_folder_is_not_its_own_output(tmp_path: Path) -> None:
     assert plan([tmp_path / "in"], tmp_path / "in", WAV, ".npy").batch
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_files_do_not_go_beside_themselves(tmp_path: Path, linked: bool) -> None:
+    """Guard `resynth a/x.wav a/y.wav -o a`: they would exist, and so be passed over as if made."""
+    sources, out = make(tmp_path / "a", "x.wav", "y.wav"), tmp_path / "a"
+    if linked:
+        out = tmp_path / "link"
+        out.symlink_to(tmp_path / "a")
+    with pytest.raises(UsageError, match="both input and output"):
+        plan(sources, out, WAV)
+    assert [job.target.name for job in plan(sources, out, WAV, ".npy").jobs] == ["x.npy", "y.npy"]
+
+
 def test_a_batch_into_the_name_of_a_file(tmp_path: Path) -> None:
     """Two inputs and `-o out.wav` is a mistake, not a folder called out.wav."""
     sources = make(tmp_path, "a.wav", "b.wav")

@@ -4,5 +4,5 @@
 - `lengths`: whether a file with one chunk of samples is whole
 - `ogg`: whether the pages of an Ogg file are whole and one stream
 - `mpeg`: how many frames an MP3 really has
-- `streams`: errors carried through libsndfile's C code
+- `streams`: errors and signals, carried around libsndfile's C code
 """

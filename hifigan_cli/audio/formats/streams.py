@@ -1,14 +1,45 @@
 """Streams that libsndfile's C code reads and writes through.
 
 An exception cannot pass through C: soundfile would print its traceback, and libsndfile would take
-the failed call for the end of the file. So the stream keeps the error, and the caller raises it.
+the failed call for the end of the file. So the stream keeps the error, and the caller raises it;
+signals, whose handlers raise wherever they come, wait until C has returned.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import IO
+import signal
+import threading
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back for the length of a block, a short one that calls libsndfile."""
+    with _held(signal.SIGINT), _held(signal.SIGTERM):
+        yield
+
+
+@contextmanager
+def _held(number: signal.Signals) -> Iterator[None]:
+    handler = signal.getsignal(number)
+    # Python runs handlers in the main thread alone; a default without one ends the process at once.
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signal.signal(number, lambda which, _frame: came.append(which))
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
+        if came:
+            signal.raise_signal(number)
 
 
 class GuardedStream:

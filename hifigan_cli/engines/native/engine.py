@@ -9,7 +9,7 @@ import numpy as np
 
 from hifigan_cli.engines.native.library import Floats, failure, kernels, library
 from hifigan_cli.engines.threads import available_threads
-from hifigan_cli.errors import UsageError
+from hifigan_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,7 +89,7 @@ class NativeEngine:
 
     def stream(self) -> NativeStream:
         """Begin a stream of one channel; many may be open at once, and take turns."""
-        return NativeStream(self._network, self.hop_samples)
+        return NativeStream(self._network, self.n_mels, self.hop_samples)
 
 
 class _Network:
@@ -132,9 +132,9 @@ class _Network:
 class NativeStream:
     """Mel frames in, samples out, as soon as all that they depend on has been seen."""
 
-    def __init__(self, network: _Network, hop_samples: int) -> None:
+    def __init__(self, network: _Network, n_mels: int, hop_samples: int) -> None:
         self._network = network
-        self._hop_samples = hop_samples
+        self._n_mels, self._hop_samples = n_mels, hop_samples
         self._taken = self._given = 0
         self._stream: int | None = None  # while a signal is in the making
 
@@ -148,7 +148,12 @@ class NativeStream:
 
         With `end` these were the last frames: all that is left comes out, and the next push begins
         another signal.
+
+        Raises:
+            InputError: the mel has other bands than the network; its code would read beyond it.
         """
+        if mel.ndim != 2 or len(mel) != self._n_mels:
+            raise InputError(f"a mel of shape {mel.shape} is not ({self._n_mels}, frames)")
         if self._stream is None:
             self._stream = self._network.take()
         rows = np.ascontiguousarray(mel.T, np.float32)

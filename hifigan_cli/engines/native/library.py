@@ -24,6 +24,8 @@ def missing() -> str | None:
         library()
     except OSError as error:
         return f"the native engine cannot be loaded: {error}"
+    except AttributeError as error:
+        return f"the native engine is of another version: {error}"
     return None
 
 
@@ -33,6 +35,7 @@ def library() -> ctypes.CDLL:
 
     Raises:
         OSError: it was not built, or does not fit this machine.
+        AttributeError: it was built of other sources than these.
     """
     paths = sorted(_FOLDER.glob(f"{_STEM}.*"))
     if not paths:

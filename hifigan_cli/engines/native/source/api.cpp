@@ -54,6 +54,7 @@ Choice find(const std::string &name) {
 
 template <class Result, class Work>
 Result guarded(Result failure, Work work) {
+  last_error.clear();  // which also gives it, in this thread, the memory that a failure may not have
   try {
     return work();
   } catch (const std::exception &error) {

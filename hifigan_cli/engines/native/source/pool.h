@@ -1,22 +1,33 @@
 // Threads that wait for work: `run` hands out the numbers 0 ... tasks - 1 and returns when all are
 // done. Between two calls a thread spins for a moment, since the next layer follows at once. Nobody
-// waits for a thread that has not begun: on a busy machine it may be long in coming.
+// waits for a thread that has not begun: on a busy machine it may be long in coming. What a task
+// throws, for want of memory, `run` throws, once no thread is at work any more.
 #pragma once
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace hifigan {
 
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads < 1 ? 1 : threads), process_(getpid()) {
-    for (int i = 1; i < threads_; i++) workers_.emplace_back([this, i] { serve(i); });
+  explicit Pool(int threads) : process_(getpid()) {
+    const int more = std::clamp(threads - 1, 0, MOST_THREADS);
+    workers_.reserve(more);
+    try {
+      for (int i = 1; i <= more; i++) workers_.emplace_back([this, i] { serve(i); });
+    } catch (const std::exception &) {
+      // The system has no more to give: those that there are do the work.
+    }
+    threads_ = 1 + int(workers_.size());
   }
   ~Pool() {
     if (getpid() != process_) {  // a fork has no threads to end
@@ -57,6 +68,7 @@ class Pool {
     take(0);
     gate_.fetch_and(~OPEN, std::memory_order_acq_rel);
     for (int spin = 0; gate_.load(std::memory_order_acquire); spin++) rest(spin);
+    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
  private:
@@ -78,14 +90,24 @@ class Pool {
   }
 
   void take(int thread) {
-    for (;;) {
-      int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks_) return;
-      call_(context_, task, thread);
+    try {
+      for (;;) {
+        int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+        if (task >= tasks_) return;
+        call_(context_, task, thread);
+      }
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      thrown_ = std::current_exception();
     }
   }
 
   void serve(int thread) {
+    // The first exception of a thread wants memory, and the system ends a process that has none.
+    try {
+      throw 0;
+    } catch (int) {
+    }
     uint64_t seen = 0;
     for (;;) {
       int spin = 0;
@@ -111,7 +133,9 @@ class Pool {
     }
   }
 
-  const int threads_;
+  static constexpr int MOST_THREADS = 1024;
+
+  int threads_ = 1;
   const pid_t process_;
   pid_t current_ = process_;
   std::vector<std::thread> workers_;
@@ -126,6 +150,7 @@ class Pool {
   void (*call_)(void *, int64_t, int) = nullptr;
   void *context_ = nullptr;
   int64_t tasks_ = 0;
+  std::exception_ptr thrown_;  // by a task of this round
 };
 
 }  // namespace hifigan
