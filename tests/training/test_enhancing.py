@@ -90,6 +90,18 @@ def test_it_learns_and_resumes_to_the_same_bits(
     assert [line["step"] for line in lines if line["event"] == "train"] == list(range(5, 91, 5))
 
 
+def test_a_signal_ends_the_rendering(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """The first is heeded at once, since of half the pairs nothing is worth saving."""
+
+    def report(event: str, _step: int, _figures: dict[str, float]) -> None:
+        assert event == "rendering"
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(InterruptedRunError, match="while pairs were rendered"):
+        train_enhancer(plan(folders, tmp_path), report)
+    assert not list((tmp_path / "pairs").iterdir())
+
+
 def test_another_recipe_or_other_sounds_are_refused(
     folders: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.errors import DivergedError
-from hifigan_cli.training.bookkeeping import PATIENCE
 from hifigan_cli.training.enhancing.checkpoint import CHECKPOINT_FILE, roll_back, save
 from hifigan_cli.training.enhancing.validation import validate_enhancer
+from hifigan_cli.training.runtime.guard import Steadiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class EnhancerBooks:
         self._metrics, self._report = metrics, report
         self._sums: dict[str, Tensor] = {}  # of each loss, and of the steps that count in it
         self._steps, self._since = 0, time.monotonic()
-        self._rolled_back = False
+        self._steadiness = Steadiness(guard)
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Count a step's losses, if all are finite, without waiting for the device."""
@@ -76,20 +76,19 @@ class EnhancerBooks:
         Raises:
             DivergedError: it happened again, or there is nothing to go back to.
         """
-        left_out, longest = self.guard.read()
-        if left_out:
-            self._report("left_out", state.step, {"updates": left_out})
-        if longest < PATIENCE:
-            return
-        if self._rolled_back or not (self._out / CHECKPOINT_FILE).exists():
-            raise DivergedError(
-                f"training diverged: no finite gradient in {longest} steps up to {state.step}",
-                "the last checkpoint, if any, is intact; lower learning_rate with --set",
-            )
-        before = roll_back(self._out, state, self._data)
-        self._rolled_back = True
-        self.guard.forget()
-        self._report("rolled_back", state.step, {"to": before})
+        back = self._steadiness.keep(
+            state.step,
+            lambda updates: self._report("left_out", state.step, {"updates": updates}),
+            partial(self._go_back, state),
+            "the last checkpoint, if any, is intact; lower learning_rate with --set",
+        )
+        if back is not None:
+            self._report("rolled_back", state.step, {"to": back[1]})
+
+    def _go_back(self, state: EnhancerState) -> int | None:
+        if not (self._out / CHECKPOINT_FILE).exists():
+            return None
+        return roll_back(self._out, state, self._data)
 
     def validate(self, state: EnhancerState) -> None:
         """Tell how far from clean the result is."""
