@@ -57,7 +57,8 @@ def train_enhancer(
     """
     from hifigan_cli.config import MelConfig
     from hifigan_cli.config.resolve import resolve_enhancer
-    from hifigan_cli.data.degrading.pool import Sources, processors
+    from hifigan_cli.data.degrading.pool import Sources
+    from hifigan_cli.engines.threads import processors
     from hifigan_cli.models.devices import resolve_device
     from hifigan_cli.training.enhancing import EnhancerPlan
 

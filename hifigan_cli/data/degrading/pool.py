@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
@@ -206,8 +205,3 @@ def _bench(sources: Sources, validation: bool) -> _Bench:
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # the processes share the cores
     return _Bench(sources, validation=validation)
-
-
-def processors() -> int:
-    """Return how many processes rendering may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
