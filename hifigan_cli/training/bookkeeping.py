@@ -65,7 +65,7 @@ class Books:
             DivergedError: as `keep_steady` does.
         """
         self.keep_steady(state)
-        losses, steps_per_s = self.meter.read(self.ranks)
+        losses, steps_per_s = self.meter.means(self.ranks)
         if not losses:  # of none of these steps
             return
         train = state.config.train
