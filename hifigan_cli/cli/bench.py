@@ -10,6 +10,8 @@ import typer
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
+_BATCH = 2  # segments
+
 app = typer.Typer(help="Measure the speed of this machine.")
 Threads = Annotated[
     int | None,
@@ -132,7 +134,12 @@ def counts(text: str) -> list[int]:
 def bench_train(
     preset: options.Preset = None,
     sets: options.Sets = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Segments in a batch.")] = 2,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", min=1, help="Segments in a batch. Default: 2, or --set batch_size."
+        ),
+    ] = None,
     rounds: Annotated[
         int, typer.Option("--steps", min=1, metavar="N", help="Steps of each kind, in turn.")
     ] = 5,
@@ -158,10 +165,20 @@ def bench_train(
     from hifigan_cli.benchmarks.training import measure_training
     from hifigan_cli.cli.bench_view import print_training
     from hifigan_cli.config import resolve
+    from hifigan_cli.errors import UsageError
     from hifigan_cli.models.devices import resolve_device
 
     console = Console(json=json, quiet=quiet)
-    config = resolve(preset, None, os.environ, sets or (), {"batch_size": batch}).config
+    found = resolve(preset, None, os.environ, sets or (), {"batch_size": batch})
+    if found.sources["train.batch_size"] == "default":  # the paper's 16 take a CPU too long
+        found = resolve(preset, None, os.environ, sets or (), {"batch_size": _BATCH})
+    config = found.config
+    if config.train.accumulate > config.train.batch_size:
+        raise UsageError(
+            f"a batch of {config.train.batch_size} cannot be cut in {config.train.accumulate} "
+            "pieces",
+            "set accumulate to less, or --batch to more",
+        )
     if threads is not None:
         torch.set_num_threads(threads)
     precisions = {None: ("fp32", "bf16"), True: ("bf16",), False: ("fp32",)}[bf16]

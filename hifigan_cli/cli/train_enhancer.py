@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hifigan_cli.training.enhancing import EnhancerPlan
 
@@ -56,7 +57,8 @@ def train_enhancer(
     """
     from hifigan_cli.config import MelConfig
     from hifigan_cli.config.resolve import resolve_enhancer
-    from hifigan_cli.data.degrading.pool import Sources, processors
+    from hifigan_cli.data.degrading.pool import Sources
+    from hifigan_cli.engines.threads import processors
     from hifigan_cli.models.devices import resolve_device
     from hifigan_cli.training.enhancing import EnhancerPlan
 
@@ -72,26 +74,51 @@ def train_enhancer(
     _dry_run(plan, console) if dry_run else _train(plan, console)
 
 
+class _View:
+    """Shows what a run tells: a bar while pairs are rendered, then a line now and then, or JSON."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = ExitStack()
+        self._pairs = 0  # that the bar at hand is of
+        self._rendered: Callable[[int, str], None]
+
+    def __enter__(self) -> _View:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, event: str, step: int, figures: Mapping[str, float]) -> None:
+        """Show one event."""
+        console = self._console
+        if event == "rendering":
+            self._rendering(step, int(figures["of"]))
+            return
+        self._bar.close()
+        if console.json:
+            console.emit(event, step=step, **figures)
+        elif event in _BAD_STEPS:
+            console.warn(_BAD_STEPS[event].format(step=step, **figures))
+        elif event in ("started", "train", "validation"):
+            values = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            console.note(f"{event} {step:,}  {values}")
+
+    def _rendering(self, done: int, pairs: int) -> None:
+        if pairs != self._pairs:  # those for training, then those for validation
+            self._bar.close()
+            progress = self._console.progress("rendering pairs", pairs)
+            self._rendered, self._pairs = self._bar.enter_context(progress), pairs
+        self._rendered(done, "")
+
+
 def _train(plan: EnhancerPlan, console: Console) -> None:
     import time
 
     from hifigan_cli.training.enhancing import train_enhancer as run
 
-    pairs = plan.sources.run.training.pairs
     started = time.monotonic()
-    with console.progress("rendering pairs", pairs) as rendered:
-
-        def report(event: str, step: int, figures: Mapping[str, float]) -> None:
-            if event == "rendering":
-                rendered(step, "")
-            elif console.json:
-                console.emit(event, step=step, **figures)
-            elif event in _BAD_STEPS:
-                console.warn(_BAD_STEPS[event].format(step=step, **figures))
-            elif event in ("started", "train", "validation"):
-                values = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-                console.note(f"{event} {step:,}  {values}")
-
+    with _View(console) as report:
         path = run(plan, report)
     console.result(
         "finished",
@@ -105,13 +132,12 @@ def _train(plan: EnhancerPlan, console: Console) -> None:
 
 def _dry_run(plan: EnhancerPlan, console: Console) -> None:
     from hifigan_cli.data.degrading.sounds import sound_files
-    from hifigan_cli.data.prepared import open_prepared
     from hifigan_cli.models.enhancer import Enhancer
     from hifigan_cli.models.generator import count_parameters
 
     sources = plan.sources
     training = sources.run.training
-    speech = open_prepared(sources.speech)
+    speech = sources.open_speech()
     noises, rooms = len(sound_files(sources.noises)), len(sound_files(sources.rooms))
     shape = (training.pairs, 2, training.pair_frames, sources.mel.n_mels)
     size = 2 * shape[0] * shape[1] * shape[2] * shape[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -35,7 +36,8 @@ _LINE_EVERY_S = 5.0
 @contextmanager
 def training_view(console: Console) -> Iterator[Report]:
     """Yield a function that shows each event of a run."""
-    if console.json or console.quiet or not console.stderr.is_terminal:
+    # rich would take FORCE_COLOR for a terminal.
+    if console.json or console.quiet or not sys.stderr.isatty():
         yield View(console)
         return
     from rich.live import Live

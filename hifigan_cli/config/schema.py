@@ -191,7 +191,8 @@ class TrainConfig(Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
     ema_decay: Fraction = 0.0  # 0: no average is kept
     deterministic: bool = False
-    # Pieces that a process takes its share of the batch in; for memory, the gradients are the same.
+    # Pieces that a process takes its share of the batch in; for memory, the gradients are the same
+    # (but for a part of the spectral loss).
     accumulate: Positive = 1
     compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a single GPU
     overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus

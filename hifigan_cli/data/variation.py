@@ -56,6 +56,16 @@ class VariedBatches(StepBatches):
         return Batch(torch.from_numpy(np.stack(rows)), None)
 
 
+def batches_of(data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> StepBatches:
+    """Return the batches that a configuration trains on, varied where it says so.
+
+    Raises:
+        UsageError: data and configuration do not fit, or the batch cannot be shared evenly.
+    """
+    kind = VariedBatches if config.train.varied else StepBatches
+    return kind(data, config, rank, world)
+
+
 class Variation:
     """Draws and applies the variations of one run's segments."""
 

@@ -1,4 +1,4 @@
-"""How many threads to use."""
+"""How many threads and processes to use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ _CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000": two processors' tim
 
 
 def available_threads() -> int:
-    """Count the threads to use: OMP_NUM_THREADS, as torch does, or the processors at hand.
-
-    A container may have less of their time than it sees processors.
-    """
+    """Count the threads to use: OMP_NUM_THREADS, as torch does, or the processors at hand."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if chosen.isdigit() and int(chosen) > 0:
         return int(chosen)
+    return processors()
+
+
+def processors() -> int:
+    """Count the processors at hand.
+
+    A process may be kept to some of them, and a container have less of their time than it sees.
+    """
     seen = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         seen = len(os.sched_getaffinity(0))

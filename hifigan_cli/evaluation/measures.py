@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -68,19 +69,15 @@ def _stoi(pair: Pair) -> Scores:
 
 
 def _with_change(
-    judge: Callable[[np.ndarray, int], Mapping[str, float]], prefix: str = ""
-) -> Callable[[Pair], Scores]:
+    judge: Callable[[np.ndarray, int], Mapping[str, float]], prefix: str, pair: Pair
+) -> Scores:
     """Judge the result, and how it differs from the judgement of the reference."""
-
-    def compute(pair: Pair) -> Scores:
-        reference = judge(pair.reference, pair.rate_hz)
-        scores: Scores = {}
-        for name, value in judge(pair.hypothesis, pair.rate_hz).items():
-            scores[f"{prefix}{name}"] = value
-            scores[f"{prefix}{name}_change"] = value - reference[name]
-        return scores
-
-    return compute
+    reference = judge(pair.reference, pair.rate_hz)
+    scores: Scores = {}
+    for name, value in judge(pair.hypothesis, pair.rate_hz).items():
+        scores[f"{prefix}{name}"] = value
+        scores[f"{prefix}{name}_change"] = value - reference[name]
+    return scores
 
 
 def _opinion(name: str, title: str) -> tuple[Column, Column]:
@@ -134,7 +131,7 @@ MEASURES = (
     Measure(
         "distillmos",
         _opinion("distillmos", "DistillMOS"),
-        _with_change(distillmos),
+        partial(_with_change, distillmos, ""),
         ("distillmos", "xls_r_sqa"),
     ),
     Measure(
@@ -145,7 +142,7 @@ MEASURES = (
             *_opinion("dnsmos_bak", "DNSMOS BAK"),
             *_opinion("dnsmos_p808", "DNSMOS P.808"),
         ),
-        _with_change(dnsmos, "dnsmos_"),
+        partial(_with_change, dnsmos, "dnsmos_"),
         ("speechmos", "onnxruntime"),
     ),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hifigan_cli.data.preparation.pool import map_in_order
+from hifigan_cli.engines.threads import processors
 from hifigan_cli.errors import HifiganError, InputError
 from hifigan_cli.evaluation.alignment import common_lag
 from hifigan_cli.evaluation.clips import read_clips
@@ -63,7 +63,7 @@ def evaluate(
     matching = match_files(Path(reference), Path(hypothesis))
     measures, left_out = choose(metrics)
     count = len(matching.matches)
-    workers = workers or max(1, min(os.cpu_count() or 1, count // _CLIPS_WORTH_A_PROCESS))
+    workers = workers or max(1, min(processors(), count // _CLIPS_WORTH_A_PROCESS))
     names = tuple(measure.name for measure in measures)
     tasks = [Task(match, names, repair) for match in matching.matches]
     failures: list[tuple[str, HifiganError]] = []

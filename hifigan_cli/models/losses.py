@@ -59,6 +59,9 @@ def spectral_loss(real: Tensor, fake: Tensor) -> Tensor:
     For each, spectral convergence and the L1 of log magnitudes (Yamamoto, Song, Kim 2020, Parallel
     WaveGAN, section 2.2); the mean of the three. One mel leaves open what happens within a frame;
     together they leave less, so that a generator learns sooner, above all before it is judged.
+
+    Convergence is a ratio over the samples at hand (each by itself would let near silence decide):
+    pieces of a batch, and processes, each have their own, unlike the other losses.
     """
     terms = []
     for n_fft in _RESOLUTIONS:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import harmonic_mean
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hifigan_cli.errors import DivergedError
 from hifigan_cli.training.events import Finished, Logged, Noted, Validated
-from hifigan_cli.training.progress.forecast import forecast
+from hifigan_cli.training.progress.forecast import forecast, pace
 from hifigan_cli.training.progress.reference import reference_of, stand
 from hifigan_cli.training.progress.watch import Watch
 from hifigan_cli.training.records.metrics import read_entries
+from hifigan_cli.training.runtime.guard import Steadiness
 from hifigan_cli.training.start import roll_back
 from hifigan_cli.training.state import Best
 from hifigan_cli.training.validation import validate
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from hifigan_cli.training.validation import Utterances, Validation
 
 _SPEEDS = 50  # reports that the speed of a forecast is taken from
-PATIENCE = 10  # steps in a row whose updates are left out, before the weights are given up
 
 
 @dataclass
@@ -54,7 +53,10 @@ class Books:
     mels: Mels
     _watch: Watch | None = field(default=None, init=False)
     _speeds: deque[float] = field(default_factory=lambda: deque(maxlen=_SPEEDS), init=False)
-    _rolled_back: bool = field(default=False, init=False)
+    _steadiness: Steadiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._steadiness = Steadiness(self.guard)
 
     def log(self, state: TrainState, rate: float) -> None:
         """Tell the mean losses since the last time, and the speed.
@@ -63,7 +65,7 @@ class Books:
             DivergedError: as `keep_steady` does.
         """
         self.keep_steady(state)
-        losses, steps_per_s = self.meter.read(self.ranks)
+        losses, steps_per_s = self.meter.means(self.ranks)
         if not losses:  # of none of these steps
             return
         train = state.config.train
@@ -89,23 +91,19 @@ class Books:
         Raises:
             DivergedError: it happened again, or there is nothing to go back to.
         """
-        left_out, longest = self.guard.read()
-        if left_out:
-            text = f"updates left out by step {state.step:,}"
-            self.report(Noted(f"{text}: {left_out}, whose gradient was not finite", warning=True))
-        if longest < PATIENCE:
-            return
-        before = None if self._rolled_back else roll_back(state, self.run, self.ranks, self.report)
-        if before is None:
-            raise DivergedError(
-                f"training diverged: no finite gradient in {longest} steps up to {state.step}",
-                "the checkpoints are intact; lower learning_rate with --set, or use fp32",
-            )
-        self._rolled_back = True
-        self.guard.forget()
-        text = (
-            f"no finite gradient in {longest} steps: going back to the weights of step {before:,}"
+        back = self._steadiness.keep(
+            state.step,
+            partial(self._left_out, state.step),
+            lambda: roll_back(state, self.run, self.ranks, self.report),
+            "the checkpoints are intact; lower learning_rate with --set, or use fp32",
         )
+        if back is not None:
+            longest, before = back
+            text = f"no finite gradient in {longest} steps: going back to the weights of step"
+            self.report(Noted(f"{text} {before:,}", warning=True))
+
+    def _left_out(self, step: int, updates: int) -> None:
+        text = f"updates left out by step {step:,}: {updates}, whose gradient was not finite"
         self.report(Noted(text, warning=True))
 
     def validate(self, state: TrainState, stopping: Callable[[], bool]) -> None:
@@ -129,7 +127,7 @@ class Books:
         expected = None
         if reference and self._speeds:
             so_far = [*self.watch(state).validations, (state.step, found.mel_l1_full)]
-            expected = forecast(so_far, reference.bar, harmonic_mean(self._speeds))
+            expected = forecast(so_far, reference.bar, pace(self._speeds))
         self.report(
             Validated(
                 step=state.step,

@@ -10,10 +10,10 @@ import signal
 from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
-from hifigan_cli.data.batches import StepBatches, load_batches
+from hifigan_cli.data.batches import load_batches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.data.resident import ResidentBatches, fits
-from hifigan_cli.data.variation import VariedBatches
+from hifigan_cli.data.variation import batches_of
 from hifigan_cli.errors import InterruptedRunError
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.generator import count_parameters
@@ -33,6 +33,7 @@ from hifigan_cli.training.step import Mels, train_step
 from hifigan_cli.training.validation import Utterances
 
 if TYPE_CHECKING:
+    from hifigan_cli.data.batches import StepBatches
     from hifigan_cli.training.events import Event, Finished, Report
     from hifigan_cli.training.plan import Plan
     from hifigan_cli.training.runtime.distributed import Ranks
@@ -57,8 +58,7 @@ def train(plan: Plan, report: Report) -> Finished:
         ranks = stack.enter_context(process_group(plan.device))
         report = report if ranks.main else _silent
         data = open_prepared(plan.prepared)
-        kind = VariedBatches if plan.config.train.varied else StepBatches
-        batches = kind(data, plan.config, ranks.rank, ranks.world)  # checks that they fit
+        batches = batches_of(data, plan.config, ranks.rank, ranks.world)  # checks that they fit
         data.verify(ranks.part)  # between them the processes read it all
         source = initial(plan)  # refused before anything is made or set aside
         run = _open_run(plan, ranks, report, stack)
@@ -79,9 +79,12 @@ def train(plan: Plan, report: Report) -> Finished:
             mels=Mels.on(plan.config, ranks.device),
         )
         if not done:
-            if fits(data, ranks.device) and not plan.config.train.varied:
-                batches = ResidentBatches(data, plan.config, ranks.rank, ranks.world, ranks.device)
-            _compile(state, batches, books)
+            with books.meter.paused():  # what is done once is not the speed of a step
+                if fits(data, ranks.device) and not plan.config.train.varied:
+                    batches = ResidentBatches(
+                        data, plan.config, ranks.rank, ranks.world, ranks.device
+                    )
+                _compile(state, batches, books)
             _loop(state, batches, books, stop)
         return books.finish(state, already=done)
 

@@ -58,7 +58,9 @@ def page_of_run(path: Path) -> str:
         for event in ("train", "validation", "warning")
     )
     config = _config(run)
-    reference = reference_of(config) if config else None
+    # The run knows whether they are comparable: beside given mels, they are not.
+    compared = any("official_converged" in entry for entry in validations)
+    reference = reference_of(config) if config and compared else None
     heard_step, clips = _clips(run)
     facts = chain(
         _standing(path, config, steps), _errors(validations, reference), _age(run, warnings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.data.batches import StepBatches
+from hifigan_cli.data.variation import batches_of
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.training.records.folder import RunFolder
@@ -69,14 +69,14 @@ def outlook(plan: Plan, data: PreparedData) -> Outlook:
     Raises:
         UsageError: the data do not fit the configuration.
     """
-    batches = StepBatches(data, plan.config)  # checks that they fit
+    batches = batches_of(data, plan.config)  # checks that they fit
     train = plan.config.train
     saved = [] if plan.fresh else RunFolder(plan.out).saved()
     first = int(saved[0].stem.removeprefix("step_")) if saved else 0
     with torch.device("meta"):  # sizes only: no memory, no random numbers
         generator = count_parameters(Generator(plan.config.generator, plan.config.mel.n_mels))
-        judges = count_parameters(MultiPeriodDiscriminator())
-        judges += count_parameters(MultiScaleDiscriminator())
+        judges = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))
+        judges += count_parameters(MultiScaleDiscriminator(train.discriminator_width))
     size = _BYTES_A_PARAMETER * (generator + judges) + (4 * generator if train.ema_decay else 0)
     return Outlook(
         run=plan.out,

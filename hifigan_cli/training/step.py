@@ -9,7 +9,8 @@ their view of the recording a mere target. Nothing here waits for the device.
 
 Before `adversarial_from` there is no judge, and the generator learns by spectra alone.
 
-With `accumulate` the batch goes through in pieces, whose gradients add up to the whole batch's. The
+With `accumulate` the batch goes through in pieces, whose gradients add up to the whole batch's (but
+for one part of `spectral_loss`). The
 discriminators learn from all pieces before the generator's turn begins; the generator then makes
 its samples again, since keeping every piece's graph would take the memory that pieces are to spare.
 """

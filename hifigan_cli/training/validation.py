@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from hifigan_cli.data.batches import StepBatches
+from hifigan_cli.data.variation import batches_of
 from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.training.progress.judges import CLIPS_JUDGED, Jury, Verdict, verdicts
 
@@ -68,7 +68,7 @@ class Utterances:
 
 
 def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
-    batch = StepBatches(data, config)[0]
+    batch = batches_of(data, config)[0]
     mels = [None] * len(batch.samples) if batch.mels is None else batch.mels
     return [
         Utterance(f"segment_{place}", samples, mel)

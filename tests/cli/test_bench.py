@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hifigan_cli.cli.main import run as command
+from hifigan_cli.config import Config
+from hifigan_cli.errors import InputError
 from tests.helpers import hifigan
 from tests.training import small
 
@@ -118,6 +121,24 @@ def test_usage(arguments: tuple[str, ...], words: str) -> None:
     run = hifigan("bench", "-m", "v3", *arguments)
     assert run.returncode == 2
     assert words in run.stderr
+
+
+def test_settings_of_training_steps_are_heeded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The batch is 2 unless something says otherwise; one that cannot be cut is refused."""
+    asked: list[int] = []
+
+    def measured(config: Config, *_: object) -> None:
+        asked.append(config.train.batch_size)
+        raise InputError("seen")
+
+    monkeypatch.setattr("hifigan_cli.benchmarks.training.measure_training", measured)
+    for words in ((), ("--set", "batch_size=5"), ("--batch", "3", "--set", "batch_size=5")):
+        assert command(["bench", "train", "--device", "cpu", *words]) == 3
+    assert asked == [2, 5, 3]
+    assert command(["bench", "train", "--device", "cpu", "--set", "accumulate=3"]) == 2
+    assert "cannot be cut in 3 pieces" in capsys.readouterr().err
 
 
 def test_cold_starts_are_measured(model: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from hifigan_cli.audio.logmel import log_mel
-from hifigan_cli.config import MelConvention, VocoderConfig
+from hifigan_cli.config import Config, MelConvention
 from hifigan_cli.errors import ModelError
 from hifigan_cli.interchange.importing import import_checkpoint
 from hifigan_cli.models.modelfile import read_model, write_model
@@ -105,6 +105,6 @@ def test_training_does_not_take_another_mel_or_network(tmp_path: Path, name: str
     model = import_checkpoint(CASES[name].write(tmp_path, state)).model
     write_model(tmp_path / "m.safetensors", model)
     sizes = model.mel.model_copy(update={"convention": MelConvention()})
-    own = VocoderConfig(mel=sizes, generator=SMALL)
+    own = Config(mel=sizes, generator=SMALL)
     with pytest.raises(ModelError, match=r"mel\.convention.*the usual"):
         read_source(tmp_path / "m.safetensors", own)

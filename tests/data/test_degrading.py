@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifigan_cli.config import Damage
+from hifigan_cli.config import Damage, MelConfig
 from hifigan_cli.data.degrading.channel import band_limited, clipped, coded
 from hifigan_cli.data.degrading.filters import filtered, low_pass
 from hifigan_cli.data.degrading.noise import draw_noise
 from hifigan_cli.data.degrading.pairs import Workshop, mixed
 from hifigan_cli.data.degrading.pool import Sources, open_pool
 from hifigan_cli.data.degrading.rooms import draw_room, reverberated
-from hifigan_cli.data.degrading.sounds import held_out, load_sounds
+from hifigan_cli.data.degrading.sounds import fingerprint, held_out, load_sounds
 from hifigan_cli.data.degrading.speech import Voices, band_hz, gated
-from hifigan_cli.errors import InputError
+from hifigan_cli.errors import InputError, UsageError
+from tests.data.corpora import write
 from tests.enhancing import sources
 from tests.helpers import speech
 
@@ -108,6 +112,38 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     """No sounds, no training: an error that says which folder."""
     with pytest.raises(InputError, match=str(tmp_path)):
         load_sounds(tmp_path, RATE_HZ, validation=False)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "text"])
+def test_a_sound_that_cannot_be_read_is_named(found: Sources, tmp_path: Path, kind: str) -> None:
+    """Before anything is made, or by the process that renders; nothing hangs, nothing is left."""
+    bad = tmp_path / "noises" / "bad.wav"
+    bad.parent.mkdir()
+    if kind == "fifo":
+        os.mkfifo(bad)
+    elif kind == "folder":
+        bad.mkdir()
+    else:
+        bad.write_text("no sound")
+    (tmp_path / "pairs").mkdir()
+    with pytest.raises(InputError, match=re.escape(str(bad))):
+        open_pool(replace(found, noises=bad.parent), tmp_path / "pairs", 2, lambda *_: None)
+    assert not list((tmp_path / "pairs").iterdir())
+
+
+def test_sounds_may_have_names_that_are_no_text(tmp_path: Path) -> None:
+    """Any bytes that the file system takes."""
+    name = os.fsdecode(b"\xff.wav")
+    write(tmp_path / "sound.wav", speech(0.1)).rename(tmp_path / name)
+    assert len(fingerprint(tmp_path)) == 64
+    assert held_out(name) in (True, False)
+
+
+def test_speech_of_another_rate_is_refused(found: Sources, tmp_path: Path) -> None:
+    """Its mels would be of another convention, and nothing would look wrong."""
+    mel = MelConfig(rate_hz=24_000)
+    with pytest.raises(UsageError, match="22050 Hz, the enhancer's mel is of 24000 Hz"):
+        open_pool(replace(found, mel=mel), tmp_path, 1, lambda *_: None)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +21,12 @@ from hifigan_cli.data.degrading.pool import Sources
 from hifigan_cli.errors import DivergedError, InterruptedRunError, ModelError, UsageError
 from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.models.tensorfile import read_tensors
-from hifigan_cli.training.enhancing import EnhancerPlan, train_enhancer
+from hifigan_cli.training.enhancing import EnhancerPlan, bookkeeping, train_enhancer
 from hifigan_cli.training.enhancing import run as run_module
 from hifigan_cli.training.enhancing.batches import enhancer_batch
 from hifigan_cli.training.enhancing.state import EnhancerState
 from hifigan_cli.training.enhancing.step import enhancer_step
+from hifigan_cli.training.runtime import meter
 from hifigan_cli.training.runtime.guard import Guard
 from tests.data.corpora import write
 from tests.enhancing import SETS, recipe, sounds
@@ -90,6 +93,18 @@ def test_it_learns_and_resumes_to_the_same_bits(
     assert [line["step"] for line in lines if line["event"] == "train"] == list(range(5, 91, 5))
 
 
+def test_a_signal_ends_the_rendering(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """The first is heeded at once, since of half the pairs nothing is worth saving."""
+
+    def report(event: str, _step: int, _figures: dict[str, float]) -> None:
+        assert event == "rendering"
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(InterruptedRunError, match="while pairs were rendered"):
+        train_enhancer(plan(folders, tmp_path), report)
+    assert not list((tmp_path / "pairs").iterdir())
+
+
 def test_another_recipe_or_other_sounds_are_refused(
     folders: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
@@ -107,6 +122,27 @@ def test_another_recipe_or_other_sounds_are_refused(
             plan((folders[0], other, folders[2]), tmp_path, steps=5, adversarial_steps=0),
             lambda *_told: None,
         )
+
+
+def test_validations_are_not_the_speed_of_steps(
+    folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands still for them."""
+    late_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s[0])
+    monkeypatch.setattr(meter, "time", clock)
+
+    def validated(*_: object) -> dict[str, float]:
+        late_s[0] += 1e6
+        return {}
+
+    monkeypatch.setattr(bookkeeping, "validate_enhancer", validated)
+    told: list[tuple[str, dict[str, float]]] = []
+    short = plan(folders, tmp_path, steps=4, adversarial_steps=0, log_every=2, validate_every=1)
+    train_enhancer(short, lambda event, _step, figures: told.append((event, figures)))
+    speeds = [figures["steps_per_s"] for event, figures in told if event == "train"]
+    assert len(speeds) == 2
+    assert min(speeds) > 1e-5
 
 
 @pytest.mark.parametrize("step", [0, 80])

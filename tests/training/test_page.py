@@ -35,7 +35,8 @@ def figures(steps: int) -> list[dict[str, Any]]:
     for step in range(10, steps + 1, 10):
         train = {"mel": 1 / step, "adversarial": 3.0, "feature": 2.0, "discriminator": 3.5}
         found.append({"event": "train", "step": step, **train, "learning_rate": 2e-4})
-    found.append({"event": "validation", "step": steps, "mel_l1_full": 0.281, "level_db": -1.0})
+    error = {"mel_l1_full": 0.281, "level_db": -1.0, "official_converged": 0.214}
+    found.append({"event": "validation", "step": steps, **error})
     words = {"message": "the output is <silent>", "hint": "start anew"}
     return [*found, {"event": "warning", "step": steps, "kind": "x", **words}]
 
@@ -75,6 +76,16 @@ def test_a_line_in_the_making_is_no_error(tmp_path: Path) -> None:
     assert "this one after 167,332 steps" in page  # of the official curve
     assert "official V1, on LJSpeech 0.287 at step 140,000" in page
     assert "the output is &lt;silent&gt;" in page
+
+
+def test_errors_that_cannot_be_compared_are_not(tmp_path: Path) -> None:
+    """Beside given mels the run itself compares nothing; its page says no more."""
+    lines = figures(50)
+    for line in lines:
+        line.pop("official_converged", None)
+    page = page_of_run(a_run(tmp_path / "run", lines))
+    assert "mel_l1_full 0.2810 at step 50" in page
+    assert "official" not in page.partition("<details>")[0]
 
 
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:

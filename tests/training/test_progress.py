@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.train_view import View, outlook, standing, training_view
 from hifigan_cli.cli.train_view import describe as said
-from hifigan_cli.cli.train_view import outlook, standing
 from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.config.presets import PRESETS
 from hifigan_cli.interchange.describe import describe
-from hifigan_cli.training.events import Validated
+from hifigan_cli.training import loop
+from hifigan_cli.training.events import Logged, Validated
 from hifigan_cli.training.progress.forecast import Forecast, forecast
 from hifigan_cli.training.progress.reference import REFERENCES, reference_of, stand
 from hifigan_cli.training.progress.trend import trend
 from hifigan_cli.training.records.metrics import read_entries
+from hifigan_cli.training.runtime import meter
 from tests.training import small
 from tests.training.runs import go, metrics
 
@@ -113,6 +118,29 @@ def validated(error: float, preset: str, foreseen: Forecast | None = None) -> Va
 def test_words_claim_what_is_known(error: float, preset: str, words: str) -> None:
     """Protects the sentence at each place on and off the curve."""
     assert standing(stand(REFERENCES[preset], error), error).startswith(words)
+
+
+@pytest.mark.usefixtures("small_discriminators")
+def test_what_is_done_once_is_not_the_speed_of_a_step(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compilation takes a minute on a GPU; the clock stands still for it."""
+    late_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s[0])
+    monkeypatch.setattr(meter, "time", clock)
+    monkeypatch.setattr(loop, "_compile", lambda *_: late_s.__setitem__(0, 1e6))
+    events = go(prepared, tmp_path / "run", steps=2, log_every=2)
+    assert all(e.steps_per_s > 1e-5 for e in events if isinstance(e, Logged))
+
+
+def test_no_live_view_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours may be wanted there, a table that moves is not."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = Console()
+    assert console.stderr.is_terminal  # as rich sees it
+    with training_view(console) as view:
+        assert isinstance(view, View)
+        assert view._live is None
 
 
 def test_outlook_adds_the_bar() -> None:

@@ -13,10 +13,14 @@ from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.data.variation import VariedBatches
 from hifigan_cli.errors import UsageError
+from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.tensorfile import read_tensors
+from hifigan_cli.training.plan import Plan, outlook
 from hifigan_cli.training.progress.watch import SETTLED, Watch
+from hifigan_cli.training.validation import Utterances
 from tests.training import small
-from tests.training.runs import checkpoint, differing, go, metrics
+from tests.training.runs import CPU, checkpoint, differing, go, metrics
 
 EXTRAS: dict[str, Any] = {
     "adversarial_from": 3,
@@ -90,6 +94,26 @@ def test_given_mels_cannot_be_varied(tmp_path: Path) -> None:
     folder = small.prepare(tmp_path / "with_mels", mels=True)
     with pytest.raises(UsageError, match="fit no other rate"):
         VariedBatches(open_prepared(folder), small.config(**EXTRAS))
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_plan_knows_what_is_to_be_trained(prepared: Path, tmp_path: Path) -> None:
+    """Narrow discriminators are counted as such; mels that cannot be varied are refused."""
+    plan = Plan(small.config(discriminator_width=0.5), prepared, tmp_path / "run", CPU)
+    judges = MultiPeriodDiscriminator(0.5), MultiScaleDiscriminator(0.5)
+    counted = outlook(plan, open_prepared(prepared)).discriminator_parameters
+    assert counted == sum(map(count_parameters, judges))
+    folder = small.prepare(tmp_path / "with_mels", mels=True)
+    with pytest.raises(UsageError, match="fit no other rate"):
+        outlook(Plan(small.config(**EXTRAS), folder, tmp_path, CPU), open_prepared(folder))
+
+
+def test_overfitting_is_judged_by_the_segments_that_are_learned(prepared: Path) -> None:
+    """Varied ones, where they are varied."""
+    data, config = open_prepared(prepared), small.config(overfit=3, **EXTRAS)
+    learned = VariedBatches(data, config)[5].samples
+    judged = Utterances(data, config)
+    assert all(torch.equal(judged[row].samples, learned[row]) for row in range(3))
 
 
 @pytest.mark.parametrize(

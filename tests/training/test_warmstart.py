@@ -89,6 +89,14 @@ def test_other_architecture_is_named(source: Path) -> None:
             warm_start(TrainState(wider, CPU), source / place)
 
 
+def test_discriminators_of_another_width_are_refused_early(source: Path) -> None:
+    """Before a run is set aside for one that could not begin; the generator alone would do."""
+    config = small.config(discriminator_width=0.5)
+    with pytest.raises(ModelError, match=r"discriminator_width = 1\.0, this run has 0\.5"):
+        read_source(source, config)
+    assert read_source(source / "model.safetensors", config)
+
+
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     """Protects against a typing error that would train from zero."""
     for place in (tmp_path, tmp_path / "none.safetensors"):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from hifigan_cli.audio.mel import MelSpectrogram
 from hifigan_cli.data.degrading.pairs import Workshop
 from hifigan_cli.data.degrading.sounds import fingerprint, load_sounds
 from hifigan_cli.data.degrading.speech import Voices
+from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hifigan_cli.config import EnhancerRun, MelConfig
+    from hifigan_cli.data.prepared import PreparedData
 
     Mels = npt.NDArray[np.float16]
 
@@ -48,11 +51,31 @@ class Sources:
     mel: MelConfig
     run: EnhancerRun
 
+    def open_speech(self) -> PreparedData:
+        """Open the prepared speech.
+
+        Raises:
+            InputError: it is no prepared folder, or damaged.
+            UsageError: it is of another rate than the mel.
+        """
+        speech = open_prepared(self.speech)
+        if speech.rate_hz != self.mel.rate_hz:
+            raise UsageError(
+                f"{self.speech} holds {speech.rate_hz} Hz, the enhancer's mel is of "
+                f"{self.mel.rate_hz} Hz",
+                f"`hifigan preprocess CORPUS -o OTHER` prepares it at {self.mel.rate_hz} Hz",
+            )
+        return speech
+
     def digest(self) -> str:
-        """Return what the pairs depend on, as a hexadecimal digest."""
+        """Return what the pairs depend on, as a hexadecimal digest.
+
+        Raises:
+            InputError, UsageError: as `open_speech` does; a sound cannot be read.
+        """
         training = self.run.training
         parts = {
-            "speech": open_prepared(self.speech).digest,
+            "speech": self.open_speech().digest,
             "noises": fingerprint(self.noises),
             "rooms": fingerprint(self.rooms),
             "mel": self.mel.model_dump(mode="json"),
@@ -65,7 +88,7 @@ class Sources:
 
     def workshop(self, *, validation: bool) -> Workshop:
         """Read all sounds; validation takes those that training does not."""
-        speech = open_prepared(self.speech)
+        speech = self.open_speech()
         return Workshop(
             Voices(speech, validation=validation, top_hz=self.mel.top_hz),
             load_sounds(self.noises, speech.rate_hz, validation=validation),
@@ -87,6 +110,7 @@ def open_pool(
 
     Raises:
         InputError: sounds cannot be read.
+        UsageError: the speech is of another rate than the mel.
         OutputError: the file system refused.
     """
     digest = sources.digest()[:16]
@@ -129,15 +153,33 @@ def _render(
 def _blocks(
     sources: Sources, tasks: Sequence[range], workers: int, *, validation: bool
 ) -> Iterator[Mels]:
-    """Yield the pairs of each task in turn, rendered here or by other processes."""
-    if workers == 1:
-        bench = _Bench(sources, validation=validation)
-        yield from map(bench.render, tasks)
-        return
-    # Started afresh, not forked: a fork copies locks that other threads may hold.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _set_up, (sources, validation)) as pool:
-        yield from pool.imap(_work, tasks)
+    """Yield the pairs of each task in turn, rendered here or by other processes.
+
+    Raises:
+        InputError: a sound cannot be read, or the processes die.
+    """
+    try:
+        yield from map_in_order(_Render(sources, validation), tasks, workers, _died)
+    finally:
+        _bench.cache_clear()  # the sounds; what trains next needs the memory
+
+
+@dataclass(frozen=True)
+class _Render:
+    """Renders the pairs of a task, in whichever process it finds itself."""
+
+    sources: Sources
+    validation: bool
+
+    def __call__(self, numbers: range) -> Mels:
+        return _bench(self.sources, self.validation).render(numbers)
+
+
+def _died(numbers: range) -> NoReturn:
+    raise InputError(
+        f"the process that rendered pairs {numbers.start} to {numbers.stop - 1} died twice",
+        "memory is short, perhaps: lower --workers",
+    )
 
 
 class _Bench:
@@ -157,18 +199,9 @@ class _Bench:
         return block
 
 
-_benches: list[_Bench] = []  # of a worker process: one
-
-
-def _set_up(sources: Sources, validation: bool) -> None:
-    torch.set_num_threads(1)  # the processes share the cores
-    _benches.append(_Bench(sources, validation=validation))
-
-
-def _work(numbers: range) -> Mels:
-    return _benches[0].render(numbers)
-
-
-def processors() -> int:
-    """Return how many processes rendering may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@lru_cache(maxsize=1)
+def _bench(sources: Sources, validation: bool) -> _Bench:
+    """Make this process's bench, when its first pairs are asked for."""
+    if multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)  # the processes share the cores
+    return _Bench(sources, validation=validation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.resampling import resample
@@ -25,7 +26,7 @@ HELD_OUT_ONE_IN = 8
 
 def held_out(name: str) -> bool:
     """Tell whether a sound of this file name is kept from training."""
-    return hashlib.sha256(name.encode()).digest()[0] % HELD_OUT_ONE_IN == 0
+    return hashlib.sha256(_bytes(name)).digest()[0] % HELD_OUT_ONE_IN == 0
 
 
 def sound_files(folder: Path) -> list[Path]:
@@ -58,9 +59,19 @@ def load_sounds(folder: Path, rate_hz: int, *, validation: bool) -> list[npt.NDA
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a SHA-256 over the names and bytes of a folder's sounds, in hexadecimal."""
+    """Return a SHA-256 over the names and bytes of a folder's sounds, in hexadecimal.
+
+    Raises:
+        InputError: the folder has no audio, or a file cannot be read.
+    """
     digest = hashlib.sha256()
     for path in sound_files(folder):
-        digest.update(f"{path.relative_to(folder)} ".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(_bytes(f"{path.relative_to(folder)} "))
+        with open_regular(path) as stream:  # a FIFO would hang
+            digest.update(hashlib.sha256(stream.read()).digest())
     return digest.hexdigest()
+
+
+def _bytes(name: str) -> bytes:
+    """Return a file's name as the file system has it; it may be no UTF-8."""
+    return name.encode("utf-8", "surrogateescape")

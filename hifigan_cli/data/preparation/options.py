@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.config import MelConfig
+from hifigan_cli.engines.threads import processors
 from hifigan_cli.errors import UsageError
 from hifigan_cli.parts import WHOLE
 
@@ -54,7 +54,7 @@ class Options:
     @property
     def processes(self) -> int:
         """How many processes to use."""
-        return self.workers or _cores()
+        return self.workers or processors()
 
     def check(self, part: Part = WHOLE) -> None:
         """Check that the choices go together, and with sharing the work.
@@ -88,10 +88,3 @@ class Options:
             "shard_bytes": self.shard_bytes,
             "mels": self.mel.model_dump() if self.mels is not None else None,
         }
-
-
-def _cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

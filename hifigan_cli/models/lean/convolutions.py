@@ -58,6 +58,7 @@ class _ForwardInPhases(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int
     ) -> Tensor:
+        """Convolve, and keep what the backward pass needs."""
         ctx.save_for_backward(x, weight)
         ctx.bias, ctx.stride, ctx.groups = bias is not None, stride, groups
         return in_phases(x, weight, bias, stride, groups)
@@ -65,6 +66,7 @@ class _ForwardInPhases(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of input, weight and bias, where they are wanted."""
         x, weight = ctx.saved_tensors
         wanted = [*ctx.needs_input_grad[:2], ctx.bias and ctx.needs_input_grad[2]]
         found = torch.ops.aten.convolution_backward(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.errors import DivergedError
-from hifigan_cli.training.bookkeeping import PATIENCE
 from hifigan_cli.training.enhancing.checkpoint import CHECKPOINT_FILE, roll_back, save
 from hifigan_cli.training.enhancing.validation import validate_enhancer
+from hifigan_cli.training.runtime.guard import Steadiness
+from hifigan_cli.training.runtime.meter import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,12 @@ class EnhancerBooks:
         self._out, self._data, self._heldout = out, data, heldout
         self._metrics, self._report = metrics, report
         self._sums: dict[str, Tensor] = {}  # of each loss, and of the steps that count in it
-        self._steps, self._since = 0, time.monotonic()
-        self._rolled_back = False
+        self._watch = Stopwatch()
+        self._steadiness = Steadiness(guard)
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Count a step's losses, if all are finite, without waiting for the device."""
-        self._steps += 1
+        self._watch.step()
         sound = torch.isfinite(torch.stack(list(losses.values()))).all()
         for name, value in losses.items():
             counted = torch.stack([value, torch.ones_like(value)])
@@ -64,9 +64,9 @@ class EnhancerBooks:
         sums = {name: value.tolist() for name, value in self._sums.items()}
         figures = {name: total / count for name, (total, count) in sums.items() if count}
         figures["learning_rate"] = rate
-        figures["steps_per_s"] = self._steps / (time.monotonic() - self._since)
+        figures["steps_per_s"] = self._watch.read()
         self._tell("train", state.step, figures)
-        self._sums, self._steps, self._since = {}, 0, time.monotonic()
+        self._sums = {}
 
     def keep_steady(self, state: EnhancerState) -> None:
         """Tell of updates that were left out; after many in a row go back to the last checkpoint.
@@ -76,30 +76,31 @@ class EnhancerBooks:
         Raises:
             DivergedError: it happened again, or there is nothing to go back to.
         """
-        left_out, longest = self.guard.read()
-        if left_out:
-            self._report("left_out", state.step, {"updates": left_out})
-        if longest < PATIENCE:
-            return
-        if self._rolled_back or not (self._out / CHECKPOINT_FILE).exists():
-            raise DivergedError(
-                f"training diverged: no finite gradient in {longest} steps up to {state.step}",
-                "the last checkpoint, if any, is intact; lower learning_rate with --set",
-            )
-        before = roll_back(self._out, state, self._data)
-        self._rolled_back = True
-        self.guard.forget()
-        self._report("rolled_back", state.step, {"to": before})
+        back = self._steadiness.keep(
+            state.step,
+            lambda updates: self._report("left_out", state.step, {"updates": updates}),
+            partial(self._go_back, state),
+            "the last checkpoint, if any, is intact; lower learning_rate with --set",
+        )
+        if back is not None:
+            self._report("rolled_back", state.step, {"to": back[1]})
+
+    def _go_back(self, state: EnhancerState) -> int | None:
+        if not (self._out / CHECKPOINT_FILE).exists():
+            return None
+        return roll_back(self._out, state, self._data)
 
     def validate(self, state: EnhancerState) -> None:
         """Tell how far from clean the result is."""
-        found = validate_enhancer(state.listener, self._heldout, state.device)
-        self._tell("validation", state.step, found)
+        with self._watch.paused():
+            found = validate_enhancer(state.listener, self._heldout, state.device)
+            self._tell("validation", state.step, found)
 
     def save(self, state: EnhancerState, *, must: bool) -> None:
         """Write model and checkpoint; weights that may be beyond help only where they `must`."""
         if must or not self.guard.in_trouble():
-            save(self._out, state, self._data)
+            with self._watch.paused():
+                save(self._out, state, self._data)
             self._report("saved", state.step, {})
 
     def _tell(self, event: str, step: int, figures: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.files import is_file, make_folder
@@ -62,11 +63,13 @@ def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
 
     Raises:
         InputError: speech or sounds cannot be read.
+        UsageError: the speech is of another rate than the mel.
         OutputError: the run's folder is in use or cannot be written.
         ModelError: a checkpoint is damaged or of another recipe.
         DivergedError: gradients were not finite for long, again after going back.
         InterruptedRunError: a signal came; the step was finished and saved.
     """
+    data = plan.sources.digest()  # what does not fit is refused before anything is made
     make_folder(plan.out / PAIRS_FOLDER)
     with locked(plan.out), stop_signals() as stop:
         if plan.fresh:
@@ -76,10 +79,9 @@ def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
             plan.sources,
             plan.out / PAIRS_FOLDER,
             plan.workers,
-            lambda done, of: report("rendering", done, {"of": of}),
+            partial(_rendered, report, stop),
         )
         state = EnhancerState(plan.sources.run, plan.sources.mel, plan.device)
-        data = plan.sources.digest()
         if is_file(plan.out / CHECKPOINT_FILE):
             resume(plan.out, state, data)
         report("started", state.step, {"steps": plan.sources.run.training.steps})
@@ -90,6 +92,15 @@ def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
     return plan.out / MODEL_FILE
 
 
+def _rendered(report: Report, stop: Stop, done: int, of: int) -> None:
+    """Tell how many pairs are rendered, and heed a signal: nothing of them is worth saving."""
+    report("rendering", done, {"of": of})
+    if stop.requested():
+        raise InterruptedRunError(
+            "stopped while pairs were rendered", stop.signal_number, "the same command starts anew"
+        )
+
+
 def _loop(state: EnhancerState, pairs: Mels, stop: Stop, books: EnhancerBooks) -> None:
     training = state.run.training
     while state.step < training.steps:
@@ -98,7 +109,7 @@ def _loop(state: EnhancerState, pairs: Mels, stop: Stop, books: EnhancerBooks) -
         noisy, clean = enhancer_batch(pairs, training, state.step, state.device)
         books.add(enhancer_step(state, noisy, clean, books.guard))
         step, last = state.step, state.step == training.steps
-        if step % training.log_every == 0:
+        if step % training.log_every == 0 or last:
             books.log(state, rate)
         if step % training.validate_every == 0 or last:
             books.validate(state)

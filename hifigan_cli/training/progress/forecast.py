@@ -9,13 +9,14 @@ the line is sure to fall, and up to four times the steps done. What is beyond is
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hifigan_cli.training.progress.trend import trend
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 REACH = 4.0  # as far as the line is continued, and as far back as it looks, in ratios of steps
 _LEAST_POINTS = 5
@@ -35,6 +36,17 @@ class Forecast:
     bar: float
     step: int
     left_s: float
+
+
+def pace(speeds: Iterable[float]) -> float:
+    """Return the steps a second that a run goes on at, out of what its reports said.
+
+    The median: a report during which something was compiled or searched for says nothing of it.
+
+    >>> pace([0.02, 10.0, 10.2])
+    10.0
+    """
+    return statistics.median(speeds)
 
 
 def forecast(

@@ -139,7 +139,7 @@ class Watch:
                 "silent_generator",
                 f"the generator's output is silent or constant: {-level_db:.0f} dB below the "
                 "recordings",
-                "listen to the clips in TensorBoard; then start anew (--fresh) with a lower "
+                "listen to the clips in the run's heard/; then start anew (--fresh) with a lower "
                 "learning rate: --set learning_rate=1e-4",
             )
             yield silent, level_db < SILENT_DB, 2

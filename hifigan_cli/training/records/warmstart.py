@@ -27,16 +27,33 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hifigan_cli.config import VocoderConfig
+    from hifigan_cli.config import Config, VocoderConfig
     from hifigan_cli.training.state import TrainState
 
 
-def read_source(path: Path, config: VocoderConfig) -> Checkpoint | ModelFile:
+def read_source(path: Path, config: Config) -> Checkpoint | ModelFile:
     """Read a model file, a checkpoint, or the newest of a run's folder, to start from.
 
     Raises:
         ModelError: nothing there to start from, damaged, or of another architecture.
     """
+    source = _read(path, config)
+    if isinstance(source, Checkpoint):
+        # Checkpoints from before it could be chosen have the paper's.
+        width = source.description["config"]["train"].get("discriminator_width", 1.0)
+    else:
+        width = 1.0 if source.discriminators else config.train.discriminator_width
+    if width != config.train.discriminator_width:
+        raise ModelError(
+            f"{path} has train.discriminator_width = {width}, "
+            f"this run has {config.train.discriminator_width}",
+            f"--set discriminator_width={width}; of a run, --init RUN/model.safetensors takes the "
+            "generator alone",
+        )
+    return source
+
+
+def _read(path: Path, config: Config) -> Checkpoint | ModelFile:
     checkpoint = _checkpoint(path)
     if checkpoint is not None:
         found = checkpoint.description["config"]

@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from hifigan_cli.errors import DivergedError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
+
+PATIENCE = 10  # steps in a row whose updates are left out, before the weights are given up
 
 
 class Verdict(NamedTuple):
@@ -62,3 +68,42 @@ class Guard:
     def forget(self) -> None:
         """Begin anew, with other weights."""
         self._counts = torch.zeros_like(self._counts)
+
+
+class Steadiness:
+    """Goes back to the last checkpoint, once, where many steps in a row could not be made."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._went_back = False
+
+    def keep(
+        self,
+        step: int,
+        left_out: Callable[[int], None],
+        go_back: Callable[[], int | None],
+        advice: str,
+    ) -> tuple[int, int] | None:
+        """Tell `left_out` how many updates were; after many bad steps in a row `go_back`.
+
+        That one returns the checkpoint's step, or None where there is none.
+
+        Returns:
+            The steps in a row and the step gone back to; None where all is well.
+
+        Raises:
+            DivergedError: it happened again, or there is nothing to go back to.
+        """
+        count, longest = self._guard.read()
+        if count:
+            left_out(count)
+        if longest < PATIENCE:
+            return None
+        before = None if self._went_back else go_back()
+        if before is None:
+            raise DivergedError(
+                f"training diverged: no finite gradient in {longest} steps up to {step}", advice
+            )
+        self._went_back = True
+        self._guard.forget()
+        return longest, before

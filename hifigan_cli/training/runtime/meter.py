@@ -18,37 +18,22 @@ if TYPE_CHECKING:
     from hifigan_cli.training.runtime.distributed import Ranks
 
 
-class Meter:
-    """Adds up losses on the device; the clock stands still while validating and saving.
-
-    Steps whose figures are not all finite are left out of the means.
-    """
+class Stopwatch:
+    """Steps a second between two readings; it stands still while validating and saving."""
 
     def __init__(self) -> None:
-        self._sum: Tensor | None = None  # of each figure, and last of the steps that count
         self._steps = 0
         self._since = time.monotonic()
 
-    def add(self, losses: Losses) -> None:
+    def step(self) -> None:
         """Count one step."""
-        values = torch.stack([*losses, torch.ones_like(losses.mel)])
-        values = torch.where(torch.isfinite(values).all(), values, 0.0)
-        self._sum = values if self._sum is None else self._sum + values
         self._steps += 1
 
-    def read(self, ranks: Ranks) -> tuple[dict[str, float], float]:
-        """Return the means by name, over all processes, and steps a second; start anew.
-
-        There are no means where no step counts.
-        """
-        if self._sum is None:
-            return {}, 0.0
-        *sums, count = ranks.mean(self._sum).tolist()
+    def read(self) -> float:
+        """Return the steps a second since the last reading; start anew."""
         speed = self._steps / max(time.monotonic() - self._since, 1e-9)
-        self._sum, self._steps, self._since = None, 0, time.monotonic()
-        if not count:
-            return {}, speed
-        return {name: s / count for name, s in zip(Losses._fields, sums, strict=True)}, speed
+        self._steps, self._since = 0, time.monotonic()
+        return speed
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -58,3 +43,34 @@ class Meter:
             yield
         finally:
             self._since += time.monotonic() - paused
+
+
+class Meter(Stopwatch):
+    """Adds up losses on the device, and counts their steps.
+
+    Steps whose figures are not all finite are left out of the means.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sum: Tensor | None = None  # of each figure, and last of the steps that count
+
+    def add(self, losses: Losses) -> None:
+        """Count one step."""
+        values = torch.stack([*losses, torch.ones_like(losses.mel)])
+        values = torch.where(torch.isfinite(values).all(), values, 0.0)
+        self._sum = values if self._sum is None else self._sum + values
+        self.step()
+
+    def means(self, ranks: Ranks) -> tuple[dict[str, float], float]:
+        """Return the means by name, over all processes, and steps a second; start anew.
+
+        There are no means where no step counts.
+        """
+        if self._sum is None:
+            return {}, 0.0
+        *sums, count = ranks.mean(self._sum).tolist()
+        self._sum, speed = None, self.read()
+        if not count:
+            return {}, speed
+        return {name: s / count for name, s in zip(Losses._fields, sums, strict=True)}, speed
