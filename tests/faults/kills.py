@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import warm
 from tests.faults.command import environment
 
 
@@ -55,7 +56,7 @@ def chain(
 
 
 def _started(line: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return warm.popen(
         list(map(str, line)),
         env=environment(),
         stdout=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests import warm
 from tests.faults.command import SMALL, environment
 from tests.training import small
 from tests.training.runs import checkpoint
@@ -47,7 +48,7 @@ class Watched:
     """A command at work, whose `--json` events can be waited for."""
 
     def __init__(self, line: Sequence[str | Path]) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.popen(
             list(map(str, line)),
             env=environment(),
             stdout=subprocess.PIPE,

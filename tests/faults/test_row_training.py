@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from hifigan_cli.data.prepared import open_prepared
+from tests import warm
 from tests.audio.sounds import wav
 from tests.data.corpora import corpus
 from tests.faults.circumstances import little_memory
@@ -32,12 +33,8 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of twelve steps that nothing happened to."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    subprocess.run(
-        [*SMALL, *words(prepared, out, steps=12, checkpoint_every=3)],
-        env=environment(),
-        check=True,
-        capture_output=True,
-    )
+    line = [*SMALL, *words(prepared, out, steps=12, checkpoint_every=3)]
+    warm.run(line, env=environment(), timeout_s=100).check_returncode()
     return out
 
 
@@ -69,10 +66,8 @@ def test_row_38_kill_during_a_save(
     """The checkpoint before is whole and serves; what the killed save left is cleaned away."""
     out = tmp_path / "run"
     line = words(prepared, out, steps=12, checkpoint_every=3)
-    killed = subprocess.run(
-        [*POISONED, *line], env=environment({"POISON": f"kill 6 {when}"}), capture_output=True,
-        check=False,
-    )  # fmt: skip
+    environ = environment({"POISON": f"kill 6 {when}"})
+    killed = warm.run([*POISONED, *line], env=environ, timeout_s=100)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     strays = [path.name for path in (out / "checkpoints").iterdir() if path.name.startswith(".")]
     assert strays
@@ -121,8 +116,8 @@ def test_row_39_second_signal(cli: Command, prepared: Path, tmp_path: Path) -> N
 def test_row_40_disk_full_during_a_save(cli: Command, prepared: Path, tmp_path: Path) -> None:
     """Training goes on with a warning and the old checkpoints; three failures in a row are 4."""
     out = tmp_path / "run"
-    with watched(*words(prepared, out, steps=100_000, checkpoint_every=20)) as run:
-        run.wait_for("saved", 20)
+    with watched(*words(prepared, out, steps=100_000, checkpoint_every=5)) as run:
+        run.wait_for("saved", 5)
         full = (100_000, resource.RLIM_INFINITY)  # less than a checkpoint
         resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, full)
         run.wait_for("noted")
@@ -215,7 +210,7 @@ def test_row_43_preprocess_worker_is_killed(cli: Command, tmp_path: Path) -> Non
     for index in range(1500):
         os.link(source / f"clip{index % 4:03}.wav", source / f"more{index:03}.wav")
     line = [*HIFIGAN, "preprocess", str(source), "-o", str(out), "--workers", "2", "--json"]
-    run = subprocess.Popen(line, env=environment(), stdout=-1, stderr=-1, start_new_session=True)
+    run = warm.popen(line, env=environment(), stdout=-1, stderr=-1, start_new_session=True)
     try:
         victim = _worker_of(run, out)
         os.kill(victim, signal.SIGKILL)

@@ -28,9 +28,10 @@ from hifigan_cli.data.records import (
     to_line,
 )
 from hifigan_cli.models.discriminators import period, scale
+from tests import warm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
 SCALE_LAYERS = tuple(
@@ -142,12 +143,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    *words: str | Path, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    *words: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `hifigan` with small discriminators to its end."""
-    line = [*before, *map(str, words)] if before else command(*words)
-    return subprocess.run(
-        line, env=environment(env), capture_output=True, text=True, timeout=240, check=False
+    done = warm.run(command(*words), env=environment(env), timeout_s=240)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
 
 

@@ -77,6 +77,7 @@ def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int])
     assert [line["step"] for line in metrics(tmp_path, "validation")] == kept
 
 
+@pytest.mark.usefixtures("_small")
 def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: Path) -> None:
     """Protects the record: steps done twice are told once, and a line cut by a kill is gone."""
     go(prepared, tmp_path / "run", steps=4, checkpoint_every=2)
