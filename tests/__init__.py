@@ -1,7 +1,6 @@
 """The tests: a folder for each package of `hifigan_cli`, and `whole` for what holds for all of it.
 
-- `conftest`: fixtures; `helpers`: the command line in a process of its own, synthetic speech
-- `warm`: how such a process starts without importing torch anew
+- `conftest`: fixtures; `helpers`: the command line in a subprocess, synthetic speech
 - `whole/test_layout`: which package may import which; what `--help` may load
 - `whole/test_parity`: the official weights in an independent generator
 

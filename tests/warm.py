@@ -32,9 +32,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _STATUS_BYTES = 4
-# The commands that import torch whatever they are asked; or for an engine that is torch.
-_HEAVY = {"doctor", "evaluate", "export", "import", "preprocess"}
-_HEAVY |= {"bench", "eager", "torch", "train", "train-enhancer"}
+# The commands that import torch whatever they are asked; `torch`: those that do as an engine.
+_HEAVY = {"doctor", "evaluate", "export", "import", "preprocess", "train", "train-enhancer"}
+_HEAVY.add("torch")
 
 
 class Warm(subprocess.Popen[Any]):
@@ -187,9 +187,9 @@ def _become(request: dict[str, Any], streams: list[int], others: list[int]) -> N
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     for fd in (*streams, *others):
         os.close(fd)
     if request["session"]:
