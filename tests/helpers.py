@@ -1,4 +1,4 @@
-"""Helpers for all tests: the command line in a process, and sound that resembles speech."""
+"""Helpers for all tests: the command line in a subprocess, and sound that resembles speech."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-from tests import warm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,17 +24,19 @@ def hifigan_bytes(
     cwd: Path | None = None,
     timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `hifigan` in a process of its own; stdin and both outputs are bytes.
+    """Run `hifigan` in a subprocess; stdin and both outputs are bytes.
 
     HIFIGAN_* variables of the caller are left out; `env` is added.
     """
     inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
-    return warm.run(
+    return subprocess.run(
         [sys.executable, "-m", "hifigan_cli", *arguments],
-        stdin=stdin or b"",
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
         env={**inherited, "NO_COLOR": "1", "OMP_NUM_THREADS": "1", **(env or {})},
         cwd=cwd,
-        timeout_s=timeout_s,
+        timeout=timeout_s,
+        check=False,
     )
 
 
@@ -47,7 +47,7 @@ def hifigan(
     cwd: Path | None = None,
     timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `hifigan` in a process of its own; both outputs are text."""
+    """Run `hifigan` in a subprocess; both outputs are text."""
     run = hifigan_bytes(*arguments, stdin=stdin, env=env, cwd=cwd, timeout_s=timeout_s)
     out, err = (part.decode(errors="backslashreplace") for part in (run.stdout, run.stderr))
     return subprocess.CompletedProcess(run.args, run.returncode, out, err)

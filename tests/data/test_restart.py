@@ -17,7 +17,6 @@ from hifigan_cli.data.preparation import finish
 from hifigan_cli.data.preparation.packing import pack
 from hifigan_cli.data.preparation.packing.names import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
-from tests import warm
 from tests.data.corpora import corpus, digests, pairs, prepare, write
 from tests.helpers import hifigan, speech
 
@@ -181,7 +180,7 @@ def test_other_options_do_not_continue(tmp_path: Path) -> None:
 
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start the command with two processes in a session of its own."""
-    return warm.popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "hifigan_cli", "preprocess", source, "-o", out, "--workers", "2"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,

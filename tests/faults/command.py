@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests import warm
 from tests.faults.circumstances import Prepare
 from tests.faults.matrix import EXIT_CODES
 from tests.helpers import ROOT
@@ -77,7 +77,7 @@ class Command:
         """Run a command to its end."""
         started = time.monotonic()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = warm.popen(
+            process = subprocess.Popen(
                 [*program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -129,14 +129,18 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]
     """
     deadline = time.monotonic() + timeout_s
     pause_s, peak_bytes = 0.005, 0
-    while (code := process.poll()) is None:
+    while True:
         peak_bytes = _peak_bytes(process.pid) or peak_bytes
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait
+            return process.returncode, peak_bytes
         if time.monotonic() > deadline:
-            process.kill()
-            process.wait()
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
+            process.returncode = -signal.SIGKILL
             raise TimeoutError(f"no end after {timeout_s} s: {process.args!r}")
         time.sleep(pause_s)
-    return code, peak_bytes
 
 
 def _peak_bytes(pid: int) -> int:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import warm
 from tests.faults.command import environment
 
 
@@ -56,7 +55,7 @@ def chain(
 
 
 def _started(line: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    return warm.popen(
+    return subprocess.Popen(
         list(map(str, line)),
         env=environment(),
         stdout=subprocess.DEVNULL,

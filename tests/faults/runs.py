@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import warm
 from tests.faults.command import SMALL, environment
 from tests.training import small
 from tests.training.runs import checkpoint
@@ -48,7 +47,7 @@ class Watched:
     """A command at work, whose `--json` events can be waited for."""
 
     def __init__(self, line: Sequence[str | Path]) -> None:
-        self.process = warm.popen(
+        self.process = subprocess.Popen(
             list(map(str, line)),
             env=environment(),
             stdout=subprocess.PIPE,

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from hifigan_cli.data.prepared import open_prepared
-from tests import warm
 from tests.audio.sounds import wav
 from tests.data.corpora import corpus
 from tests.faults.circumstances import little_memory
@@ -33,8 +32,12 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of twelve steps that nothing happened to."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    line = [*SMALL, *words(prepared, out, steps=12, checkpoint_every=3)]
-    warm.run(line, env=environment(), timeout_s=100).check_returncode()
+    subprocess.run(
+        [*SMALL, *words(prepared, out, steps=12, checkpoint_every=3)],
+        env=environment(),
+        check=True,
+        capture_output=True,
+    )
     return out
 
 
@@ -66,8 +69,10 @@ def test_row_38_kill_during_a_save(
     """The checkpoint before is whole and serves; what the killed save left is cleaned away."""
     out = tmp_path / "run"
     line = words(prepared, out, steps=12, checkpoint_every=3)
-    environ = environment({"POISON": f"kill 6 {when}"})
-    killed = warm.run([*POISONED, *line], env=environ, timeout_s=100)
+    killed = subprocess.run(
+        [*POISONED, *line], env=environment({"POISON": f"kill 6 {when}"}), capture_output=True,
+        check=False,
+    )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     strays = [path.name for path in (out / "checkpoints").iterdir() if path.name.startswith(".")]
     assert strays
@@ -210,7 +215,7 @@ def test_row_43_preprocess_worker_is_killed(cli: Command, tmp_path: Path) -> Non
     for index in range(500):
         os.link(source / f"clip{index % 4:03}.wav", source / f"more{index:03}.wav")
     line = [*HIFIGAN, "preprocess", str(source), "-o", str(out), "--workers", "2", "--json"]
-    run = warm.popen(line, env=environment(), stdout=-1, stderr=-1, start_new_session=True)
+    run = subprocess.Popen(line, env=environment(), stdout=-1, stderr=-1, start_new_session=True)
     try:
         victim = _worker_of(run, out)
         os.kill(victim, signal.SIGKILL)

@@ -28,10 +28,9 @@ from hifigan_cli.data.records import (
     to_line,
 )
 from hifigan_cli.models.discriminators import period, scale
-from tests import warm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
 SCALE_LAYERS = tuple(
@@ -143,12 +142,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    *words: str | Path, env: Mapping[str, str] | None = None
+    *words: str | Path, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run `hifigan` with small discriminators to its end."""
-    done = warm.run(command(*words), env=environment(env), timeout_s=240)
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    line = [*before, *map(str, words)] if before else command(*words)
+    return subprocess.run(
+        line, env=environment(env), capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import warm
 from tests.training import small
 from tests.training.runs import checkpoint, differing, metrics
 
@@ -22,7 +21,7 @@ def torchrun(*words: str | Path, world: int = 2, restarts: int = 0) -> subproces
     """Start `hifigan` in processes that share their gradients through gloo."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     options = ["--nproc-per-node", str(world), "--max-restarts", str(restarts)]
-    return warm.popen(
+    return subprocess.Popen(
         [*launcher, *options, "-m", "tests.training.small", *map(str, words)],
         env=small.environment(),
         stdout=subprocess.PIPE,
