@@ -36,3 +36,19 @@ def shared_data() -> Path:
 def ljspeech_clips(shared_data: Path) -> list[Path]:
     """Return the real LJSpeech clips, 22 050 Hz FLAC, or skip."""
     return sorted((shared_data / "valid" / "ljspeech").glob("*.flac"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file that synthesises in milliseconds."""
+    from tests.models_for_tests import write_tiny_model  # torch: not before the threads are set
+
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return prepared data of ten short clips, for training."""
+    from tests.training import small  # torch
+
+    return small.prepare(tmp_path_factory.mktemp("data") / "prepared")

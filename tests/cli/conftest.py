@@ -1,4 +1,4 @@
-"""Files that the commands work on: a small model and a few recordings."""
+"""Files that the commands work on: a few recordings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import pytest
 
 from hifigan_cli.audio import write_audio
 from tests.helpers import speech
-from tests.models_for_tests import write_tiny_model
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model file that synthesises in milliseconds."""
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
 @pytest.fixture

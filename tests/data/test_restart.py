@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -183,9 +182,21 @@ def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start the command with two processes in a session of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "hifigan_cli", "preprocess", source, "-o", out, "--workers", "2"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Return a corpus that is large enough to be stopped in the middle, and what it becomes."""
+    root = tmp_path_factory.mktemp("large")
+    folder = corpus(root / "in", 8)
+    for index in range(300):
+        os.link(folder / f"clip{index % 8:03}.wav", folder / f"more{index:03}.wav")
+    prepare(folder, root / "clean")
+    return folder, digests(root / "clean")
 
 
 def wait_for_lines(journal: Path, lines: int) -> None:
@@ -219,11 +230,11 @@ def _field(stat: str, index: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_the_command_is_stopped_and_continues(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_command_is_stopped_and_continues(
+    large: tuple[Path, dict[str, str]], tmp_path: Path, how: signal.Signals
+) -> None:
     """With several processes: no orphans, the right exit code, and the bytes of a clean run."""
-    folder = corpus(tmp_path / "in", 8)
-    for index in range(600):  # enough to be stopped in the middle
-        shutil.copy(folder / f"clip{index % 8:03}.wav", folder / f"more{index:03}.wav")
+    folder, clean = large
     out = tmp_path / "out"
     process = start(folder, out)
     wait_for_lines(out / JOURNAL_FILE, 10)
@@ -242,5 +253,4 @@ def test_the_command_is_stopped_and_continues(tmp_path: Path, how: signal.Signal
     run = hifigan("preprocess", folder, "-o", out, "--workers", "2")
     assert run.returncode == 0, run.stderr
     assert "continued after" in run.stderr
-    prepare(folder, tmp_path / "clean")
-    assert digests(out) == digests(tmp_path / "clean")
+    assert digests(out) == clean

@@ -74,7 +74,7 @@ def architectures(draw: st.DrawFn) -> GeneratorConfig:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(architectures(), st.integers(1, 3), st.integers(1, 40), st.integers(1, 9), st.integers(0, 9))
 def test_any_architecture_and_length(
     config: GeneratorConfig, batch: int, frames: int, n_mels: int, seed: int
@@ -101,7 +101,7 @@ def test_presets_to_rounding(preset: str, seed: int) -> None:
     assert 20 * np.log10(np.std(expected) / np.std(error)) > 110
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(1, 700), st.integers(1, 3), st.integers(2, 4))
 def test_pieces_leave_no_seams(frames: int, batch: int, threads: int) -> None:
     """Threads that share out the time make the samples that one thread makes of the whole."""

@@ -48,7 +48,7 @@ def test_eager_is_the_plain_forward() -> None:
         EagerEngine(model.generator, 80, model.weights_for_synthesis(), "bf16")
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(
     resblock=st.sampled_from([1, 2]),
     slope=st.sampled_from([0.1, 0.2]),

@@ -1,4 +1,4 @@
-"""Fixtures for the fault matrix: the command line, a small model, a recording, prepared data."""
+"""Fixtures for the fault matrix: the command line and a recording."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from hifigan_cli.audio import write_audio
 from tests.faults.command import Command
 from tests.helpers import speech
-from tests.models_for_tests import write_tiny_model
-from tests.training import small
 
 
 @pytest.fixture
@@ -20,20 +18,8 @@ def cli(record_property: Callable[[str, object], None]) -> Command:
     return Command(lambda code: record_property("exit_code", code))
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model file that synthesises in milliseconds."""
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
-
-
 @pytest.fixture
 def wav(tmp_path: Path) -> Path:
     """Return a mono recording of half a second at 22 050 Hz."""
     write_audio(tmp_path / "in.wav", speech(0.5), 22_050)
     return tmp_path / "in.wav"
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return prepared data of ten short clips."""
-    return small.prepare(tmp_path_factory.mktemp("data") / "prepared")

@@ -12,7 +12,6 @@ import torch
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.models import read_model
-from hifigan_cli.models.discriminators import period, scale
 from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.training.records.checkpoint import read_checkpoint, write_checkpoint
 from hifigan_cli.training.state import TrainState
@@ -62,8 +61,7 @@ def test_flipped_bits_in_models(tmp_path: Path) -> None:
 
 def test_flipped_bits_in_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks, moments, random numbers, configuration."""
-    monkeypatch.setattr(period, "_CHANNELS", small.PERIOD_CHANNELS)
-    monkeypatch.setattr(scale, "_LAYERS", small.SCALE_LAYERS)
+    small.shrink(monkeypatch.setattr)
     path = tmp_path / "step_00000000.safetensors"
     write_checkpoint(path, TrainState(small.config(), torch.device("cpu")), "digest")
     assert found(path, 3, lambda: read_checkpoint(path), ModelError) == FLIPS

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from hifigan_cli.models.discriminators import period, scale
 from tests.faults.command import SMALL, Command
 from tests.faults.runs import RECIPE, same, steps_saved, words
 from tests.faults.test_row_places import Trap
@@ -27,8 +26,7 @@ def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of six steps with checkpoints at 2, 4 and 6."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(period, "_CHANNELS", small.PERIOD_CHANNELS)
-        patch.setattr(scale, "_LAYERS", small.SCALE_LAYERS)
+        small.shrink(patch.setattr)
         go(prepared, folder, **SAVING)
     return folder
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from hifigan_cli.cli.main import run
 from tests.audio.sounds import encoded, voice
 from tests.data.corpora import corpus
 from tests.faults.command import SMALL, Command, environment
@@ -49,14 +50,14 @@ def test_no_command_uses_the_network(
 @pytest.mark.parametrize("way", ["create_connection(('127.0.0.1', 9))", "socket()"])
 def test_the_watch_on_the_network_sees(way: str) -> None:
     """Protects the test above."""
-    run = subprocess.run(
+    looked = subprocess.run(
         [sys.executable, "-c", f"import socket; socket.{way}"],
         env=environment(OFFLINE),
         capture_output=True,
         check=False,
     )
-    assert run.returncode == 99
-    assert b"NETWORK" in run.stderr
+    assert looked.returncode == 99
+    assert b"NETWORK" in looked.stderr
 
 
 def _calls(path: Path) -> set[str]:
@@ -112,14 +113,14 @@ def test_a_packed_mel_is_measured_before_it_is_unpacked(
 ) -> None:
     """Kilobytes that would become gigabytes are exit 3, at once and in little memory."""
     head = np.lib.format.magic(1, 0)
-    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (80, 10066329), }"
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (80, 6920601), }"
     text = text.ljust(117) + b"\n"
     with (
         zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("mel.npy", "w", force_zip64=True) as stream,
     ):
         stream.write(head + len(text).to_bytes(2, "little") + text)
-        for _ in range(3 << 10):
+        for _ in range(2112):
             stream.write(bytes(1 << 20))
     torch.save(torch.zeros(1).as_strided((80, 1 << 36), (0, 0)), tmp_path / "m.pt")
     for name in ("m.npz", "m.pt"):
@@ -157,8 +158,13 @@ def test_results_have_the_permissions_of_the_user(
     assert trained.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_pickle_reaches_no_command(cli: Command, model: Path, tmp_path: Path) -> None:
-    """Whatever a pickle is called, and wherever a file may be named, nothing of it runs."""
+def test_a_pickle_reaches_no_command(
+    cli: Command, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a pickle is called, and wherever a file may be named, nothing of it runs.
+
+    All but the first command run in this process, where one child reads what they are given.
+    """
     trap = tmp_path / "ran"
     evil = tmp_path / "evil"
     torch.save({"mel": Trap(trap), "generator": Trap(trap)}, evil)
@@ -171,16 +177,20 @@ def test_a_pickle_reaches_no_command(cli: Command, model: Path, tmp_path: Path) 
         (folder / name).write_bytes(evil.read_bytes())
     ended = cli("vocode", folder, "-o", tmp_path / "out", "-m", model, "--json")
     assert ended.failed == dict.fromkeys(names, 3)
+    refused: list[tuple[str | Path, ...]] = []
     for name in ("e.pt", "e.safetensors"):
-        assert cli("info", folder / name).code in (3, 5)
-        line = ("resynth", sound, "-o", tmp_path / "o.wav", "-m", folder / name)
-        assert cli(*line).code == 5
-    refused: tuple[tuple[str | Path, ...], ...] = (
+        refused += [
+            ("info", folder / name),
+            ("resynth", sound, "-o", tmp_path / "o.wav", "-m", folder / name),
+        ]
+    refused += [
         ("import", evil, "-o", tmp_path / "m.safetensors"),
         ("train", tmp_path, "--init", evil, "--out", tmp_path / "run"),
         ("info", "--resolved", "--config", evil),
         ("resynth", sound, "-o", tmp_path / "o.wav", "-m", model, "--enhancer", evil),
-    )
+    ]
     for words_ in refused:
-        assert cli(*words_).code in (2, 3, 5)
+        code = run([str(word) for word in words_])
+        assert code in (3, 5) or words_[:2] == ("info", "--resolved")
+        cli.check(code, capsys.readouterr().err)
     assert not trap.exists()

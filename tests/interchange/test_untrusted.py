@@ -21,6 +21,7 @@ from hifigan_cli.interchange.loading.archives import copy_members, is_archive
 from hifigan_cli.interchange.loading.documents import MOST_BYTES, parse_document, read_document
 from hifigan_cli.interchange.loading.untrusted import load_statistics, load_tensors_only
 from hifigan_cli.untrusted import child, plain, reader
+from tests.interchange.foreign.recipes import archive
 
 
 class Bomb:
@@ -186,16 +187,6 @@ def test_nobody_else_may_look_at_what_is_read(
     load_tensors_only(tmp_path / "x.pt")
     assert seen == [0o700]
     assert not seen_folders[0].exists()
-
-
-def archive(path: Path, members: dict[str, bytes], mode: Any = "w") -> Path:
-    """Write a tar of named members."""
-    with tarfile.open(path, mode) as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
-from hifigan_cli.models.discriminators import period, scale
 from hifigan_cli.models.lean import Judges, Maker
 from hifigan_cli.models.lean.convolutions import convolve
 from tests.models_for_tests import TINY
@@ -96,8 +95,7 @@ def test_judges_judge_as_the_discriminators(
     samples: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard both turns: logits, maps, and as many power iterations as plain passes make."""
-    monkeypatch.setattr(period, "_CHANNELS", small.PERIOD_CHANNELS)
-    monkeypatch.setattr(scale, "_LAYERS", small.SCALE_LAYERS)
+    small.shrink(monkeypatch.setattr)
     torch.manual_seed(seed)
     mpd, msd = MultiPeriodDiscriminator().double(), MultiScaleDiscriminator().double()
     judges = Judges(mpd, msd)

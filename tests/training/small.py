@@ -30,7 +30,7 @@ from hifigan_cli.data.records import (
 from hifigan_cli.models.discriminators import period, scale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
 SCALE_LAYERS = tuple(
@@ -151,10 +151,10 @@ def run(
     )
 
 
-def shrink() -> None:
-    """Put the small tables in the place of the paper's."""
-    period._CHANNELS = PERIOD_CHANNELS
-    scale._LAYERS = SCALE_LAYERS  # type: ignore[assignment]  # of any length, to the type checker
+def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Put the small tables in the paper's place; a monkeypatch's `setattr` takes them back."""
+    put(period, "_CHANNELS", PERIOD_CHANNELS)
+    put(scale, "_LAYERS", SCALE_LAYERS)
 
 
 if __name__ == "__main__":

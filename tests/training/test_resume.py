@@ -10,6 +10,7 @@ import pytest
 
 from hifigan_cli.training.events import Finished, Started
 from hifigan_cli.training.records.metrics import Metrics
+from tests.training import small
 from tests.training.runs import checkpoint, differing, go, metrics
 
 # Every kind of state plays a part: an average, and a learning rate that falls at odd steps.
@@ -21,24 +22,32 @@ def _small(small_discriminators: None) -> None:
     pass
 
 
+@pytest.fixture(scope="module", params=[1, 3])
+def unbroken(
+    request: pytest.FixtureRequest, prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, Path]:
+    """Return a seed, and a run of it that nothing happened to."""
+    seed, run = request.param, tmp_path_factory.mktemp("unbroken") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        small.shrink(patch.setattr)
+        go(prepared, run, seed=seed, **RECIPE)
+    return seed, run
+
+
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("first", [1, 3])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_resumed_run_equals_the_uninterrupted_one(
-    prepared: Path, tmp_path: Path, first: int, workers: int
+    prepared: Path, unbroken: tuple[int, Path], tmp_path: Path, workers: int
 ) -> None:
     """Protects exact resume in mid-epoch: weights, moments, average, random state, order, rate.
 
     Re-entering the epoch, decaying once more or restarting the order (mistake 6) changes bits.
     """
-    go(prepared, tmp_path / "whole", seed=first, **RECIPE)
-    go(prepared, tmp_path / "parts", seed=first, steps=first, workers=workers, **RECIPE)
-    go(prepared, tmp_path / "parts", seed=first, workers=workers, **RECIPE)
-    ends = [checkpoint(tmp_path / name, 6) for name in ("whole", "parts")]
-    assert differing(*ends) == []
-    assert (
-        differing(tmp_path / "whole/model.safetensors", tmp_path / "parts/model.safetensors") == []
-    )
+    first, whole = unbroken
+    go(prepared, tmp_path, seed=first, steps=first, workers=workers, **RECIPE)
+    go(prepared, tmp_path, seed=first, workers=workers, **RECIPE)
+    assert differing(checkpoint(whole, 6), checkpoint(tmp_path, 6)) == []
+    assert differing(whole / "model.safetensors", tmp_path / "model.safetensors") == []
 
 
 @pytest.mark.usefixtures("_small")
@@ -77,6 +86,7 @@ def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int])
     assert [line["step"] for line in metrics(tmp_path, "validation")] == kept
 
 
+@pytest.mark.usefixtures("_small")
 def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: Path) -> None:
     """Protects the record: steps done twice are told once, and a line cut by a kill is gone."""
     go(prepared, tmp_path / "run", steps=4, checkpoint_every=2)

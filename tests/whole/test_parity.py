@@ -113,11 +113,11 @@ def test_same_function_in_double_precision(voice: str) -> None:
     assert difference((ours, independent(state).double()), mel) < 1e-12
 
 
-@pytest.mark.parametrize("clip", [0, 9, 18, 27, 36])
+@pytest.mark.parametrize("clip", [9, 27])
 def test_same_waveform_of_real_speech(
     pair: tuple[Generator, nn.Module], ljspeech_clips: list[Path], clip: int
 ) -> None:
-    """Guard the same on recordings: a second of five clips."""
+    """Guard the same on recordings: a second of two; the slow test hears five to their ends."""
     samples = read_audio(ljspeech_clips[clip]).samples[:, 5000:27_050]
     assert difference(pair, mel_spectrogram(torch.from_numpy(samples))) < TOLERANCE
 

@@ -8,7 +8,7 @@ from tests.faults.fuzz.watch import Findings, watched
 
 MOST_MB = 500  # above what the imports take
 FAST = {"audio": 2_000, "mel": 500, "model": 500, "config": 400, "cli": 60}
-LONG = {"audio": 20_000, "mel": 5_000, "model": 3_000, "config": 3_000, "cli": 600}
+LONG = {"audio": 20_000, "mel": 3_000, "model": 2_000, "config": 2_000, "cli": 300}
 
 
 def sound(findings: Findings, cases: int) -> None:

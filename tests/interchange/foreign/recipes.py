@@ -84,6 +84,11 @@ def write_nemo(folder: Path, state: State, mode: Any = "w", **mel: Any) -> Path:
         "./model_config.yaml": yaml.safe_dump(config).encode(),
         "./model_weights.ckpt": memory.getvalue(),
     }
+    return archive(path, members, mode)
+
+
+def archive(path: Path, members: dict[str, bytes], mode: Any = "w") -> Path:
+    """Write a tar of named members."""
     with tarfile.open(path, mode) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
