@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +211,27 @@ def test_the_samples_do_not_depend_on_threads_or_time() -> None:
     assert all(np.array_equal(result, first) for result in results)
 
 
+def test_one_stream_for_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pushes, one at a time: the room for samples is reckoned from all that came before."""
+    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
+    stream, at_work, together = engine.stream(), threading.Lock(), []
+    push = stream._push
+
+    def watched(rows: Array, *, end: bool) -> Array:
+        together.append(not at_work.acquire(blocking=False))
+        time.sleep(0.01)
+        made = push(rows, end=end)
+        at_work.release()
+        return made
+
+    monkeypatch.setattr(stream, "_push", watched)
+    with ThreadPoolExecutor(4) as pool:
+        pieces = list(pool.map(stream.push, [random_mel(3)] * 8))
+    assert together == [False] * 8
+    made = sum(map(len, pieces)) + len(stream.push(random_mel(0), end=True))
+    assert made == 24 * SMALL.hop_samples
+
+
 def test_after_a_fork() -> None:
     """A process made by fork has none of the threads, and works."""
     engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=2)
@@ -261,10 +283,11 @@ except MemoryError:  # the threads took what there was
     short += 1
 resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
 engine = NativeEngine(wide, 20, weights, threads=4)
+stream = engine.stream()  # after a failure as new
 for megabytes in range(0, 40):
     give(megabytes)
     try:
-        assert (engine.synthesize(mel) == right).all()
+        assert (stream.push(mel[0], end=True) == right[0]).all()
         break
     except MemoryError:
         short += 1

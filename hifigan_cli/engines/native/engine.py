@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,6 +138,7 @@ class NativeStream:
         self._n_mels, self._hop_samples = n_mels, hop_samples
         self._taken = self._given = 0
         self._stream: int | None = None  # while a signal is in the making
+        self._lock = Lock()  # the room for samples is reckoned from what was pushed before
 
     def __del__(self) -> None:
         """Give back the memory of a signal that nobody ended."""
@@ -154,21 +156,27 @@ class NativeStream:
         """
         if mel.ndim != 2 or len(mel) != self._n_mels:
             raise InputError(f"a mel of shape {mel.shape} is not ({self._n_mels}, frames)")
+        rows = np.ascontiguousarray(mel.T, np.float32)
+        with self._lock:
+            return self._push(rows, end=end)
+
+    def _push(self, rows: Array, *, end: bool) -> Array:
         if self._stream is None:
             self._stream = self._network.take()
-        rows = np.ascontiguousarray(mel.T, np.float32)
         self._taken += len(rows)
         room = np.empty(self._taken * self._hop_samples - self._given, np.float32)
         made = library().hifigan_push(
             self._network.handle, self._stream, pointer(rows), len(rows), end, pointer(room)
         )
-        if made < 0:
-            raise failure()
+        if made < 0:  # it stopped anywhere; the next push begins another signal
+            error = failure()
+            library().hifigan_stream_free(self._stream)
+            self._stream, self._taken, self._given = None, 0, 0
+            raise error
         self._given += made
         if end:
             self._network.give(self._stream)
-            self._stream = None
-            self._taken = self._given = 0
+            self._stream, self._taken, self._given = None, 0, 0
         return room[:made]
 
 
