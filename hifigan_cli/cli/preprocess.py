@@ -167,6 +167,7 @@ def _run(
     with ExitStack() as stack:
 
         def report(progress: Progress) -> None:
+            """Move the bar of a stage, which begins with the first that is heard of it."""
             if progress.stage not in bars:
                 bars[progress.stage] = stack.enter_context(
                     console.progress(progress.stage, progress.total)

@@ -297,20 +297,25 @@ print("alive", short)
 """
 
 
-def test_without_the_memory_for_threads_and_for_work() -> None:
-    """What the system refuses is an exception or fewer threads, not the end of the process."""
-    # What is freed goes back to the system, so that the next piece of work asks for it again.
-    environ = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+def said_by(program: str, *words: str, env: dict[str, str]) -> str:
+    """Run a Python program in a process of its own, to a good end; return what it printed."""
     run = subprocess.run(
-        [sys.executable, "-c", SHORT],
+        [sys.executable, "-c", program, *words],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env=environ,
+        env=env,
     )
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert int(run.stdout.removeprefix("alive")) > 3
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout
+
+
+def test_without_the_memory_for_threads_and_for_work() -> None:
+    """What the system refuses is an exception or fewer threads, not the end of the process."""
+    # What is freed goes back to the system, so that the next piece of work asks for it again.
+    environ = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    assert int(said_by(SHORT, env=environ).removeprefix("alive")) > 3
 
 
 SANITIZED = """
@@ -369,13 +374,4 @@ def test_under_the_sanitizers(tmp_path: Path) -> None:
             assert done.returncode == 0
     subprocess.run([*line, "-shared", *objects, "-o", tmp_path / "_library.so"], check=True)
     environment = {**os.environ, "LD_PRELOAD": ":".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"}
-    run = subprocess.run(
-        [sys.executable, "-c", SANITIZED, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        cwd=ROOT,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert run.stdout.startswith("clean")
+    assert said_by(SANITIZED, str(tmp_path), env=environment).startswith("clean")
