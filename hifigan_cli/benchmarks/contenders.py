@@ -102,11 +102,12 @@ def make_synthesis(
     return lambda mel: vocoder.vocode(mel).samples
 
 
-def exact_samples(model: ModelFile, mel: Array) -> npt.NDArray[np.float64]:
-    """Synthesise in double precision: what every engine's samples are held against."""
+def exact_samples(model: ModelFile, mel: Array, device: str = "cpu") -> npt.NDArray[np.float64]:
+    """Synthesize in double precision: what every engine's samples are compared with."""
     import torch
 
-    net = model.build("cpu").double()
+    net = model.build(device).double()
     with torch.no_grad():
-        samples: npt.NDArray[np.float64] = net(torch.from_numpy(mel).double())[:, 0].numpy()
+        wave = net(torch.from_numpy(mel).to(device).double())[:, 0]
+    samples: npt.NDArray[np.float64] = wave.cpu().numpy()
     return samples

@@ -1,7 +1,8 @@
-"""How much memory synthesis takes: each measurement in a process of its own.
+"""How much memory synthesis takes.
 
 A process never gives back all that it took, so that a second measurement in it would find the
-room that the first one made.
+room that the first one made: on the CPU each measurement has a process of its own. On CUDA torch
+counts what it takes of the device.
 """
 
 from __future__ import annotations
@@ -26,31 +27,43 @@ _LIBRARIES = {PLAIN: ("torch",), "torch": ("torch",), "onnx": ("onnx", "onnxrunt
 def memory_mb(
     contender: Contender, model: Path, mel: Array, threads: int, device: str = "cpu"
 ) -> float | None:
-    """Measure the peak of a fresh process that reads a model file and synthesises a mel.
+    """Measure the peak memory of reading a model file and synthesizing from a mel, in 10^6 bytes.
 
-    Counted in 10^6 bytes above what it has when its libraries are imported; on CUDA, what torch
-    took of the device. None where the system does not tell (it is Linux that does).
+    On the CPU: above what a process has after importing the engine's libraries. On CUDA: what torch
+    reserves of the device. None where the system does not report it (only Linux does).
     """
-    if not (_STATUS.exists() or device.startswith("cuda")):
+    if device.startswith("cuda"):
+        return _cuda_memory_mb(contender, model, mel, threads, device)
+    if not _STATUS.exists():
         return None
     with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-        return fresh.submit(_measure, contender, model, mel, threads, device).result()
+        return fresh.submit(_measure, contender, model, mel, threads).result()
 
 
-def _measure(contender: Contender, path: Path, mel: Array, threads: int, device: str) -> float:
+def _cuda_memory_mb(
+    contender: Contender, path: Path, mel: Array, threads: int, device: str
+) -> float:
+    """Measure a new engine, next to whatever other engines of this process hold."""
+    import torch
+
+    from hifigan_cli.models.modelfile import read_model
+
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_reserved(device)
+    synthesize = make_synthesis(contender, read_model(path), threads, device)
+    for _ in range(2):  # the second call of a shape records a graph, which holds memory too
+        synthesize(mel)
+    return (torch.cuda.max_memory_reserved(device) - before) / 1e6
+
+
+def _measure(contender: Contender, path: Path, mel: Array, threads: int) -> float:
     from hifigan_cli.models.modelfile import read_model
 
     for library in _LIBRARIES[contender.engine]:
         import_module(library)
-    if device.startswith("cuda"):
-        import torch
-
-        synthesise = make_synthesis(contender, read_model(path), threads, device)
-        for _ in range(2):  # the second call of a shape records a graph, which holds memory too
-            synthesise(mel)
-        return torch.cuda.max_memory_reserved(device) / 1e6
     before = _kilobytes("VmRSS")
-    make_synthesis(contender, read_model(path), threads, device)(mel)
+    make_synthesis(contender, read_model(path), threads)(mel)
     return (_kilobytes("VmHWM") - before) * 1024 / 1e6
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 EXACT_S = 20
 # Before each run, so that what another left (threads that still spin, memory on its way back to the
 # system) does not slow it: right after onnxruntime's, runs were seen to take half as long again.
+# A GPU has nothing of the kind.
 REST_S = 0.5
 Item = TypeVar("Item")
 _FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,7 +62,7 @@ class Figures:
             that precision (`Peak`), or for integers in fp32; an engine that makes do with fewer may
             exceed 1.
         snr_db: of its samples, held against the forward pass in double precision.
-        memory_mb: peak above the imports, in a process of its own; None where not measured.
+        memory_mb: the peak (`footprint`); None where not measured.
     """
 
     model: str
@@ -195,13 +196,14 @@ class _Race:
         frames = max(1, round(length_s * model.mel.rate_hz / model.mel.hop_samples))
         one = setting.mel_of(model.mel, frames)
         mel = np.stack([np.roll(one, place * frames // batch, 1) for place in range(batch)])
+        on_gpu = setting.device.startswith("cuda")
         snrs = self._snrs(mel)
         took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
         for number in range(setting.rounds):
             self._measure_peaks()
             # Another is first each time, so that none always follows the same one.
             for contender, synthesise in rotated(list(self.runners.items()), number):
-                time.sleep(REST_S)
+                time.sleep(0 if on_gpu else REST_S)
                 started = time.perf_counter()
                 synthesise(mel)
                 took_s[contender].append(time.perf_counter() - started)
@@ -245,14 +247,16 @@ class _Race:
         model = self.subject.model
         rate, hop = model.mel.rate_hz, model.mel.hop_samples
         most = EXACT_S * rate // hop
-        exact = exact_samples(model, mel[:1, :, :most])
+        device = self.setting.device
+        on_gpu = device.startswith("cuda")  # Apple's has no double precision
+        exact = exact_samples(model, mel[:1, :, :most], device if on_gpu else "cpu")
         if mel.shape[-1] > most:  # what the frames that were cut off reach into
             exact = exact[:, : (most - context_frames(model.generator)) * hop]
         found = {
             each: snr_db(exact, synthesise(mel)[:1, : exact.shape[1]])
             for each, synthesise in self.runners.items()
         }
-        if self.setting.device.startswith("cuda"):  # the second call of a shape records a graph
+        if on_gpu:  # the second call of a shape records a graph
             for synthesise in self.runners.values():
                 synthesise(mel)
         return found

@@ -1,14 +1,16 @@
 """The fast training step against the reference step, in one run.
 
 All steps run in turn, round after round, on the same synthetic batch, so that whatever else the
-machine does slows them alike; medians are told. The first round warms up and is left out.
+machine does slows them alike; the median over the rounds counts. On CUDA a round has several steps
+of each, since a training run launches the next step while the device computes this one.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +21,8 @@ from hifigan_cli.data.batches import Batch
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.runtime.compiling import compile_networks
+from hifigan_cli.training.runtime.compiling import wanted as compiling_wanted
+from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.start import choose_algorithms
 from hifigan_cli.training.state import TrainState
@@ -31,14 +35,15 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference"
 _FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_STEPS_A_ROUND = {"cuda": 10}
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """One way to make a step, measured.
+    """One form of the step, measured.
 
     Attributes:
-        name: `reference`, `fast fp32` or `fast bf16`.
+        name: `reference`, `fast fp32` or `fast bf16`, and what is done to the latter.
         step_s: the median over the rounds, in seconds.
         steps_per_s: its inverse.
         audio_s_per_s: seconds of speech trained on in a second.
@@ -46,6 +51,9 @@ class StepFigures:
         gflop: billions of floating-point operations that the step makes.
         peak_share: their speed, relative to the highest that the device was seen to reach (`Peak`).
         compiled: whether the networks ran through torch.compile.
+        cuda_graph: whether the step was replayed as a CUDA graph.
+        warm_up_s: the time before the first measured step: compilation, the search for algorithms.
+        memory_mb: the most that torch reserved of a GPU for it; None on other devices.
     """
 
     name: str
@@ -56,6 +64,9 @@ class StepFigures:
     gflop: float
     peak_share: float
     compiled: bool
+    cuda_graph: bool
+    warm_up_s: float
+    memory_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,16 @@ class TrainingFigures:
 
 @dataclass
 class _Runner:
-    """One way to make a step, and how long it took each time."""
+    """One form of the step, and how many seconds it took in each round."""
 
     name: str
     precision: str
     run: Callable[[], object]
-    compiled: bool
-    took_s: list[float]
+    compiled: bool = False
+    cuda_graph: bool = False
+    warm_up_s: float = 0.0
+    memory_mb: float | None = None
+    took_s: list[float] = field(default_factory=list)
 
 
 def measure_training(
@@ -91,29 +105,38 @@ def measure_training(
     report: Callable[[int, int], None] = lambda _done, _total: None,
     warn: Callable[[str], None] = lambda _message: None,
 ) -> TrainingFigures:
-    """Measure steps of a configuration's networks and batch; memory for each way is taken at once.
+    """Measure steps of a configuration's networks and batch; all forms are in memory together.
 
-    `report` hears how many rounds of how many are done; `warn`, that compilation failed.
+    On CUDA the fast step is measured plainly, and as a CUDA graph, and both again compiled, as far
+    as the configuration allows them. `report` receives how many rounds are done, of how many;
+    `warn`, that a compilation or a capture failed.
     """
     choose_algorithms(deterministic=False)
     train = config.train
     batch = synthetic_batch(config)
     mels = Mels.on(config, device)
     state = _state(config, device, "fp32")
-    difference = gradient_difference(state, batch, mels)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        difference = gradient_difference(state, batch, mels)
     flop = step_flop(state, train.batch_size)
     reference = ReferenceStep(state)
-    runners = [_Runner(REFERENCE, "fp32", lambda: reference(batch, mels), False, [])]
-    runners += [_fast(_state(config, device, name), batch, mels, warn) for name in precisions]
-    formats = dict.fromkeys(("fp32", *precisions))
-    peaks = {name: Peak(device, _FORMATS[name]) for name in formats}
 
-    for done in range(rounds + 1):
+    def fast(precision: str, compiled: bool, graphed: bool) -> _Runner:
+        return _fast(_state(config, device, precision), batch, mels, warn, compiled, graphed)
+
+    makers = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
+    makers += [partial(fast, name, *form) for name in precisions for form in _forms(state)]
+    runners = [_warmed_up(make, device) for make in makers]
+    formats = dict.fromkeys(("fp32", *precisions))
+    peaks = {name: Peak(device, _FORMATS[name], tf32=True) for name in formats}
+
+    steps = _STEPS_A_ROUND.get(device.type, 1)
+    for done in range(rounds):
         for peak in peaks.values():
             peak.measure()
         for runner in runners:
-            runner.took_s.append(_seconds(runner.run, device))
-        report(done, rounds)
+            runner.took_s.append(_seconds(runner.run, steps, device))
+        report(done + 1, rounds)
     return TrainingFigures(
         device=device_title(device),
         threads=torch.get_num_threads(),
@@ -138,22 +161,61 @@ def _state(config: Config, device: torch.device, precision: str) -> TrainState:
     return TrainState(config.model_copy(update={"train": train}), device)
 
 
-def _fast(state: TrainState, batch: Batch, mels: Mels, warn: Callable[[str], None]) -> _Runner:
+def _forms(state: TrainState) -> list[tuple[bool, bool]]:
+    """Return whether to compile and whether to capture, for each form that is measured."""
+    compiling = (False, True) if compiling_wanted(state) else (False,)
+    if state.device.type != "cuda":  # where nothing is captured, what training would do
+        return [(compiling[-1], False)]
+    return [(c, g) for c in compiling for g in ((False, True) if usable(state) else (False,))]
+
+
+def _fast(
+    state: TrainState,
+    batch: Batch,
+    mels: Mels,
+    warn: Callable[[str], None],
+    compiled: bool,
+    graphed: bool,
+) -> _Runner:
     precision, guard = state.config.train.precision, Guard(state.device)
-    compiled = compile_networks(state, batch, mels, warn)
+    compiled = compiled and compile_networks(state, batch, mels, warn)
+    words = ["fast", precision, *(["compiled"] if compiled else [])]
+    if not graphed:
+        return _Runner(
+            " ".join(words), precision, lambda: train_step(state, batch, mels, guard), compiled
+        )
+    step = GraphedStep(state, mels, guard, warn)
+    for _ in range(WARM_UP_STEPS + 1):  # the last one is captured
+        step(batch)
+    words += ["graph"] if step.captured else []
+    return _Runner(" ".join(words), precision, lambda: step(batch), compiled, step.captured)
 
-    def run() -> None:
-        train_step(state, batch, mels, guard)
 
-    return _Runner(f"fast {precision}", precision, run, compiled, [])
+def _warmed_up(make: Callable[[], _Runner], device: torch.device) -> _Runner:
+    """Build a runner and run it once, and note what that took."""
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_reserved(device)
+    started = time.perf_counter()
+    runner = make()
+    runner.run()
+    synchronise(device)
+    runner.warm_up_s = time.perf_counter() - started
+    if on_gpu:
+        runner.memory_mb = (torch.cuda.max_memory_reserved(device) - before) / 1e6
+    return runner
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+def _seconds(run: Callable[[], object], steps: int, device: torch.device) -> float:
+    """Return the seconds that a step takes, as a mean over several without a break."""
     synchronise(device)
     started = time.perf_counter()
-    run()
+    for _ in range(steps):
+        run()
     synchronise(device)
-    return time.perf_counter() - started
+    return (time.perf_counter() - started) / steps
 
 
 def _figures(
@@ -161,7 +223,7 @@ def _figures(
 ) -> list[StepFigures]:
     train = config.train
     audio_s = train.batch_size * train.segment_samples / config.mel.rate_hz
-    medians = {runner.name: statistics.median(runner.took_s[1:]) for runner in runners}
+    medians = {runner.name: statistics.median(runner.took_s) for runner in runners}
     figures = []
     for runner in runners:
         step_s, of_step = medians[runner.name], flop[runner.name != REFERENCE]
@@ -175,6 +237,9 @@ def _figures(
                 gflop=of_step / 1e9,
                 peak_share=of_step / step_s / peaks[runner.precision].flop_per_s,
                 compiled=runner.compiled,
+                cuda_graph=runner.cuda_graph,
+                warm_up_s=runner.warm_up_s,
+                memory_mb=runner.memory_mb,
             )
         )
     return figures

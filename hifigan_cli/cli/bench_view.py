@@ -70,7 +70,8 @@ def print_cold(console: Console, measured: ColdFigures) -> None:
 
 def print_training(console: Console, figures: TrainingFigures) -> None:
     """Print the table of training steps."""
-    table = _table(("step",), ("steps/s", "s audio/s", "ratio", "GFLOP", "of peak", "compiled"))
+    numbers = ("steps/s", "s audio/s", "ratio", "GFLOP", "of peak", "warm-up s", "memory MB")
+    table = _table(("step",), numbers)
     for step in figures.steps:
         table.add_row(
             step.name,
@@ -79,7 +80,8 @@ def print_training(console: Console, figures: TrainingFigures) -> None:
             f"{step.ratio:.2f}",
             f"{step.gflop:.0f}",
             f"{step.peak_share:.0%}",
-            "yes" if step.compiled else "no",
+            f"{step.warm_up_s:.1f}",
+            "-" if step.memory_mb is None else f"{step.memory_mb:.0f}",
         )
     console.note(
         f"{figures.device}, {figures.threads} threads, batch {figures.batch} x "

@@ -37,6 +37,7 @@ FREE_ON_RESUME = frozenset(
         "steps",
         "accumulate",
         "compile",
+        "cuda_graphs",
         "workers",
         "log_every",
         "validate_every",
@@ -195,6 +196,7 @@ class TrainConfig(Frozen):
     # (but for a part of the spectral loss).
     accumulate: Positive = 1
     compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a single GPU
+    cuda_graphs: bool = True  # a step on a single GPU is one CUDA graph, unless `deterministic`
     overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus
     workers: Whole = 2
     log_every: Positive = 10

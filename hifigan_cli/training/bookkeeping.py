@@ -58,6 +58,10 @@ class Books:
     def __post_init__(self) -> None:
         self._steadiness = Steadiness(self.guard)
 
+    def warn(self, message: str) -> None:
+        """Report something that does not stop the run."""
+        self.report(Noted(message, warning=True))
+
     def log(self, state: TrainState, rate: float) -> None:
         """Tell the mean losses since the last time, and the speed.
 

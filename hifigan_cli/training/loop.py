@@ -23,6 +23,7 @@ from hifigan_cli.training.records.folder import RunFolder, held, set_aside
 from hifigan_cli.training.records.saver import Saver
 from hifigan_cli.training.runtime.compiling import compile_networks
 from hifigan_cli.training.runtime.compiling import wanted as compiling_wanted
+from hifigan_cli.training.runtime.cuda_graphs import GraphedStep, usable
 from hifigan_cli.training.runtime.distributed import process_group
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.meter import Meter
@@ -33,12 +34,15 @@ from hifigan_cli.training.step import Mels, train_step
 from hifigan_cli.training.validation import Utterances
 
 if TYPE_CHECKING:
-    from hifigan_cli.data.batches import StepBatches
+    from collections.abc import Callable
+
+    from hifigan_cli.data.batches import Batch, StepBatches
     from hifigan_cli.training.events import Event, Finished, Report
     from hifigan_cli.training.plan import Plan
     from hifigan_cli.training.runtime.distributed import Ranks
     from hifigan_cli.training.runtime.signals import Stop
     from hifigan_cli.training.state import TrainState
+    from hifigan_cli.training.step import Losses
 
 _AGREE_EVERY = 10  # steps between the moments at which several processes compare their signals
 
@@ -92,6 +96,7 @@ def train(plan: Plan, report: Report) -> Finished:
 def _loop(state: TrainState, batches: StepBatches, books: Books, stop: Stop) -> None:
     train, ranks = state.config.train, books.ranks
     period = decay_period(train, batches.batches_per_epoch)
+    step_of = _choose_step(state, books)
     books.report(_started(state, batches, books))
 
     if state.step == 0:
@@ -103,7 +108,7 @@ def _loop(state: TrainState, batches: StepBatches, books: Books, stop: Stop) -> 
         rate = learning_rate(train, period, state.step)
         set_learning_rate(state.optimizer_g, rate)
         set_learning_rate(state.optimizer_d, rate)
-        books.meter.add(train_step(state, batch, books.mels, books.guard))
+        books.meter.add(step_of(batch))
 
         step, last = state.step, state.step == train.steps
         validating = step % train.validate_every == 0 or last
@@ -120,11 +125,14 @@ def _loop(state: TrainState, batches: StepBatches, books: Books, stop: Stop) -> 
 
 
 def _compile(state: TrainState, batches: StepBatches, books: Books) -> None:
-    def warn(message: str) -> None:
-        books.report(Noted(message, warning=True))
-
     if compiling_wanted(state):
-        compile_networks(state, batches[state.step], books.mels, warn)
+        compile_networks(state, batches[state.step], books.mels, books.warn)
+
+
+def _choose_step(state: TrainState, books: Books) -> Callable[[Batch], Losses]:
+    if usable(state):
+        return GraphedStep(state, books.mels, books.guard, books.warn)
+    return lambda batch: train_step(state, batch, books.mels, books.guard)
 
 
 def _open_run(plan: Plan, ranks: Ranks, report: Report, stack: ExitStack) -> RunFolder:

@@ -38,4 +38,7 @@ def learning_rate(config: TrainConfig, period: int, step: int) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every parameter of an optimiser this rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], float):
+            group["lr"] = rate
+        else:  # a tensor on the device, which a captured step reads
+            group["lr"].fill_(rate)

@@ -83,7 +83,11 @@ def train_step(state: TrainState, batch: Batch, mels: Mels, guard: Guard) -> Los
 
     `guard` makes each of the two updates, or leaves it out where a gradient is not finite.
     """
-    pieces = cut(state, batch, mels)
+    return update(state, cut(state, batch, mels), mels, guard)
+
+
+def update(state: TrainState, pieces: list[Piece], mels: Mels, guard: Guard) -> Losses:
+    """Make the step of a batch that is on the device already: what a CUDA graph can capture."""
     if state.step < state.config.train.adversarial_from:
         return _unjudged_step(state, pieces, mels, guard)
     # The generator runs once where its graph can be kept for its own turn.

@@ -44,7 +44,8 @@ def load_optimizer(
 ) -> None:
     """Give an optimiser the moments that `optimizer_tensors` returned.
 
-    One that had not made a step has none.
+    One that had not made a step has none. One that has steps behind it takes the moments in place,
+    where a captured CUDA graph reads and writes them.
 
     Raises:
         ModelError: a moment is missing.
@@ -58,5 +59,11 @@ def load_optimizer(
         }
     except KeyError as error:
         raise ModelError(f"the checkpoint lacks the optimiser's {error.args[0]}") from error
+    if optimizer.state:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for place, parameter in enumerate(parameters):
+            for moment, value in memory[place].items():
+                optimizer.state[parameter][moment].copy_(value)
+        return
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": memory, "param_groups": groups})

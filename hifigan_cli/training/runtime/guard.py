@@ -46,19 +46,20 @@ class Guard:
         # What torch's loss scaling tells its fused optimisers.
         optimizer.found_inf = bad  # type: ignore[attr-defined]  # read by name
         optimizer.step()
-        self._bad = torch.maximum(self._bad, bad)
+        # In place, here and below: a captured step finds its counts where they lie.
+        self._bad.copy_(torch.maximum(self._bad, bad))
 
     def end_step(self) -> None:
         """Count a step whose updates are all made or left out."""
         left_out, row, longest = self._counts.unbind()
         row = (row + 1) * self._bad
-        self._counts = torch.stack([left_out + self._bad, row, torch.maximum(longest, row)])
-        self._bad = torch.zeros_like(self._bad)
+        self._counts.copy_(torch.stack([left_out + self._bad, row, torch.maximum(longest, row)]))
+        self._bad.zero_()
 
     def read(self) -> Verdict:
         """Wait for the verdict on the steps since the last reading."""
         left_out, row, longest = (int(number) for number in self._counts.tolist())
-        self._counts = self._counts.new_tensor([0, row, row])
+        self._counts.copy_(self._counts.new_tensor([0, row, row]))
         return Verdict(left_out, longest)
 
     def in_trouble(self) -> bool:
@@ -67,7 +68,7 @@ class Guard:
 
     def forget(self) -> None:
         """Begin anew, with other weights."""
-        self._counts = torch.zeros_like(self._counts)
+        self._counts.zero_()
 
 
 class Steadiness:
