@@ -23,12 +23,19 @@ def go(
     init: Path | None = None,
     fresh: bool = False,
     tensorboard: bool | None = False,
+    device: torch.device = CPU,
     **recipe: Any,
 ) -> list[Event]:
-    """Train on the CPU; return what the run reported."""
+    """Train, by default on the CPU; return what the run reported."""
     events: list[Event] = []
     plan = Plan(
-        small.config(**recipe), prepared, out, CPU, init=init, fresh=fresh, tensorboard=tensorboard
+        small.config(**recipe),
+        prepared,
+        out,
+        device,
+        init=init,
+        fresh=fresh,
+        tensorboard=tensorboard,
     )
     train(plan, events.append)
     return events

@@ -1,0 +1,128 @@
+"""Synthesis on the device: CUDA graphs, chunks, threads, the command line, too little memory."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from hifigan_cli.benchmarks.subjects import random_model
+from hifigan_cli.cli.main import run as command
+from hifigan_cli.config import PRESETS
+from hifigan_cli.engines.choose import Wish
+from hifigan_cli.engines.graphs import Graphs
+from hifigan_cli.engines.torch_eager import EagerEngine
+from hifigan_cli.engines.torch_tuned import TorchEngine
+from hifigan_cli.models.modelfile import write_model
+from hifigan_cli.synthesis.vocoder import Vocoder
+from tests.engines.test_torch import mel_of, snr_db
+from tests.gpu.conftest import Record
+from tests.helpers import speech
+from tests.models_for_tests import tiny_model
+
+
+def engine(device: torch.device, precision: str = "fp32", preset: str = "v2") -> TorchEngine:
+    """Return the torch engine of a preset with random weights."""
+    model = random_model(PRESETS[preset])
+    weights = model.weights_for_synthesis()
+    return TorchEngine(model.generator, 80, weights, precision, device=str(device))
+
+
+@pytest.mark.parametrize(("precision", "least_db"), [("fp32", 90), ("fp16", 30), ("bf16", 15)])
+def test_graphs_give_the_samples_of_the_plain_forward(
+    device: torch.device, record: Record, precision: str, least_db: float
+) -> None:
+    """The first call of a shape runs as usual, the second is captured, the third replayed."""
+    if precision == "fp16" and device.type == "cpu":
+        pytest.skip("the CPU has no fp16")
+    model = random_model(PRESETS["v2"])
+    plain = EagerEngine(model.generator, 80, model.weights_for_synthesis(), device=str(device))
+    graphed = engine(device, precision)
+    snrs = []
+    for seed in range(2):
+        for batch, frames in ((1, 40), (3, 25)):
+            mel = mel_of(batch, frames, seed)
+            snrs += [snr_db(graphed.synthesize(mel), plain.synthesize(mel)) for _ in range(3)]
+    record("lowest_snr_db", min(snrs))
+    assert min(snrs) > least_db
+    if device.type == "cuda":
+        assert isinstance(graphed._run, Graphs)
+        assert graphed._run.failure is None
+        assert len(graphed._run._recordings) == 2
+
+
+def test_chunks_join_to_the_complete_mel(device: torch.device, record: Record) -> None:
+    """A minute in chunks, which are replayed, equals one forward pass."""
+    vocoder = Vocoder(random_model(PRESETS["v2"]), Wish("torch", "fp32", str(device)))
+    mel = mel_of(1, 3000)[0]
+    whole = EagerEngine(
+        vocoder.model.generator, 80, vocoder.model.weights_for_synthesis(), device=str(device)
+    ).synthesize(mel[None])
+    error = float(np.abs(vocoder.vocode(mel[None]).samples - whole).max())
+    record("largest_difference", error)
+    assert error < 1e-5
+
+
+def test_threads_share_an_engine(device: torch.device) -> None:
+    """Graphs of one engine called from several threads give each its own samples."""
+    shared = engine(device)
+    mels = [mel_of(1, 30, seed) for seed in range(4)]
+    expected = [shared.synthesize(mel) for mel in mels]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            found = shared.synthesize(mels[number])
+            if np.abs(found - expected[number]).max() > 1e-5:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(mels))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resynth(device: torch.device, tmp_path: Path, precision: str) -> None:
+    """The command writes what it writes on the CPU, but for rounding."""
+    source, model = tmp_path / "in.wav", tmp_path / "model.safetensors"
+    soundfile.write(source, speech(3.0), 22_050)
+    write_model(model, tiny_model())
+    waves = []
+    for place, kind in (("cpu", "fp32"), (str(device), precision)):
+        out = tmp_path / f"{place.replace(':', '')}-{kind}.wav"
+        words = ["resynth", source, "--model", model, "-o", out, "--no-enhance", "--quiet"]
+        words += ["--device", place, "--precision", kind, "--engine", "torch", "--force"]
+        assert command([str(word) for word in words]) == 0
+        waves.append(soundfile.read(out)[0])
+    assert np.abs(waves[0] - waves[1]).max() < (1e-4 if precision == "fp32" else 0.1)
+
+
+def test_out_of_memory_is_exit_code_8(
+    device: torch.device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Too little memory for the smallest chunk: one line with what to do, and no file."""
+    if device.type != "cuda":
+        pytest.skip("limits the memory of a GPU")
+    model, mel, out = tmp_path / "v1.safetensors", tmp_path / "mel.npy", tmp_path / "out.wav"
+    write_model(model, random_model(PRESETS["v1"]))
+    np.save(mel, mel_of(1, 3000)[0])
+    words = ["vocode", mel, "--model", model, "-o", out, "--device", str(device)]
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    held = torch.cuda.memory_reserved(device)
+    torch.cuda.set_per_process_memory_fraction((held + 70e6) / total, device)
+    try:
+        code = command([str(word) for word in words])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+    assert code == 8
+    assert "out of memory" in capsys.readouterr().err
+    assert not out.exists()
+    assert command([str(word) for word in words]) == 0  # the same, with the memory back
