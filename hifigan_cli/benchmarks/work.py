@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.state import TrainState
 
 _SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
+_FIRST_SIDE, _LONGEST_S = 256, 0.25  # a CPU without bfloat16 would take a minute for 2048
 _CONVOLUTION = 256, 7, 8192  # channels, kernel and length of that beside it
 _BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
 # Forward passes' worth of one discriminator on one batch. The reference step judges real and
@@ -89,7 +90,7 @@ class Peak:
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype, *, tf32: bool = False) -> None:
-        side = _SIDE.get(device.type, _SIDE["cpu"])
+        side = _side(device, dtype)
         matrix = torch.randn(side, side, device=device).to(dtype)
         self._tasks: list[tuple[Callable[[], object], float]] = [
             (lambda: matrix @ matrix, 2.0 * side**3)
@@ -122,6 +123,23 @@ class Peak:
         finally:
             if self._tf32:
                 matmul.fp32_precision = before
+
+
+@torch.no_grad()
+def _side(device: torch.device, dtype: torch.dtype) -> int:
+    """Return the size of matrices whose product does not take long on this device."""
+    side, largest = _FIRST_SIDE, _SIDE.get(device.type, _SIDE["cpu"])
+    while side < largest:
+        matrix = torch.randn(side, side, device=device).to(dtype)
+        torch.mm(matrix, matrix)  # the first one may load the library
+        synchronise(device)
+        started = time.perf_counter()
+        torch.mm(matrix, matrix)
+        synchronise(device)
+        if 8 * (time.perf_counter() - started) > _LONGEST_S:  # twice the side, eight times the work
+            break
+        side *= 2
+    return side
 
 
 def synchronise(device: torch.device) -> None:
