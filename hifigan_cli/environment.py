@@ -32,7 +32,7 @@ class Check:
 def diagnose() -> list[Check]:
     """Examine Python, libraries, devices and extras of this installation."""
     return [
-        Check("hifigan-cli", ok=True, detail=_version("hifigan-cli")),
+        Check("hifigan-cli", ok=True, detail=package_version("hifigan-cli")),
         Check("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"),
         _import_check("torch", "pip install 'torch>=2.11,<2.15'"),
         pairing(),
@@ -45,7 +45,7 @@ def diagnose() -> list[Check]:
 
 def pairing() -> Check:
     """Tell whether torch and torchaudio, as installed, work together."""
-    versions = f"torch {_version('torch')}, torchaudio {_version('torchaudio')}"
+    versions = f"torch {package_version('torch')}, torchaudio {package_version('torchaudio')}"
     try:
         importlib.import_module("torchaudio.functional")
     except Exception as error:  # noqa: BLE001 - a wrong pair fails in many ways
@@ -67,7 +67,7 @@ def _import_check(module: str, fix: str) -> Check:
     except Exception as error:  # noqa: BLE001 - as above
         reason = str(error).partition("\n")[0]
         return Check(module, ok=False, detail=f"cannot be imported: {reason}", fix=fix)
-    return Check(module, ok=True, detail=_version(module))
+    return Check(module, ok=True, detail=package_version(module))
 
 
 def _sound_check() -> Check:
@@ -77,7 +77,9 @@ def _sound_check() -> Check:
         fix = "pip install --force-reinstall soundfile"
         return Check("soundfile", ok=False, detail=str(error), fix=fix)
     library = soundfile.__libsndfile_version__
-    return Check("soundfile", ok=True, detail=f"{_version('soundfile')}, libsndfile {library}")
+    return Check(
+        "soundfile", ok=True, detail=f"{package_version('soundfile')}, libsndfile {library}"
+    )
 
 
 def _devices() -> list[Check]:
@@ -118,7 +120,8 @@ def _extra(name: str, module: str) -> Check:
     return Check(f"extra: {name}", ok=None, detail="not installed", fix=fix)
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Return the version of an installed package; a checkout that is run as it is has none."""
     try:
         return version(package)
     except PackageNotFoundError:

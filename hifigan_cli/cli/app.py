@@ -52,9 +52,9 @@ app.command("doctor")(doctor.doctor)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from hifigan_cli.environment import package_version
 
-        typer.echo(f"hifigan {version('hifigan-cli')}")
+        typer.echo(f"hifigan {package_version('hifigan-cli')}")
         raise typer.Exit
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from hifigan_cli.audio.files import replacing
 from hifigan_cli.audio.speech import shipped_mel
 from hifigan_cli.engines.choose import Wish
 from hifigan_cli.engines.onnx import missing
+from hifigan_cli.environment import package_version
 from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -98,7 +98,7 @@ def _metadata(model: ModelFile) -> dict[str, str]:
         "generator": json.dumps(model.generator.model_dump(mode="json")),
         "provenance": json.dumps(origin),
         "digest": model.digest,
-        "exported_by": f"hifigan-cli {version('hifigan-cli')}",
+        "exported_by": f"hifigan-cli {package_version('hifigan-cli')}",
     }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hifigan_cli.environment import package_version
 from hifigan_cli.errors import ModelError
 from hifigan_cli.models.enhancerfile import EnhancerFile, write_enhancer
 from hifigan_cli.models.tensorfile import arrays_of, read_tensors, write_tensors
@@ -98,7 +98,7 @@ def published(state: EnhancerState, data: str) -> EnhancerFile:
     """Return the enhancer that a state amounts to."""
     weights = arrays_of(state.listener.state_dict())
     provenance = {
-        "source": f"hifigan train-enhancer {version('hifigan-cli')}",
+        "source": f"hifigan train-enhancer {package_version('hifigan-cli')}",
         "steps": state.step,
         "data": data,
         "recipe": state.run.model_dump(mode="json"),

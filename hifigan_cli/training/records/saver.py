@@ -7,9 +7,9 @@ third failure in a row.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from hifigan_cli.environment import package_version
 from hifigan_cli.errors import OutputError
 from hifigan_cli.models.modelfile import ModelFile, write_model
 from hifigan_cli.models.norms import folded
@@ -67,7 +67,7 @@ class Saver:
         weights = {key: value.cpu() for key, value in state.listener.state_dict().items()}
         origin = {
             "name": self._run.path.resolve().name,
-            "source": f"hifigan train {version('hifigan-cli')}",
+            "source": f"hifigan train {package_version('hifigan-cli')}",
             "steps": state.step,
             "data": self._data_digest,
             "seed": state.config.train.seed,
