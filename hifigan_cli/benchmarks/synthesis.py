@@ -85,7 +85,7 @@ class SynthesisFigures:
     """What `measure_synthesis` found.
 
     `processor_share` is how much of its threads' time the measurement got; well below 1 other work
-    took the rest, and that slows engines unequally.
+    took the rest, and that slows engines unequally. None on a GPU.
     """
 
     machine: Machine
@@ -93,7 +93,7 @@ class SynthesisFigures:
     threads: int
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by precision
-    processor_share: float
+    processor_share: float | None
     figures: list[Figures]
 
 
@@ -157,7 +157,7 @@ def measure_synthesis(
         threads=setting.threads,
         rounds=setting.rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
-        processor_share=statistics.median(shares),
+        processor_share=statistics.median(shares) if device.type == "cpu" else None,
         figures=figures,
     )
 

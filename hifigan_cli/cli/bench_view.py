@@ -44,7 +44,7 @@ def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
     random = sorted({each.model for each in measured.figures if each.weights == "random"})
     if random:
         console.note(f"of random weights: {', '.join(random)}")
-    if measured.processor_share < _UNDISTURBED:
+    if measured.processor_share is not None and measured.processor_share < _UNDISTURBED:
         console.warn(
             f"other programs took {1 - measured.processor_share:.0%} of the processor: the ratios "
             "are not to be trusted"

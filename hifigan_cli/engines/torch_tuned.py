@@ -75,7 +75,9 @@ class TorchEngine:
             DeviceError: the device is out of memory.
         """
         with exact(), memory_errors():
-            frames = torch.from_numpy(mel).to(self._device, self._dtype)
+            # Rounded on the device: on the CPU torch would wake all its threads for it, which took
+            # 1 to 30 ms beside a forward pass of 2 to 9 ms.
+            frames = torch.from_numpy(mel).to(self._device).to(self._dtype)
             wave: Tensor = self._run(frames[:, :, None] if self._wide else frames)
             samples: Array = wave.flatten(1).float().cpu().numpy()  # of (batch, 1, [1,] samples)
         return samples

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -50,3 +52,19 @@ def record(record_property: Callable[[str, object], None]) -> Record:
 def small_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give this test's networks a few thousand weights."""
     small.shrink(monkeypatch.setattr)
+
+
+@contextmanager
+def limited_memory(device: torch.device, more_bytes: float) -> Iterator[None]:
+    """Let torch take only so much more of a GPU than it holds."""
+    if device.type != "cuda":
+        pytest.skip("limits the memory of a GPU")
+    gc.collect()
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    held = torch.cuda.memory_reserved(device)
+    torch.cuda.set_per_process_memory_fraction((held + more_bytes) / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)

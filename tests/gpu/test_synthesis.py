@@ -20,7 +20,7 @@ from hifigan_cli.engines.torch_tuned import TorchEngine
 from hifigan_cli.models.modelfile import write_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 from tests.engines.test_torch import mel_of, snr_db
-from tests.gpu.conftest import Record
+from tests.gpu.conftest import Record, limited_memory
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 
@@ -107,22 +107,18 @@ def test_resynth(device: torch.device, tmp_path: Path, precision: str) -> None:
 def test_out_of_memory_is_exit_code_8(
     device: torch.device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Too little memory for the smallest chunk: one line with what to do, and no file."""
-    if device.type != "cuda":
-        pytest.skip("limits the memory of a GPU")
+    """Too little for the weights: one line with what to do, and no file. A little more: less at
+    a time, and the result."""
     model, mel, out = tmp_path / "v1.safetensors", tmp_path / "mel.npy", tmp_path / "out.wav"
     write_model(model, random_model(PRESETS["v1"]))
     np.save(mel, mel_of(1, 3000)[0])
-    words = ["vocode", mel, "--model", model, "-o", out, "--device", str(device)]
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(device).total_memory
-    held = torch.cuda.memory_reserved(device)
-    torch.cuda.set_per_process_memory_fraction((held + 70e6) / total, device)
-    try:
-        code = command([str(word) for word in words])
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
-    assert code == 8
+    words = ["vocode", mel, "--model", model, "-o", out, "--device", str(device), "--engine"]
+    words = [str(word) for word in (*words, "torch", "--chunk", "1024")]
+    with limited_memory(device, 30e6):
+        assert command(words) == 8
     assert "out of memory" in capsys.readouterr().err
     assert not out.exists()
-    assert command([str(word) for word in words]) == 0  # the same, with the memory back
+    with limited_memory(device, 150e6):
+        assert command(words) == 0
+    assert "halved" in capsys.readouterr().err
+    assert soundfile.info(out).frames == 3000 * 256

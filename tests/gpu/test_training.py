@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ from hifigan_cli.training.step import (
     generators_turn,
     train_step,
 )
-from tests.gpu.conftest import Record
+from tests.gpu.conftest import Record, limited_memory
 from tests.gpu.test_networks import difference
 from tests.training import small
 from tests.training.runs import checkpoint, differing, go
@@ -128,10 +129,10 @@ def test_resume_is_bit_identical_when_deterministic(
     device: torch.device, prepared: Path, tmp_path: Path
 ) -> None:
     """Stopped after three of six steps and resumed, against never stopped."""
-    recipe = {"device": device, "deterministic": True, "ema_decay": 0.9}
-    go(prepared, tmp_path / "unbroken", **recipe)  # type: ignore[arg-type]
-    go(prepared, tmp_path / "resumed", steps=3, **recipe)  # type: ignore[arg-type]
-    go(prepared, tmp_path / "resumed", **recipe)  # type: ignore[arg-type]
+    recipe: dict[str, Any] = {"device": device, "deterministic": True, "ema_decay": 0.9}
+    go(prepared, tmp_path / "unbroken", **recipe)
+    go(prepared, tmp_path / "resumed", steps=3, **recipe)
+    go(prepared, tmp_path / "resumed", **recipe)
     assert (
         differing(checkpoint(tmp_path / "unbroken", 6), checkpoint(tmp_path / "resumed", 6)) == []
     )
@@ -164,18 +165,10 @@ def test_too_little_memory_ends_training_with_exit_code_8(
     device: torch.device, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line that says what to lower."""
-    if device.type != "cuda":
-        pytest.skip("limits the memory of a GPU")
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(device).total_memory
-    held = torch.cuda.memory_reserved(device)
-    torch.cuda.set_per_process_memory_fraction((held + 600e6) / total, device)
     words = ["train", prepared, "--preset", "v1", "--out", tmp_path / "run", "--steps", "2"]
     words += ["--device", str(device), "--quiet"]
-    try:
+    with limited_memory(device, 600e6):
         code = command([str(word) for word in words])
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
     assert code == 8
     error = capsys.readouterr().err
     assert "out of memory" in error

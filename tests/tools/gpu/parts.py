@@ -90,11 +90,11 @@ def synthesis(setup: Setup) -> Iterator[Part]:
     if setup.tiny:
         model = write_tiny_model(setup.out / "tiny.safetensors")
         words += ["-m", str(model), "--lengths", "0.2", "--batch", "1,2", "--rounds", "1"]
-        yield Part("b synthesis tiny", _hifigan([*words, "--no-memory"]), 60, last_json)
+        yield Part("b synthesis", _hifigan([*words, "--no-memory"]), 60, last_json)
     else:
         words += ["--lengths", "1,5,20", "--batch", "1,16", "--rounds", "5"]
-        for preset in ("v1", "v2", "v3"):
-            yield Part(f"b synthesis {preset}", _hifigan([*words, "-m", preset]), 60, last_json)
+        words += [word for preset in ("v1", "v2", "v3") for word in ("-m", preset)]
+        yield Part("b synthesis", _hifigan(words), 100, last_json)
     yield _profile(setup, "b profile", ["synthesis", "--batch", "1"])
 
 
