@@ -28,7 +28,8 @@ Mels = npt.NDArray[np.float16]
 SAMPLE_RATE, HOP_LENGTH = 22_050, 256
 PAIR_FRAMES = 216
 LEAD_S = 1.0  # before the pair, for reverberation and for the filter's state
-_QUIET = 0.01  # a peak below this is a stretch without speech
+_QUIET = 0.01  # a frame whose peak is below this is without speech
+_LEAST_SPEECH = 0.25  # of a pair's frames
 _VALIDATION_SEED = 7
 
 
@@ -85,7 +86,8 @@ class PairRenderer:
         lead, samples = int(LEAD_S * SAMPLE_RATE), self.frames * HOP_LENGTH
         while True:
             (recorded, clean), speaker = self._voices.draw(draw, lead + samples)
-            if np.abs(clean[lead:]).max() > _QUIET:
+            peaks = np.abs(clean[lead:]).reshape(self.frames, HOP_LENGTH).max(axis=1)
+            if np.mean(peaks > _QUIET) > _LEAST_SPEECH:
                 break
         # Either side of the gate may be degraded; the gated one is always the target.
         noisy = self.degraded(draw, recorded if draw.random() < 0.5 else clean, speaker)

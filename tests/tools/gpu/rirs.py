@@ -105,8 +105,9 @@ def _placed(places: Wave, gains: Wave, samples: int) -> Wave:
     """Put impulses at fractional sample places by linear interpolation."""
     whole = places.astype(np.int64)
     share = places - whole
-    placed: Wave = np.bincount(whole, gains * (1 - share), samples + 2)
-    placed = placed + np.bincount(whole + 1, gains * share, samples + 2)
+    placed = np.zeros(samples + 2)
+    placed += np.bincount(whole, gains * (1 - share), samples + 2)
+    placed += np.bincount(whole + 1, gains * share, samples + 2)
     return placed[:samples]
 
 

@@ -65,7 +65,7 @@ class SpeechSampler:
             begin = max(at, 0)
             joined[begin : begin + piece.shape[1]] = piece.T / 32_767
             at += clip.samples
-            if draw.random() > _JOINED or len(others) == 1:
+            if draw.random() > _JOINED:
                 break
             at += int(draw.uniform(*_PAUSE_S) * clip.sample_rate)
             following = others[int(draw.integers(len(others)))]

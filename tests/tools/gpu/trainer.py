@@ -119,6 +119,7 @@ class RestorerTrainer:
     def _train(self, workers: RenderWorkers) -> None:
         training, begin = self._training, time.monotonic()
         start = training.step
+        self._logged = begin
         step = Stepper(training, self._report, graph=self._options.graph)
         first = self._options.start_fraction
         while not self._over():

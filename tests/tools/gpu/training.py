@@ -31,7 +31,7 @@ _RATE, _LATE_RATE, _DISCRIMINATOR_RATE = 1.5e-3, 3e-4, 4e-4
 _WARM_UP, _LATE_WARM_UP = 0.03, 0.03  # of a phase
 _DISCRIMINATORS_FIRST, _RAMP = 60, 200  # steps
 _LONGEST_GRADIENT = 1.0
-_EMA_BLEND = 0.002
+_EMA_BLEND = 0.002  # at least; more while there are few steps to average
 _EAGER_STEPS = 3  # before a step is captured
 
 
@@ -58,6 +58,8 @@ class RestorerTraining:
         self._pool, self._guard = pool, Guard(device)
         self._draws = torch.empty(batch_size, DRAWS, device=device)
         self._ramp = torch.zeros((), device=device)
+        self._blend = torch.ones((), device=device)
+        self._steps = 0  # of this leg
         self._adversarial_steps = 0
         self._optimizer = _adamw(self.restorer.parameters(), (0.9, 0.98), device)
         self._discriminator_optimizer = _adamw(discriminators.parameters(), (0.8, 0.98), device)
@@ -76,13 +78,15 @@ class RestorerTraining:
             ramp = (self._adversarial_steps - _DISCRIMINATORS_FIRST) / _RAMP
             self._ramp.fill_(min(1.0, max(0.0, ramp)))
             self._adversarial_steps += 1
+        self._blend.fill_(max(_EMA_BLEND, 5 / (5 + self._steps)))
         run()
         self.step += 1
+        self._steps += 1
 
     def run_step(self) -> None:
         """Compute one step from the numbers in `_draws`; nothing in it waits for the device."""
         batch = self._pool.batch(self._draws)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self._precision():
             restored = self.restorer(batch.noisy, batch.filtered, batch.floors)
         l1, differences = distances(restored, batch.clean)
         zero = torch.zeros_like(l1)
@@ -109,7 +113,9 @@ class RestorerTraining:
         with torch.no_grad():
             kept: list[Tensor] = list(self.ema.parameters())
             new: list[Tensor] = list(self.restorer.parameters())
-            torch._foreach_lerp_(kept, new, _EMA_BLEND)
+            steps = torch._foreach_sub(new, kept)
+            torch._foreach_mul_(steps, self._blend)
+            torch._foreach_add_(kept, steps)
             losses = (l1, differences, discriminator, adversarial, feature, norm)
             self.sums += torch.stack([loss.detach().float() for loss in losses])
 
@@ -118,7 +124,7 @@ class RestorerTraining:
 
         One pass serves both: each loss goes back to its own weights only.
         """
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self._precision():
             outputs = self.discriminators(torch.cat([batch.clean, restored]))
         losses = []
         for scores, feature_maps in outputs:
@@ -138,6 +144,11 @@ class RestorerTraining:
             )
         discriminator, adversarial, feature_matching = torch.stack(losses).mean(0).unbind()
         return discriminator, adversarial, feature_matching
+
+    def _precision(self) -> torch.autocast:
+        """Compute products in bfloat16 on a GPU; many CPUs have no instructions for it."""
+        cuda = self.device.type == "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=cuda)
 
     def read(self) -> dict[str, float]:
         """Wait for the device; return the sums and start new ones, with the updates left out."""
