@@ -8,7 +8,7 @@ enhancer, so that the numpy and native engines can run it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -18,6 +18,10 @@ from hifigan_cli.config import EnhancerConfig
 from hifigan_cli.config.enhancer import CENTRE, FLOOR_QUANTILE, OUT_CENTRE, SPREAD, STEM_KERNEL
 from hifigan_cli.models.enhancer import Block
 from hifigan_cli.models.norms import add_weight_norm
+from hifigan_cli.models.tensorfile import read_tensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT = EnhancerConfig(
     channels=288,
@@ -76,6 +80,18 @@ class Restorer(nn.Module):
         weights = torch.softmax(mix.unflatten(1, (_SOURCES, self.n_mels)), dim=1)
         clean: Tensor = (weights * sources).sum(dim=1)
         return clean
+
+
+def load_restorer(path: Path) -> Restorer:
+    """Read a restorer from its file.
+
+    Raises:
+        ModelError: damaged.
+    """
+    weights, description = read_tensors(path)
+    network = Restorer(EnhancerConfig.model_validate(description["config"]), description["n_mels"])
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    return network.eval()
 
 
 def noise_floors(mels: Tensor) -> Tensor:

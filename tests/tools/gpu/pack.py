@@ -1,6 +1,6 @@
 """Pack a small copy of the corpus that travels to another machine.
 
-    python -m tests.tools.gpu.pack OUT --data DATA [--megabytes 34]
+    python -m tests.tools.gpu.pack OUT --data DATA [--megabytes 34] [--sets SET ...]
 
 OUT gets `speech.bin`, `noises.bin` and `rirs.bin`, each complete audio files one after the other,
 and `index.json`, which lists them. Narrow recordings are copied as they are; wide ones, and noises,
@@ -86,8 +86,14 @@ class Entry:
     validation: bool
 
 
-def pack(out: Path, data: Path, megabytes: float = 34, processes: int = 2) -> None:
-    """Write a pack of `data` into the folder `out`, at most `megabytes` MiB."""
+def pack(
+    out: Path,
+    data: Path,
+    megabytes: float = 34,
+    processes: int = 2,
+    sets: Iterable[str] = tuple(_SHARES),
+) -> None:
+    """Write a pack of `data` into `out`, at most `megabytes` MiB; `sets` are of speech."""
     out.mkdir(parents=True, exist_ok=True)
     budget = megabytes * 2**20 - 2**19  # the index is the rest
     with ProcessPoolExecutor(processes) as pool:
@@ -97,7 +103,8 @@ def pack(out: Path, data: Path, megabytes: float = 34, processes: int = 2) -> No
         rirs = _sources(sorted((data / "rir").iterdir()), "rir")
         index["rirs"] = _write(out / "rirs.bin", rirs, (s.path.read_bytes() for s in rirs))
         budget -= sum(entry.bytes for part in index.values() for entry in part)
-        speech = _chosen(_speech(data), budget)
+        found = _speech(data)
+        speech = _chosen({name: found[name] for name in sets}, budget)
         index["speech"] = _write(out / "speech.bin", speech, pool.map(_clip, speech, chunksize=8))
     entries = {part: [asdict(entry) for entry in found] for part, found in index.items()}
     (out / INDEX_FILE).write_text(json.dumps(entries, separators=(",", ":")))
@@ -233,8 +240,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--megabytes", type=float, default=34)
+    parser.add_argument("--sets", nargs="+", choices=_SHARES, default=list(_SHARES))
     options = parser.parse_args()
-    pack(options.out, options.data, options.megabytes)
+    pack(options.out, options.data, options.megabytes, sets=options.sets)
     index = json.loads((options.out / INDEX_FILE).read_text())
     for part, entries in index.items():
         for name in sorted({entry["set"] for entry in entries}):

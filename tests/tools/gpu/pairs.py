@@ -15,7 +15,7 @@ from hifigan_cli.data.degrading.noise import draw_noise
 from hifigan_cli.data.degrading.pairs import mixed
 from hifigan_cli.data.degrading.rooms import draw_room, reverberated
 from tests.tools.gpu.rirs import draw_shoebox, rir
-from tests.tools.gpu.speech import SpeechSampler
+from tests.tools.gpu.speech import MEL_TOP_HZ, SpeechSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,12 @@ class PairRenderer:
     validation: bool = False
     frames: int = PAIR_FRAMES
     config: AugmentationConfig = field(default_factory=AugmentationConfig)
+    top_hz: float = MEL_TOP_HZ  # up to which the clean side must hold something
 
     def __post_init__(self) -> None:
-        self._voices = SpeechSampler(self.corpus, SAMPLE_RATE, validation=self.validation)
+        self._voices = SpeechSampler(
+            self.corpus, SAMPLE_RATE, validation=self.validation, top_hz=self.top_hz
+        )
         self._noises = self.corpus.sounds_of("noises", validation=self.validation)
         self._rirs = self.corpus.sounds_of("rirs", validation=self.validation)
 
@@ -100,8 +103,7 @@ class PairRenderer:
 
     def mels(self, number: int) -> Mels:
         """Render pair `number` as log-mels `(3, frames, n_mels)`: noisy, filtered, clean."""
-        waves = np.stack(self.pair(number)).astype(np.float32)
-        return log_mel(waves, MelConfig()).transpose(0, 2, 1).astype(np.float16)
+        return mels_of(self.pair(number))
 
     def degraded(self, draw: np.random.Generator, speech: Wave, speaker: str) -> Wave:
         """Degrade `(samples,)` of speech as a bad recording would."""
@@ -160,3 +162,9 @@ class PairRenderer:
         quiet = draw.random() < self.config.quiet
         level_db = draw.uniform(*(self.config.quiet_peak_db if quiet else self.config.peak_db))
         return float(10 ** (level_db / 20) / (np.abs(noisy).max() + 1e-9))
+
+
+def mels_of(pair: Pair) -> Mels:
+    """Return a pair's log-mels `(3, frames, n_mels)`."""
+    waves = np.stack(pair).astype(np.float32)
+    return log_mel(waves, MelConfig()).transpose(0, 2, 1).astype(np.float16)

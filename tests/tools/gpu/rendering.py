@@ -125,7 +125,7 @@ def _work(
     from tests.tools.gpu.unpack import open_corpus
 
     os.nice(5)  # the process that feeds the device goes first
-    noise_filter = _unfiltered if plan.unfiltered else DeepFilter()
+    noise_filter = unfiltered if plan.unfiltered else DeepFilter()
     corpus = open_corpus(plan.folder)
     validation = PairRenderer(corpus, noise_filter, plan.seed, validation=True, frames=plan.frames)
     training = PairRenderer(corpus, noise_filter, plan.seed, frames=plan.frames)
@@ -142,5 +142,6 @@ def _work(
         pass
 
 
-def _unfiltered(wave: npt.NDArray[np.float64], _sample_rate: int) -> npt.NDArray[np.float32]:
+def unfiltered(wave: npt.NDArray[np.float64], _sample_rate: int) -> npt.NDArray[np.float32]:
+    """Stand in for DeepFilterNet3 in tests."""
     return wave.astype(np.float32)

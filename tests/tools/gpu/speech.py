@@ -18,14 +18,21 @@ _RATES = (0.7, 1.25)  # changes pitch and vocal tract together: other voices
 _CHANGED = 0.7  # of all stretches
 _PAUSE_S = (0.03, 0.7)
 _JOINED = 0.85  # how often another clip follows where one ends; otherwise silence
-_MEL_TOP_HZ = 8_000.0
+MEL_TOP_HZ = 8_000.0
 
 
 class SpeechSampler:
     """Draws speech; clips by their length, so that the pack decides how often a set appears."""
 
-    def __init__(self, corpus: Corpus, sample_rate: int, *, validation: bool) -> None:
-        self._speech, self._sample_rate = corpus.speech, sample_rate
+    def __init__(
+        self,
+        corpus: Corpus,
+        sample_rate: int,
+        *,
+        validation: bool,
+        top_hz: float = MEL_TOP_HZ,
+    ) -> None:
+        self._speech, self._sample_rate, self._top_hz = corpus.speech, sample_rate, top_hz
         entries = corpus.recordings["speech"]
         self._clips = [entry for entry in entries if entry.validation == validation] or entries
         lengths = np.array([clip.samples / clip.sample_rate for clip in self._clips])
@@ -46,8 +53,8 @@ class SpeechSampler:
             clip = self._clips[chosen]
             if clip.speaker != avoid:
                 break
-        # A slower voice ends below the top of the mel, which would teach to cut it off there.
-        lowest = max(_RATES[0], min(1.0, _MEL_TOP_HZ / max(clip.top_hz, 1.0)))
+        # A slower voice that ended below the top of the target would teach to cut it off there.
+        lowest = max(_RATES[0], min(1.0, self._top_hz / max(clip.top_hz, 1.0)))
         rate = draw.uniform(lowest, _RATES[1]) if draw.random() < _CHANGED else 1.0
         needed = int(samples * rate * clip.sample_rate / self._sample_rate) + 64
         joined = self._joined(draw, clip, needed)
