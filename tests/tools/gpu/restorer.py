@@ -24,6 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="end after so many, if that is earlier")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=14, help="processes that render pairs")
+    parser.add_argument(
+        "--uses", type=float, default=150, help="of a pair on average, before training waits"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", type=Path, help="go on from this restorer.safetensors")
     parser.add_argument("--start-fraction", type=float, default=0.0)

@@ -132,6 +132,11 @@ class RestorerTrainer:
             if fraction >= ADVERSARIAL_FROM and not training.adversarial:
                 training.begin_adversarial()
                 self._report("discriminators join")
+            used = (training.step - start) * self._sizes.batch_size
+            if used > self._options.uses * self._pool.received:
+                self._receive(workers)  # the device is ahead of the CPUs
+                time.sleep(_POLL_S)
+                continue
             step(fraction)
             if training.step % _RECEIVE_EVERY == 0:
                 self._receive(workers)
