@@ -112,8 +112,8 @@ def test_out_of_memory_is_exit_code_8(
     model, mel, out = tmp_path / "v1.safetensors", tmp_path / "mel.npy", tmp_path / "out.wav"
     write_model(model, random_model(PRESETS["v1"]))
     np.save(mel, mel_of(1, 3000)[0])
-    words = ["vocode", mel, "--model", model, "-o", out, "--device", str(device), "--engine"]
-    words = [str(word) for word in (*words, "torch", "--chunk", "1024")]
+    words = ["vocode", str(mel), "--model", str(model), "-o", str(out)]
+    words += ["--device", str(device), "--engine", "torch", "--chunk", "1024"]
     with limited_memory(device, 30e6):
         assert command(words) == 8
     assert "out of memory" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--parts",
         default=",".join(LETTERS),
-        help="names of parts or their beginnings, with commas: a,c steps; default: all",
+        help="letters or names of parts, with commas: a,c steps; default: all",
     )
     parser.add_argument("--data", type=Path, help="what --pack wrote; without it, no part d")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="write what travels, and end")
@@ -63,8 +63,8 @@ def main() -> None:
         tuple(options.extra),
     )
     setup.out.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(options.parts.split(","))
-    parts = [part for part in all_parts(setup) if part.name.startswith(wanted)]
+    wanted = options.parts.split(",")
+    parts = [part for part in all_parts(setup) if {part.name, part.name[0]} & set(wanted)]
     if not parts:
         parser.error(f"--parts {options.parts}: there are none of these")
     run_all(parts, setup, 60 * options.minutes)
@@ -153,7 +153,7 @@ def machine(device: str) -> dict[str, Any]:
             "gpu": properties.name,
             "memory_gib": round(properties.total_memory / 2**30, 1),
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     return found
 

@@ -112,8 +112,8 @@ def training(setup: Setup) -> Iterator[Part]:
     yield Part("c steps", _hifigan(plain), 90, last_json)
     yield _profile(setup, "c profile", ["training"])
     if not setup.tiny:
-        yield Part("c steps, compiled", _hifigan([*words, "--bf16"]), 150, last_json)
-        yield Part("c steps, no TF32", _hifigan([*plain, "--fp32"]), 60, last_json, strict)
+        yield Part("c steps compiled", _hifigan([*words, "--bf16"]), 150, last_json)
+        yield Part("c steps strict fp32", _hifigan([*plain, "--fp32"]), 60, last_json, strict)
 
 
 def long_training(setup: Setup) -> Iterator[Part]:
