@@ -21,7 +21,6 @@ from hifigan_cli.data.batches import Batch
 from hifigan_cli.models.devices import device_title
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.runtime.compiling import compile_networks
-from hifigan_cli.training.runtime.compiling import wanted as compiling_wanted
 from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.start import choose_algorithms
@@ -163,7 +162,7 @@ def _state(config: Config, device: torch.device, precision: str) -> TrainState:
 
 def _forms(state: TrainState) -> list[tuple[bool, bool]]:
     """Return whether to compile and whether to capture, for each form that is measured."""
-    compiling = (False, True) if compiling_wanted(state) else (False,)
+    compiling = (False, True) if state.config.train.compile else (False,)
     if state.device.type != "cuda":  # where nothing is captured, what training would do
         return [(compiling[-1], False)]
     return [(c, g) for c in compiling for g in ((False, True) if usable(state) else (False,))]

@@ -50,7 +50,9 @@ def train(
     ] = False,
     compile_: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="torch.compile. Default: on a single GPU."),
+        typer.Option(
+            "--compile/--no-compile", help="torch.compile: minutes at each start. Default: off."
+        ),
     ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits each time, more slowly.")
@@ -93,7 +95,7 @@ def train(
         "seed": seed,
         "overfit": overfit,
         "precision": "bf16" if bf16 else None,
-        "compile": {None: None, True: "on", False: "off"}[compile_],
+        "compile": compile_,
         "deterministic": deterministic or None,
     }
     plan = Plan(

@@ -195,7 +195,7 @@ class TrainConfig(Frozen):
     # Pieces that a process takes its share of the batch in; for memory, the gradients are the same
     # (but for a part of the spectral loss).
     accumulate: Positive = 1
-    compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a single GPU
+    compile: bool = False  # torch.compile; V1 takes minutes to compile
     cuda_graphs: bool = True  # a step on a single GPU is one CUDA graph, unless `deterministic`
     overfit: Whole = 0  # train on this many fixed segments; 0: on the whole corpus
     workers: Whole = 2

@@ -22,7 +22,6 @@ from hifigan_cli.training.events import Noted, Started
 from hifigan_cli.training.records.folder import RunFolder, held, set_aside
 from hifigan_cli.training.records.saver import Saver
 from hifigan_cli.training.runtime.compiling import compile_networks
-from hifigan_cli.training.runtime.compiling import wanted as compiling_wanted
 from hifigan_cli.training.runtime.cuda_graphs import GraphedStep, usable
 from hifigan_cli.training.runtime.distributed import process_group
 from hifigan_cli.training.runtime.guard import Guard
@@ -125,7 +124,7 @@ def _loop(state: TrainState, batches: StepBatches, books: Books, stop: Stop) -> 
 
 
 def _compile(state: TrainState, batches: StepBatches, books: Books) -> None:
-    if compiling_wanted(state):
+    if state.config.train.compile:
         compile_networks(state, batches[state.step], books.mels, books.warn)
 
 

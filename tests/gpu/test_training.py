@@ -142,7 +142,7 @@ def test_resume_is_bit_identical_when_deterministic(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_learns(device: torch.device, prepared: Path, tmp_path: Path, precision: str) -> None:
     """Captured, with the data on the device: no warning, finite losses, a falling mel loss."""
-    recipe: dict[str, Any] = {"steps": 40, "log_every": 10, "precision": precision, "compile": "off",
+    recipe: dict[str, Any] = {"steps": 40, "log_every": 10, "precision": precision,
               "learning_rate": 2e-3}  # fmt: skip
     events = go(prepared, tmp_path / "run", device=device, **recipe)
     warnings = [event for event in events if isinstance(event, Noted) and event.warning]

@@ -12,7 +12,7 @@ from torch import Tensor
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.lean import Judges, Maker
-from hifigan_cli.models.lean.convolutions import convolve
+from hifigan_cli.models.lean.convolutions import PLAIN, convolve, forms_of
 from tests.models_for_tests import TINY
 from tests.training import small
 
@@ -50,6 +50,36 @@ def test_phases_are_the_strided_convolution(
         gradients(found, x, weight, bias), gradients(expected, x, weight, bias), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+@settings(max_examples=12)
+@given(
+    samples=st.integers(1, 60),
+    half=st.integers(0, 20),
+    stride=st.sampled_from((1, 2, 3, 4)),
+    groups=st.sampled_from((1, 4, 16)),
+    seed=st.integers(0, 3),
+)
+def test_every_form_is_the_same_convolution(
+    samples: int, half: int, stride: int, groups: int, seed: int
+) -> None:
+    """Guard what a GPU chooses from: values and all three gradients of each form."""
+    x, weight, bias = (
+        noise(2, 16, samples, seed=seed).requires_grad_(),
+        noise(32, 16 // groups, 2 * half + 1, seed=seed + 1).requires_grad_(),
+        noise(32, seed=seed + 2).requires_grad_(),
+    )
+    expected = F.conv1d(x, weight, bias, stride, half, groups=groups)
+    forms = forms_of(stride, groups)
+    assert forms[0] == PLAIN
+    assert len(forms) == len(set(forms)) == 2 * (1 + (stride > 1)) * {1: 1, 4: 2, 16: 3}[groups]
+    for form in forms:
+        found = form(x, weight, bias, stride, groups)
+        torch.testing.assert_close(found, expected)
+        for ours, theirs in zip(
+            gradients(found, x, weight, bias), gradients(expected, x, weight, bias), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("stride", [2, 4])

@@ -35,7 +35,7 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
     compiled anew for each length of a clip."""
     plain, compiled = (
         TrainState(small.config(compile=choice, precision=precision), CPU)
-        for choice in ("off", "on")
+        for choice in (False, True)
     )
     mels, guard = Mels.on(plain.config, CPU), Guard(CPU)
     graphs: list[torch.fx.GraphModule] = []
@@ -60,7 +60,7 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
 @pytest.mark.usefixtures("small_discriminators")
 def test_where_it_fails_training_goes_on_as_it_was() -> None:
     """Protects runs on machines without a compiler: a word, and no weight or vector is moved."""
-    state = TrainState(small.config(compile="on"), CPU)
+    state = TrainState(small.config(compile=True), CPU)
     before = copy.deepcopy([network.state_dict() for network in (state.generator, state.msd)])
 
     def backend(*_: Any) -> Any:

@@ -23,6 +23,7 @@ from hifigan_cli.config import MelConfig
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.models import losses
 from hifigan_cli.models.devices import emulates_bfloat16
+from hifigan_cli.models.lean import convolutions
 from hifigan_cli.training import step
 from hifigan_cli.training.enhancing.state import EnhancerState
 from hifigan_cli.training.enhancing.step import enhancer_step
@@ -47,6 +48,7 @@ def _fake_gpu(small_discriminators: None) -> Iterator[None]:
         ),
         mock.patch.object(torch.cuda, "is_bf16_supported", return_value=True),
         mock.patch.object(Tensor, "pin_memory", lambda values: values),
+        mock.patch.object(convolutions, "fastest_form", lambda *_: convolutions.PLAIN),
         FakeTensorMode(allow_non_fake_inputs=False),
     ):
         yield

@@ -11,7 +11,6 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 
 from hifigan_cli.training.step import cut, discriminators_turn, generate, generators_turn
 
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
     from hifigan_cli.training.step import Mels
 
 
-def wanted(state: TrainState) -> bool:
-    """Tell whether the configuration asks for compilation; `auto` does on a single GPU."""
-    choice = state.config.train.compile
-    if choice == "auto":
-        return state.device.type == "cuda" and not dist.is_initialized()
-    return choice == "on"
-
-
 def compile_networks(
     state: TrainState,
     batch: Batch,
@@ -38,11 +29,11 @@ def compile_networks(
     warn: Callable[[str], None],
     backend: str | Callable[..., Any] = "inductor",
 ) -> bool:
-    """Compile the networks if that is wanted and works; return whether it did.
+    """Compile the networks if the configuration says so and it works; return whether it did.
 
     `warn` hears why it did not work. `batch` is rehearsed on, and has the size of all that follow.
     """
-    if not wanted(state):
+    if not state.config.train.compile:
         return False
     vectors = copy.deepcopy(state.msd.state_dict())
     try:

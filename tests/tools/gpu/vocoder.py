@@ -65,7 +65,7 @@ def train(options: argparse.Namespace) -> None:
         hifigan("preprocess", folder / "corpus", "--mels", folder / "mels", "--out", prepared)
         sets = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
         sets += [part for item in options.sets for part in ("--set", item)]
-        flags = ["--device", options.device, "--no-compile"]
+        flags = ["--device", options.device]
         flags += ["--bf16"] if options.device != "cpu" else []
         left = max(0.05, (end - time.monotonic()) / 60)
         hifigan(
