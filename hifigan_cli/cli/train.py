@@ -50,9 +50,7 @@ def train(
     ] = False,
     compile_: Annotated[
         bool | None,
-        typer.Option(
-            "--compile/--no-compile", help="torch.compile: minutes at each start. Default: off."
-        ),
+        typer.Option("--compile/--no-compile", help="torch.compile, minutes at each start."),
     ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits each time, more slowly.")

@@ -48,7 +48,7 @@ def _fake_gpu(small_discriminators: None) -> Iterator[None]:
         ),
         mock.patch.object(torch.cuda, "is_bf16_supported", return_value=True),
         mock.patch.object(Tensor, "pin_memory", lambda values: values),
-        mock.patch.object(convolutions, "fastest_form", lambda *_: convolutions.PLAIN),
+        mock.patch.object(convolutions, "fastest_form", return_value=convolutions.PLAIN),
         FakeTensorMode(allow_non_fake_inputs=False),
     ):
         yield

@@ -127,21 +127,19 @@ def _trial_ms(
     needed: tuple[bool, bool],
 ) -> float:
     """Return how long a form takes, with the gradients that are needed; inf where it fails."""
-    tensors = [
-        tensor.detach().requires_grad_(need)
-        for tensor, need in zip((x, weight), needed, strict=True)
-    ]
+    x, weight = x.detach().requires_grad_(needed[0]), weight.detach().requires_grad_(needed[1])
+    wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def run() -> None:
-        y = form(*tensors, bias, stride, groups)
-        if any(needed):
-            wanted = [tensor for tensor in tensors if tensor.requires_grad]
+        y = form(x, weight, bias, stride, groups)
+        if wanted:
             torch.autograd.grad(y, wanted, torch.empty_like(y))
 
     try:
         run()
-        torch.cuda._sleep(_HEAD_START_CYCLES)  # kernels count, not how fast they are launched
+        # Kernels count, not how fast they are launched.
+        torch.cuda._sleep(_HEAD_START_CYCLES)  # type: ignore[no-untyped-call]
         begin.record()
         for _ in range(_RUNS):
             run()
@@ -149,7 +147,7 @@ def _trial_ms(
         end.synchronize()
     except RuntimeError:  # out of memory, or no kernel for it
         return math.inf
-    return begin.elapsed_time(end)
+    return float(begin.elapsed_time(end))
 
 
 def phases_of(x: Tensor, weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:

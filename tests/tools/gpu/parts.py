@@ -111,12 +111,8 @@ def training(setup: Setup) -> Iterator[Part]:
     yield Part("c steps", _hifigan(words), 90, last_json)
     yield _profile(setup, "c profile", ["training"])
     if not setup.tiny:
-        yield Part(
-            "c steps compiled",
-            _hifigan([*words, "--bf16", "--set", "compile=true"]),
-            150,
-            last_json,
-        )
+        compiled = [*words, "--bf16", "--set", "compile=true"]
+        yield Part("c steps compiled", _hifigan(compiled), 150, last_json)
         yield Part("c steps strict fp32", _hifigan([*words, "--fp32"]), 60, last_json, strict)
 
 

@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--uses", type=float, default=150, help="of a pair on average, before training waits"
     )
+    parser.add_argument("--wait", type=float, default=0, help="render for so many seconds first")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", type=Path, help="go on from this restorer.safetensors")
     parser.add_argument("--start-fraction", type=float, default=0.0)

@@ -1,7 +1,7 @@
 """Room impulse responses of simulated shoebox rooms (the image method of Allen and Berkley, 1979).
 
 The number of images grows with the cube of time, so only early ones are computed one by one. Later
-the echoes lie so dense that noise with an exponential decay cannot be told from them; it takes over
+the echoes lie so dense that they sound like noise with an exponential decay; it takes over
 where the images end, at their level.
 """
 

@@ -100,7 +100,12 @@ class RestorerTrainer:
 
     def _wait(self, workers: RenderWorkers) -> None:
         """Wait for the validation pairs and the first training pairs."""
-        while len(self._pool) < self._sizes.first_pairs or not self._validation.complete:
+        until = self._start + self._options.wait
+        while (
+            len(self._pool) < self._sizes.first_pairs
+            or not self._validation.complete
+            or time.monotonic() < until
+        ):
             self._receive(workers)
             if not workers.alive():
                 raise RuntimeError("the processes that render pairs ended")
