@@ -129,7 +129,10 @@ def _trial_ms(
     """Return how long a form takes, with the gradients that are needed; inf where it fails."""
     x, weight = x.detach().requires_grad_(needed[0]), weight.detach().requires_grad_(needed[1])
     wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin, end = (
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    )
 
     def run() -> None:
         y = form(x, weight, bias, stride, groups)
