@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that torch's users know
 from torch import Tensor, nn
 
 from hifigan_cli.audio.conventions.scales import FLOOR as FLOOR
@@ -66,7 +65,7 @@ class MelSpectrogram(nn.Module):
             raise InputError(
                 f"{samples.shape[-1]} samples are too short for a mel; it takes at least {least}"
             )
-        return F.pad(samples[:, None], (pad, pad), mode="reflect")[:, 0]
+        return reflected(samples, pad, pad)
 
     def log_mel(self, padded: Tensor) -> Tensor:
         """Return the log-mel of `(batch, samples)` that needs no more padding."""
@@ -95,6 +94,20 @@ class MelSpectrogram(nn.Module):
             yield self.log_mel(
                 padded[:, start * c.hop_samples : (stop - 1) * c.hop_samples + c.n_fft]
             )
+
+
+def reflected(x: Tensor, left: int, right: int) -> Tensor:
+    """Extend the last axis by its mirror image, without repeating the ends.
+
+    The values are those of `F.pad(mode="reflect")`, whose backward pass on CUDA adds in an order
+    that changes from run to run.
+
+    >>> reflected(torch.tensor([1, 2, 3, 4]), 2, 1)
+    tensor([3, 2, 1, 2, 3, 4, 3])
+    """
+    before = x[..., 1 : left + 1].flip(-1)
+    after = x[..., x.shape[-1] - 1 - right : -1].flip(-1)
+    return torch.cat([before, x, after], dim=-1)
 
 
 @lru_cache(maxsize=32)

@@ -30,7 +30,7 @@ def memory_mb(
     """Measure the peak memory of reading a model file and synthesizing from a mel, in 10^6 bytes.
 
     On the CPU: above what a process has after importing the engine's libraries. On CUDA: what torch
-    reserves of the device. None where the system does not report it (only Linux does).
+    allocates of the device. None where the system does not report it (only Linux does).
     """
     if device.startswith("cuda"):
         return _cuda_memory_mb(contender, model, mel, threads, device)
@@ -50,11 +50,11 @@ def _cuda_memory_mb(
 
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_reserved(device)
+    before = torch.cuda.memory_allocated(device)
     synthesize = make_synthesis(contender, read_model(path), threads, device)
     for _ in range(2):  # the second call of a shape records a graph, which holds memory too
         synthesize(mel)
-    return (torch.cuda.max_memory_reserved(device) - before) / 1e6
+    return (torch.cuda.max_memory_allocated(device) - before) / 1e6
 
 
 def _measure(contender: Contender, path: Path, mel: Array, threads: int) -> float:

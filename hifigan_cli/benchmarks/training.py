@@ -52,7 +52,7 @@ class StepFigures:
         compiled: whether the networks ran through torch.compile.
         cuda_graph: whether the step was replayed as a CUDA graph.
         warm_up_s: the time before the first measured step: compilation, the search for algorithms.
-        memory_mb: the most that torch reserved of a GPU for it; None on other devices.
+        memory_mb: the most that torch allocated of a GPU for it; None on other devices.
     """
 
     name: str
@@ -196,14 +196,14 @@ def _warmed_up(make: Callable[[], _Runner], device: torch.device) -> _Runner:
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_reserved(device)
+        before = torch.cuda.memory_allocated(device)
     started = time.perf_counter()
     runner = make()
     runner.run()
     synchronise(device)
     runner.warm_up_s = time.perf_counter() - started
     if on_gpu:
-        runner.memory_mb = (torch.cuda.max_memory_reserved(device) - before) / 1e6
+        runner.memory_mb = (torch.cuda.max_memory_allocated(device) - before) / 1e6
     return runner
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CPU_CHUNK_FRAMES, GPU_CHUNK_FRAMES = 512, 2048
+# In 16 bits, with 13 frames of context to each side, 426 frames. On an H100 V1 took 3.1 ms for 431
+# frames and 36 ms for 1723, in one row: the longer one gets other kernels.
+GPU_HALF_CHUNK_FRAMES = 400
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -60,7 +63,8 @@ class TorchEngine:
             )
         use_threads(threads)
         self.precision, self._dtype = precision, PRECISIONS[precision]
-        self.chunk_frames = CPU_CHUNK_FRAMES if on_cpu else GPU_CHUNK_FRAMES
+        gpu_chunk = GPU_CHUNK_FRAMES if precision == "fp32" else GPU_HALF_CHUNK_FRAMES
+        self.chunk_frames = CPU_CHUNK_FRAMES if on_cpu else gpu_chunk
         self._wide = on_cpu or precision != "fp32"
         net: nn.Module = build_generator(config, n_mels, weights)
         if self._wide:

@@ -18,7 +18,7 @@ from hifigan_cli.audio import mel as mel_module
 from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.audio.logmel import log_mel as numpy_log_mel
 from hifigan_cli.audio.logmel import log_mel_blocks
-from hifigan_cli.audio.mel import LOG_FLOOR, MelSpectrogram, mel_spectrogram
+from hifigan_cli.audio.mel import LOG_FLOOR, MelSpectrogram, mel_spectrogram, reflected
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.config import MelConfig, MelConvention
 from hifigan_cli.errors import InputError, UsageError
@@ -60,6 +60,24 @@ def error(samples: Array, config: MelConfig) -> float:
     assert ours.shape == light.shape == reference.shape
     assert np.abs(ours.numpy() - light).max() <= 1e-6  # one rounding of a float32 near 11.5
     return max(float(np.abs(mel - reference).max()) for mel in (ours.numpy(), light))
+
+
+@given(
+    length=st.integers(2, 40),
+    left=st.integers(0, 39),
+    right=st.integers(0, 39),
+    seed=st.integers(0, 9),
+)
+def test_reflection_is_that_of_torch(length: int, left: int, right: int, seed: int) -> None:
+    """Same values, same gradients."""
+    left, right = min(left, length - 1), min(right, length - 1)
+    x = torch.randn(2, 1, length, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    found = reflected(x, left, right)
+    expected = torch.nn.functional.pad(x, (left, right), mode="reflect")
+    assert torch.equal(found, expected)
+    weight = torch.arange(found.numel(), dtype=torch.float32).view(found.shape)
+    ours, theirs = (torch.autograd.grad((y * weight).sum(), x)[0] for y in (found, expected))
+    torch.testing.assert_close(ours, theirs)
 
 
 SYNTHETIC = {

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import gc
+import csv
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
+from tests.helpers import speech
+from tests.tools.gpu.pack import pack
+from tests.tools.gpu.pairs import SAMPLE_RATE
 from tests.training import small
 
 Record = Callable[[str, float], None]
+SPEAKERS = {"speechocean": "SPEAKER0461-m", "emodb": "emodb03", "kathleen": "kathleen"}
+CLIPS = 3  # of each speaker; noises; RIRs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,17 +63,58 @@ def small_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
     small.shrink(monkeypatch.setattr)
 
 
-@contextmanager
-def limited_memory(device: torch.device, more_bytes: float) -> Iterator[None]:
-    """Let torch take only so much more of a GPU than it holds."""
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pack of a few synthetic recordings."""
+    data = tmp_path_factory.mktemp("corpus")
+    draw, rows = np.random.default_rng(3), []
+    for name, speaker in SPEAKERS.items():
+        for number in range(CLIPS):
+            file = f"train/{name}/{name}{number}.wav"
+            _write(data / file, speech(2.0, seed=number), SAMPLE_RATE)
+            rows.append({"file": file, "speaker": speaker})
+    child = {"file": "train/speechocean/child.wav", "speaker": "SPEAKER0001"}
+    _write(data / child["file"], speech(2.0, seed=9), SAMPLE_RATE)
+    with (data / "manifest.tsv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, ["file", "speaker"], delimiter="\t")
+        table.writeheader()
+        table.writerows([*rows, child])
+    for number in range(CLIPS):
+        _write(data / "noise" / f"noise{number}.wav", draw.normal(0, 0.1, 20_000), 16_000)
+        response = draw.normal(0, 0.1, 6_000) * np.exp(-np.arange(6_000) / 900)
+        response[0] = 0.9
+        _write(data / "rir" / f"rir{number}.wav", response, 32_000)
+    out = tmp_path_factory.mktemp("packed")
+    pack(out, data, megabytes=2, processes=1)
+    return out
+
+
+def _write(path: Path, wave: np.ndarray, sample_rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.clip(wave, -1, 1), sample_rate)
+
+
+def with_limited_memory(
+    device: torch.device, most_bytes: float, *words: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """Run `hifigan` in a process that may take only so much of a GPU, or skip on other devices."""
     if device.type != "cuda":
         pytest.skip("limits the memory of a GPU")
-    gc.collect()
-    torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(device).total_memory
-    held = torch.cuda.memory_reserved(device)
-    torch.cuda.set_per_process_memory_fraction((held + more_bytes) / total, device)
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+    return subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(most_bytes), str(device), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+_LIMITED = """
+import sys
+import torch
+most_bytes, device = float(sys.argv.pop(1)), sys.argv.pop(1)
+total = torch.cuda.get_device_properties(device).total_memory
+torch.cuda.set_per_process_memory_fraction(most_bytes / total, device)
+from hifigan_cli.cli.main import main
+main()
+"""

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from tests.gpu.conftest import CLIPS, SPEAKERS
 from tests.helpers import speech
 from tests.tools.gpu import restorer, trainer
 from tests.tools.gpu.network import Restorer
-from tests.tools.gpu.pack import pack
 from tests.tools.gpu.pairs import LEAD_S, SAMPLE_RATE, PairRenderer
 from tests.tools.gpu.rirs import draw_shoebox, rir
 from tests.tools.gpu.training import learning_rate
 from tests.tools.gpu.unpack import Corpus, open_corpus, unpack
-
-SPEAKERS = {"speechocean": "SPEAKER0461-m", "emodb": "emodb03", "kathleen": "kathleen"}
-CLIPS = 3
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a pack of a few synthetic recordings."""
-    data = tmp_path_factory.mktemp("corpus")
-    draw, rows = np.random.default_rng(3), []
-    for name, speaker in SPEAKERS.items():
-        for number in range(CLIPS):
-            file = f"train/{name}/{name}{number}.wav"
-            _write(data / file, speech(2.0, seed=number), SAMPLE_RATE)
-            rows.append({"file": file, "speaker": speaker})
-    child = {"file": "train/speechocean/child.wav", "speaker": "SPEAKER0001"}
-    _write(data / child["file"], speech(2.0, seed=9), SAMPLE_RATE)
-    with (data / "manifest.tsv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, ["file", "speaker"], delimiter="\t")
-        table.writeheader()
-        table.writerows([*rows, child])
-    for number in range(CLIPS):
-        _write(data / "noise" / f"noise{number}.wav", draw.normal(0, 0.1, 20_000), 16_000)
-        response = draw.normal(0, 0.1, 6_000) * np.exp(-np.arange(6_000) / 900)
-        response[0] = 0.9
-        _write(data / "rir" / f"rir{number}.wav", response, 32_000)
-    out = tmp_path_factory.mktemp("packed")
-    pack(out, data, megabytes=2, processes=1)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +25,6 @@ def corpus(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("unpacked")
     unpack(packed, folder, 1)
     return open_corpus(folder)
-
-
-def _write(path: Path, wave: np.ndarray, sample_rate: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.clip(wave, -1, 1), sample_rate)
 
 
 def _unfiltered(wave: np.ndarray, _sample_rate: int) -> np.ndarray:

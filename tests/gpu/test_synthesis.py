@@ -20,7 +20,7 @@ from hifigan_cli.engines.torch_tuned import TorchEngine
 from hifigan_cli.models.modelfile import write_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 from tests.engines.test_torch import mel_of, snr_db
-from tests.gpu.conftest import Record, limited_memory
+from tests.gpu.conftest import Record, with_limited_memory
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 
@@ -104,21 +104,19 @@ def test_resynth(device: torch.device, tmp_path: Path, precision: str) -> None:
     assert np.abs(waves[0] - waves[1]).max() < (1e-4 if precision == "fp32" else 0.1)
 
 
-def test_out_of_memory_is_exit_code_8(
-    device: torch.device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_out_of_memory_is_exit_code_8(device: torch.device, tmp_path: Path) -> None:
     """Too little for the weights: one line with what to do, and no file. A little more: less at
     a time, and the result."""
     model, mel, out = tmp_path / "v1.safetensors", tmp_path / "mel.npy", tmp_path / "out.wav"
     write_model(model, random_model(PRESETS["v1"]))
     np.save(mel, mel_of(1, 3000)[0])
-    words = ["vocode", str(mel), "--model", str(model), "-o", str(out)]
-    words += ["--device", str(device), "--engine", "torch", "--chunk", "1024"]
-    with limited_memory(device, 30e6):
-        assert command(words) == 8
-    assert "out of memory" in capsys.readouterr().err
+    words = ["vocode", str(mel), "--model", str(model), "-o", str(out), "--device", str(device)]
+    words += ["--engine", "torch", "--chunk", "1024"]
+    run = with_limited_memory(device, 30e6, *words)
+    assert run.returncode == 8, run.stderr
+    assert "out of memory" in run.stderr
     assert not out.exists()
-    with limited_memory(device, 150e6):
-        assert command(words) == 0
-    assert "halved" in capsys.readouterr().err
+    run = with_limited_memory(device, 150e6, *words)
+    assert run.returncode == 0, run.stderr
+    assert "halved" in run.stderr
     assert soundfile.info(out).frames == 3000 * 256

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hifigan_cli.benchmarks.gradients import gradient_difference
 from hifigan_cli.benchmarks.training import synthetic_batch
-from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared
@@ -29,7 +28,7 @@ from hifigan_cli.training.step import (
     generators_turn,
     train_step,
 )
-from tests.gpu.conftest import Record, limited_memory
+from tests.gpu.conftest import Record, with_limited_memory
 from tests.gpu.test_networks import difference
 from tests.training import small
 from tests.training.runs import checkpoint, differing, go
@@ -162,14 +161,12 @@ def test_data_on_the_device_give_the_same_batches(device: torch.device, prepared
 
 
 def test_too_little_memory_ends_training_with_exit_code_8(
-    device: torch.device, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    device: torch.device, prepared: Path, tmp_path: Path
 ) -> None:
     """One line that says what to lower."""
-    words = ["train", prepared, "--preset", "v1", "--out", tmp_path / "run", "--steps", "2"]
-    words += ["--device", str(device), "--quiet"]
-    with limited_memory(device, 600e6):
-        code = command([str(word) for word in words])
-    assert code == 8
-    error = capsys.readouterr().err
-    assert "out of memory" in error
-    assert "batch_size" in error
+    out = str(tmp_path / "run")
+    words = ["train", str(prepared), "--preset", "v1", "--out", out, "--steps", "2"]
+    run = with_limited_memory(device, 600e6, *words, "--device", str(device), "--quiet")
+    assert run.returncode == 8, run.stderr
+    assert "out of memory" in run.stderr
+    assert "batch_size" in run.stderr

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from hifigan_cli.audio.mel import reflected
 from hifigan_cli.models.discriminators.judgement import SLOPE, Judgement
 from hifigan_cli.models.discriminators.scale import halve
 from hifigan_cli.models.lean.convolutions import convolve
@@ -145,7 +146,7 @@ def _columns(samples: Tensor, period: int) -> Tensor:
     """Reshape `(batch, 1, samples)` to `(batch, 1, period, rows)`; the end is reflected."""
     missing = -samples.shape[2] % period
     if missing:
-        samples = F.pad(samples, (0, missing), mode="reflect")
+        samples = reflected(samples, 0, missing)
     batch, channels, length = samples.shape
     return samples.view(batch, channels, length // period, period).transpose(2, 3).contiguous()
 

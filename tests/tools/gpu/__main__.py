@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import time
@@ -44,12 +45,13 @@ def main() -> None:
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--workers", type=int, default=14, help="that render data for part d")
     parser.add_argument("--tiny", action="store_true", help="smallest sizes, for a test")
-    parser.add_argument("extra", nargs="*", help="after --: more options of part d")
+    parser.add_argument("--extra", default="", help="more options of part d: --extra='--uses 9'")
     options = parser.parse_args()
     if options.pack is not None:
         from tests.tools.gpu.pack import pack
+        from tests.tools.gpu.vocoder import pack_for_vocoder
 
-        pack(options.pack, SHARED_DATA)
+        (pack if options.part == "restorer" else pack_for_vocoder)(options.pack, SHARED_DATA)
         return
     if options.out is None:
         parser.error("name the folder of the results")
@@ -60,7 +62,7 @@ def main() -> None:
         options.tiny,
         options.part,
         options.workers,
-        tuple(options.extra),
+        tuple(shlex.split(options.extra)),
     )
     setup.out.mkdir(parents=True, exist_ok=True)
     wanted = options.parts.split(",")

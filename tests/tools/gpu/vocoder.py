@@ -1,12 +1,9 @@
 """Fine-tune the vocoder on enhanced mels against clean speech.
 
-    python -m tests.tools.gpu.pack PACKED --data DATA --megabytes 15 \\
-        --sets kathleen kerstin nathalie flemishguy
-    python -m tests.tools.gpu.vocoder model universal.safetensors
-    python -m tests.tools.gpu.vocoder train OUT --data PACKED --model universal.safetensors \\
-        --restorer restorer.safetensors --minutes 7 [--render-minutes 1.5]
+    python -m tests.tools.gpu --pack PACKED --part vocoder
+    python -m tests.tools.gpu.vocoder OUT --data PACKED --minutes 7 [--render-minutes 1.5]
 
-The first two run where the corpus and the default model are. `train` renders pairs, restores their
+The first runs where the corpus and the default model are. The second renders pairs, restores their
 mels, prepares them with `hifigan preprocess --mels`, and runs `hifigan train --init`. OUT gets the
 model in half precision, in parts below 16 MiB (`cat model.part* > model.safetensors`), and the
 metrics. Only speech recorded above 22 kHz is used: the vocoder must learn what is above 8 kHz.
@@ -32,6 +29,8 @@ if TYPE_CHECKING:
 
 Rendered = tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]  # mels, the clean waveform
 
+RESTORER = Path(__file__).with_name("restorer.safetensors")
+LOG_FILE = "vocoder.jsonl"
 SETTINGS = {
     "learning_rate": 1e-4,
     "discriminator_width": 0.25,  # they start without weights, and small ones learn faster
@@ -41,12 +40,23 @@ SETTINGS = {
     "keep_checkpoints": 1,
     "ema_decay": 0.999,
 }
+WIDE_SETS = ("kathleen", "kerstin", "nathalie", "flemishguy")
+MODEL_FILE = "vocoder.safetensors"  # of a pack: the model that is fine-tuned
+_MEGABYTES = 15
 _WIDE_HZ = 22_050
 _TOP_HZ = 10_500.0
 _FRAMES = 216
 _PART_BYTES = 15 * 2**20
 _AT_ONCE = 16  # pairs restored together
 _PER_WORKER = 4  # pairs that wait to be rendered
+
+
+def pack_for_vocoder(out: Path, data: Path) -> None:
+    """Write what fine-tuning needs: wide speech, noises, RIRs, and the default model."""
+    from tests.tools.gpu.pack import pack
+
+    pack(out, data, _MEGABYTES, sets=WIDE_SETS)
+    half(None, out / MODEL_FILE)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -68,16 +78,14 @@ def train(options: argparse.Namespace) -> None:
         flags = ["--device", options.device]
         flags += ["--bf16"] if options.device != "cpu" else []
         left = max(0.05, (end - time.monotonic()) / 60)
-        hifigan(
-            "train", prepared, "--init", options.model, "--out", run, *flags, *sets, minutes=left
-        )
+        words = ["train", prepared, "--init", options.data / MODEL_FILE, "--out", run]
+        hifigan(*words, *flags, *sets, minutes=left)
         half(run / "model.safetensors", folder / "half.safetensors")
         content = (folder / "half.safetensors").read_bytes()
         for number, start in enumerate(range(0, len(content), _PART_BYTES)):
             part = options.out / f"model.part{number}"
             part.write_bytes(content[start : start + _PART_BYTES])
-        for path in run.glob("*.jsonl"):
-            (options.out / path.name).write_bytes(path.read_bytes())
+        (options.out / LOG_FILE).write_bytes((run / "metrics.jsonl").read_bytes())
 
 
 def half(source: Path | None, out: Path) -> None:
@@ -162,27 +170,18 @@ def _restored(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the model that travels, or train."""
+    """Fine-tune."""
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    model = commands.add_parser("model", help="write the default model in half precision")
-    model.add_argument("out", type=Path)
-    training = commands.add_parser("train", help="fine-tune")
-    training.add_argument("out", type=Path)
-    training.add_argument("--data", type=Path, required=True)
-    training.add_argument("--model", type=Path, required=True)
-    training.add_argument("--restorer", type=Path, required=True)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--render-minutes", type=float, default=1.5)
-    training.add_argument("--device", default="cuda")
-    training.add_argument("--workers", type=int, default=14)
-    training.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
-    training.add_argument("--unfiltered", action="store_true", help="for tests")
-    options = parser.parse_args(arguments)
-    if options.command == "model":
-        half(None, options.out)
-    else:
-        train(options)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="what --pack has written")
+    parser.add_argument("--restorer", type=Path, default=RESTORER)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--render-minutes", type=float, default=1.5)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--unfiltered", action="store_true", help="for tests")
+    train(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""The kit on the CPU, at tiny size: every part runs, and what fails or hangs costs only itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hifigan_cli.models.modelfile import read_model, write_model
+from tests.helpers import ROOT
+from tests.models_for_tests import TINY, tiny_model
+from tests.tools.gpu import vocoder
+from tests.tools.gpu.__main__ import run_all
+from tests.tools.gpu.parts import PYTHON, Part, Setup, last_json
+
+
+def kit(*words: str | Path) -> None:
+    """Run the command and wait for its end."""
+    line = [sys.executable, "-m", "tests.tools.gpu", *map(str, words)]
+    run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def report(out: Path) -> dict[str, dict[str, Any]]:
+    """Return what the kit wrote, by part."""
+    found = json.loads((out / "gpu.json").read_text("utf-8"))
+    assert found["machine"]["torch"]
+    return {part["part"]: part for part in found["parts"]}
+
+
+@pytest.mark.slow
+def test_every_part_runs(packed: Path, tmp_path: Path) -> None:
+    """Each leaves its result; those of a, b and c are figures of this machine."""
+    out = tmp_path / "out"
+    words = ("--tiny", "--device", "cpu", "--workers", "1", "--minutes", "4")
+    kit(out, "--data", packed, *words, "--extra=--unfiltered --steps 20")
+    parts = report(out)
+    assert all(part["exit_code"] == 0 for part in parts.values()), parts
+    assert {name[0] for name in parts} == set("abcd")
+    outcomes = {case["outcome"] for case in parts["a correctness"]["result"]}
+    assert outcomes == {"passed"}
+    figures = parts["b synthesis"]["result"]["figures"]
+    assert {each["batch"] for each in figures} == {1, 2}
+    steps = {step["name"]: step for step in parts["c steps"]["result"]["steps"]}
+    assert steps["reference"]["ratio"] == 1
+    for name in ("b profile", "c profile"):
+        forms = parts[name]["result"]["forms"].values()
+        assert all(form["wall_ms"] > 0 and form["top"] for form in forms)
+    assert parts["d restorer"]["result"]["restored_l1"] > 0
+    assert (out / "restorer.safetensors").stat().st_size < 16 * 2**20
+    assert "hifigan bench" in parts["b synthesis"]["command"]
+    assert str(tmp_path) not in json.dumps(parts)
+
+
+def part(name: str, code: str, limit_s: float = 30) -> Part:
+    """Return a part that runs some Python."""
+    command: Callable[[float], list[str]] = lambda _seconds: [PYTHON, "-c", code]  # noqa: E731
+    return Part(name, command, limit_s, last_json)
+
+
+def test_what_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:
+    """A part that hangs is stopped, its children too; the next one runs, unless time is up."""
+    hang = "import time, sys; print('{\"begun\": 1}', flush=True); time.sleep(60)"
+    parts = [
+        part("a fails", "raise SystemExit(3)"),
+        part("b hangs", hang, limit_s=10),
+        part("c works", "print('{\"ok\": 1}')"),
+        part("d late", "print('{\"ok\": 1}')"),
+    ]
+    run_all(parts[:3], Setup(tmp_path, None, "cpu", tiny=True), budget_s=60)
+    found = report(tmp_path)
+    assert found["a fails"]["exit_code"] == 3
+    assert found["b hangs"]["stopped_at_limit"]
+    assert found["b hangs"]["seconds"] < 12
+    assert found["b hangs"]["result"] == {"begun": 1}  # printed before the end
+    assert found["c works"]["result"] == {"ok": 1}
+    run_all(parts[3:], Setup(tmp_path, None, "cpu", tiny=True), budget_s=5)
+    assert "skipped" in report(tmp_path)["d late"]
+    log = (tmp_path / "log.txt").read_text("utf-8")
+    assert log.count("## ") == 3
+
+
+@pytest.mark.slow
+def test_vocoder_part(packed: Path, tmp_path: Path) -> None:
+    """Fine-tuning from pairs that the restorer restored: a model in parts, and metrics."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in packed.iterdir():
+        (data / path.name).write_bytes(path.read_bytes())
+    write_model(data / vocoder.MODEL_FILE, tiny_model())
+    sets = {**TINY.model_dump(), "steps": 4, "batch_size": 2, "discriminator_width": 0.125}
+    sets |= {"segment_samples": 4096, "validation_clips": 1, "log_every": 1}
+    words = ["--data", str(data), "--minutes", "2.5", "--render-minutes", "0.1"]
+    words += ["--device", "cpu", "--workers", "1", "--unfiltered"]
+    for key, value in sets.items():
+        if not isinstance(value, dict):
+            words += ["--set", f"{key}={str(value).replace('(', '[').replace(')', ']')}"]
+    vocoder.main([str(tmp_path / "out"), *words])
+    content = b"".join(p.read_bytes() for p in sorted((tmp_path / "out").glob("model.part*")))
+    (tmp_path / "model.safetensors").write_bytes(content)
+    tuned, before = read_model(tmp_path / "model.safetensors"), tiny_model()
+    name = next(iter(before.weights))
+    assert (tuned.weights[name] != before.weights[name]).any()
+    lines = (tmp_path / "out" / vocoder.LOG_FILE).read_text("utf-8").splitlines()
+    assert any(json.loads(line)["event"] == "train" for line in lines)
