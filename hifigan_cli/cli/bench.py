@@ -49,7 +49,7 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Of which medians are told.")] = 5,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Measure it, in fresh processes.")
+        bool, typer.Option("--memory/--no-memory", help="Measure the peak memory.")
     ] = True,
     cold: Annotated[
         bool, typer.Option("--cold", help="Measure whole processes of resynth instead.")
