@@ -144,8 +144,8 @@ def choose_algorithms(*, deterministic: bool) -> None:
     """Let cuDNN choose any algorithms, or only those that give the same bits each time.
 
     It chooses by its heuristics. A search by trial took 32 s for a step of V1 on an H100, which was
-    then 12 % faster; for synthesis it found nothing faster. torch warns where it has no deterministic
-    algorithm. The CPU's are deterministic as they are.
+    then 12 % faster; for synthesis it found nothing faster. torch warns where it has no
+    deterministic algorithm. The CPU's are deterministic as they are.
     """
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = deterministic

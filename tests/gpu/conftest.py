@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,17 @@ from tests.training import small
 Record = Callable[[str, float], None]
 SPEAKERS = {"speechocean": "SPEAKER0461-m", "emodb": "emodb03", "kathleen": "kathleen"}
 CLIPS = 3  # of each speaker; noises; RIRs
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Append each result to the file of GPU_TESTS_REPORT, so that none is lost to a time limit."""
+    path = os.environ.get("GPU_TESTS_REPORT")
+    if path is None or (report.when != "call" and report.outcome == "passed"):
+        return
+    reason = {} if report.passed else {"reason": report.longreprtext[-500:]}
+    line = {"test": report.nodeid.rpartition("::")[2], "outcome": report.outcome}
+    with Path(path).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({**line, **dict(report.user_properties), **reason}) + "\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,7 +64,7 @@ def record(record_property: Callable[[str, object], None]) -> Record:
     """Return what stores a measured figure in the test report."""
 
     def store(name: str, value: float) -> None:
-        record_property(name, f"{value:.3g}")
+        record_property(name, float(f"{value:.3g}"))
 
     return store
 

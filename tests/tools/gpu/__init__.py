@@ -5,10 +5,13 @@
 - `__main__`: runs the parts in order, each in a process of its own with a time limit
 - `parts`: what is run: correctness, synthesis, training steps, profiles, the restorer
 - `profiling`: which kernels a step or a forward pass spends its time in
-- `pack`: speech, noises and room responses, small enough to travel (`--pack DIR`)
-- `pairs`, `restorer`: training of the restorer (noisy and filtered mel -> clean mel)
-- `vocoder`: fine-tuning of a vocoder on enhanced mels
+- `pack`, `unpack`: speech, noises and RIRs, small enough to travel, and back
+- `speech`, `rirs`, `deepfilter`, `pairs`, `rendering`: pairs of damaged and clean speech, rendered
+  by several processes
+- `network`, `pool`, `training`, `validation`, `trainer`, `restorer`: the restorer, from noisy and
+  filtered log-mel to the clean one
+- `vocoder`: fine-tuning of a vocoder on restored mels
 
-The machine needs torch with CUDA, and the packages that this project requires; the folder may be
-anywhere, also where nothing can be installed from a network: `--pack` can add wheels.
+`restorer.safetensors` and `discriminators.safetensors` are of the first leg of that training
+(`.github/SPEED.md` has its figures); a second one starts with `--init`.
 """

