@@ -5,5 +5,6 @@
 - `signals`: Ctrl-C and SIGTERM, the first and the second
 - `guard`: numbers that are not finite, caught before they do harm
 - `compiling`: torch.compile for the networks, where it works
+- `cuda_graphs`: a step on a single GPU as one launch
 - `meter`: mean losses and speed, without waiting for the device
 """
