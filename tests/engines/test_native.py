@@ -351,6 +351,7 @@ print("clean", cases)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # compiling takes six minutes on a busy machine without AVX-512
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_under_the_sanitizers(tmp_path: Path) -> None:
     """Nothing is read or written outside what was allocated, and no arithmetic is undefined."""
