@@ -94,7 +94,7 @@ def synthesis(setup: Setup) -> Iterator[Part]:
     words = ["bench", "--engines", "torch", "--device", setup.device, "--json"]
     if setup.tiny:
         model = write_tiny_model(setup.out / "tiny.safetensors")
-        words += ["-m", str(model), "--lengths", "0.2", "--batch", "1,2", "--rounds", "1"]
+        words += ["-m", str(model), "--lengths", "0.2", "--batch", "2", "--rounds", "1"]
         yield Part("b synthesis", _hifigan([*words, "--no-memory"]), 60, last_json)
     else:
         words += ["--lengths", "1,5,20", "--batch", "1,16", "--rounds", "5"]

@@ -52,10 +52,11 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="smallest networks, for a test")
     options = parser.parse_args()
     if options.tiny:
-        options.batch, options.seconds, options.segment = 1, 0.2, 1024
+        options.batch, options.seconds, options.segment = 1, 0.2, 512
     forms = training_forms if options.work == "training" else synthesis_forms
     device = torch.device(options.device)
-    found = {name: measure(run, device) for name, run in forms(options, device)}
+    runs = 1 if options.tiny else RUNS
+    found = {name: measure(run, device, runs) for name, run in forms(options, device)}
     print(json.dumps({"event": "profile", **vars(options), "forms": found}))
 
 
@@ -105,16 +106,16 @@ def synthesis_forms(
         yield f"{engine} {precision}", lambda made=made: made.synthesize(mel)  # type: ignore[misc]
 
 
-def measure(run: Callable[[], object], device: torch.device) -> dict[str, Any]:
+def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[str, Any]:
     """Return the wall time of a run, how busy the device was, and its top kernels."""
-    for _ in range(3):
+    for _ in range(runs):
         run()
     synchronise(device)
     started = time.perf_counter()
-    for _ in range(RUNS):
+    for _ in range(runs):
         run()
     synchronise(device)
-    wall_ms = 1e3 * (time.perf_counter() - started) / RUNS
+    wall_ms = 1e3 * (time.perf_counter() - started) / runs
     on_gpu = device.type == "cuda"
     # The host's events would take the profiler minutes to sort: there are some 50 000 in a step.
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
