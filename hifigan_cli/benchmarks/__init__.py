@@ -4,7 +4,7 @@ Synthesis:
 
 - `synthesis`: every engine against the plain forward, in one run: speed, exactness, memory
 - `subjects`: the models that it is measured with; `contenders`: the engines, and the yardstick
-- `footprint`: memory, in processes of their own
+- `footprint`: memory
 - `cold`: whole processes, from the command to the written file
 - `machine`: what it was measured on
 

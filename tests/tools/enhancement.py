@@ -29,7 +29,7 @@ from hifigan_cli.data.degrading.sounds import load_sounds
 from hifigan_cli.evaluation.metrics.intelligibility import stoi
 from hifigan_cli.evaluation.metrics.opinions import distillmos, dnsmos
 from tests.conftest import SHARED_DATA
-from tests.tools.deepfilter import deepfilter
+from tests.tools.deepfilter import DeepFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,8 @@ def main() -> None:
     for limit in options.limit:
         systems[f"hifigan, limit {limit:g} dB"] = resynthesis(enhance=True, limit=limit)
     if not options.no_peer:
-        systems["DeepFilterNet3"] = lambda wave: deepfilter(wave, RATE_HZ)
+        noise_filter = DeepFilter()
+        systems["DeepFilterNet3"] = lambda wave: noise_filter(wave, RATE_HZ)
 
     step = max(1, sum(SPEECH.values()) // options.clips)
     clean = speech(SHARED_DATA)

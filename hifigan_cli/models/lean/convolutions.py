@@ -51,7 +51,7 @@ class Form(NamedTuple):
         return F.conv2d(x, weight, bias, (1, stride), (0, padding), groups=groups)[:, :, 0]
 
 
-PLAIN = Form()
+PLAIN, IN_PHASES = Form(), Form(phases=True)
 _WIDE = torch.channels_last
 _MERGED = (1, 4, 16)
 _RUNS = 3  # of each form in a trial
@@ -66,17 +66,14 @@ def convolve(
 
     Shape: weight `(outputs, channels / groups, kernel)`, of odd kernel; bias `(outputs,)`.
     """
-    if x.device.type == "cuda":
-        x = x.to(weight.dtype)
-        return fastest_form(x, weight, bias, stride, groups)(x, weight, bias, stride, groups)
-    if stride == 1 or x.device.type != "cpu":
-        padding = weight.shape[2] // 2
-        return F.conv1d(x, weight, bias, stride, padding, groups=groups)
     x = x.to(weight.dtype)
-    if stride % 4 == 0:
-        return in_phases(x, weight, bias, stride, groups)
-    y: Tensor = _ForwardInPhases.apply(x, weight, bias, stride, groups)
-    return y
+    if x.device.type == "cpu" and stride > 1:
+        if stride % 4 == 0:
+            return IN_PHASES(x, weight, bias, stride, groups)
+        y: Tensor = _ForwardInPhases.apply(x, weight, bias, stride, groups)
+        return y
+    form = fastest_form(x, weight, bias, stride, groups) if x.is_cuda else PLAIN
+    return form(x, weight, bias, stride, groups)
 
 
 def forms_of(stride: int, groups: int) -> list[Form]:
@@ -179,12 +176,6 @@ def merged_groups(weight: Tensor, groups: int, merged: int) -> Tensor:
     return wide.reshape(outputs, merged * narrow, kernel)
 
 
-def in_phases(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int) -> Tensor:
-    """Convolve with a stride as one convolution without, over `stride` phases."""
-    x, weight = phases_of(x, weight, stride)
-    return F.conv1d(x, weight, bias, groups=groups)
-
-
 class _ForwardInPhases(torch.autograd.Function):
     """The forward pass in phases; the backward pass as a strided convolution has it."""
 
@@ -195,7 +186,7 @@ class _ForwardInPhases(torch.autograd.Function):
         """Convolve, and keep what the backward pass needs."""
         ctx.save_for_backward(x, weight)
         ctx.bias, ctx.stride, ctx.groups = bias is not None, stride, groups
-        return in_phases(x, weight, bias, stride, groups)
+        return IN_PHASES(x, weight, bias, stride, groups)
 
     @staticmethod
     @once_differentiable

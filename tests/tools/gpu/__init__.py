@@ -6,8 +6,8 @@
 - `parts`: what is run: correctness, synthesis, training steps, profiles, the restorer
 - `profiling`: which kernels a step or a forward pass spends its time in
 - `pack`, `unpack`: speech, noises and RIRs, small enough to travel, and back
-- `speech`, `rirs`, `deepfilter`, `pairs`, `rendering`: pairs of damaged and clean speech, rendered
-  by several processes
+- `speech`, `rirs`, `pairs`, `rendering`: pairs of damaged and clean speech, rendered by several
+  processes
 - `network`, `pool`, `training`, `validation`, `trainer`, `restorer`: the restorer, from noisy and
   filtered log-mel to the clean one
 - `vocoder`: fine-tuning of a vocoder on restored mels

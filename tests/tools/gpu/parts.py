@@ -50,6 +50,8 @@ class Part:
         name: letter, and what it does.
         command: given the seconds that it may take.
         limit_s: after which it is stopped.
+        least_s: less time is not worth starting it.
+        kept: whether earlier parts leave it that time.
         result: reads what it found, given its standard output.
         environment: added to this process's.
     """
@@ -59,6 +61,8 @@ class Part:
     limit_s: float
     result: Callable[[str], Any]
     environment: dict[str, str] = field(default_factory=dict)
+    least_s: float = 15
+    kept: bool = False
 
 
 def all_parts(setup: Setup) -> list[Part]:
@@ -79,7 +83,7 @@ def correctness(setup: Setup) -> Iterator[Part]:
     yield Part(
         "a correctness",
         lambda _seconds: [PYTHON, *words],
-        120,
+        90,
         lambda _text: lines(report) or ABSENT,
         {
             "TEST_DEVICE": setup.device,
@@ -117,7 +121,7 @@ def training(setup: Setup) -> Iterator[Part]:
     yield _profile(setup, "c profile", ["training"])
     if not setup.tiny:
         compiled = [*words, "--bf16", "--set", "compile=true"]
-        yield Part("c steps compiled", _hifigan(compiled), 150, last_json)
+        yield Part("c steps compiled", _hifigan(compiled), 150, last_json, least_s=120)
         yield Part("c steps strict fp32", _hifigan([*words, "--fp32"]), 60, last_json, strict)
 
 
@@ -135,7 +139,14 @@ def long_training(setup: Setup) -> Iterator[Part]:
         return [*words, *tiny, *setup.extra]
 
     log = setup.out / f"{setup.work}.jsonl"
-    yield Part(f"d {setup.work}", command, 600, lambda _text: (lines(log) or [ABSENT])[-1])
+    yield Part(
+        f"d {setup.work}",
+        command,
+        600,
+        lambda _text: (lines(log) or [ABSENT])[-1],
+        least_s=15 if setup.tiny else 240,
+        kept=True,
+    )
 
 
 def _profile(setup: Setup, name: str, words: list[str]) -> Part:

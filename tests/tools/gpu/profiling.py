@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,12 +100,12 @@ def synthesis_forms(
     """Yield the plain forward pass, and the torch engine in every precision of the device."""
     model = tiny_model() if options.tiny else random_model(PRESETS[options.preset])
     frames = round(options.seconds * model.mel.rate_hz / model.mel.hop_samples)
-    mel = np.random.default_rng(0).normal(-5, 2, (options.batch, model.mel.n_mels, frames))
-    mel = mel.astype(np.float32)
+    shape = options.batch, model.mel.n_mels, frames
+    mel = np.random.default_rng(0).normal(-5, 2, shape).astype(np.float32)
     precisions = ("fp32",) if device.type == "cpu" else ("fp32", "bf16", "fp16")
     for engine, precision in (("eager", "fp32"), *(("torch", each) for each in precisions)):
-        made = make_engine(model, Wish(engine, precision, str(device)), str(device))
-        yield f"{engine} {precision}", lambda made=made: made.synthesize(mel)  # type: ignore[misc]
+        ready = make_engine(model, Wish(engine, precision, str(device)), str(device))
+        yield f"{engine} {precision}", partial(ready.synthesize, mel)
 
 
 def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _work(
     connection: Connection, plan: RenderingPlan, worker: int, workers: int, first: int
 ) -> None:
     """Render this process's share: validation pairs, then training pairs without end."""
-    from tests.tools.gpu.deepfilter import DeepFilter
+    from tests.tools.deepfilter import DeepFilter
     from tests.tools.gpu.pairs import PairRenderer
     from tests.tools.gpu.unpack import open_corpus
 

@@ -71,9 +71,9 @@ class RestorerTrainer:
         before: dict[str, Any] = {}
         if options.init:
             before = _load(restorer, options.init)
-            beside = Path(options.init).with_name(DISCRIMINATORS_FILE)
-            if beside.exists():
-                _load(discriminators, beside)
+            path = options.init.with_name(DISCRIMINATORS_FILE)
+            if path.exists():
+                _load(discriminators, path)
         self._training = RestorerTraining(
             restorer, discriminators, self._pool, device, sizes.batch_size
         )

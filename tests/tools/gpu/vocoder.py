@@ -136,7 +136,7 @@ def _render(folder: str, unfiltered: bool, number: int) -> Rendered:
 
 @lru_cache(maxsize=1)
 def _renderer(folder: str, unfiltered: bool) -> PairRenderer:
-    from tests.tools.gpu.deepfilter import DeepFilter
+    from tests.tools.deepfilter import DeepFilter
     from tests.tools.gpu.pairs import AugmentationConfig, PairRenderer
     from tests.tools.gpu.rendering import unfiltered as same
     from tests.tools.gpu.unpack import open_corpus
