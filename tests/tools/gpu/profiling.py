@@ -119,7 +119,7 @@ def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[
     synchronise(device)
     wall_ms = 1e3 * (time.perf_counter() - started) / runs
     on_gpu = device.type == "cuda"
-    # The host's events would take the profiler minutes to sort: there are some 50 000 in a step.
+    # Without the host's events, tens of thousands in a step, which take the profiler long to sort.
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
     with profile(activities=[activity]) as recorded:
         run()
