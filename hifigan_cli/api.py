@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import Audio, read_audio
+from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import Wish
+from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.interchange.locate import locate_enhancer, open_model
 from hifigan_cli.models.devices import find_device
 from hifigan_cli.models.enhancerfile import read_enhancer
-from hifigan_cli.synthesis.enhancement import Enhancement
+from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
 from hifigan_cli.synthesis.given import take, take_array
+from hifigan_cli.synthesis.noise_filter import INSTALL, NAME, NoiseFilter, is_installed
+from hifigan_cli.synthesis.restorer import Restorer
 from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -70,43 +74,74 @@ def vocode(
 
 
 def load_enhancement(
-    name: str | Path | None = None, device: str = "auto", limit_db: float | None = None
+    mode: str | None = None,
+    *,
+    mel: MelConfig | None = None,
+    enhancer: Path | str | None = None,
+    limit_db: float | None = None,
+    device: str = "auto",
 ) -> Enhancement:
-    """Load an enhancer: a file, a training run's folder, or the one that comes along.
+    """Load what removes noise and reverberation in front of a vocoder.
 
-    With `limit_db` no band is lowered by more.
+    `mode` is both, filter, restore or off. Without it, both stages run where they can: the filter
+    where its package is installed, the restorer for models of its mel; `notes` of the result names
+    what is left out. `mel` is what the vocoder reads, by default the presets' mel; `enhancer` the
+    restorer's file or the folder of its training run; with `limit_db` no band is lowered by more.
 
     Raises:
-        ModelError: missing or damaged.
+        UsageError: an unknown mode, options that contradict each other, or the filter was asked
+            for and is not installed.
+        ModelError: the filter or the enhancer is damaged, or the enhancer was asked for and works
+            on another mel.
         DeviceError: there is no such device.
     """
-    return Enhancement(read_enhancer(locate_enhancer(name)), find_device(device), limit_db)
+    options = EnhancementOptions(mode, enhancer, limit_db)
+    if mode == "off":
+        return Enhancement()
+    notes = []
+    noise_filter = restorer = None
+    if mode != "restore":
+        if is_installed():
+            noise_filter = NoiseFilter()
+        elif mode is None:
+            notes.append(f"{NAME} is not installed, so only the restorer runs: {INSTALL}")
+        else:
+            raise UsageError(f"{NAME} is not installed", INSTALL)
+    if mode != "filter":
+        restorer = Restorer(read_enhancer(locate_enhancer(enhancer)), find_device(device))
+        try:
+            restorer.check(mel or MelConfig())
+        except ModelError:
+            if mode is not None or enhancer is not None:
+                raise
+            restorer = None
+            notes.append("the enhancer reads another mel than this model and is left out")
+    return Enhancement(noise_filter, restorer, options.limit_db, tuple(notes))
 
 
 def resynthesize(
     audio: Path | str | Audio,
     model: Vocoder | str | Path | None = None,
     *,
-    enhance: bool | Enhancement | None = None,
+    enhance: str | Enhancement | None = None,
     keep_rate: bool = False,
 ) -> Audio:
     """Analyse a recording and synthesise it anew, each channel by itself, at the same length.
 
-    Noise and reverberation are cleaned away where the enhancer reads the model's mel; `enhance`
-    False keeps them, True insists, and an `Enhancement` is another one. The result has the model's
-    rate, or with `keep_rate` the recording's.
+    Noise and reverberation are removed as `load_enhancement` does by default; `enhance` is another
+    mode (both, filter, restore, off) or what that function has returned. The result has the
+    model's rate, or with `keep_rate` the recording's.
 
     Raises:
         InputError: the file is not audio.
+        UsageError: an unknown mode, or its filter is not installed.
         ModelError: the model is missing or damaged, or the enhancer reads another mel.
     """
     recording = audio if isinstance(audio, Audio) else read_audio(audio)
     vocoder = _vocoder(model)
-    stage = enhance if isinstance(enhance, Enhancement) else None
-    if enhance is True or enhance is None:
-        found = load_enhancement(device=vocoder.device)
-        stage = found if enhance or found.model.mel == vocoder.model.mel else None
-    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=stage)
+    if not isinstance(enhance, Enhancement):
+        enhance = load_enhancement(enhance, mel=vocoder.model.mel, device=vocoder.device)
+    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=enhance)
 
 
 def _vocoder(model: Vocoder | str | Path | None) -> Vocoder:

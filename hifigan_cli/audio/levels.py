@@ -18,6 +18,7 @@ SILENT_PEAK = 1e-3
 # loudest sample is near full scale (8-bit files end at 127/128).
 PLATEAU_DEPTH = 1e-4
 PLATEAU_PEAK = 0.98
+_TINY = 1e-30
 _TOLD_CLIPPED, _TOLD_OFFSET = 1e-3, 0.02  # shares of the samples and of full scale worth a word
 
 
@@ -48,6 +49,34 @@ def clipped_in_blocks(blocks: Iterable[Samples], peak: float) -> int:
         held = new if held is None else np.concatenate((held[:, -2:], new), axis=1)
         count += int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
     return count
+
+
+def hold_level(
+    changed: Samples, original: Samples, most_db: float, weights: Samples | float = 1.0
+) -> Samples:
+    """Mix the original in until each channel has lost at most `most_db` of its level.
+
+    Both are `(channels, ...)`, samples or magnitudes; `weights` are those of squares in the level.
+    What has lost less stays as it is.
+
+    >>> hold_level(np.array([[0.0, 1.0]]), np.array([[2.0, 1.0]]), 0.0)
+    array([[2., 1.]])
+    """
+    axes = tuple(range(1, changed.ndim))
+
+    def product(a: Samples, b: Samples) -> Samples:
+        total: Samples = np.sum(a * b * weights, axis=axes, keepdims=True, dtype=np.float64)
+        return total
+
+    # The level of changed + share * missing is a parabola in the share; its larger root is wanted.
+    missing = original - changed
+    wanted = product(original, original) * 10 ** (-most_db / 10)
+    a, b = product(missing, missing), 2 * product(changed, missing)
+    c = product(changed, changed) - wanted
+    root = (np.sqrt(np.maximum(b * b - 4 * a * c, 0)) - b) / np.maximum(2 * a, _TINY)
+    share = np.where(c < 0, np.clip(root, 0, 1), 0)
+    result: Samples = (changed + share * missing).astype(changed.dtype)
+    return result
 
 
 def level_notes(recording: Recording) -> list[str]:

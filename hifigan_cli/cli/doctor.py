@@ -20,8 +20,9 @@ def doctor(json: options.Json = False) -> None:
 
     from hifigan_cli.engines.doctor import engines
     from hifigan_cli.environment import diagnose
+    from hifigan_cli.synthesis.noise_filter import noise_filter_check
 
-    checks = [*diagnose(), *engines()]
+    checks = [*diagnose(), *engines(), noise_filter_check()]
     table = Table(box=None, show_header=False, pad_edge=False)
     marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:

@@ -1,8 +1,7 @@
-"""Whether and how `resynth` cleans what it reads: the options, the choice, what is said of it."""
+"""How `resynth` removes noise and reverberation: the options, and what is said of the choice."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +12,29 @@ from hifigan_cli.errors import UsageError
 if TYPE_CHECKING:
     from hifigan_cli.cli.console import Console
     from hifigan_cli.synthesis import Vocoder
-    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
+
+
+def _modes(incomplete: str) -> list[str]:
+    """Offer the shell the modes that begin with what is typed."""
+    from hifigan_cli.synthesis.enhancement import MODES
+
+    return [mode for mode in MODES if mode.startswith(incomplete)]
+
 
 Enhance = Annotated[
-    bool | None,
+    str | None,
     typer.Option(
-        "--enhance/--no-enhance",
-        help="Clean noise and reverberation away, or keep all that is heard. Default: clean.",
+        "--enhance",
+        metavar="MODE",
+        help="Remove noise and reverberation: filter (DeepFilterNet3), restore (the enhancer "
+        "network), both in a row, or off. Default: both.",
         show_default=False,
+        autocompletion=_modes,
     ),
+]
+NoEnhance = Annotated[
+    bool, typer.Option("--no-enhance", help="Short for --enhance off: noise is kept.")
 ]
 Enhancer = Annotated[
     Path | None,
@@ -38,43 +51,38 @@ Limit = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the options ask for; `enhance` is None where they say nothing."""
-
-    enhance: bool | None
-    enhancer: Path | None
-    limit_db: float | None
-
-    def __post_init__(self) -> None:
-        """Refuse options that contradict each other."""
-        if self.enhance is False and (self.enhancer or self.limit_db is not None):
-            raise UsageError(
-                "--no-enhance leaves nothing for --enhancer and --attenuation-limit to do",
-                "leave one of them out",
-            )
-
-
-def enhancement_for(vocoder: Vocoder, wish: Wish, console: Console) -> Enhancement | None:
-    """Return the enhancement that a wish amounts to, and say which it is.
+def enhancement_options(
+    enhance: str | None, no_enhance: bool, enhancer: Path | None, limit_db: float | None
+) -> EnhancementOptions:
+    """Return what the options ask for.
 
     Raises:
-        ModelError: an enhancer that was asked for is missing, damaged, or of another mel.
+        UsageError: an unknown mode, or options that contradict each other.
     """
-    from hifigan_cli.interchange.locate import locate_enhancer
-    from hifigan_cli.models.enhancerfile import read_enhancer
-    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.synthesis.enhancement import EnhancementOptions
 
-    if wish.enhance is False:
-        console.note("enhancement off: noise is kept (--enhance cleans)")
-        return None
-    model = read_enhancer(locate_enhancer(wish.enhancer))
-    found = Enhancement(model, vocoder.device, wish.limit_db)
-    asked = wish.enhance or wish.enhancer or wish.limit_db is not None
-    if not asked and model.mel != vocoder.model.mel:
-        console.note("enhancement off: the enhancer reads another mel than this model")
-        return None
-    found.check(vocoder.model.mel)
-    limit = "" if wish.limit_db is None else f", by at most {wish.limit_db:g} dB"
-    console.note(f"enhancement on{limit} (--no-enhance keeps noise)")
-    return found
+    if no_enhance and enhance not in (None, "off"):
+        raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "leave one of them out")
+    return EnhancementOptions("off" if no_enhance else enhance, enhancer, limit_db)
+
+
+def enhancement_for(vocoder: Vocoder, options: EnhancementOptions, console: Console) -> Enhancement:
+    """Load what the options ask for in front of a vocoder, and say what it is.
+
+    Raises:
+        UsageError: the filter was asked for and is not installed.
+        ModelError: the filter or the enhancer is damaged, or does not fit where it was asked for.
+    """
+    from hifigan_cli.api import load_enhancement
+
+    enhancement = load_enhancement(
+        options.mode,
+        mel=vocoder.model.mel,
+        enhancer=options.enhancer,
+        limit_db=options.limit_db,
+        device=vocoder.device,
+    )
+    for note in enhancement.notes:
+        console.warn(note)
+    console.note(f"enhancement: {enhancement.title}")
+    return enhancement

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hifigan_cli.audio.recording import Sound
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.work import Opened, Speech
-    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
 
 
 def resynth(
@@ -35,6 +35,7 @@ def resynth(
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
     enhance: enhancing.Enhance = None,
+    no_enhance: enhancing.NoEnhance = False,
     enhancer: enhancing.Enhancer = None,
     attenuation_limit: enhancing.Limit = None,
     keep_rate: Annotated[
@@ -54,10 +55,11 @@ def resynth(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Analyse recordings into mels, clean these, and synthesise speech of them.
+    """Remove noise and reverberation from recordings, and synthesise them anew from their mels.
 
-    Any rate and any number of channels; the result has the input's length. With --no-enhance noise
-    and reverberation are reproduced: a vocoder is faithful to its mel.
+    Any rate and any number of channels; the result has the input's length. DeepFilterNet3 filters
+    the recording, then a network of ours restores its mel. With --no-enhance noise and
+    reverberation are reproduced: a vocoder is faithful to its mel.
     """
     calm_blas()
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
@@ -67,10 +69,10 @@ def resynth(
     from hifigan_cli.cli.work import Work
 
     console = Console(json=json, quiet=quiet)
-    cleaning = enhancing.Wish(enhance, enhancer, attenuation_limit)
+    enhancement = enhancing.enhancement_options(enhance, no_enhance, enhancer, attenuation_limit)
     asked = options.wish(engine, precision, threads, device, gpu)
     session = Session(console, model, asked, chunk, chosen_part(shard))
-    source = _SoundSource(session, cleaning, repair, mono, keep_rate)
+    source = _SoundSource(session, enhancement, repair, mono, keep_rate)
     work = Work(AUDIO_SUFFIXES, source.opened, audio_length_s, prepare=source.enhancement)
     if report:
         resynth_report.check_report(report, recordings, out, session, force)
@@ -83,24 +85,25 @@ def resynth(
 
 @dataclass(frozen=True)
 class _SoundSource:
-    """How recordings are read, cleaned, and given back at their length."""
+    """How recordings are read, enhanced, and returned at their length."""
 
     session: Session
-    cleaning: enhancing.Wish
+    options: EnhancementOptions
     repair: bool
     mono: bool
     keep_rate: bool
 
     @cached_property
-    def _enhancement(self) -> Enhancement | None:
+    def _enhancement(self) -> Enhancement:
         session = self.session
-        return enhancing.enhancement_for(session.vocoder, self.cleaning, session.console)
+        return enhancing.enhancement_for(session.vocoder, self.options, session.console)
 
-    def enhancement(self) -> Enhancement | None:
-        """Return what cleans, loaded at the first call; None where nothing does.
+    def enhancement(self) -> Enhancement:
+        """Return what removes noise, loaded at the first call.
 
         Raises:
-            ModelError: an enhancer that was asked for is missing, damaged, or of another mel.
+            UsageError: the filter was asked for and is not installed.
+            ModelError: filter or enhancer are damaged, or do not fit where they were asked for.
         """
         return self._enhancement
 

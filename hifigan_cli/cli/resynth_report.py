@@ -58,7 +58,7 @@ def check_report(
 def reported(
     path: Path | None,
     session: Session,
-    enhancement: Callable[[], Enhancement | None],
+    enhancement: Callable[[], Enhancement],
     players: int,
     *,
     mono: bool,
@@ -83,7 +83,7 @@ class _Report:
 
     path: Path
     session: Session
-    enhancement: Callable[[], Enhancement | None]
+    enhancement: Callable[[], Enhancement]
     players: int
     mono: bool
     made: list[Made] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Report:
 
 
 def _facts(
-    session: Session, enhancement: Enhancement | None, made: Sequence[Made], failed: str
+    session: Session, enhancement: Enhancement, made: Sequence[Made], failed: str
 ) -> list[tuple[str, str]]:
     from hifigan_cli.models.devices import device_title
 
@@ -122,7 +122,7 @@ def _facts(
     work_s = sum(each.elapsed_s for each in made)
     facts = [
         ("model", f"{model.provenance.get('name', session.path.stem)}, {model.digest[:12]}"),
-        ("enhancer", _enhancer(enhancement)),
+        ("enhancement", enhancement.title),
         ("engine", f"{engine.name}, {engine.precision}, {device_title(vocoder.device)}"),
         ("files made", f"{len(made):,}, {length_s:.1f} s of speech"),
         ("speed", f"{length_s / work_s:.1f} x real time, {work_s:.1f} s of work"),
@@ -130,12 +130,3 @@ def _facts(
     if failed:
         facts.append(("failed", failed))
     return facts
-
-
-def _enhancer(enhancement: Enhancement | None) -> str:
-    if enhancement is None:
-        return "off: noise is kept"
-    model = enhancement.model
-    limit = enhancement.limit_db
-    most = "" if limit is None else f", by at most {limit:g} dB"
-    return f"{model.provenance.get('name', 'on')}, {model.digest[:12]}{most}"

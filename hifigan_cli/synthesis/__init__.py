@@ -4,7 +4,9 @@ Read in this order:
 
 - `chunks`: frames pushed as they come, samples equal to the whole's, in flat memory
 - `streams`: the same for every model and engine, channel by channel
-- `enhancement`: noisy mel -> clean mel, block by block; `cleaners`: its network at work
+- `enhancement`: what stands in front of the vocoder: `noise_filter` (DeepFilterNet3, on the
+  recording), then `restorer` (ours, on the mel; `cleaners`: its network at work)
+- `background`: a generator in a thread of its own, ahead of its reader
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
 - `incoming`: a mel that arrives over time through a pipe

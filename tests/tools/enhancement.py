@@ -1,50 +1,69 @@
-"""Measures the enhancer on noisy mixes, beside the plain vocoder and DeepFilterNet3.
+"""Measures enhancement on noisy mixes and clean clips: README's tables of it.
 
-    python -m tests.tools.enhancement [--model MODEL] [--enhancer FILE] [--limit DB ...]
+    python -m tests.tools.enhancement [--write] [--limit DB ...] [--clips N] [--json FILE]
+    python -m tests.tools.enhancement --time [--rounds 5]
 
-Speech of speakers that the enhancer has not heard (LJSpeech, aishell3) and of other clips of one
-that it has (kathleen); noises and rooms that are held out from its training. One table: the mean
-change from input to output, and the level of each.
+The first compares the modes of `hifigan resynth`, and DeepFilterNet3 without a vocoder: on noisy
+mixes, by kind of damage, and on clean clips. The speech is of speakers that the enhancer has not
+heard (LJSpeech, aishell3) and other clips of one that it has (kathleen); noises and rooms are held
+out from its training. The second times `hifigan resynth` of 60 s of speech in each mode, a
+process each, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from hifigan_cli.api import load_enhancement, load_model
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
+from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.data.degrading.noise import draw_noise
 from hifigan_cli.data.degrading.pairs import mixed
 from hifigan_cli.data.degrading.rooms import draw_room, reverberated
 from hifigan_cli.data.degrading.sounds import load_sounds
+from hifigan_cli.environment import processor
 from hifigan_cli.evaluation.metrics.intelligibility import stoi
 from hifigan_cli.evaluation.metrics.opinions import distillmos, dnsmos
+from hifigan_cli.synthesis.noise_filter import NoiseFilter
 from tests.conftest import SHARED_DATA
-from tests.tools.deepfilter import DeepFilter
+from tests.tools.readme import README, between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
     Wave = npt.NDArray[np.float32]
+    Scores = dict[str, float]
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 LONGEST_S = 6.0
 SPEECH = {"ljspeech": 26, "aishell3": 10, "kathleen": 12}  # clips of each
 SNRS_DB = (0.0, 5.0, 10.0, 15.0)
 ROOMS_IN_FIVE = 3
 SPEECH_RMS = 10 ** (-26 / 20)
 CLEAN_CLIPS = 20
+TIMED_S = 60
+METRICS = {"ovrl": "OVRL", "sig": "SIG", "bak": "BAK", "distillmos": "DistillMOS", "stoi": "STOI"}
+ALONE = "DeepFilterNet3, no vocoder"
+MODES = {
+    "off": "`--no-enhance`",
+    "filter": "`--enhance filter`",
+    "restore": "`--enhance restore`",
+    "both": "**`hifigan resynth`**",
+}
 
 
 def speech(data: Path) -> list[Wave]:
@@ -54,105 +73,182 @@ def speech(data: Path) -> list[Wave]:
         files = sorted((data / "valid" / folder).glob("*.flac"))
         for path in files[:: max(1, len(files) // count)][:count]:
             audio = read_audio(path).mono()
-            wave = resample(audio.samples, audio.rate_hz, RATE_HZ)[0][: int(LONGEST_S * RATE_HZ)]
+            wave = resample(audio.samples, audio.rate_hz, SAMPLE_RATE)[0]
+            wave = wave[: int(LONGEST_S * SAMPLE_RATE)]
             clips.append((wave * (SPEECH_RMS / np.sqrt(np.mean(wave**2)))).astype(np.float32))
     return clips
 
 
 def mixes(clips: list[Wave], data: Path) -> list[Wave]:
     """Put each clip into a room, or none, and a noise, all held out from training."""
-    noises = load_sounds(data / "noise", RATE_HZ, validation=True)
-    rooms = load_sounds(data / "rir", RATE_HZ, validation=True)
+    noises = load_sounds(data / "noise", SAMPLE_RATE, validation=True)
+    rooms = load_sounds(data / "rir", SAMPLE_RATE, validation=True)
     found = []
     for number, clean in enumerate(clips):
         draw = np.random.default_rng((2020, number))
         wave = clean.astype(np.float64)
-        if number % 5 < ROOMS_IN_FIVE:
-            wave = reverberated(wave, *draw_room(draw, rooms, RATE_HZ, varied=False))
-        noise = draw_noise(draw, noises, len(wave), RATE_HZ, varied=False)
-        noisy = mixed(wave, noise, SNRS_DB[number % len(SNRS_DB)])
+        if in_room(number):
+            wave = reverberated(wave, *draw_room(draw, rooms, SAMPLE_RATE, varied=False))
+        noise = draw_noise(draw, noises, len(wave), SAMPLE_RATE, varied=False)
+        noisy = mixed(wave, noise, snr_db(number))
         found.append((noisy / max(1.0, np.abs(noisy).max())).astype(np.float32))
     return found
 
 
-def scores(wave: Wave, clean: Wave | None) -> dict[str, float]:
+def in_room(number: int) -> bool:
+    """Return whether mix `number` is in a room."""
+    return number % 5 < ROOMS_IN_FIVE
+
+
+def snr_db(number: int) -> float:
+    """Return the signal-to-noise ratio of mix `number`."""
+    return SNRS_DB[number % len(SNRS_DB)]
+
+
+def kind(number: int) -> str:
+    """Name the damage of mix `number`."""
+    room = "room" if in_room(number) else "no room"
+    return f"{room}, {'0 and 5' if snr_db(number) < 7 else '10 and 15'} dB"
+
+
+def scores(wave: Wave, clean: Wave) -> Scores:
     """Rate one clip."""
-    rated = dnsmos(wave, RATE_HZ)
-    found = {name: rated[name] for name in ("ovrl", "bak", "sig")}
-    found |= distillmos(wave, RATE_HZ)
-    if clean is not None:
-        length = min(len(wave), len(clean))
-        found["stoi"] = float(stoi(clean[:length], wave[:length], RATE_HZ) or np.nan)
+    rated = dnsmos(wave, SAMPLE_RATE)
+    found = {name: rated[name] for name in ("ovrl", "sig", "bak")}
+    found |= distillmos(wave, SAMPLE_RATE)
+    length = min(len(wave), len(clean))
+    found["stoi"] = float(stoi(clean[:length], wave[:length], SAMPLE_RATE) or np.nan)
     return found
 
 
-def main() -> None:
-    """Print the table, and write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="the vocoder; default: the default model")
-    parser.add_argument("--enhancer", help="default: the one that comes along")
-    parser.add_argument("--limit", type=float, nargs="*", default=[], help="attenuation limits, dB")
-    parser.add_argument("--clips", type=int, default=sum(SPEECH.values()))
-    parser.add_argument("--no-peer", action="store_true", help="leave DeepFilterNet3 out")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    torch.set_grad_enabled(mode=False)
+def means(rated: Sequence[Scores]) -> Scores:
+    """Average the clips."""
+    return {name: float(np.nanmean([each[name] for each in rated])) for name in METRICS}
 
+
+def all_systems(options: argparse.Namespace) -> dict[str, Callable[[Wave], Wave]]:
+    """Return everything that is compared, by its title."""
     vocoder = load_model(options.model)
 
-    def resynthesis(*, enhance: bool, limit: float | None = None) -> Callable[[Wave], Wave]:
-        stage = load_enhancement(options.enhancer, limit_db=limit) if enhance else None
+    def resynthesis(mode: str, limit_db: float | None = None) -> Callable[[Wave], Wave]:
+        enhancer = options.enhancer if mode in ("both", "restore") else None
+        stages = load_enhancement(mode, enhancer=enhancer, limit_db=limit_db, device=vocoder.device)
 
         def run(wave: Wave) -> Wave:
-            audio = Audio(wave[None], RATE_HZ)
-            made = vocoder.resynthesize(audio, enhancement=stage).samples[0]
-            return np.asarray(np.clip(made, -1, 1))
+            audio = Audio(wave[None], SAMPLE_RATE)
+            generated = vocoder.resynthesize(audio, enhancement=stages).samples[0]
+            return np.asarray(np.clip(generated, -1, 1))
 
         return run
 
-    systems: dict[str, Callable[[Wave], Wave]] = {
+    noise_filter = NoiseFilter()
+
+    def filtered(wave: Wave) -> Wave:
+        blocks = noise_filter.filtered(Audio(wave[None], SAMPLE_RATE)).blocks()
+        return np.asarray(np.concatenate(list(blocks), axis=1)[0])
+
+    return {
         "input": lambda wave: wave,
-        "--no-enhance": resynthesis(enhance=False),
-        "hifigan": resynthesis(enhance=True),
+        **{title: resynthesis(mode) for mode, title in MODES.items()},
+        **{
+            f"`--attenuation-limit {limit:g}`": resynthesis("both", limit)
+            for limit in options.limit
+        },
+        ALONE: filtered,
     }
-    for limit in options.limit:
-        systems[f"hifigan, limit {limit:g} dB"] = resynthesis(enhance=True, limit=limit)
-    if not options.no_peer:
-        noise_filter = DeepFilter()
-        systems["DeepFilterNet3"] = lambda wave: noise_filter(wave, RATE_HZ)
 
-    step = max(1, sum(SPEECH.values()) // options.clips)
-    clean = speech(SHARED_DATA)
-    noisy = mixes(clean, SHARED_DATA)[::step]
-    clean = clean[::step]
-    report: dict[str, dict[str, dict[str, float]]] = {}
-    for title, inputs, references in (
-        (f"{len(noisy)} noisy mixes", noisy, clean),
-        (f"{len(clean[:CLEAN_CLIPS])} clean clips", clean[:CLEAN_CLIPS], clean[:CLEAN_CLIPS]),
-    ):
-        report[title] = {}
-        for name, system in systems.items():
-            rated = [
-                scores(system(wave), target)
-                for wave, target in zip(inputs, references, strict=True)
-            ]
-            report[title][name] = {k: float(np.nanmean([r[k] for r in rated])) for k in rated[0]}
-            print(title, name, report[title][name], flush=True)
-        show(title, report[title])
+
+def tables(
+    noisy: dict[str, list[Scores]], kinds: Sequence[str], clean: dict[str, list[Scores]]
+) -> str:
+    """Return the Markdown of all tables."""
+    count = len(kinds)
+    parts = [table(f"{count} noisy mixes", {s: means(r) for s, r in noisy.items()})]
+    rows = []
+    for each in sorted(set(kinds)):
+        chosen = [number for number, name in enumerate(kinds) if name == each]
+        for system in ("input", MODES["both"], ALONE):
+            found = means([noisy[system][number] for number in chosen])
+            rows.append((f"{each} ({len(chosen)}): {system}", found))
+    parts.append(table("by kind of damage", dict(rows)))
+    count = len(next(iter(clean.values())))
+    parts.append(table(f"{count} clean clips", {s: means(r) for s, r in clean.items()}))
+    return "\n\n".join(parts)
+
+
+def table(title: str, found: dict[str, Scores]) -> str:
+    """Return a Markdown table: a row a system, a column a metric."""
+    lines = [f"| {title} | {' | '.join(METRICS.values())} |", "|---" * (1 + len(METRICS)) + "|"]
+    for system, values in found.items():
+        cells = (f"{values[name]:.3f}" for name in METRICS)
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def compare(options: argparse.Namespace) -> str:
+    """Rate every system on every clip; return the tables."""
+    torch.set_grad_enabled(mode=False)
+    clips = speech(SHARED_DATA)
+    noisy = mixes(clips, SHARED_DATA)
+    # Every third takes all ratios and rooms; every second would take two ratios only.
+    numbers = range(len(clips)) if options.clips >= len(clips) else range(0, len(clips), 3)
+    numbers = numbers[: options.clips]
+    rated: dict[str, list[Scores]] = {}
+    clean: dict[str, list[Scores]] = {}
+    for title, system in all_systems(options).items():
+        rated[title] = [scores(system(noisy[n]), clips[n]) for n in numbers]
+        print(title, "noisy", means(rated[title]), flush=True)
+        clean[title] = [scores(system(clips[n]), clips[n]) for n in numbers[:CLEAN_CLIPS]]
+        print(title, "clean", means(clean[title]), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+        options.json.write_text(json.dumps({"noisy": rated, "clean": clean}, indent=2))
+    return tables(rated, [kind(n) for n in numbers], clean)
 
 
-def show(title: str, found: dict[str, dict[str, float]]) -> None:
-    """Print one table: levels, and in brackets the change from the input."""
-    table = Table(title=title)
-    columns = list(found["input"])
-    for column in ("", *columns):
-        table.add_column(column)
-    for name, values in found.items():
-        cells = [f"{values[c]:.3f} ({values[c] - found['input'][c]:+.2f})" for c in columns]
-        table.add_row(name, *cells)
-    Console(width=120).print(table)
+def time_modes(rounds: int) -> str:
+    """Time whole processes of `hifigan resynth` in turn; return a table of medians."""
+    took_s: dict[str, list[float]] = {mode: [] for mode in MODES}
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder, "recording.wav")
+        samples = np.concatenate(speech(SHARED_DATA) * 2)[: TIMED_S * SAMPLE_RATE]
+        draw = np.random.default_rng(0)
+        noise = draw.normal(0, SPEECH_RMS / 10, len(samples)).astype(np.float32)
+        write_audio(recording, (samples + noise)[None], SAMPLE_RATE)
+        for turn in range(rounds + 1):  # the first brings the files into memory
+            for mode, times in took_s.items():
+                words = ("resynth", recording, "-o", Path(folder, "out.wav"), "--force", "--quiet")
+                started = time.perf_counter()
+                subprocess.run(
+                    [sys.executable, "-m", "hifigan_cli", *words, "--enhance", mode], check=True
+                )
+                if turn:
+                    times.append(time.perf_counter() - started)
+    lines = [f"| {TIMED_S} s of speech, {processor()} | seconds | ratio |", "|---|---|---|"]
+    for mode, times in took_s.items():
+        ratios = [one / other for one, other in zip(times, took_s["off"], strict=True)]
+        spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if mode != "off" else ""
+        cells = f"{statistics.median(times):.1f} | {statistics.median(ratios):.2f}{spread}"
+        lines.append(f"| `--enhance {mode}` | {cells} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Print the tables, and write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="the vocoder; default: the default model")
+    parser.add_argument("--enhancer", help="default: the bundled one")
+    parser.add_argument("--limit", type=float, nargs="*", default=[], help="attenuation limits, dB")
+    parser.add_argument("--clips", type=int, default=sum(SPEECH.values()))
+    parser.add_argument("--json", type=Path, help="write the scores of every clip")
+    parser.add_argument("--write", action="store_true", help="write the tables into the README")
+    parser.add_argument("--time", action="store_true", help="time the modes instead")
+    parser.add_argument("--rounds", type=int, default=5, help="of --time")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    name = "enhancement time" if options.time else "enhancement"
+    text = time_modes(options.rounds) if options.time else compare(options)
+    print(text)
+    if options.write:
+        README.write_text(between(README.read_text("utf-8"), name, text), "utf-8")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def synthesis_of(model: str) -> Callable[[Audio], Audio]:
     if model == FLOOR:
         return _floor
     vocoder = load_model(model)
-    return lambda recording: resynthesize(recording, vocoder, enhance=False)
+    return lambda recording: resynthesize(recording, vocoder, enhance="off")
 
 
 def _floor(recording: Audio) -> Audio:

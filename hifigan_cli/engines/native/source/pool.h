@@ -1,9 +1,9 @@
 // Threads that wait for work: `run` hands out the numbers 0 ... tasks - 1 and returns when all are
-// done. Between two calls a thread spins for a moment, since the next layer follows at once. Nobody
-// waits for a thread that has not begun: on a busy machine it may be long in coming. What a task
-// throws, for want of memory, `run` throws, once no thread is at work any more.
+// done. A thread that has nothing to do spins for a moment, since the next layer follows at once,
+// and then sleeps: if another program or thread needs a processor, it gets this one. Nobody waits
+// for a thread that has not begun: on a busy machine it may be long in coming. What a task throws,
+// for want of memory, `run` throws, once no thread is at work any more.
 #pragma once
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,7 +67,13 @@ class Pool {
     if (sleeping_.load(std::memory_order_acquire)) wake_.notify_all();
     take(0);
     gate_.fetch_and(~OPEN, std::memory_order_acq_rel);
-    for (int spin = 0; gate_.load(std::memory_order_acquire); spin++) rest(spin);
+    for (int spin = 0; gate_.load(std::memory_order_acquire) && spin < SPINS; spin++) pause();
+    if (gate_.load(std::memory_order_acquire)) {  // a thread at work has lost its processor
+      std::unique_lock<std::mutex> lock(mutex_);
+      waiting_ = true;
+      done_.wait(lock, [&] { return gate_.load() == 0; });
+      waiting_ = false;
+    }
     if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
@@ -79,11 +85,7 @@ class Pool {
   void remember_process() { current_ = getpid(); }
 
  private:
-  static void rest(int spin) {
-    if (spin > 1 << 14) {
-      sched_yield();  // the other has lost its processor; do not hold ours against it
-      return;
-    }
+  static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
@@ -110,9 +112,8 @@ class Pool {
     }
     uint64_t seen = 0;
     for (;;) {
-      int spin = 0;
-      while (round_.load(std::memory_order_acquire) == seen && spin < 1 << 15) {
-        rest(spin++);
+      for (int spin = 0; round_.load(std::memory_order_acquire) == seen && spin < SPINS; spin++) {
+        pause();
         if (ending_) return;
       }
       if (round_.load(std::memory_order_acquire) == seen) {
@@ -127,25 +128,31 @@ class Pool {
       while (gate & OPEN)
         if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
           take(thread);
-          gate_.fetch_sub(1, std::memory_order_release);
+          // Sequentially consistent, as is `waiting_`: one of the two sees what the other wrote.
+          if (gate_.fetch_sub(1) == 1 && waiting_) {
+            std::lock_guard<std::mutex> lock(mutex_);
+            done_.notify_one();
+          }
           break;
         }
     }
   }
 
   static constexpr int MOST_THREADS = 1024;
+  static constexpr int SPINS = 1 << 12;  // some 0.1 ms
 
   int threads_ = 1;
   const pid_t process_;
   pid_t current_ = process_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, done_;
   std::atomic<uint64_t> round_{0};
   std::atomic<int64_t> next_{0};
   static constexpr uint32_t OPEN = uint32_t(1) << 31;
   std::atomic<uint32_t> gate_{0};  // OPEN while tasks are handed out, plus the threads at work
   std::atomic<int> sleeping_{0};
+  std::atomic<bool> waiting_{false};  // `run`, for the last threads at work
   std::atomic<bool> ending_{false};
   void (*call_)(void *, int64_t, int) = nullptr;
   void *context_ = nullptr;

@@ -1,0 +1,68 @@
+"""A generator that runs in a thread of its own, a few items ahead of whoever reads it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+Item = TypeVar("Item")
+
+_END = object()
+_LOOK_S = 0.2  # how often a thread that waits for room checks whether it is still wanted
+
+
+class _Failed:
+    """What the iterator raised."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[Item, None, None]:
+    """Yield the items of a generator that runs in another thread, up to `ahead` items ahead.
+
+    What it raises is raised here, in its place. The thread starts with the first item
+    that is asked for. When the result is closed or dropped, it is closed in its thread,
+    and the thread has ended.
+
+    >>> list(in_background((letter for letter in "abc"), ahead=2))
+    ['a', 'b', 'c']
+    """
+    ready: queue.Queue[Any] = queue.Queue(ahead)
+    unwanted = threading.Event()
+
+    def put(item: object) -> None:
+        while not unwanted.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=_LOOK_S)
+                return
+
+    def run() -> None:
+        last: object = _END
+        try:
+            with closing(items):
+                for item in items:
+                    put(item)
+                    if unwanted.is_set():
+                        break
+        except BaseException as error:  # noqa: BLE001 - raised where the items are read
+            last = _Failed(error)
+        put(last)
+
+    thread = threading.Thread(target=run, name="in_background", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not _END:
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+    finally:
+        unwanted.set()
+        with suppress(queue.Empty):
+            ready.get_nowait()  # room for an item that waits for it
+        thread.join()
