@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.synthesis.background import in_background
-from hifigan_cli.synthesis.noise_filter import NAME
+from hifigan_cli.synthesis.noise_filter import NAME, SHORT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,8 +109,9 @@ class Enhancement:
         blocks = mel_blocks(self.filtered(sound))
         if self.restorer is None:
             return blocks
-        # The limit counts from the recording, whatever the filter has done by then.
-        recorded = mel_blocks(sound) if self.noise_filter and self.limit_db is not None else None
+        # Limit and level count from the recording, whatever the filter has done by then.
+        compared = self.limit_db is not None or sound.length < SHORT_S * sound.rate_hz
+        recorded = mel_blocks(sound) if self.noise_filter and compared else None
         return in_background(
             self.restorer.restore_blocks(blocks, recorded, self.limit_db), _BLOCKS_AHEAD
         )

@@ -46,7 +46,7 @@ DELAY = 1_440
 NO_LIMIT_DB = 100.0  # from here on the library mixes nothing of the recording in
 # A shorter recording has no part from which the filter could learn what is noise.
 SHORT_S = 1.0
-LEVEL_LOSS_DB = 0.4  # the most that such a recording may lose
+LEVEL_LOSS_DB = 0.2  # the most that such a recording may lose
 _AHEAD = 24  # blocks of a second that wait for the vocoder; 4.6 MB a channel at 48 kHz
 
 
@@ -80,7 +80,8 @@ class NoiseFilter:
     def filtered(self, sound: Sound, limit_db: float | None = None) -> FilteredSound:
         """Return a recording as it is after the filter, aligned with it.
 
-        With `limit_db` nothing is lowered by more: the recording is mixed in accordingly.
+        With `limit_db` nothing is lowered by more: the recording is mixed in accordingly. Less
+        than a second keeps its level likewise.
         """
         return FilteredSound(self, sound, limit_db)
 

