@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import Wish
-from hifigan_cli.errors import ModelError, UsageError
+from hifigan_cli.errors import ModelError
 from hifigan_cli.interchange.locate import locate_enhancer, open_model
 from hifigan_cli.models.devices import find_device
 from hifigan_cli.models.enhancerfile import read_enhancer
@@ -81,7 +81,7 @@ def load_enhancement(
     limit_db: float | None = None,
     device: str = "auto",
 ) -> Enhancement:
-    """Load what removes noise and reverberation in front of a vocoder.
+    """Load the stages that remove noise and reverberation in front of a vocoder.
 
     `mode` is both, filter, restore or off. Without it, both stages run where they can: the filter
     where its package is installed, the restorer for models of its mel; `notes` of the result names
@@ -100,13 +100,10 @@ def load_enhancement(
         return Enhancement()
     notes = []
     noise_filter = restorer = None
-    if mode != "restore":
-        if is_installed():
-            noise_filter = NoiseFilter()
-        elif mode is None:
-            notes.append(f"{NAME} is not installed, so only the restorer runs: {INSTALL}")
-        else:
-            raise UsageError(f"{NAME} is not installed", INSTALL)
+    if mode is None and not is_installed():
+        notes.append(f"{NAME} is not installed and is left out: {INSTALL}")
+    elif mode != "restore":
+        noise_filter = NoiseFilter()
     if mode != "filter":
         restorer = Restorer(read_enhancer(locate_enhancer(enhancer)), find_device(device))
         try:

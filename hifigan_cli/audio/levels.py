@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hifigan_cli.audio.decoding import Samples
-    from hifigan_cli.audio.recording import Recording
+    from hifigan_cli.audio.recording import Recording, Sound
 
 # Below this, -60 dB, there is no speech but the noise of a converter.
 SILENT_PEAK = 1e-3
@@ -18,6 +18,9 @@ SILENT_PEAK = 1e-3
 # loudest sample is near full scale (8-bit files end at 127/128).
 PLATEAU_DEPTH = 1e-4
 PLATEAU_PEAK = 0.98
+# A recording of less than a second has no part that shows what is noise and what is speech.
+SHORT_S = 1.0
+LEVEL_LOSS_DB = 0.2  # the most that any stage may take of such a recording's level
 _TINY = 1e-30
 _TOLD_CLIPPED, _TOLD_OFFSET = 1e-3, 0.02  # shares of the samples and of full scale worth a word
 
@@ -49,6 +52,11 @@ def clipped_in_blocks(blocks: Iterable[Samples], peak: float) -> int:
         held = new if held is None else np.concatenate((held[:, -2:], new), axis=1)
         count += int(np.count_nonzero(held[:, 1:-1] & held[:, :-2] & held[:, 2:]))
     return count
+
+
+def is_short(sound: Sound) -> bool:
+    """Return whether a recording is too short for a stage to take any of its level."""
+    return sound.length < SHORT_S * sound.rate_hz
 
 
 def hold_level(

@@ -1,4 +1,4 @@
-"""How `resynth` removes noise and reverberation: the options, and what is said of the choice."""
+"""How `resynth` removes noise and reverberation: the options, and the stages they choose."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Enhance = Annotated[
         "--enhance",
         metavar="MODE",
         help="Remove noise and reverberation: filter (DeepFilterNet3), restore (the enhancer "
-        "network), both in a row, or off. Default: both.",
+        "network), both in a row, or off. Default: both, as far as installed.",
         show_default=False,
         autocompletion=_modes,
     ),
@@ -67,7 +67,7 @@ def enhancement_options(
 
 
 def enhancement_for(vocoder: Vocoder, options: EnhancementOptions, console: Console) -> Enhancement:
-    """Load what the options ask for in front of a vocoder, and say what it is.
+    """Load what the options ask for in front of a vocoder, and report it.
 
     Raises:
         UsageError: the filter was asked for and is not installed.

@@ -55,7 +55,7 @@ def resynth(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Remove noise and reverberation from recordings, and synthesise them anew from their mels.
+    """Remove noise and reverberation from recordings, and synthesise them from their mels.
 
     Any rate and any number of channels; the result has the input's length. DeepFilterNet3 filters
     the recording, then a network of ours restores its mel. With --no-enhance noise and
@@ -99,7 +99,7 @@ class _SoundSource:
         return enhancing.enhancement_for(session.vocoder, self.options, session.console)
 
     def enhancement(self) -> Enhancement:
-        """Return what removes noise, loaded at the first call.
+        """Return the stages that remove noise, loaded at the first call.
 
         Raises:
             UsageError: the filter was asked for and is not installed.
@@ -120,6 +120,7 @@ class _SoundSource:
         recording = open_recording(source, repair=self.repair)
         warnings = [*recording.notes, *level_notes(recording)]
         sound = recording.mono() if self.mono else recording
+        warnings += self.enhancement().warnings(sound)
         mels = self.session.vocoder.analyse_blocks(sound, self.enhancement())
         return Opened(mels, lambda blocks: self._speech(sound, blocks), warnings=warnings)
 

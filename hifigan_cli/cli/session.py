@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,13 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
     from hifigan_cli.engines.choose import Wish
 
 
-# Blocks of mel, some 48 s each, that are made while the file before is synthesised.
-_BLOCKS_AHEAD = 4
+# Mel frames that are computed while the file before is synthesised. On devices that want batches
+# they hold most files completely (three minutes at the paper's hop), so that these share a batch.
+_FRAMES_AHEAD, _FRAMES_AHEAD_OF_BATCHES = 1 << 10, 1 << 14
 _FILES_TOGETHER = 32  # on devices that want batches
 
 
@@ -159,8 +161,15 @@ class Session:
 
         def read(job: Job) -> Opened:
             opened = work.open(job.source)
-            ahead = tuple(islice(opened.mels, _BLOCKS_AHEAD))
-            return replace(opened, mels=chain(ahead, opened.mels), ahead=ahead)
+            ahead: list[Mel] = []
+            missing = most
+            for block in opened.mels:
+                ahead.append(block)
+                missing -= block.shape[-1]
+                if missing <= 0:
+                    break
+            mels = chain(ahead, opened.mels)
+            return replace(opened, mels=mels, complete=tuple(ahead) if missing > 0 else None)
 
         def make(sources: Sequence[Opened]) -> list[tuple[Begun, Iterator[Samples]]]:
             started = time.perf_counter()
@@ -170,7 +179,9 @@ class Session:
         def write(job: Job, begun: Begun, blocks: Iterator[Samples]) -> Written:
             return write_speech(job, begun.speech, blocks, begun.started)
 
-        together = _FILES_TOGETHER if waiting and self.vocoder.wants_batches else 1
+        batches = waiting and self.vocoder.wants_batches
+        together = _FILES_TOGETHER if batches else 1
+        most = _FRAMES_AHEAD_OF_BATCHES if batches else _FRAMES_AHEAD
         return Stages(read, make, write, self._report, together)
 
     def _speak_together(self, sources: Sequence[Opened]) -> list[Speech]:
@@ -179,14 +190,11 @@ class Session:
             return [self._speak(sources[0])]
         for opened in sources:
             self._say(opened)
-        short = [opened for opened in sources if len(opened.ahead) < _BLOCKS_AHEAD]
-        mels = [np.concatenate(opened.ahead, axis=-1) for opened in short]
+        mels = [np.concatenate(each.complete, axis=-1) for each in sources if each.complete]
         made = iter(self.vocoder.vocode_together(mels))
         return [
             opened.speech(
-                iter([next(made)])
-                if len(opened.ahead) < _BLOCKS_AHEAD
-                else self.vocoder.vocode_blocks(opened.mels)
+                iter([next(made)]) if opened.complete else self.vocoder.vocode_blocks(opened.mels)
             )
             for opened in sources
         ]

@@ -40,14 +40,14 @@ class Opened:
         speech: makes of the samples of these what is to be written.
         notes: what the user may like to know of it.
         warnings: what the user should know of it.
-        ahead: blocks of the mel that were made ahead; below `_BLOCKS_AHEAD` they are all.
+        complete: all blocks of the mel, where they have been computed ahead; else None.
     """
 
     mels: Iterator[Mel]
     speech: Callable[[Iterator[Samples]], Speech]
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    ahead: tuple[Mel, ...] = ()
+    complete: tuple[Mel, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _LOOK_S = 0.2  # how often a thread that waits for room checks whether it is sti
 
 
 class _Failed:
-    """What the iterator raised."""
+    """Holds what the generator raised."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -26,9 +26,9 @@ class _Failed:
 def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[Item, None, None]:
     """Yield the items of a generator that runs in another thread, up to `ahead` items ahead.
 
-    What it raises is raised here, in its place. The thread starts with the first item
-    that is asked for. When the result is closed or dropped, it is closed in its thread,
-    and the thread has ended.
+    What it raises is raised here, in its place. The thread starts with the first item that is asked
+    for. When the result is closed or dropped, the thread closes the generator after the item that
+    it is working on, and ends.
 
     >>> list(in_background((letter for letter in "abc"), ahead=2))
     ['a', 'b', 'c']
@@ -65,4 +65,7 @@ def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[I
         unwanted.set()
         with suppress(queue.Empty):
             ready.get_nowait()  # room for an item that waits for it
-        thread.join()
+        # No longer: the garbage collector may run this in a thread that the other one waits for.
+        # In that thread itself, and at the end of the interpreter, joining is an error.
+        with suppress(RuntimeError):
+            thread.join(_LOOK_S)

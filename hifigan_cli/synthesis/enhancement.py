@@ -1,4 +1,4 @@
-"""What stands between a noisy recording and the vocoder: a filter, a restorer, or both in a row.
+"""The stages between a noisy recording and the vocoder: a filter, a restorer, or both in a row.
 
 The filter (DeepFilterNet3, `noise_filter`) takes noise out of the recording, and some speech with
 it. The restorer (ours, `restorer`) works on the mel and gives back what noise and filter took.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hifigan_cli.audio.levels import is_short
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.synthesis.background import in_background
-from hifigan_cli.synthesis.noise_filter import NAME, SHORT_S
+from hifigan_cli.synthesis.noise_filter import MOST_CHANNELS, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ MODES = ("both", "filter", "restore", "off")
 
 @dataclass(frozen=True)
 class EnhancementOptions:
-    """What a user asks for.
+    """The user's choice of stages.
 
     Attributes:
         mode: both, filter, restore or off; None: as much of both as can be done.
@@ -51,7 +52,7 @@ class EnhancementOptions:
             raise UsageError(f"no enhancement {self.mode!r}", hint)
         if self.limit_db is not None and not self.limit_db >= 0:
             raise UsageError(
-                f"an attenuation limit of {self.limit_db:g} dB is below 0", "0 changes nothing"
+                f"an attenuation limit of {self.limit_db:g} dB is below 0", "0 lowers nothing"
             )
         if self.mode == "off" and self.limit_db is not None:
             raise UsageError("without enhancement there is nothing to limit", "leave one out")
@@ -69,7 +70,7 @@ class Enhancement:
         noise_filter: the first stage, at any sample rate and for any model.
         restorer: the second, for models of its mel.
         limit_db: no band is lowered by more; None: no limit.
-        notes: what was asked for or is usual, and cannot be done here.
+        notes: sentences on a stage that is left out.
     """
 
     noise_filter: NoiseFilter | None = None
@@ -100,18 +101,27 @@ class Enhancement:
 
     def filtered(self, sound: Sound) -> Sound:
         """Return a recording after the first stage."""
-        return self.noise_filter.filtered(sound, self.limit_db) if self.noise_filter else sound
+        if self.noise_filter is None or sound.channels > MOST_CHANNELS:
+            return sound
+        return self.noise_filter.filtered(sound, self.limit_db)
+
+    def warnings(self, sound: Sound) -> list[str]:
+        """Return sentences on what is not done to this recording."""
+        if self.noise_filter is None or sound.channels <= MOST_CHANNELS:
+            return []
+        return [f"{sound.channels} channels are not filtered; {NAME} takes up to {MOST_CHANNELS}"]
 
     def analyse_blocks(
         self, sound: Sound, mel_blocks: Callable[[Sound], Iterator[Mel]]
     ) -> Iterator[Mel]:
         """Yield the enhanced log-mel of a recording, `(channels, n_mels, frames)`, in blocks."""
-        blocks = mel_blocks(self.filtered(sound))
+        filtered = self.filtered(sound)
+        blocks = mel_blocks(filtered)
         if self.restorer is None:
             return blocks
         # Limit and level count from the recording, whatever the filter has done by then.
-        compared = self.limit_db is not None or sound.length < SHORT_S * sound.rate_hz
-        recorded = mel_blocks(sound) if self.noise_filter and compared else None
+        compared = filtered is not sound and (self.limit_db is not None or is_short(sound))
+        recorded = mel_blocks(sound) if compared else None
         return in_background(
             self.restorer.restore_blocks(blocks, recorded, self.limit_db), _BLOCKS_AHEAD
         )

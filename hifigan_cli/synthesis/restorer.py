@@ -1,7 +1,7 @@
 """The restorer: noisy log-mel -> clean log-mel, between the filter and the vocoder, in flat memory.
 
 The network looks at each band's floor, the level it has while nobody speaks. A long recording has
-no one floor, so it is taken over stretches of ten seconds to half a minute and goes smoothly from
+no one floor, so it is taken over stretches of six seconds to half a minute and goes smoothly from
 one to the next.
 All else that a frame depends on lies within `context_frames`; the network gets them on both sides,
 so that the result does not depend on where the blocks are cut.
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.audio.filterbank import filterbank
-from hifigan_cli.audio.levels import hold_level
+from hifigan_cli.audio.levels import LEVEL_LOSS_DB, SHORT_S, hold_level
 from hifigan_cli.errors import ModelError
 from hifigan_cli.synthesis.cleaners import make_cleaner, noise_floor
-from hifigan_cli.synthesis.noise_filter import LEVEL_LOSS_DB, SHORT_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -49,7 +48,7 @@ class Restorer:
     """The enhancer network on a device.
 
     Attributes:
-        model: the file it was made of.
+        model: the file of the network.
     """
 
     def __init__(self, model: EnhancerFile, device: str = "cpu") -> None:
@@ -72,11 +71,11 @@ class Restorer:
         if mel != self.model.mel:
             raise ModelError(
                 "the enhancer and the vocoder were trained on different mels",
-                "--enhance filter leaves the enhancer out; `hifigan train-enhancer` makes another",
+                "--enhance filter leaves the enhancer out; `hifigan train-enhancer` trains another",
             )
 
     def restore(self, mel: Mel) -> Mel:
-        """Restore a whole log-mel `(channels, mels, frames)`."""
+        """Restore a complete log-mel `(channels, mels, frames)`."""
         return np.concatenate(list(self.restore_blocks([mel])), axis=-1)
 
     def restore_blocks(
@@ -94,7 +93,7 @@ class Restorer:
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
             blocks = (np.concatenate(pair, axis=1) for pair in pairs)
-        window: list[Mel] = []  # up to two blocks before, the block at hand, the one after
+        window: list[Mel] = []  # up to two blocks before, the current block, the one after
         at = 0
         for block in reblocked(blocks, self._first_frames, BLOCK_FRAMES):
             window.append(block)

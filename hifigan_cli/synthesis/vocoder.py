@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 _SPEED_FRAMES = 128
 _BLOCK_FRAMES = 4096
-# Few, so that synthesis starts while a filter is still at work on what follows.
-_ANALYSIS_FRAMES = 256
+_FILTERED_FRAMES = 256
 
 
 class Vocoder:
@@ -184,7 +183,10 @@ class Vocoder:
         if enhancement is None:
             return self._mel_blocks(sound)
         enhancement.check(self.model.mel)
-        return enhancement.analyse_blocks(sound, self._mel_blocks)
+        # In short blocks, so that synthesis starts while a filter works on what follows.
+        return enhancement.analyse_blocks(
+            sound, lambda sound: self._mel_blocks(sound, _FILTERED_FRAMES)
+        )
 
     def fit(
         self, blocks: Iterable[Samples], sound: Sound, *, keep_rate: bool = False
@@ -199,14 +201,14 @@ class Vocoder:
             blocks = fit_blocks(blocks, sound.length, channels)
         return blocks
 
-    def _mel_blocks(self, sound: Sound) -> Iterator[Mel]:
+    def _mel_blocks(self, sound: Sound, block_frames: int = _BLOCK_FRAMES) -> Iterator[Mel]:
         """Yield the log-mel of a recording, padded by silence to whole frames."""
         hop, channels = self.model.mel.hop_samples, sound.channels
         length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
         padded = -(-max(length, self.model.mel.pad_samples + 1) // hop) * hop
         blocks = resample_blocks(sound.blocks(), sound.rate_hz, self.rate_hz, channels)
         blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
-        return log_mel_stream(blocks, padded, self.model.mel, _ANALYSIS_FRAMES)
+        return log_mel_stream(blocks, padded, self.model.mel, block_frames)
 
     def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
         pieces = [block for block in blocks if block.shape[1]]

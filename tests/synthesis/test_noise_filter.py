@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,7 +51,7 @@ def noisy(length_s: float, rate: int, seed: int = 0, channels: int = 1) -> Audio
 def filtered(audio: Audio, limit_db: float | None = None) -> Wave:
     """Return what the stream of blocks comes to."""
     sound = NoiseFilter().filtered(audio, limit_db)
-    return np.concatenate(list(sound.blocks()), axis=1)
+    return np.concatenate([audio.samples[:, :0], *sound.blocks()], axis=1)
 
 
 def plain(audio: Audio) -> Wave:
@@ -79,7 +80,8 @@ def test_the_delay_is_constant(limit_db: float | None, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "channels", "length_s"), [(22_050, 1, 2.3), (16_000, 2, 1.1), (44_056, 1, 1.7)]
+    ("rate", "channels", "length_s"),
+    [(22_050, 1, 2.3), (16_000, 2, 1.1), (44_056, 1, 1.7), (8_000, 1, 1.3), (192_000, 3, 1.05)],
 )
 def test_blocks_are_the_whole(rate: int, channels: int, length_s: float) -> None:
     """Any rate and channels: within 1e-5 of each channel filtered whole, and as long."""
@@ -133,6 +135,25 @@ def test_the_limit_mixes_the_recording_in(limit_db: float) -> None:
     assert np.array_equal(filtered(audio, 0.0), audio.samples)
 
 
+@pytest.mark.parametrize("gain", [0.1, 0.01, 0.0005])
+def test_quiet_speech_is_kept(gain: float) -> None:
+    """The filter alone would silence a recording of low level; the level does not matter here."""
+    loud = noisy(2.5, 22_050, channels=2)
+    quiet = Audio(loud.samples * np.float32([[gain], [1.0]]), 22_050)
+    lost_db = [
+        10 * np.log10(np.mean(audio.samples**2, axis=1) / np.mean(filtered(audio) ** 2, axis=1))
+        for audio in (loud, quiet)
+    ]
+    assert abs(lost_db[0] - lost_db[1]).max() < 1
+    assert lost_db[0].max() < 3
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_hardly_any_samples(samples: int) -> None:
+    """Nothing comes of nothing, and one sample of one."""
+    assert filtered(Audio(np.ones((2, samples), np.float32), 22_050)).shape == (2, samples)
+
+
 class Counted(FilterState):
     """A state that counts how many are open."""
 
@@ -153,10 +174,13 @@ def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     monkeypatch.setattr(module, "FilterState", Counted)
     audio = noisy(3.0, 22_050, channels=2)
 
+    reads = itertools.count()
+
     class Failing(Audio):
         def blocks(self) -> Iterator[Wave]:
             yield self.samples[:, :40_000]
-            raise InputError("it was changed while it was read")
+            if next(reads):  # the first reading measures the level
+                raise InputError("it was changed while it was read")
 
     sound = Failing(audio.samples, 22_050) if end == "error" else audio
     blocks = NoiseFilter().filtered(sound).blocks()
@@ -168,8 +192,11 @@ def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     elif end == "all":
         list(blocks)
     del blocks
+    until = time.monotonic() + 10
+    while any(thread.name == "in_background" for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
     assert Counted.open == 0
-    assert not any(thread.name == "in_background" for thread in threading.enumerate())
 
 
 @given(

@@ -10,6 +10,7 @@ import pytest
 from hifigan_cli.audio import read_audio, write_audio
 from tests.helpers import ROOT, speech
 from tests.models_for_tests import write_tiny_model
+from tests.tools.enhancement import ALONE, MODES
 from tests.tools.readme import README, with_help
 
 
@@ -17,6 +18,20 @@ def test_help_is_current() -> None:
     """`python -m tests.tools.readme` would change nothing."""
     readme = README.read_text("utf-8")
     assert readme == with_help(readme)
+
+
+def test_tables_of_enhancement_are_the_tools() -> None:
+    """Every mode has its row in both tables, and no page has a place that is still to be filled."""
+    readme = README.read_text("utf-8")
+    for name, rows in (
+        ("enhancement", ["input", *MODES.values(), ALONE]),
+        ("enhancement time", [f"`--enhance {mode}`" for mode in MODES]),
+    ):
+        (block,) = re.findall(f"<!-- {name}: begin -->(.*?)<!-- {name}: end -->", readme, re.DOTALL)
+        for row in rows:
+            assert re.search(rf"^\| {re.escape(row)} \| \d", block, re.MULTILINE), row
+    for page in (README, ROOT / "hifigan_cli/assets/MODEL_CARD.md"):
+        assert "@@" not in page.read_text("utf-8")
 
 
 def test_links_lead_somewhere() -> None:

@@ -88,6 +88,8 @@ class Pool {
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");
 #endif
   }
 
@@ -139,7 +141,7 @@ class Pool {
   }
 
   static constexpr int MOST_THREADS = 1024;
-  static constexpr int SPINS = 1 << 12;  // some 0.1 ms
+  static constexpr int SPINS = 1 << 12;  // some 0.1 ms, depending on the processor
 
   int threads_ = 1;
   const pid_t process_;
