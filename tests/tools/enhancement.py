@@ -1,13 +1,14 @@
 """Measures enhancement on noisy mixes and clean clips: README's tables of it.
 
     python -m tests.tools.enhancement [--write] [--limit DB ...] [--clips N] [--json FILE]
-    python -m tests.tools.enhancement --time [--rounds 5]
+    python -m tests.tools.enhancement --time [--rounds 5] [--write]
+    python -m tests.tools.enhancement --picture .github/enhancement.png
 
 The first compares the modes of `hifigan resynth`, and DeepFilterNet3 without a vocoder: on noisy
 mixes, by kind of damage, and on clean clips. The speech is of speakers that the enhancer has not
 heard (LJSpeech, aishell3) and other clips of one that it has (kathleen); noises and rooms are held
 out from its training. The second times `hifigan resynth` of 60 s of speech in each mode, a
-process each, in turn.
+process each, in turn. The third draws the mels of a noisy mix and of its output.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 from hifigan_cli.api import load_enhancement, load_model
+from hifigan_cli.audio.pictures import save_mel_figure
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.audio.writing import write_audio
@@ -56,6 +58,7 @@ ROOMS_IN_FIVE = 3
 SPEECH_RMS = 10 ** (-26 / 20)
 CLEAN_CLIPS = 20
 TIMED_S = 60
+PICTURED = 33  # without a room, 5 dB
 METRICS = {"ovrl": "OVRL", "sig": "SIG", "bak": "BAK", "distillmos": "DistillMOS", "stoi": "STOI"}
 ALONE = "DeepFilterNet3, no vocoder"
 MODES = {
@@ -232,6 +235,15 @@ def time_modes(rounds: int) -> str:
     return "\n".join(lines)
 
 
+def draw_picture(path: Path) -> None:
+    """Draw the mels of a noisy mix, and of what `hifigan resynth` returns for it."""
+    vocoder = load_model("universal-v1")
+    noisy = Audio(mixes(speech(SHARED_DATA), SHARED_DATA)[PICTURED][None], SAMPLE_RATE)
+    output = vocoder.resynthesize(noisy, enhancement=load_enhancement("both", device="cpu"))
+    mels = [("noisy", vocoder.mel(noisy)[0]), ("output", vocoder.mel(output)[0])]
+    save_mel_figure(path, mels, vocoder.model.mel)
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     """Print the tables, and write them where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -243,7 +255,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="write the tables into the README")
     parser.add_argument("--time", action="store_true", help="time the modes instead")
     parser.add_argument("--rounds", type=int, default=5, help="of --time")
+    parser.add_argument("--picture", type=Path, help="draw a mix and its output instead")
     options = parser.parse_args(None if arguments is None else list(arguments))
+    if options.picture:
+        draw_picture(options.picture)
+        return
     name = "enhancement time" if options.time else "enhancement"
     text = time_modes(options.rounds) if options.time else compare(options)
     print(text)
