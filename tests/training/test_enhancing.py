@@ -252,5 +252,5 @@ def test_command_line_end_to_end(folders: tuple[Path, Path, Path], tmp_path: Pat
         assert run.returncode == 0, run.stderr
         outputs.append((out.read_bytes(), run.stderr))
     assert outputs[0][0] != outputs[1][0]
-    assert "enhancement: " in outputs[0][1]
-    assert "enhancement off" in outputs[1][1]
+    assert "enhancement: off" not in outputs[0][1]
+    assert "enhancement: off" in outputs[1][1]
