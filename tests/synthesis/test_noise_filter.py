@@ -139,7 +139,7 @@ def test_the_limit_mixes_the_recording_in(limit_db: float) -> None:
 def test_quiet_speech_is_kept(gain: float) -> None:
     """The filter alone would silence a recording of low level; the level does not matter here."""
     loud = noisy(2.5, 22_050, channels=2)
-    quiet = Audio(loud.samples * np.float32([[gain], [1.0]]), 22_050)
+    quiet = Audio(loud.samples * np.array([[gain], [1.0]], np.float32), 22_050)
     lost_db = [
         10 * np.log10(np.mean(audio.samples**2, axis=1) / np.mean(filtered(audio) ** 2, axis=1))
         for audio in (loud, quiet)
