@@ -7,6 +7,7 @@ it. The restorer (ours, `restorer`) works on the mel and gives back what noise a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.levels import is_short
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hifigan_cli.synthesis.restorer import Restorer
 
 _BLOCKS_AHEAD = 2  # that are restored while the vocoder works
+_FILTERED_FRAMES = 256  # few: synthesis starts while the filter works on what follows
 MODES = ("both", "filter", "restore", "off")
 
 
@@ -112,10 +114,15 @@ class Enhancement:
         return [f"{sound.channels} channels are not filtered; {NAME} takes up to {MOST_CHANNELS}"]
 
     def analyse_blocks(
-        self, sound: Sound, mel_blocks: Callable[[Sound], Iterator[Mel]]
+        self, sound: Sound, mel_blocks: Callable[..., Iterator[Mel]]
     ) -> Iterator[Mel]:
-        """Yield the enhanced log-mel of a recording, `(channels, n_mels, frames)`, in blocks."""
+        """Yield the enhanced log-mel of a recording, `(channels, n_mels, frames)`, in blocks.
+
+        `mel_blocks` computes a recording's log-mel; `block_frames` is the length of its blocks.
+        """
         filtered = self.filtered(sound)
+        if filtered is not sound:
+            mel_blocks = partial(mel_blocks, block_frames=_FILTERED_FRAMES)
         blocks = mel_blocks(filtered)
         if self.restorer is None:
             return blocks

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _SPEED_FRAMES = 128
 _BLOCK_FRAMES = 4096
-_FILTERED_FRAMES = 256
 
 
 class Vocoder:
@@ -183,10 +182,7 @@ class Vocoder:
         if enhancement is None:
             return self._mel_blocks(sound)
         enhancement.check(self.model.mel)
-        # In short blocks, so that synthesis starts while a filter works on what follows.
-        return enhancement.analyse_blocks(
-            sound, lambda sound: self._mel_blocks(sound, _FILTERED_FRAMES)
-        )
+        return enhancement.analyse_blocks(sound, self._mel_blocks)
 
     def fit(
         self, blocks: Iterable[Samples], sound: Sound, *, keep_rate: bool = False

@@ -133,7 +133,7 @@ def test_the_filter_comes_first() -> None:
 
 @pytest.fixture(scope="module")
 def universal() -> Vocoder:
-    """Return the default vocoder: a level is what is heard."""
+    """Return the default vocoder: the level of its output counts."""
     return api.load_model("universal-v1", "cpu")
 
 
