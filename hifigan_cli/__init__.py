@@ -10,28 +10,27 @@ Two paths lead through the code, and each stage is a package:
 
 Read in this order:
 
-- `errors`: the exceptions, drawn as a tree, with their exit codes
-- `lazily`: names that are loaded when they are first used
-- `environment`: what this installation can do, and what would mend what it cannot
-- `parts`: part I of N of any list of work
+- `errors`, `types`: the exceptions, drawn as a tree, with their exit codes; the array types
 - `config`: what a model is and how it is trained; the presets; where a value came from
-- `audio`: files, resampling, the log-mel spectrogram
-- `pages`: HTML files that need no network, to look at and to listen to
+- `runtime`: devices, threads, processes, shards, signals
+- `io`: atomic files, locks, tensor files, files that nobody vouches for
+- `audio`: decode, encode, resample, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
-- `untrusted`: pickles of others, read as data by a process with limits
 - `engines`: several ways to run a generator, the fastest chosen by measurement
-- `synthesis`: mel -> waveform in exact chunks; mel files; batches of files
-- `data`: preprocess, the prepared corpus, batches as a pure function of seed and step
+- `importers`: checkpoints of other toolkits
+- `data`: corpus -> prepared data; prepared data -> batches
 - `training`: the step, the loop, checkpoints, distribution
-- `evaluation`: metrics, bars, the page of a report
-- `interchange`: models of other tools, models by name, what a file is
-- `benchmarks`: how fast this machine trains
-- `assets`: files that come along: the enhancer, the demo's speech
+- `enhancement`: everything of the enhancer, and the noise filter in front of it
+- `synthesis`: mel -> waveform in exact chunks; mel files; many files
+- `evaluation`: metrics, thresholds, the report
+- `reports`: HTML pages that need no network
+- `benchmarks`: how fast this machine synthesizes and trains
+- `assets`: files that ship with the package: the enhancer, the demo's speech
 - `api`: the functions below
-- `cli`: one file a command
+- `cli`: one file per command
 
-Imports point one way only: errors, config <- audio <- pages, models <- engines <- data,
-synthesis <- training, interchange <- benchmarks <- api, cli. A test holds this. Only `cli` prints.
+Imports point one way, from the bottom of this list to its top, type-checking imports included, and
+without circles. A test holds this. Only `cli` prints.
 
     >>> import hifigan_cli
     >>> "resynthesize" in dir(hifigan_cli)
@@ -42,7 +41,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.lazily import lazily
+from hifigan_cli.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.api import load_enhancement, load_model, resynthesize, vocode

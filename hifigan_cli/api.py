@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.config import MelConfig
-from hifigan_cli.engines.choose import Wish
+from hifigan_cli.engines.choose import EngineOptions
+from hifigan_cli.enhancement.model_file import read_enhancer
+from hifigan_cli.enhancement.noise_filter import INSTALL, NAME, NoiseFilter, is_installed
+from hifigan_cli.enhancement.restorer import Restorer
+from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
 from hifigan_cli.errors import ModelError
-from hifigan_cli.interchange.locate import locate_enhancer, open_model
-from hifigan_cli.models.devices import find_device
-from hifigan_cli.models.enhancerfile import read_enhancer
-from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
+from hifigan_cli.runtime.devices import find_device
 from hifigan_cli.synthesis.given import take, take_array
-from hifigan_cli.synthesis.noise_filter import INSTALL, NAME, NoiseFilter, is_installed
-from hifigan_cli.synthesis.restorer import Restorer
+from hifigan_cli.synthesis.model_lookup import locate_enhancer, open_model
 from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -47,7 +47,7 @@ def load_model(
         DeviceError: there is no such device.
         UsageError: the engine is missing, or lacks the precision.
     """
-    return Vocoder(open_model(name), Wish(engine, precision, device, threads))
+    return Vocoder(open_model(name), EngineOptions(engine, precision, device, threads))
 
 
 def vocode(

@@ -15,9 +15,9 @@ from hifigan_cli.config import preset
 from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.data.preparation.splits import official_ids
 from tests.data.corpora import pairs, write
-from tests.enhancing import sounds
+from tests.enhancement.small import sounds
 from tests.helpers import ROOT, speech
-from tests.interchange.test_official import write_official
+from tests.importers.test_official import write_official
 from tests.models_for_tests import write_tiny_model
 from tests.training import small
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from hifigan_cli.config import GeneratorConfig, MelConfig
+from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.models.norms import folded
 from hifigan_cli.models.shapes import generator_shapes
-from hifigan_cli.models.tensorfile import arrays_of
 
 if TYPE_CHECKING:
     from pathlib import Path

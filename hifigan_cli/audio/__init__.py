@@ -2,7 +2,6 @@
 
 Read in this order:
 
-- `files`: opening what is safe to open, replacing files atomically
 - `formats`: which bytes are audio at all, and whether they are whole
 - `decoding`: the bytes of a file -> blocks of samples, as stored
 - `survey`: what the samples come to: length, extremes, what is not a number
@@ -23,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.lazily import lazily
+from hifigan_cli.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram

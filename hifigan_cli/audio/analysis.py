@@ -8,12 +8,12 @@ from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.audio.resampling import resample
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.logmel import Mel
     from hifigan_cli.audio.reading import Audio
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
 
-def analyse(audio: Audio, config: MelConfig) -> Mel:
+def analyse(audio: Audio, config: MelConfig) -> FloatArray:
     """Mix a recording to mono, convert its rate, and return its log-mel `(mels, frames)`.
 
     frames = floor(samples / hop): what remains at the end is not covered, as in training.
@@ -22,5 +22,5 @@ def analyse(audio: Audio, config: MelConfig) -> Mel:
         InputError: the recording is too short for a frame.
     """
     samples = resample(audio.mono().samples, audio.rate_hz, config.rate_hz)
-    mel: Mel = log_mel(samples, config)[0]
+    mel: FloatArray = log_mel(samples, config)[0]
     return mel

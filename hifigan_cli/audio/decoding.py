@@ -11,28 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.formats.lengths import mended_length, missing_bytes
 from hifigan_cli.audio.formats.mpeg import counted, mpeg_damage
 from hifigan_cli.audio.formats.ogg import ogg_damage
 from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
 from hifigan_cli.errors import EmptyError, InputError, NotAudioError
+from hifigan_cli.io.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hifigan_cli.types import FloatArray
+
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 20  # of all channels together: 4 MB
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a length that no header says
-
-Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -95,15 +93,15 @@ class Decoder:
             # FLAC of unknown length. soundfile has no public way to be told that it cannot seek.
             file._info.seekable = 0
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[FloatArray]:
         """Read `(channels, samples)` to the end; a length only claimed allocates nothing."""
         size = _BLOCK_SAMPLES // self.channels
         while len(block := self._read(size)):
             yield block.T
 
-    def _read(self, size: int) -> Samples:
+    def _read(self, size: int) -> FloatArray:
         with signals_held():
-            block: Samples = self._file.read(size, dtype="float32", always_2d=True)
+            block: FloatArray = self._file.read(size, dtype="float32", always_2d=True)
         return block
 
 

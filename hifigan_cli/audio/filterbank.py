@@ -11,12 +11,11 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import DoubleArray
 
-Array = npt.NDArray[np.float64]
 
 # Slaney's scale: 3 mels for 200 Hz up to 1 kHz, then 27 for each factor of 6.4.
 _LINEAR_HZ = 200 / 3
@@ -26,7 +25,7 @@ _LOG_STEP = math.log(6.4) / 27
 _HTK_FACTOR, _HTK_HZ = 2595.0, 700.0
 
 
-def filterbank(config: MelConfig) -> Array:
+def filterbank(config: MelConfig) -> DoubleArray:
     """Return triangles evenly spaced on the mel scale: float64 `(mels, bins)`.
 
     Slaney's filters have equal areas. Narrow low bands may lie between two bins; they are silent,
@@ -50,7 +49,7 @@ def _mel(hz: float) -> float:
     return _BREAK_MEL + math.log(hz / _BREAK_HZ) / _LOG_STEP
 
 
-def _hz(mel: Array) -> Array:
+def _hz(mel: DoubleArray) -> DoubleArray:
     above = _BREAK_HZ * np.exp((mel - _BREAK_MEL) * _LOG_STEP)
     return np.where(mel < _BREAK_MEL, mel * _LINEAR_HZ, above)
 
@@ -59,5 +58,5 @@ def _htk_mel(hz: float) -> float:
     return _HTK_FACTOR * math.log10(1 + hz / _HTK_HZ)
 
 
-def _htk_hz(mel: Array) -> Array:
+def _htk_hz(mel: DoubleArray) -> DoubleArray:
     return np.asarray(_HTK_HZ * (10 ** (mel / _HTK_FACTOR) - 1))

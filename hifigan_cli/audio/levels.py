@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hifigan_cli.audio.decoding import Samples
     from hifigan_cli.audio.recording import Recording, Sound
+    from hifigan_cli.types import FloatArray
 
 # Below this, -60 dB, there is no speech but the noise of a converter.
 SILENT_PEAK = 1e-3
@@ -25,7 +25,7 @@ _TINY = 1e-30
 _TOLD_CLIPPED, _TOLD_OFFSET = 1e-3, 0.02  # shares of the samples and of full scale worth a word
 
 
-def swing(samples: Samples) -> float:
+def swing(samples: FloatArray) -> float:
     """Return half the way between the extremes: the peak, without a constant offset.
 
     >>> swing(np.array([[0.5, 0.5, 0.7]], np.float32)).__round__(3)
@@ -34,7 +34,7 @@ def swing(samples: Samples) -> float:
     return float(np.ptp(samples)) / 2
 
 
-def clipped_samples(samples: Samples) -> int:
+def clipped_samples(samples: FloatArray) -> int:
     """Count samples of `(channels, samples)` held at full scale, with both neighbours there too.
 
     A peak that only touches full scale is no clipping; a plateau is.
@@ -42,7 +42,7 @@ def clipped_samples(samples: Samples) -> int:
     return clipped_in_blocks([samples], float(np.abs(samples).max()))
 
 
-def clipped_in_blocks(blocks: Iterable[Samples], peak: float) -> int:
+def clipped_in_blocks(blocks: Iterable[FloatArray], peak: float) -> int:
     """Count the samples that `clipped_samples` counts, of a recording whose peak is known."""
     if peak < PLATEAU_PEAK:
         return 0
@@ -60,8 +60,8 @@ def is_short(sound: Sound) -> bool:
 
 
 def hold_level(
-    changed: Samples, original: Samples, most_db: float, weights: Samples | float = 1.0
-) -> Samples:
+    changed: FloatArray, original: FloatArray, most_db: float, weights: FloatArray | float = 1.0
+) -> FloatArray:
     """Mix the original in until each channel has lost at most `most_db` of its level.
 
     Both are `(channels, ...)`, samples or magnitudes; `weights` are those of squares in the level.
@@ -72,8 +72,8 @@ def hold_level(
     """
     axes = tuple(range(1, changed.ndim))
 
-    def product(a: Samples, b: Samples) -> Samples:
-        total: Samples = np.sum(a * b * weights, axis=axes, keepdims=True, dtype=np.float64)
+    def product(a: FloatArray, b: FloatArray) -> FloatArray:
+        total: FloatArray = np.sum(a * b * weights, axis=axes, keepdims=True, dtype=np.float64)
         return total
 
     # The level of changed + share * missing is a parabola in the share; its larger root is wanted.
@@ -83,7 +83,7 @@ def hold_level(
     c = product(changed, changed) - wanted
     root = (np.sqrt(np.maximum(b * b - 4 * a * c, 0)) - b) / np.maximum(2 * a, _TINY)
     share = np.where(c < 0, np.clip(root, 0, 1), 0)
-    result: Samples = (changed + share * missing).astype(changed.dtype)
+    result: FloatArray = (changed + share * missing).astype(changed.dtype)
     return result
 
 

@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
 # Frames transformed at once: in double precision a few megabytes, which a cache holds.
 _PIECE_FRAMES = 128
 _BLOCK_FRAMES = 4096
 
-Samples = npt.NDArray[np.float32]
-Mel = npt.NDArray[np.float32]
 
-
-def log_mel(samples: Samples, config: MelConfig) -> Mel:
+def log_mel(samples: FloatArray, config: MelConfig) -> FloatArray:
     """Return the log-mel `(channels, mels, frames)` of `(channels, samples)`, full scale 1.
 
     frames = floor(samples / hop), or as `MelConfig.frames` says.
@@ -47,8 +45,8 @@ def log_mel(samples: Samples, config: MelConfig) -> Mel:
 
 
 def log_mel_blocks(
-    samples: Samples, config: MelConfig, block_frames: int = _BLOCK_FRAMES
-) -> Iterator[Mel]:
+    samples: FloatArray, config: MelConfig, block_frames: int = _BLOCK_FRAMES
+) -> Iterator[FloatArray]:
     """Yield the log-mel of `(channels, samples)` in pieces of frames, in flat memory.
 
     Raises:
@@ -58,8 +56,8 @@ def log_mel_blocks(
 
 
 def log_mel_stream(
-    blocks: Iterable[Samples], length: int, config: MelConfig, block_frames: int = _BLOCK_FRAMES
-) -> Iterator[Mel]:
+    blocks: Iterable[FloatArray], length: int, config: MelConfig, block_frames: int = _BLOCK_FRAMES
+) -> Iterator[FloatArray]:
     """Yield the log-mel of `length` samples that come in blocks `(channels, samples)`.
 
     The pieces, put together, are the log-mel of the whole. Memory is that of one piece; of many
@@ -69,7 +67,7 @@ def log_mel_stream(
         InputError: as `log_mel`.
     """
     left, hop = config.frames(length), config.hop_samples
-    held: list[Samples] = []
+    held: list[FloatArray] = []
     ready = 0  # samples that are held
     for block in _padded(blocks, length, config):
         held.append(block)
@@ -91,7 +89,7 @@ def _at_once(block_frames: int, channels: int) -> int:
     return max(1, each - each % _PIECE_FRAMES if each > _PIECE_FRAMES else each)
 
 
-def _in_pieces(padded: Samples, frames: int, config: MelConfig) -> Mel:
+def _in_pieces(padded: FloatArray, frames: int, config: MelConfig) -> FloatArray:
     hop = config.hop_samples
     mel = np.empty((len(padded), config.n_mels, frames), np.float32)
     for at in range(0, frames, _PIECE_FRAMES):
@@ -101,7 +99,7 @@ def _in_pieces(padded: Samples, frames: int, config: MelConfig) -> Mel:
     return mel
 
 
-def _padded(blocks: Iterable[Samples], length: int, config: MelConfig) -> Iterator[Samples]:
+def _padded(blocks: Iterable[FloatArray], length: int, config: MelConfig) -> Iterator[FloatArray]:
     """Pad `length` samples at both ends, as the convention says; they pass through in blocks."""
     pad, mode = config.pad_samples, config.convention.pad_mode
     least = config.hop_samples
@@ -109,7 +107,7 @@ def _padded(blocks: Iterable[Samples], length: int, config: MelConfig) -> Iterat
         least = max(least, pad + 1)
     if length < least:
         raise InputError(f"{length} samples are too short for a mel; it takes at least {least}")
-    edge: Samples | None = None  # the first samples until there are enough, then the last
+    edge: FloatArray | None = None  # the first samples until there are enough, then the last
     begun = False
     for block in blocks:
         edge = block if edge is None else np.concatenate((edge, block), axis=1)
@@ -123,7 +121,7 @@ def _padded(blocks: Iterable[Samples], length: int, config: MelConfig) -> Iterat
         yield np.pad(edge, ((0, 0), (0, pad)), mode)[:, edge.shape[1] :]
 
 
-def _of_padded(padded: Samples, config: MelConfig) -> npt.NDArray[np.float64]:
+def _of_padded(padded: FloatArray, config: MelConfig) -> npt.NDArray[np.float64]:
     """Return the log-mel of `(channels, samples)` that needs no more padding."""
     convention = config.convention
     window, bank = _constants(config)

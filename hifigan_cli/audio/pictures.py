@@ -13,22 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR
-from hifigan_cli.audio.files import replacing
+from hifigan_cli.io.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
-Mel = npt.NDArray[np.float32]
 _CEILING = 2.0  # about the loudest log-mel of speech at full scale
 _GAP_ROWS = 4
 _LEVELS, _DIFFERENCES = "magma", "RdBu_r"
 _STOPS = 9  # colours that a bar of all of them is drawn from
 
 
-def mel_picture(mels: Sequence[Mel]) -> npt.NDArray[np.uint8]:
+def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:
     """Stack log-mels `(mels, frames)`, the first on top; return pixels `(height, width, 3)`.
 
     All share one colour scale, from the log floor to full scale.
@@ -46,7 +46,7 @@ def mel_picture(mels: Sequence[Mel]) -> npt.NDArray[np.uint8]:
     return np.concatenate(rows)[:-_GAP_ROWS]
 
 
-def difference_picture(difference: Mel, limit: float) -> npt.NDArray[np.uint8]:
+def difference_picture(difference: FloatArray, limit: float) -> npt.NDArray[np.uint8]:
     """Colour a difference `(mels, frames)`; return pixels `(mels, frames, 3)`.
 
     White is none, full red is `limit` and more, full blue the same below.
@@ -75,7 +75,7 @@ def _hex(name: str) -> list[str]:
     return [to_hex(colormaps[name](place)) for place in np.linspace(0, 1, _STOPS)]
 
 
-def save_mel_figure(path: Path, mels: Sequence[tuple[str, Mel]], config: MelConfig) -> None:
+def save_mel_figure(path: Path, mels: Sequence[tuple[str, FloatArray]], config: MelConfig) -> None:
     """Draw titled log-mels under one another with seconds and hertz; write the PNG atomically.
 
     Raises:

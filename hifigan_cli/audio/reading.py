@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.audio.decoding import Encoded
-from hifigan_cli.audio.decoding import Samples as Samples
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import InputError
@@ -22,6 +21,8 @@ from hifigan_cli.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from hifigan_cli.types import FloatArray
 
 _BLOCK_SAMPLES = 1 << 20  # a channel
 
@@ -37,7 +38,7 @@ class Audio:
         notes: what reading had to mend, as sentences for the user.
     """
 
-    samples: Samples
+    samples: FloatArray
     rate_hz: int
     subtype: str = ""
     notes: tuple[str, ...] = ()
@@ -69,7 +70,7 @@ class Audio:
         """Number of channels."""
         return int(self.samples.shape[0])
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[FloatArray]:
         """Yield the samples in blocks, as a `Recording` does."""
         for start in range(0, self.length, _BLOCK_SAMPLES):
             yield self.samples[:, start : start + _BLOCK_SAMPLES]

@@ -19,7 +19,7 @@ from hifigan_cli.errors import DamagedError, EmptyError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hifigan_cli.audio.decoding import Samples
+    from hifigan_cli.types import FloatArray
 
 _REPAIR_HINT = "--repair takes what is there"
 # The length of an MP3 without a Xing header is an estimate, to within one frame.
@@ -45,7 +45,7 @@ class Sound(Protocol):
         """Samples a channel."""
         ...
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[FloatArray]:
         """Yield all of it as float32 `(channels, samples)`, full scale 1."""
         ...
 
@@ -72,7 +72,7 @@ class Recording:
     survey: Survey
     notes: tuple[str, ...]
     mixed: bool = False
-    held: tuple[Samples, ...] | None = None
+    held: tuple[FloatArray, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -89,7 +89,7 @@ class Recording:
         """Samples a channel."""
         return self.survey.length
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[FloatArray]:
         """Yield `(channels, samples)`: finite, within full scale.
 
         Raises:
@@ -107,7 +107,7 @@ class Recording:
         """Return the mean of the channels, as one channel."""
         return replace(self, mixed=True)
 
-    def _stored(self) -> Iterator[Samples]:
+    def _stored(self) -> Iterator[FloatArray]:
         if self.held is not None:
             yield from self.held
             return
@@ -137,7 +137,7 @@ def open_recording(
     label, damage = encoded.label, encoded.damage()
     if damage and not repair:
         raise DamagedError(f"{label} {damage}", _REPAIR_HINT)
-    held: list[Samples] | None = []
+    held: list[FloatArray] | None = []
     with encoded.opened() as decoder:
         survey = Survey(decoder.channels)
         for block in decoder.blocks():

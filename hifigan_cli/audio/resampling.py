@@ -14,10 +14,10 @@ import soxr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.types import FloatArray
 
 
-def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+def resample(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
     """Convert `(channels, samples)` from one rate to another, at 28-bit precision.
 
     The result has `resampled_length(samples, from_hz, to_hz)` samples a channel and no delay.
@@ -38,7 +38,7 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     return -(-samples * to_hz // from_hz)
 
 
-def fit(samples: Samples, length: int) -> Samples:
+def fit(samples: FloatArray, length: int) -> FloatArray:
     """Cut `(channels, samples)` to a length, or pad its end with silence."""
     short = length - samples.shape[1]
     if short > 0:
@@ -47,8 +47,8 @@ def fit(samples: Samples, length: int) -> Samples:
 
 
 def resample_blocks(
-    blocks: Iterable[Samples], from_hz: int, to_hz: int, channels: int
-) -> Iterator[Samples]:
+    blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int
+) -> Iterator[FloatArray]:
     """Convert a stream of blocks `(channels, samples)`; concatenated they equal `resample`."""
     if from_hz == to_hz:
         yield from blocks
@@ -59,7 +59,7 @@ def resample_blocks(
     yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
-def fit_blocks(blocks: Iterable[Samples], length: int, channels: int) -> Iterator[Samples]:
+def fit_blocks(blocks: Iterable[FloatArray], length: int, channels: int) -> Iterator[FloatArray]:
     """Cut a stream of blocks to a total length, or pad its end with silence."""
     left = length
     for block in blocks:

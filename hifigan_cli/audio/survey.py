@@ -9,7 +9,7 @@ import numpy as np
 from hifigan_cli.errors import NotAudioError, NotFiniteError
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.decoding import Samples
+    from hifigan_cli.types import FloatArray
 
 # A float file may exceed full scale by mistake of level; beyond this it is no audio.
 MAX_PEAK = 1e4
@@ -30,7 +30,7 @@ class Survey:
         self._bad = 0
         self._first_bad: dict[int, int] = {}  # by channel
 
-    def add(self, block: Samples) -> None:
+    def add(self, block: FloatArray) -> None:
         """Look at the next block `(channels, samples)`."""
         low, high = float(block.min()), float(block.max())  # NaN and infinity pass through these
         if not np.isfinite(low) or not np.isfinite(high):
@@ -88,7 +88,7 @@ class Survey:
             notes.append(f"{label} exceeds full scale {self.peak:.3g} times; it was scaled to fit")
         return notes
 
-    def mended(self, block: Samples) -> Samples:
+    def mended(self, block: FloatArray) -> FloatArray:
         """Return a block as it is to be used: finite, and within full scale."""
         if self._bad:
             block = np.where(np.isfinite(block), block, np.float32(0))

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from hifigan_cli.audio.files import replacing
 from hifigan_cli.audio.formats.containers import WRITABLE, Container
 from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
 from hifigan_cli.errors import InputError, OutputError, UsageError, closest
+from hifigan_cli.io.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.types import FloatArray
 
 
 # libsndfile's Vorbis encoder puts a whole write on the stack, and crashes with minutes of it.
@@ -32,7 +32,7 @@ _ENCODE_SAMPLES = 1 << 14
 _ENDLESS = 2**32 - 1  # bytes
 
 
-def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
+def to_int16(samples: FloatArray) -> npt.NDArray[np.int16]:
     """Round float samples to 16 bits; what lies beyond full scale is held there.
 
     >>> to_int16(np.array([-2.0, -1.0, 0.0, 1.0], np.float32)).tolist()
@@ -41,7 +41,7 @@ def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
     return np.rint(np.clip(samples, -1, 1) * 32_767).astype(np.int16)
 
 
-def encodable(samples: Samples, *, as_integers: bool) -> tuple[npt.NDArray[Any], int]:
+def encodable(samples: FloatArray, *, as_integers: bool) -> tuple[npt.NDArray[Any], int]:
     """Return samples held within full scale, and how many were not; 16-bit where asked for.
 
     Raises:
@@ -61,7 +61,7 @@ class Writer:
     stream: GuardedStream
     clipped: int = 0
 
-    def write(self, samples: Samples) -> None:
+    def write(self, samples: FloatArray) -> None:
         """Append a block.
 
         Raises:
@@ -138,7 +138,7 @@ def container_of(path: Path) -> Container:
     return WRITABLE[suffix]
 
 
-def write_audio(path: Path | str, samples: Samples, rate_hz: int) -> int:
+def write_audio(path: Path | str, samples: FloatArray, rate_hz: int) -> int:
     """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
 
     Raises:

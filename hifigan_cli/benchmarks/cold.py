@@ -23,7 +23,7 @@ from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.benchmarks.contenders import YARDSTICK, Contender
 from hifigan_cli.benchmarks.machine import Machine, describe_machine
 from hifigan_cli.errors import HifiganError
-from hifigan_cli.models.modelfile import write_model
+from hifigan_cli.models.model_file import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from hifigan_cli.engines.choose import LIGHT, Wish, make_engine, missing
+from hifigan_cli.engines.choose import LIGHT, EngineOptions, make_engine, missing
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hifigan_cli.models.modelfile import ModelFile
+    import numpy as np
+    import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+    from hifigan_cli.models.model_file import ModelFile
+    from hifigan_cli.types import FloatArray
+
 
 PLAIN = "eager"
 ENGINES = ("torch", "onnx", "native")
@@ -90,19 +90,21 @@ def _precisions(engine: str, device: str) -> tuple[str, ...] | list[str]:
 
 def make_synthesis(
     contender: Contender, model: ModelFile, threads: int, device: str = "cpu"
-) -> Callable[[Array], Array]:
+) -> Callable[[FloatArray], FloatArray]:
     """Make a contender ready; what comes back turns a log-mel into samples.
 
     A mel is `(batch, mels, frames)`, the samples `(batch, samples)`.
     """
-    wish = Wish(contender.engine, contender.precision, device, threads)
+    wish = EngineOptions(contender.engine, contender.precision, device, threads)
     if contender == YARDSTICK:
         return make_engine(model, wish, device).synthesize
     vocoder = Vocoder(model, wish)
     return lambda mel: vocoder.vocode(mel).samples
 
 
-def exact_samples(model: ModelFile, mel: Array, device: str = "cpu") -> npt.NDArray[np.float64]:
+def exact_samples(
+    model: ModelFile, mel: FloatArray, device: str = "cpu"
+) -> npt.NDArray[np.float64]:
     """Synthesize in double precision: what every engine's samples are compared with."""
     import torch
 

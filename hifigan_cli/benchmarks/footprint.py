@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from hifigan_cli.benchmarks.contenders import PLAIN, make_synthesis
 
 if TYPE_CHECKING:
-    from hifigan_cli.benchmarks.contenders import Array, Contender
+    from hifigan_cli.benchmarks.contenders import Contender
+    from hifigan_cli.types import FloatArray
 
 _STATUS = Path("/proc/self/status")
 # What an engine stands on: importing it is not the engine's doing.
@@ -25,7 +26,7 @@ _LIBRARIES = {PLAIN: ("torch",), "torch": ("torch",), "onnx": ("onnx", "onnxrunt
 
 
 def memory_mb(
-    contender: Contender, model: Path, mel: Array, threads: int, device: str = "cpu"
+    contender: Contender, model: Path, mel: FloatArray, threads: int, device: str = "cpu"
 ) -> float | None:
     """Measure the peak memory of reading a model file and synthesizing from a mel, in 10^6 bytes.
 
@@ -41,12 +42,12 @@ def memory_mb(
 
 
 def _cuda_memory_mb(
-    contender: Contender, path: Path, mel: Array, threads: int, device: str
+    contender: Contender, path: Path, mel: FloatArray, threads: int, device: str
 ) -> float:
     """Measure a new engine, next to whatever other engines of this process hold."""
     import torch
 
-    from hifigan_cli.models.modelfile import read_model
+    from hifigan_cli.models.model_file import read_model
 
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
@@ -57,8 +58,8 @@ def _cuda_memory_mb(
     return (torch.cuda.max_memory_allocated(device) - before) / 1e6
 
 
-def _measure(contender: Contender, path: Path, mel: Array, threads: int) -> float:
-    from hifigan_cli.models.modelfile import read_model
+def _measure(contender: Contender, path: Path, mel: FloatArray, threads: int) -> float:
+    from hifigan_cli.models.model_file import read_model
 
     for library in _LIBRARIES[contender.engine]:
         import_module(library)

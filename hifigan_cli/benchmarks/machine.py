@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from hifigan_cli.environment import processor
+from hifigan_cli.runtime.environment import processor
 
 _PACKAGES = ("hifigan-cli", "torch", "onnxruntime", "numpy")
 

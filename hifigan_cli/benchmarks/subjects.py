@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hifigan_cli.config import PRESETS
-from hifigan_cli.interchange.locate import locate_model
-from hifigan_cli.models.modelfile import ModelFile, read_model
+from hifigan_cli.models.model_file import ModelFile, read_model
 from hifigan_cli.models.shapes import generator_shapes
+from hifigan_cli.synthesis.model_lookup import locate_model
 
 if TYPE_CHECKING:
     from hifigan_cli.config import VocoderConfig

@@ -25,16 +25,17 @@ from hifigan_cli.benchmarks.footprint import memory_mb
 from hifigan_cli.benchmarks.machine import Machine, describe_machine
 from hifigan_cli.benchmarks.work import Peak, synthesis_flop
 from hifigan_cli.config.architecture import context_frames
-from hifigan_cli.interchange.onnxfile import snr_db
-from hifigan_cli.models.devices import device_title
-from hifigan_cli.models.modelfile import write_model
+from hifigan_cli.models.model_file import write_model
+from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.synthesis.onnx_export import snr_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hifigan_cli.benchmarks.contenders import Array, Contender
+    from hifigan_cli.benchmarks.contenders import Contender
     from hifigan_cli.benchmarks.subjects import Subject
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
 # Seconds of the result that the exact forward is computed for; in double precision it is slow.
 EXACT_S = 20
@@ -115,7 +116,7 @@ class Setting:
     memory: bool = True
     device: str = "cpu"
     batches: Sequence[int] = (1,)
-    mel_of: Callable[[MelConfig, int], Array] = shipped_mel
+    mel_of: Callable[[MelConfig, int], FloatArray] = shipped_mel
 
     def of_recording(self, path: Path) -> Setting:
         """Return the same on mels of a recording.
@@ -242,7 +243,7 @@ class _Race:
         had = (time.perf_counter() - started) * self.setting.threads
         self.shares.append(min(1.0, (time.process_time() - used) / had))
 
-    def _snrs(self, mel: Array) -> dict[Contender, float]:
+    def _snrs(self, mel: FloatArray) -> dict[Contender, float]:
         """Run everyone once, and hold the first signal's samples against the exact ones."""
         model = self.subject.model
         rate, hop = model.mel.rate_hz, model.mel.hop_samples
@@ -261,7 +262,7 @@ class _Race:
                 synthesise(mel)
         return found
 
-    def _memories(self, mel: Array) -> dict[Contender, float | None]:
+    def _memories(self, mel: FloatArray) -> dict[Contender, float | None]:
         if not self.setting.memory:
             return {}
         with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ import torch
 from hifigan_cli.benchmarks.gradients import gradient_difference
 from hifigan_cli.benchmarks.work import Peak, step_flop, synchronise
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.models.devices import device_title
+from hifigan_cli.runtime.devices import device_title
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.runtime.compiling import compile_networks
 from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable

@@ -52,7 +52,7 @@ app.command("doctor")(doctor.doctor)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from hifigan_cli.environment import package_version
+        from hifigan_cli.runtime.environment import package_version
 
         typer.echo(f"hifigan {package_version('hifigan-cli')}")
         raise typer.Exit

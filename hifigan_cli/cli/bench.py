@@ -71,8 +71,8 @@ def bench(
     from hifigan_cli.benchmarks.contenders import find_contenders
     from hifigan_cli.benchmarks.subjects import DEFAULT_SUBJECTS, find_subject
     from hifigan_cli.cli.bench_view import print_cold, print_synthesis
-    from hifigan_cli.engines.threads import available_threads
-    from hifigan_cli.models.devices import find_device
+    from hifigan_cli.runtime.devices import find_device
+    from hifigan_cli.runtime.threads import available_threads
 
     console = Console(json=json, quiet=quiet)
     device = find_device(options.device_name(device, gpu))
@@ -166,7 +166,7 @@ def bench_train(
     from hifigan_cli.cli.bench_view import print_training
     from hifigan_cli.config import resolve
     from hifigan_cli.errors import UsageError
-    from hifigan_cli.models.devices import resolve_device
+    from hifigan_cli.runtime.devices import resolve_device
 
     console = Console(json=json, quiet=quiet)
     found = resolve(preset, None, os.environ, sets or (), {"batch_size": batch})

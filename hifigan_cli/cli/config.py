@@ -50,11 +50,11 @@ def new(
     The result is a TOML file for --config of preprocess, train and mel. Each choice is explained in
     it, and on stderr. A hop that cannot be made is refused with the nearest that can.
     """
-    from hifigan_cli.audio.files import check_output, write_bytes
     from hifigan_cli.cli.pipes import PIPE
     from hifigan_cli.config.explain import explain
     from hifigan_cli.config.presets import PRESETS, design_for
     from hifigan_cli.config.resolve import overlay
+    from hifigan_cli.io.files import check_output, write_bytes
 
     console = Console(json=json, quiet=quiet)
     out = None if out == PIPE else out

@@ -31,10 +31,10 @@ def demo(
     import time
 
     from hifigan_cli.api import load_model
-    from hifigan_cli.audio.files import check_output
     from hifigan_cli.audio.pictures import save_mel_figure
     from hifigan_cli.audio.speech import shipped_speech
-    from hifigan_cli.models.devices import device_title
+    from hifigan_cli.io.files import check_output
+    from hifigan_cli.runtime.devices import device_title
 
     console = Console(json=json, quiet=quiet)
     paths = [out / name for name in ("input.wav", "output.wav", "spectrograms.png")]

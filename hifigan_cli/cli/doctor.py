@@ -19,8 +19,8 @@ def doctor(json: options.Json = False) -> None:
     from rich.text import Text
 
     from hifigan_cli.engines.doctor import engines
-    from hifigan_cli.environment import diagnose
-    from hifigan_cli.synthesis.noise_filter import noise_filter_check
+    from hifigan_cli.enhancement.noise_filter import noise_filter_check
+    from hifigan_cli.runtime.environment import diagnose
 
     checks = [*diagnose(), *engines(), noise_filter_check()]
     table = Table(box=None, show_header=False, pad_edge=False)

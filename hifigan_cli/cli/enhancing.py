@@ -11,13 +11,13 @@ from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hifigan_cli.cli.console import Console
+    from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
     from hifigan_cli.synthesis import Vocoder
-    from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
 
 
 def _modes(incomplete: str) -> list[str]:
     """Offer the shell the modes that begin with what is typed."""
-    from hifigan_cli.synthesis.enhancement import MODES
+    from hifigan_cli.enhancement.stages import MODES
 
     return [mode for mode in MODES if mode.startswith(incomplete)]
 
@@ -59,7 +59,7 @@ def enhancement_options(
     Raises:
         UsageError: an unknown mode, or options that contradict each other.
     """
-    from hifigan_cli.synthesis.enhancement import EnhancementOptions
+    from hifigan_cli.enhancement.stages import EnhancementOptions
 
     if no_enhance and enhance not in (None, "off"):
         raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "leave one of them out")

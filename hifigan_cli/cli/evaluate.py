@@ -68,14 +68,14 @@ def evaluate(
     intervals over clips. Metrics whose package is not installed are named and left out; a bar that
     needs them is not passed.
     """
-    from hifigan_cli.audio.files import check_output, write_bytes
     from hifigan_cli.cli.evaluate_view import print_report, say_what_to_know
     from hifigan_cli.cli.page import check_page, write_page
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.bars import judge, limits_of
-    from hifigan_cli.evaluation.page import page_of_report
     from hifigan_cli.evaluation.pairing import match_files
     from hifigan_cli.evaluation.tables import to_csv
+    from hifigan_cli.io.files import check_output, write_bytes
+    from hifigan_cli.reports.evaluation import page_of_report
 
     console = Console(json=json, quiet=quiet)
     if bar:

@@ -32,11 +32,11 @@ def export(
     """
     from dataclasses import asdict
 
-    from hifigan_cli.audio.files import check_output
     from hifigan_cli.errors import UsageError
-    from hifigan_cli.interchange.locate import locate_model
-    from hifigan_cli.interchange.onnxfile import export_onnx
+    from hifigan_cli.io.files import check_output
     from hifigan_cli.models import read_model
+    from hifigan_cli.synthesis.model_lookup import locate_model
+    from hifigan_cli.synthesis.onnx_export import export_onnx
 
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: an ONNX file ends in .onnx", f"-o {out}.onnx")

@@ -56,11 +56,11 @@ def import_model(
     """
     import hashlib
 
-    from hifigan_cli.audio.files import check_output
     from hifigan_cli.errors import UsageError
-    from hifigan_cli.interchange.importing import import_checkpoint
+    from hifigan_cli.importers.importing import import_checkpoint
+    from hifigan_cli.io.files import check_output
+    from hifigan_cli.io.tensor_file import check_readable
     from hifigan_cli.models import write_model
-    from hifigan_cli.models.tensorfile import check_readable
 
     console = Console(json=json, quiet=quiet)
     if out.suffix != ".safetensors":

@@ -54,12 +54,12 @@ def info(
         return
     if html:
         from hifigan_cli.cli.page import check_page, write_page
-        from hifigan_cli.training.page import page_of_run
+        from hifigan_cli.reports.training import page_of_run
 
         check_page(html, force)
         write_page(console, html, page_of_run(path))
         return
-    from hifigan_cli.interchange.describe import describe
+    from hifigan_cli.reports.describe import describe
 
     description = describe(path)
     rows = [(key, _plain(value)) for key, value in _flat(description.facts)]

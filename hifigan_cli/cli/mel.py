@@ -12,9 +12,9 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.pictures import Mel
     from hifigan_cli.config import MelConfig
     from hifigan_cli.synthesis.jobs import Job
+    from hifigan_cli.types import FloatArray
 
 _SUFFIX = ".npy"
 
@@ -39,7 +39,7 @@ def mel(
     preset: options.Preset = None,
     sets: options.Sets = None,
     repair: options.Repair = False,
-    shard: options.Shard = None,
+    shard: options.ShardOption = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,12 +49,12 @@ def mel(
     Channels are mixed into one. The convention is that of --like MODEL, of a preset, or of --config
     and --set.
     """
-    from hifigan_cli.audio.files import check_output
     from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
     from hifigan_cli.cli.outcome import run_reported
     from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, write_stdout
     from hifigan_cli.cli.together import chosen_part, together
     from hifigan_cli.errors import UsageError
+    from hifigan_cli.io.files import check_output
     from hifigan_cli.synthesis.jobs import Job, plan
 
     console, part = Console(json=json, quiet=quiet), chosen_part(shard)
@@ -85,7 +85,7 @@ class _Analysis:
     convention: MelConfig
     repair: bool
 
-    def mel_of(self, source: Path | bytes) -> Mel:
+    def mel_of(self, source: Path | bytes) -> FloatArray:
         """Compute the log-mel `(mels, frames)` of a recording; say what had to be mended.
 
         Raises:
@@ -106,8 +106,8 @@ class _Analysis:
             InputError: as `mel_of`.
             OutputError: the file system refused.
         """
-        from hifigan_cli.audio.files import write_bytes
         from hifigan_cli.cli.pipes import source_of
+        from hifigan_cli.io.files import write_bytes
 
         array = self.mel_of(source_of(job.source))
         write_bytes(job.target, _npy(array))
@@ -121,7 +121,7 @@ class _Analysis:
         )
 
 
-def _npy(array: Mel) -> bytes:
+def _npy(array: FloatArray) -> bytes:
     """Encode an array as the bytes of a .npy file."""
     import io
 
@@ -139,9 +139,9 @@ def _convention(
 
     from hifigan_cli.config import resolve
     from hifigan_cli.errors import UsageError
-    from hifigan_cli.interchange.locate import locate_model
-    from hifigan_cli.models.modelfile import read_architecture
-    from hifigan_cli.models.tensorfile import read_description
+    from hifigan_cli.io.tensor_file import read_description
+    from hifigan_cli.models.model_file import read_architecture
+    from hifigan_cli.synthesis.model_lookup import locate_model
 
     if model is None:
         return resolve(preset, config, os.environ, sets or ()).config.mel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hifigan_cli.engines.choose import Wish
+    from hifigan_cli.engines.choose import EngineOptions
 
 
 def _presets(incomplete: str) -> list[str]:
@@ -87,7 +87,7 @@ Chunk = Annotated[
 Bare = Annotated[
     bool, typer.Option("--bare", help="To stdout: 16-bit samples without a WAV header.")
 ]
-Shard = Annotated[
+ShardOption = Annotated[
     str | None,
     typer.Option(
         "--shard",
@@ -115,15 +115,17 @@ Sets = Annotated[
 ]
 
 
-def wish(engine: str, precision: str, threads: int | None, device: str, gpu: int | None) -> Wish:
+def wish(
+    engine: str, precision: str, threads: int | None, device: str, gpu: int | None
+) -> EngineOptions:
     """Return what the options of a synthesis command ask for.
 
     Raises:
         UsageError: there is no such engine or precision.
     """
-    from hifigan_cli.engines.choose import Wish
+    from hifigan_cli.engines.choose import EngineOptions
 
-    return Wish(engine, precision, device_name(device, gpu), threads)
+    return EngineOptions(engine, precision, device_name(device, gpu), threads)
 
 
 def device_name(device: str, gpu: int | None) -> str:

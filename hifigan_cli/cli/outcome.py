@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.audio.files import check_folder, is_folder, make_folder, sweep
-from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.errors import BatchError
+from hifigan_cli.io.files import check_folder, is_folder, make_folder, sweep
+from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
 from hifigan_cli.synthesis.jobs import run
 from hifigan_cli.synthesis.overlap import Stages, run_overlapped
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.audio.files import check_output, write_bytes
 from hifigan_cli.errors import UsageError
+from hifigan_cli.io.files import check_output, write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from hifigan_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
+    from hifigan_cli.types import FloatArray
 
 PIPE = Path("-")
 
@@ -87,7 +87,7 @@ class StdoutWriter:
         self._samples, self._begun = 0, False
         self._start = stream.tell() if _can_go_back(stream) else None
 
-    def write(self, samples: Samples) -> None:
+    def write(self, samples: FloatArray) -> None:
         """Write a block `(channels, samples)`, and let go of it at once.
 
         Raises:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.options import ConfigFile, DryRun, Force, Json, Preset, Quiet, Sets, Shard
+from hifigan_cli.cli.options import (
+    ConfigFile,
+    DryRun,
+    Force,
+    Json,
+    Preset,
+    Quiet,
+    Sets,
+    ShardOption,
+)
 from hifigan_cli.cli.together import chosen_part, together
 from hifigan_cli.errors import InterruptedRunError, UsageError
 
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.data.preparation import Options, Progress, Summary
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 _CONTINUES = "the same command continues where it stopped"
 
@@ -77,7 +86,7 @@ def preprocess(
     config: ConfigFile = None,
     sets: Sets = None,
     workers: Workers = None,
-    shard: Shard = None,
+    shard: ShardOption = None,
     shard_mb: ShardMb = 1024,
     force: Force = False,
     dry_run: DryRun = False,
@@ -147,7 +156,7 @@ def parse_validation(text: str | None) -> float | int | None:
 
 
 def _folder(mels: Path | None) -> Path | None:
-    from hifigan_cli.audio.files import is_folder
+    from hifigan_cli.io.files import is_folder
 
     if mels is not None and not is_folder(mels):
         raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
@@ -156,11 +165,11 @@ def _folder(mels: Path | None) -> Path | None:
 
 def _run(
     console: Console,
-    prepare: Callable[[Path, Path, Options, Callable[[Progress], None], Part], Summary],
+    prepare: Callable[[Path, Path, Options, Callable[[Progress], None], Shard], Summary],
     source: Path,
     out: Path,
     options: Options,
-    part: Part,
+    part: Shard,
 ) -> Summary:
     """Prepare under a progress display; an interrupted run says how to go on."""
     bars: dict[str, Callable[[int, str], None]] = {}

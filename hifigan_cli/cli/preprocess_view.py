@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     from hifigan_cli.cli.console import Console
     from hifigan_cli.data.preparation import Plan, Summary
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 
-def show_plan(console: Console, plan: Plan, out: Path, part: Part) -> None:
+def show_plan(console: Console, plan: Plan, out: Path, part: Shard) -> None:
     """Print what a run would do."""
     from dataclasses import asdict
 
@@ -32,7 +32,7 @@ def show_plan(console: Console, plan: Plan, out: Path, part: Part) -> None:
     console.data("plan", text, out=str(out), shard=str(part), **asdict(plan))
 
 
-def _named(part: Part) -> str:
+def _named(part: Shard) -> str:
     return "" if part.whole else f"part {part}: "
 
 

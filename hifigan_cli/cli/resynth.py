@@ -16,11 +16,11 @@ from hifigan_cli.cli.console import Console
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.audio.recording import Sound
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.work import Opened, Speech
-    from hifigan_cli.synthesis.enhancement import Enhancement, EnhancementOptions
+    from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
+    from hifigan_cli.types import FloatArray
 
 
 def resynth(
@@ -47,7 +47,7 @@ def resynth(
     repair: options.Repair = False,
     bare: options.Bare = False,
     chunk: options.Chunk = 0,
-    shard: options.Shard = None,
+    shard: options.ShardOption = None,
     report: resynth_report.Report = None,
     report_players: resynth_report.Players = 12,
     force: options.Force = False,
@@ -124,7 +124,7 @@ class _SoundSource:
         mels = self.session.vocoder.analyse_blocks(sound, self.enhancement())
         return Opened(mels, lambda blocks: self._speech(sound, blocks), warnings=warnings)
 
-    def _speech(self, sound: Sound, blocks: Iterator[Samples]) -> Speech:
+    def _speech(self, sound: Sound, blocks: Iterator[FloatArray]) -> Speech:
         from hifigan_cli.audio.resampling import resampled_length
         from hifigan_cli.cli.work import Speech
 

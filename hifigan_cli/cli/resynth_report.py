@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.work import Written
-    from hifigan_cli.pages.resynthesis import Made
-    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.enhancement.stages import Enhancement
+    from hifigan_cli.reports.resynthesis import Made
     from hifigan_cli.synthesis.jobs import Job
 
 Report = Annotated[
@@ -90,7 +90,7 @@ class _Report:
 
     def note(self, job: Job, written: Written) -> None:
         """Remember a file that was made."""
-        from hifigan_cli.pages.resynthesis import Made
+        from hifigan_cli.reports.resynthesis import Made
 
         self.made.append(Made(job.source, job.target, written.length_s, written.elapsed_s))
 
@@ -100,7 +100,7 @@ class _Report:
         Raises:
             OutputError: the file system refused.
         """
-        from hifigan_cli.pages.resynthesis import page_of_resynthesis
+        from hifigan_cli.reports.resynthesis import page_of_resynthesis
 
         console = self.session.console
         if not self.made:
@@ -114,7 +114,7 @@ class _Report:
 def _facts(
     session: Session, enhancement: Enhancement, made: Sequence[Made], failed: str
 ) -> list[tuple[str, str]]:
-    from hifigan_cli.models.devices import device_title
+    from hifigan_cli.runtime.devices import device_title
 
     vocoder = session.vocoder
     model, engine = vocoder.model, vocoder.engine

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.files import check_output
 from hifigan_cli.audio.writing import container_of
 from hifigan_cli.cli.outcome import run_reported
 from hifigan_cli.cli.pipes import PIPE, is_piped, source_of, stdin_as_it_comes, stdout_writer
 from hifigan_cli.cli.together import own_device, together
 from hifigan_cli.cli.work import Begun, Opened, Speech, Work, Written, write_speech
 from hifigan_cli.errors import InputError, UsageError
-from hifigan_cli.interchange.locate import locate_model, open_model
-from hifigan_cli.models.devices import device_title
-from hifigan_cli.models.modelfile import read_architecture
-from hifigan_cli.models.tensorfile import read_description
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.io.files import check_output
+from hifigan_cli.io.tensor_file import read_description
+from hifigan_cli.models.model_file import read_architecture
+from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 from hifigan_cli.synthesis.jobs import Job, Plan, plan
+from hifigan_cli.synthesis.model_lookup import locate_model, open_model
 from hifigan_cli.synthesis.overlap import Stages
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hifigan_cli.audio.logmel import Mel
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.cli.console import Console
-    from hifigan_cli.engines.choose import Wish
+    from hifigan_cli.engines.choose import EngineOptions
+    from hifigan_cli.types import FloatArray
 
 
 # Mel frames that are computed while the file before is synthesised. On devices that want batches
@@ -55,7 +54,12 @@ class Session:
     """
 
     def __init__(
-        self, console: Console, model: str | None, wish: Wish, chunk: int, part: Part = WHOLE
+        self,
+        console: Console,
+        model: str | None,
+        wish: EngineOptions,
+        chunk: int,
+        part: Shard = WHOLE,
     ) -> None:
         self.console = console
         self.part = part
@@ -161,7 +165,7 @@ class Session:
 
         def read(job: Job) -> Opened:
             opened = work.open(job.source)
-            ahead: list[Mel] = []
+            ahead: list[FloatArray] = []
             missing = most
             for block in opened.mels:
                 ahead.append(block)
@@ -171,12 +175,12 @@ class Session:
             mels = chain(ahead, opened.mels)
             return replace(opened, mels=mels, complete=tuple(ahead) if missing > 0 else None)
 
-        def make(sources: Sequence[Opened]) -> list[tuple[Begun, Iterator[Samples]]]:
+        def make(sources: Sequence[Opened]) -> list[tuple[Begun, Iterator[FloatArray]]]:
             started = time.perf_counter()
             speeches = self._speak_together(sources)
             return [(Begun(speech, started), speech.blocks) for speech in speeches]
 
-        def write(job: Job, begun: Begun, blocks: Iterator[Samples]) -> Written:
+        def write(job: Job, begun: Begun, blocks: Iterator[FloatArray]) -> Written:
             return write_speech(job, begun.speech, blocks, begun.started)
 
         batches = waiting and self.vocoder.wants_batches

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import HifiganError, InterruptedRunError
-from hifigan_cli.parts import Part, choose_part, under_torchrun
+from hifigan_cli.runtime.sharding import Shard, choose_part, under_torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def chosen_part(shard: str | None) -> Part:
+def chosen_part(shard: str | None) -> Shard:
     """Return the part of the work that `--shard` or torchrun gives to this process.
 
     Raises:
@@ -29,7 +29,7 @@ def chosen_part(shard: str | None) -> Part:
 
 
 @contextmanager
-def together(part: Part) -> Iterator[None]:
+def together(part: Shard) -> Iterator[None]:
     """Under torchrun, do the block and then wait until every process has done its own.
 
     Only a process that is stopped by a signal does not wait.
@@ -48,7 +48,7 @@ def together(part: Part) -> Iterator[None]:
 
 
 def _wait_for_all() -> None:
-    from hifigan_cli.training.runtime.meeting import meet
+    from hifigan_cli.runtime.rendezvous import meet
 
     meet(timeout_s=math.inf)  # the others may have hours of work left
 

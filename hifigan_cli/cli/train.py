@@ -84,7 +84,7 @@ def train(
     Ctrl-C finishes the step and saves. Under torchrun it trains on several GPUs. The run's folder
     then holds model.safetensors and best.safetensors, which vocode and resynth take.
     """
-    from hifigan_cli.models.devices import resolve_device
+    from hifigan_cli.runtime.devices import resolve_device
     from hifigan_cli.training import Plan
 
     console = Console(json=json, quiet=quiet)
@@ -140,8 +140,8 @@ def _initial(name: str | None) -> Path | None:
     """Find what `--init` means; a run's folder stays a folder, for its discriminators."""
     if name is None:
         return None
-    from hifigan_cli.audio.files import is_folder
-    from hifigan_cli.interchange.locate import locate_model
+    from hifigan_cli.io.files import is_folder
+    from hifigan_cli.synthesis.model_lookup import locate_model
 
     if is_folder(Path(name)):
         return Path(name)

@@ -14,7 +14,7 @@ from hifigan_cli.cli.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hifigan_cli.training.enhancing import EnhancerPlan
+    from hifigan_cli.enhancement.training import EnhancerPlan
 
 _BAD_STEPS = {
     "left_out": "updates left out by step {step:,}: {updates:.0f}, whose gradient was not finite",
@@ -56,14 +56,17 @@ def train_enhancer(
     `hifigan resynth --enhancer` takes.
     """
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.config.resolve import resolve_enhancer
-    from hifigan_cli.data.degrading.pool import Sources
-    from hifigan_cli.engines.threads import processors
-    from hifigan_cli.models.devices import resolve_device
-    from hifigan_cli.training.enhancing import EnhancerPlan
+    from hifigan_cli.config.resolve import resolve_sections
+    from hifigan_cli.enhancement.augmentation.pool import Sources
+    from hifigan_cli.enhancement.config import EnhancerRun
+    from hifigan_cli.enhancement.training import EnhancerPlan
+    from hifigan_cli.runtime.devices import resolve_device
+    from hifigan_cli.runtime.threads import processors
 
     console = Console(json=json, quiet=quiet)
-    run = resolve_enhancer(config, sets or (), {"training.steps": steps, "training.seed": seed})
+    run = resolve_sections(
+        EnhancerRun, config, sets or (), {"training.steps": steps, "training.seed": seed}
+    )
     plan = EnhancerPlan(
         sources=Sources(prepared, noises, rooms, MelConfig(), run),
         out=out,
@@ -115,7 +118,7 @@ class _View:
 def _train(plan: EnhancerPlan, console: Console) -> None:
     import time
 
-    from hifigan_cli.training.enhancing import train_enhancer as run
+    from hifigan_cli.enhancement.training import train_enhancer as run
 
     started = time.monotonic()
     with _View(console) as report:
@@ -131,8 +134,8 @@ def _train(plan: EnhancerPlan, console: Console) -> None:
 
 
 def _dry_run(plan: EnhancerPlan, console: Console) -> None:
-    from hifigan_cli.data.degrading.sounds import sound_files
-    from hifigan_cli.models.enhancer import Enhancer
+    from hifigan_cli.enhancement.augmentation.sounds import sound_files
+    from hifigan_cli.enhancement.network import Enhancer
     from hifigan_cli.models.generator import count_parameters
 
     sources = plan.sources

@@ -59,7 +59,7 @@ def vocode(
     ] = False,
     bare: options.Bare = False,
     chunk: options.Chunk = 0,
-    shard: options.Shard = None,
+    shard: options.ShardOption = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,

@@ -12,9 +12,8 @@ from hifigan_cli.audio.writing import audio_writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.audio.logmel import Mel
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.synthesis.jobs import Job
+    from hifigan_cli.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Speech:
         samples: says how many samples a channel there will be, as soon as that is known.
     """
 
-    blocks: Iterator[Samples]
+    blocks: Iterator[FloatArray]
     rate_hz: int
     channels: int
     samples: Callable[[], int | None]
@@ -43,11 +42,11 @@ class Opened:
         complete: all blocks of the mel, where they have been computed ahead; else None.
     """
 
-    mels: Iterator[Mel]
-    speech: Callable[[Iterator[Samples]], Speech]
+    mels: Iterator[FloatArray]
+    speech: Callable[[Iterator[FloatArray]], Speech]
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    complete: tuple[Mel, ...] | None = None
+    complete: tuple[FloatArray, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Written:
         return self.length_s / self.elapsed_s
 
 
-def write_speech(job: Job, speech: Speech, blocks: Iterator[Samples], started: float) -> Written:
+def write_speech(job: Job, speech: Speech, blocks: Iterator[FloatArray], started: float) -> Written:
     """Write the samples of a speech to a job's target, atomically.
 
     Raises:

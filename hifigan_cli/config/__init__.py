@@ -6,14 +6,12 @@ Read in this order:
 - `conventions`: how models of other tools differ: `MelConvention`, `Variant`
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
 - `architecture`: what no configuration changes: slopes, edge kernels; the context of a frame
-- `enhancer`: `EnhancerConfig`, `EnhancerTraining` and `Damage`, together an `EnhancerRun`
 - `solver`: upsample rates, kernels and a mel for any rate and hop; `explain`: why those
 - `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other rates
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 
 from hifigan_cli.config.conventions import MelConvention, Variant
-from hifigan_cli.config.enhancer import Damage, EnhancerConfig, EnhancerRun, EnhancerTraining
 from hifigan_cli.config.presets import PRESETS, preset
 from hifigan_cli.config.resolve import Resolved, resolve
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig, VocoderConfig
@@ -21,10 +19,6 @@ from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainC
 __all__ = [
     "PRESETS",
     "Config",
-    "Damage",
-    "EnhancerConfig",
-    "EnhancerRun",
-    "EnhancerTraining",
     "GeneratorConfig",
     "MelConfig",
     "MelConvention",

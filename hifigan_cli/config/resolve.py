@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from hifigan_cli.config.enhancer import EnhancerRun
 from hifigan_cli.config.presets import preset as named_preset
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.errors import UsageError, closest
@@ -136,22 +135,23 @@ def overlay(config: Config, sets: Sequence[str]) -> Config:
     return check(values, sources)
 
 
-def resolve_enhancer(
+def resolve_sections(
+    model: type[Checked],
     file: Path | None = None,
     sets: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
-) -> EnhancerRun:
-    """Merge defaults, a config file, `--set` strings and options into an enhancer's recipe.
+) -> Checked:
+    """Merge defaults, a config file, `--set` strings and options into a model of sections.
 
     Keys are `section.key` or the key alone, as in `resolve`.
 
     Raises:
         UsageError: an unknown key, a wrong type, or sizes that do not fit together.
     """
-    sections = EnhancerRun.model_fields
+    sections = model.model_fields
     known = {
         key: f"{section}.{key}"
-        for section, values in EnhancerRun().model_dump().items()
+        for section, values in model().model_dump().items()
         for key in values
     }
     values: dict[str, Any] = {section: {} for section in sections}
@@ -165,7 +165,7 @@ def resolve_enhancer(
         section, _, name = full.partition(".")
         values[section][name] = value
         sources[full] = source
-    return validated(EnhancerRun, values, sources, known)
+    return validated(model, values, sources, known)
 
 
 def validated(

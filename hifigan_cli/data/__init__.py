@@ -17,15 +17,13 @@ Read in this order:
 - `resident`: the same batches out of a GPU's memory
 - `sending`: numbers on their way to a device
 - `variation`: the same batches at other rates and levels
-- `degrading`: clean speech -> noisy and clean pairs, for the enhancer
-- `locking`: one writer to a folder
 """
 
 from typing import TYPE_CHECKING
 
 from hifigan_cli.data.prepared import PreparedData, open_prepared
 from hifigan_cli.data.records import Clip
-from hifigan_cli.lazily import lazily
+from hifigan_cli.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.data.batches import Batch, StepBatches, load_batches

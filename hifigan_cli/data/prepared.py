@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.data.index import read_index
 from hifigan_cli.data.records import (
     CLIPS_FILE,
@@ -29,14 +28,15 @@ from hifigan_cli.data.records import (
 )
 from hifigan_cli.data.shards import AGAIN, Shards
 from hifigan_cli.errors import InputError
-from hifigan_cli.parts import WHOLE
+from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.runtime.sharding import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
+    from hifigan_cli.types import FloatArray
 
 # Every clip is brought to this peak for training (official code), except beside given mels.
 TRAINING_PEAK = 0.95
@@ -88,7 +88,7 @@ class PreparedData:
         """SHA-256 over everything in the folder, in hexadecimal."""
         return self.manifest.digest
 
-    def samples(self, clip: Clip, start: int = 0, stop: int | None = None) -> Samples:
+    def samples(self, clip: Clip, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return samples `start` to `stop` of a clip, float32 `(samples,)`, full scale 1.
 
         The whole clip's peak is brought to 0.95, unless it comes with a given mel, whose level it
@@ -133,7 +133,7 @@ class PreparedData:
         frames = self._mels.read(clip.shard, first * bands, last * bands, clip.name)
         return frames.reshape(-1, bands).copy()
 
-    def verify(self, part: Part = WHOLE) -> None:
+    def verify(self, part: Shard = WHOLE) -> None:
         """Read every file, or a part of the files, and compare each with its digest.
 
         Raises:

@@ -29,9 +29,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hifigan_cli.audio.files import open_regular
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import InputError
+from hifigan_cli.io.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from hifigan_cli.data.order import Purpose, crop_start, uniform
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.config import Config, TrainConfig
     from hifigan_cli.data.prepared import PreparedData
+    from hifigan_cli.types import FloatArray
 
 _MARGIN = 64  # samples that a resampler's end may want
 
@@ -77,7 +77,7 @@ class Variation:
         """Return how many samples of the clip a segment is made of."""
         return round(self._train.segment_samples * self._rate(step, slot)) + _MARGIN
 
-    def vary(self, samples: Samples, step: int, slot: int) -> Samples:
+    def vary(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
         """Make a segment `(samples,)` of a stretch of a clip."""
         rate, length = self._rate(step, slot), self._train.segment_samples
         if rate != 1.0:

@@ -7,6 +7,6 @@ Read in this order:
 - `graphs`: forward passes that a GPU repeats at one launch
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
-- `choose`: which of them runs a model, and why; `threads`: with how many threads
+- `choose`: which of them runs a model, and why
 - `doctor`: which of them there are
 """

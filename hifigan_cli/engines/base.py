@@ -6,12 +6,10 @@ has.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from hifigan_cli.types import FloatArray
 
 
 class Engine(Protocol):
@@ -26,7 +24,7 @@ class Engine(Protocol):
     name: str
     precision: str
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
 
         The mel is a whole: beyond its ends lie the zeros that the convolutions pad with.
@@ -50,7 +48,7 @@ class ChunkedEngine(Engine, Protocol):
 class SampleStream(Protocol):
     """One signal in the making: frames are pushed, samples come out once they are determined."""
 
-    def push(self, mel: Array, *, end: bool = False) -> Array:
+    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
         """Take frames `(mels, frames)`, with `end` the last ones; return samples `(samples,)`."""
         ...
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.errors import UsageError, closest
-from hifigan_cli.models.devices import find_device
+from hifigan_cli.runtime.devices import find_device
+from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.engines.base import ChunkedEngine, StreamingEngine
-    from hifigan_cli.models.modelfile import ModelFile
+    from hifigan_cli.models.model_file import ModelFile
 
 AUTO = "auto"
 ENGINES = (AUTO, "native", "onnx", "torch", "eager")
@@ -33,7 +33,7 @@ _FIXES = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class EngineOptions:
     """What is asked for: an engine, a precision, a device, and threads on a CPU.
 
     Attributes:
@@ -76,7 +76,7 @@ def missing(engine: str) -> str | None:
     return reason
 
 
-def place(wish: Wish) -> str:
+def place(wish: EngineOptions) -> str:
     """Return the device that a wish amounts to, such as `cpu` or `cuda:0`.
 
     torch is asked only where there may be another device than the CPU.
@@ -94,7 +94,7 @@ def place(wish: Wish) -> str:
     return "cpu"
 
 
-def choose(wish: Wish, device: str, config: GeneratorConfig) -> str:
+def choose(wish: EngineOptions, device: str, config: GeneratorConfig) -> str:
     """Return the name of the engine that is to run a generator on a device.
 
     Raises:
@@ -115,7 +115,9 @@ def choose(wish: Wish, device: str, config: GeneratorConfig) -> str:
     return "torch"
 
 
-def make_engine(model: ModelFile, wish: Wish, device: str) -> ChunkedEngine | StreamingEngine:
+def make_engine(
+    model: ModelFile, wish: EngineOptions, device: str
+) -> ChunkedEngine | StreamingEngine:
     """Make the engine that a wish amounts to, with a model's weights, on a device (`place`).
 
     Raises:

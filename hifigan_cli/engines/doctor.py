@@ -6,7 +6,7 @@ torch's own row says whether `torch` and `eager` are there.
 from __future__ import annotations
 
 from hifigan_cli.engines.choose import missing
-from hifigan_cli.environment import Check
+from hifigan_cli.runtime.environment import Check
 
 _INSTRUCTIONS = {
     "portable": "vectors of four, which every processor has",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.config.architecture import context_frames
-from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.errors import DeviceError, UsageError
+from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array
+    from hifigan_cli.types import FloatArray
 
 PACKAGES = ("onnx", "onnxruntime")
 # Measured frame for frame with the repeated context: from 256 to 1024 frames all presets are within
@@ -57,7 +57,7 @@ class OnnxEngine:
         self,
         config: GeneratorConfig,
         n_mels: int,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, FloatArray],
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class OnnxEngine:
         self._session = _session(config, n_mels, weights)
         self._pool = ThreadPoolExecutor(self._threads, "hifigan-onnx")
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
 
         Raises:
@@ -102,7 +102,7 @@ class OnnxEngine:
             list(self._pool.map(lambda part: run(*part), parts))
         return samples
 
-    def _run(self, piece: Array) -> Array:
+    def _run(self, piece: FloatArray) -> FloatArray:
         content = np.ascontiguousarray(piece, np.float32)
         try:
             (wave,) = self._session.run(None, {"mel": content})
@@ -110,7 +110,7 @@ class OnnxEngine:
             if "alloc" in str(error):
                 raise DeviceError("out of memory in onnxruntime", "a smaller --chunk") from error
             raise
-        result: Array = wave
+        result: FloatArray = wave
         return result
 
 
@@ -132,7 +132,7 @@ def piece_edges(frames: int, least: int, context: int) -> list[int]:
 
 
 def _session(
-    config: GeneratorConfig, n_mels: int, weights: Mapping[str, Array]
+    config: GeneratorConfig, n_mels: int, weights: Mapping[str, FloatArray]
 ) -> onnxruntime.InferenceSession:
     """Make a session of one thread that reads its weights from memory."""
     import onnxruntime

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
     from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.types import FloatArray
 
 INPUT, OUTPUT = "mel", "waveform"
 # Of 2022: onnxruntime 1.12 and all that came after run it. Nothing newer is needed.
 OPSET, IR_VERSION = 17, 8
-
-Weight = npt.NDArray[np.float32]
 
 
 class GeneratorGraph:
@@ -48,12 +47,12 @@ class GeneratorGraph:
         self,
         config: GeneratorConfig,
         n_mels: int,
-        weights: Mapping[str, Weight],
+        weights: Mapping[str, FloatArray],
         *,
         conditioning: bool = False,
     ) -> None:
         """Write the nodes; with `conditioning` also what the variant does to the mel beforehand."""
-        self.weights: dict[str, Weight] = {}
+        self.weights: dict[str, FloatArray] = {}
         self._config, self._n_mels, self._source = config, n_mels, weights
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
@@ -194,7 +193,7 @@ class GeneratorGraph:
         return name
 
 
-def _placeholder(name: str, value: Weight) -> TensorProto:
+def _placeholder(name: str, value: FloatArray) -> TensorProto:
     """Describe a weight that the session is given; ONNX calls it external data."""
     tensor = TensorProto(name=name, dims=value.shape, data_type=TensorProto.FLOAT)
     tensor.data_location = TensorProto.EXTERNAL

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from hifigan_cli.errors import DeviceError, UsageError
-from hifigan_cli.models.modelfile import build_generator
+from hifigan_cli.models.model_file import build_generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array
+    from hifigan_cli.types import FloatArray
 
 # Large beside the repeated context (2 x 13), small beside the memory. The kernels of the CPU sum in
 # another order for short inputs; from 512 frames on, V1 agrees with the whole within 4e-6, with 128
@@ -33,7 +33,7 @@ class EagerEngine:
         self,
         config: GeneratorConfig,
         n_mels: int,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, FloatArray],
         precision: str = "fp32",
         threads: int | None = None,
         device: str = "cpu",
@@ -49,7 +49,7 @@ class EagerEngine:
         self._device = torch.device(device)
         self._generator = build_generator(config, n_mels, weights, self._device)
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
 
         Raises:
@@ -57,7 +57,7 @@ class EagerEngine:
         """
         with exact(), memory_errors():
             wave = self._generator(torch.from_numpy(mel).to(self._device))
-            samples: Array = wave[:, 0].cpu().numpy()
+            samples: FloatArray = wave[:, 0].cpu().numpy()
         return samples
 
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from hifigan_cli.engines.graphs import Graphs
 from hifigan_cli.engines.torch_eager import exact, memory_errors, use_threads
 from hifigan_cli.errors import UsageError
-from hifigan_cli.models.modelfile import build_generator
+from hifigan_cli.models.model_file import build_generator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array
+    from hifigan_cli.types import FloatArray
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CPU_CHUNK_FRAMES, GPU_CHUNK_FRAMES = 512, 2048
@@ -44,7 +44,7 @@ class TorchEngine:
         self,
         config: GeneratorConfig,
         n_mels: int,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, FloatArray],
         precision: str = "fp32",
         threads: int | None = None,
         device: str = "cpu",
@@ -72,7 +72,7 @@ class TorchEngine:
         self._net = net.to(self._device, self._dtype)
         self._run = Graphs(self._net) if self._device.type == "cuda" else self._net
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
 
         Raises:
@@ -83,7 +83,9 @@ class TorchEngine:
             # 6 ms next to a forward pass of 2 ms.
             frames = torch.from_numpy(mel).to(self._device).to(self._dtype)
             wave: Tensor = self._run(frames[:, :, None] if self._wide else frames)
-            samples: Array = wave.flatten(1).float().cpu().numpy()  # of (batch, 1, [1,] samples)
+            samples: FloatArray = (
+                wave.flatten(1).float().cpu().numpy()
+            )  # of (batch, 1, [1,] samples)
         return samples
 
 

@@ -15,7 +15,6 @@ order:
 - `report`: figures of clips, means with intervals
 - `bars`: what models of a class reach
 - `tables`: CSV and JSON
-- `page`: a listening page
 """
 
 from hifigan_cli.evaluation.bars import judge

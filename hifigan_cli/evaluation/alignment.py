@@ -14,7 +14,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.evaluation.metrics.pair import Mono
+    from hifigan_cli.types import FloatArray
 
 # About the length of a pitch period: shorter, and the pitch pulses of a clip decide its lag.
 _SMOOTHED_S = 0.012
@@ -22,7 +22,7 @@ _LONGEST_LAG_S = 0.2
 _TINY = 1e-30  # keeps silence from dividing by nothing
 
 
-def lag_samples(reference: Mono, hypothesis: Mono, rate_hz: int) -> int | None:
+def lag_samples(reference: FloatArray, hypothesis: FloatArray, rate_hz: int) -> int | None:
     """Return by how many samples `(samples,)` comes after its reference; negative where before.
 
     None where one of them is silent. At most 0.2 s.
@@ -56,7 +56,7 @@ def _energy(
     return energy
 
 
-def _envelope(clip: Mono, rate_hz: int) -> npt.NDArray[np.float64]:
+def _envelope(clip: FloatArray, rate_hz: int) -> npt.NDArray[np.float64]:
     """Return the smoothed magnitude `(samples,)`, its mean taken off."""
     width = max(round(_SMOOTHED_S * rate_hz), 1)
     window = np.hanning(width + 2)[1:-1]
@@ -79,7 +79,9 @@ def common_lag(lags: Sequence[int | None]) -> int:
     return known[len(known) // 2] if known else 0
 
 
-def shifted(reference: Mono, hypothesis: Mono, lag: int) -> tuple[Mono, Mono]:
+def shifted(
+    reference: FloatArray, hypothesis: FloatArray, lag: int
+) -> tuple[FloatArray, FloatArray]:
     """Cut two clips to what they share when the second comes `lag` samples late.
 
     >>> [clip.tolist() for clip in shifted(np.arange(4.0), np.arange(6.0), 1)]

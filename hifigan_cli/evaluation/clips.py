@@ -18,7 +18,8 @@ from hifigan_cli.evaluation.metrics.pair import COMPARED_RATE_HZ, Pair
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.audio.reading import Audio, Samples
+    from hifigan_cli.audio.reading import Audio
+    from hifigan_cli.types import FloatArray
 
 # A frame of the mel is half of it: less cannot be reflected at the ends.
 SHORTEST_S = 0.05
@@ -37,8 +38,8 @@ class Clips:
         notes: what was done that the user should know, as sentences.
     """
 
-    reference: Samples
-    hypothesis: Samples
+    reference: FloatArray
+    hypothesis: FloatArray
     top_hz: float
     notes: tuple[str, ...] = ()
 
@@ -90,6 +91,6 @@ def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> Cl
     return Clips(compared[0], compared[1], rate_hz / 2, tuple(notes))
 
 
-def _at_compared_rate(audio: Audio, band_rate_hz: int) -> Samples:
+def _at_compared_rate(audio: Audio, band_rate_hz: int) -> FloatArray:
     banded = resample(audio.samples, audio.rate_hz, band_rate_hz)
     return resample(banded, band_rate_hz, COMPARED_RATE_HZ)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from hifigan_cli.audio.files import is_folder
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
 from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.io.files import is_folder
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,22 @@ Read beside the paper (arXiv 2010.05646), in this order:
 - `discriminators.period`: section 2.3, the multi-period discriminator (MPD)
 - `discriminators.scale`: section 2.3, the multi-scale discriminator (MSD)
 - `losses`: section 2.4, equations 1 to 8
-- `lean`: the same networks, arranged for the speed of training
+- `optimized`: the same networks, arranged for the speed of training
 - `norms`: weight norm, and folding it away for synthesis
 - `shapes`: which weights an architecture has, and whether a file has them
-- `modelfile`, `tensorfile`: one file that describes itself: weights, architecture, mel, digest
-- `enhancer`, `enhancerfile`: ours: noisy mel -> clean mel, its judge in training, and its file
-- `devices`: which device they run on
+- `model_file`: one file that describes itself: weights, architecture, mel, digest
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.lazily import lazily
+from hifigan_cli.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
     from hifigan_cli.models.generator import Generator
-    from hifigan_cli.models.modelfile import ModelFile, read_model, write_model
+    from hifigan_cli.models.model_file import ModelFile, read_model, write_model
 
 __all__ = [
     "Generator",
@@ -38,10 +36,10 @@ __getattr__ = lazily(
     __name__,
     {
         "Generator": "generator",
-        "ModelFile": "modelfile",
+        "ModelFile": "model_file",
         "MultiPeriodDiscriminator": "discriminators",
         "MultiScaleDiscriminator": "discriminators",
-        "read_model": "modelfile",
-        "write_model": "modelfile",
+        "read_model": "model_file",
+        "write_model": "model_file",
     },
 )

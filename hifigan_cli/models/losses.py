@@ -15,13 +15,15 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.models.discriminators import Judgement
+    from hifigan_cli.models.discriminators import DiscriminatorOutput
 
 _RESOLUTIONS = (512, 1024, 2048)
 _SMALLEST_POWER = 1e-7  # keeps the gradients of root and logarithm finite in silence
 
 
-def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+def discriminator_loss(
+    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+) -> Tensor:
     """Least-squares loss of the discriminators: real to 1, fake to 0 (equation 1)."""
     terms = [
         torch.mean((1 - single(r.logits)) ** 2) + torch.mean(single(f.logits) ** 2)
@@ -30,12 +32,14 @@ def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> 
     return torch.stack(terms).sum()
 
 
-def adversarial_loss(fake: Sequence[Judgement]) -> Tensor:
+def adversarial_loss(fake: Sequence[DiscriminatorOutput]) -> Tensor:
     """Least-squares loss of the generator: fake to 1 (equation 2)."""
     return torch.stack([torch.mean((1 - single(f.logits)) ** 2) for f in fake]).sum()
 
 
-def feature_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+def feature_loss(
+    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+) -> Tensor:
     """L1 between the feature maps of real and fake, each map's mean, summed (equation 4).
 
     The real maps are targets: they should come without gradients.

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hifigan_cli.config.architecture import EDGE_KERNEL
-from hifigan_cli.config.enhancer import STEM_KERNEL
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hifigan_cli.config import EnhancerConfig, GeneratorConfig
+    from hifigan_cli.config import GeneratorConfig
 
 Shape = tuple[int, ...]
 
@@ -50,41 +49,6 @@ def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:
                 for index in range(len(dilations)):
                     add(f"{block}.{group}.{index}", channels, channels, size, bias=channels)
     add("conv_post", 1, channels, EDGE_KERNEL, bias=1)
-    return shapes
-
-
-def enhancer_shapes(config: EnhancerConfig, n_mels: int) -> dict[str, Shape]:
-    """Return the weights of an enhancer."""
-    stem, channels, inner = (
-        config.stem_channels,
-        config.channels,
-        config.channels * config.expansion,
-    )
-    shapes: dict[str, Shape] = {
-        "stem.weight": (stem, 2, *STEM_KERNEL),
-        "stem.bias": (stem,),
-        "halve.weight": (stem, stem, *STEM_KERNEL),
-        "halve.bias": (stem,),
-        "enter.weight": (channels, 2 * n_mels + stem * -(-n_mels // 2)),
-        "enter.bias": (channels,),
-        "leave.weight": (2 * n_mels, channels),
-        "leave.bias": (2 * n_mels,),
-    }
-    norms = ["enter_norm", "leave_norm"]
-    for number in range(len(config.dilations)):
-        block = f"blocks.{number}"
-        norms.append(f"{block}.norm")
-        shapes |= {
-            f"{block}.depthwise.weight": (config.kernel, channels),
-            f"{block}.depthwise.bias": (channels,),
-            f"{block}.widen.weight": (inner, channels),
-            f"{block}.widen.bias": (inner,),
-            f"{block}.narrow.weight": (channels, inner),
-            f"{block}.narrow.bias": (channels,),
-            f"{block}.scale": (channels,),
-        }
-    for norm in norms:
-        shapes |= {f"{norm}.weight": (channels,), f"{norm}.bias": (channels,)}
     return shapes
 
 

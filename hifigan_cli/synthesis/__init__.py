@@ -4,15 +4,14 @@ Read in this order:
 
 - `chunks`: frames pushed as they come, samples equal to the whole's, in flat memory
 - `streams`: the same for every model and engine, channel by channel
-- `enhancement`: what stands in front of the vocoder: `noise_filter` (DeepFilterNet3, on the
-  recording), then `restorer` (ours, on the mel; `cleaners`: its network at work)
-- `background`: a generator in a thread of its own, ahead of its reader
+- `model_lookup`: what `--model` and `--enhancer` may be: a file, a training run, a name
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
 - `incoming`: a mel that arrives over time through a pipe
 - `given`: what the values of a mel file are, and the way from them to the model's
 - `jobs`: one file, many files or a folder -> where each result goes
 - `batching`: mels of different lengths in one call, for GPUs
+- `onnx_export`: a vocoder as an ONNX file, checked to give the same samples
 - `overlap`: many files: reading, synthesis and writing at the same time
 """
 
@@ -20,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.lazily import lazily
+from hifigan_cli.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from hifigan_cli.synthesis.vocoder import Vocoder

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array, Engine
+    from hifigan_cli.engines.base import Engine
+    from hifigan_cli.types import FloatArray
 
 BATCH_FRAMES = 16_384  # in one call: three minutes, some gigabytes of a GPU's memory
 _LENGTHS = (2048, 1024, 512, 256, 128, 64)
@@ -58,9 +59,9 @@ def cut(row: int, frames: int, context: int) -> list[Piece]:
 def synthesize_together(
     engine: Engine,
     config: GeneratorConfig,
-    mels: Sequence[Array],
+    mels: Sequence[FloatArray],
     batch_frames: int = BATCH_FRAMES,
-) -> list[Array]:
+) -> list[FloatArray]:
     """Turn log-mels `(mels, frames)` of any lengths into samples `(samples,)` each.
 
     When the device runs out of memory, batches are halved.

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array, ChunkedEngine
+    from hifigan_cli.engines.base import ChunkedEngine
+    from hifigan_cli.types import FloatArray
 
 # Below this a chunk is mostly context: a device that cannot hold it cannot be helped.
 MIN_CHUNK_FRAMES = 16
@@ -54,7 +55,7 @@ class ChunkedStream:
         self._chunk = chunk_frames or engine.chunk_frames
         self._prompt, self._on_halved = prompt, on_halved
         # `_held` begins with `_before` frames whose samples are out already; they are context now.
-        self._held: Array | None = None
+        self._held: FloatArray | None = None
         self._before = 0
 
     @property
@@ -62,7 +63,7 @@ class ChunkedStream:
         """How many frames must have come after one, at most, for its samples to be out."""
         return self._context + self._wanted() - 1
 
-    def push(self, mel: Array, *, end: bool = False) -> Array:
+    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
         """Take frames `(batch, mels, frames)`, with `end` the last; return `(batch, samples)`.
 
         Raises:
@@ -75,7 +76,7 @@ class ChunkedStream:
             self._held, self._before = None, 0
         return np.concatenate([np.zeros((len(mel), 0), mel.dtype), *pieces], axis=-1)
 
-    def _determined(self, end: bool) -> Iterator[Array]:
+    def _determined(self, end: bool) -> Iterator[FloatArray]:
         while True:
             assert self._held is not None  # noqa: S101 - for the type checker; set by push
             left = self._held.shape[-1] - self._before

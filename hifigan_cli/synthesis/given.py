@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hifigan_cli.audio.conventions import Scale, Verdict
     from hifigan_cli.config import MelConfig
     from hifigan_cli.synthesis.incoming import IncomingMel
-    from hifigan_cli.synthesis.melfiles import Array
+    from hifigan_cli.types import AnyArray
 
 AUTO = "auto"
 _TELLING_FRAMES = 16  # of the first block of a stream, to tell its scale by
@@ -60,7 +60,7 @@ class Given:
         doubts: what may be wrong with it.
     """
 
-    array: Array
+    array: AnyArray
     mel: MelConfig
     scale: Scale | None
     notes: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Given:
         """Return it as the model reads it, `(mels, frames)`."""
         return self.convert(np.array(self.array))
 
-    def convert(self, values: Array) -> npt.NDArray[np.float32]:
+    def convert(self, values: AnyArray) -> npt.NDArray[np.float32]:
         """Return values of any number of frames as the model reads them."""
         if self.scale is None:
             return np.asarray(values, np.float32)
@@ -114,7 +114,7 @@ def take(
     return _judged(array, mel, label, notes, taken_as=taken_as, check=check)
 
 
-def take_array(array: Array, mel: MelConfig, taken_as: str) -> Given:
+def take_array(array: AnyArray, mel: MelConfig, taken_as: str) -> Given:
     """Take an array `(mels, frames)` whose scale is named, or `auto`, for a model that reads `mel`.
 
     Raises:
@@ -169,7 +169,7 @@ def _check_scale(taken_as: str | None) -> None:
 
 
 def _judged(
-    array: Array,
+    array: AnyArray,
     mel: MelConfig,
     label: str,
     notes: list[str],
@@ -197,7 +197,7 @@ def _judged(
     return Given(array, mel, scale, tuple(notes), doubts)
 
 
-def _is_turned(array: Array, n_mels: int) -> bool:
+def _is_turned(array: AnyArray, n_mels: int) -> bool:
     shape = array.shape[-2:]
     return len(shape) == 2 and shape[0] != n_mels == shape[1]
 

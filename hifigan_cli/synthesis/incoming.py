@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.synthesis.melfiles import Array
+    from hifigan_cli.types import AnyArray
 
 _MAGIC = b"\x93NUMPY"
 _READ_BYTES = 1 << 20
@@ -52,7 +52,7 @@ class IncomingMel:
         self._transpose = transpose
         self.frames: int | None = None
 
-    def blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[AnyArray]:
         """Yield arrays `(mels, frames)` as they arrive.
 
         Raises:
@@ -73,14 +73,14 @@ class IncomingMel:
         array = open_array(self._bytes.rest())
         yield self._last(oriented(array, STDIN, self._n_mels, transpose=self._transpose))
 
-    def _bare_blocks(self) -> Iterator[Array]:
+    def _bare_blocks(self) -> Iterator[AnyArray]:
         frame_bytes = _NUMBER.itemsize * self._n_mels
         while content := self._bytes.some(frame_bytes):
             if len(content) % frame_bytes:
                 raise DamagedError(f"{STDIN} ends within a frame of {self._n_mels} float32 numbers")
             yield np.frombuffer(content, _NUMBER).reshape(-1, self._n_mels).T
 
-    def _npy_blocks(self) -> Iterator[Array]:
+    def _npy_blocks(self) -> Iterator[AnyArray]:
         blocks = 0
         while not self._bytes.ended():
             array = oriented(self._npy(), STDIN, self._n_mels, transpose=self._transpose)
@@ -88,7 +88,7 @@ class IncomingMel:
             # Of a single block that ends the stream the length is known before any sample is out.
             yield self._last(array) if blocks == 1 and self._bytes.ended(_GRACE_S) else array
 
-    def _npy(self) -> Array:
+    def _npy(self) -> AnyArray:
         """Read one `.npy` block."""
         try:
             version = npy.read_magic(self._bytes)
@@ -110,7 +110,7 @@ class IncomingMel:
         except ValueError as error:
             raise InputError(f"{STDIN} holds {dtype} values of the shape {shape}") from error
 
-    def _last(self, array: Array) -> Array:
+    def _last(self, array: AnyArray) -> AnyArray:
         self.frames = array.shape[-1]
         return array
 
@@ -187,7 +187,7 @@ class _Bytes:
         return content
 
 
-def finite(block: Array, at: int) -> Array:
+def finite(block: AnyArray, at: int) -> AnyArray:
     """Check that a block, whose first frame is number `at`, holds numbers only.
 
     Raises:

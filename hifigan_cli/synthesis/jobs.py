@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from hifigan_cli.audio.files import check_output, is_file, is_folder
 from hifigan_cli.errors import DeviceError, HifiganError, InputError, OutputError, UsageError
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.io.files import check_output, is_file, is_folder
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,9 +35,9 @@ class Plan:
 
     jobs: tuple[Job, ...]
     batch: bool
-    part: Part = WHOLE
+    part: Shard = WHOLE
 
-    def share(self, part: Part) -> Plan:
+    def share(self, part: Shard) -> Plan:
         """Keep a part of the jobs: every N-th file, so that long and short ones are mixed.
 
         A single file is not a batch, and can only be shared in so far as one process does it.

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.audio.files import open_regular
 from hifigan_cli.errors import EmptyError, InputError
+from hifigan_cli.io.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from hifigan_cli.types import AnyArray
 
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".pt", ".pth", ".safetensors"})
 
@@ -26,10 +28,8 @@ _BLOCK_FRAMES = 4096
 _MOST_PACKED = 2 << 30  # bytes of an archive, which is read as a whole
 STDIN = "standard input"
 
-Array = npt.NDArray[Any]
 
-
-def open_array(source: Path | bytes) -> Array:
+def open_array(source: Path | bytes) -> AnyArray:
     """Open the one array of a mel file, or of its bytes, whatever its shape and type.
 
     Raises:
@@ -49,14 +49,14 @@ def label_of(source: Path | bytes) -> str:
 
 
 def blocks(
-    mel: Array, convert: Callable[[Array], npt.NDArray[np.float32]]
+    mel: AnyArray, convert: Callable[[AnyArray], npt.NDArray[np.float32]]
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Yield a mel `(mels, frames)`, converted, as arrays `(1, mels, frames)` of some seconds."""
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
         yield convert(np.array(mel[:, start : start + _BLOCK_FRAMES]))[None]
 
 
-def oriented(array: Array, label: str, n_mels: int, *, transpose: bool = False) -> Array:
+def oriented(array: AnyArray, label: str, n_mels: int, *, transpose: bool = False) -> AnyArray:
     """Return an array as `(mels, frames)` after checking its type, axes and bands.
 
     Raises:
@@ -85,7 +85,7 @@ def oriented(array: Array, label: str, n_mels: int, *, transpose: bool = False) 
     return mel
 
 
-def _array(stream: IO[bytes], path: Path | None) -> Array:
+def _array(stream: IO[bytes], path: Path | None) -> AnyArray:
     """Read the one array of a file; `path` allows it to be mapped instead of read."""
     label = str(path or STDIN)
     head = stream.read(8)
@@ -115,7 +115,7 @@ def _summary(error: Exception) -> str:
     return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _npy(stream: IO[bytes], path: Path | None) -> Array:
+def _npy(stream: IO[bytes], path: Path | None) -> AnyArray:
     if path is None:
         return np.asarray(np.load(stream, allow_pickle=False))
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -132,25 +132,25 @@ def _members(stream: IO[bytes], label: str) -> list[str]:
         return archive.namelist()
 
 
-def _npz(stream: IO[bytes]) -> dict[str, Array]:
+def _npz(stream: IO[bytes]) -> dict[str, AnyArray]:
     with np.load(stream, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
-def _torch(stream: IO[bytes], path: Path | None) -> dict[str, Array]:
-    from hifigan_cli.untrusted.reader import read_untrusted
+def _torch(stream: IO[bytes], path: Path | None) -> dict[str, AnyArray]:
+    from hifigan_cli.io.untrusted.reader import read_untrusted
 
     source, label = path or stream.read(), str(path or STDIN)
     return dict(read_untrusted("mel", source, label, InputError, arrays=True))
 
 
-def _safetensors(stream: IO[bytes]) -> dict[str, Array]:
+def _safetensors(stream: IO[bytes]) -> dict[str, AnyArray]:
     from safetensors.numpy import load
 
     return dict(load(stream.read()))
 
 
-def _pick(arrays: dict[str, Array], label: str) -> Array:
+def _pick(arrays: dict[str, AnyArray], label: str) -> AnyArray:
     if "mel" in arrays:
         return arrays["mel"]
     if len(arrays) == 1:

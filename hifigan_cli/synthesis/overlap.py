@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hifigan_cli.audio.files import check_output
 from hifigan_cli.errors import HifiganError, InputError, OutputError, UsageError
+from hifigan_cli.io.files import check_output
 from hifigan_cli.synthesis.jobs import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.synthesis.jobs import Job, Plan
+    from hifigan_cli.types import FloatArray
 
 Source = TypeVar("Source")
 Speech = TypeVar("Speech")
@@ -51,8 +51,8 @@ class Stages(Generic[Source, Speech, Written]):
     """
 
     read: Callable[[Job], Source]
-    make: Callable[[Sequence[Source]], Sequence[tuple[Speech, Iterator[Samples]]]]
-    write: Callable[[Job, Speech, Iterator[Samples]], Written]
+    make: Callable[[Sequence[Source]], Sequence[tuple[Speech, Iterator[FloatArray]]]]
+    write: Callable[[Job, Speech, Iterator[FloatArray]], Written]
     told: Callable[[Job, Written], None]
     together: int = 1
 
@@ -246,7 +246,7 @@ class _Incoming:
         self._line = line
         self._ended = False
 
-    def __iter__(self) -> Iterator[Samples]:
+    def __iter__(self) -> Iterator[FloatArray]:
         while not self._ended:
             item = self._line._get(self._line._blocks)
             if item is _END:

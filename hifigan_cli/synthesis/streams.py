@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     import torch
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array, ChunkedEngine, SampleStream
+    from hifigan_cli.engines.base import ChunkedEngine, SampleStream
+    from hifigan_cli.types import FloatArray
 
 
 class _Stream(Protocol):
     @property
     def latency_frames(self) -> int: ...
 
-    def push(self, mel: Array, *, end: bool = False) -> Array: ...
+    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray: ...
 
 
-def as_array(mel: npt.ArrayLike | torch.Tensor) -> Array:
+def as_array(mel: npt.ArrayLike | torch.Tensor) -> FloatArray:
     """Return anything like an array as float32, also a tensor with gradients or on a GPU."""
     if hasattr(mel, "detach"):
         mel = mel.detach().cpu().float()
@@ -73,10 +74,10 @@ class VocoderStream:
         self.latency_frames = self._stream.latency_frames + self._padding
         self._least = least_frames(config) - 2 * self._padding
         self._count = 0  # frames so far
-        self._last: Array | None = None  # the last frame so far
+        self._last: FloatArray | None = None  # the last frame so far
         self._surplus = 0  # samples of copied frames, still to be dropped
 
-    def push(self, mel: npt.ArrayLike | torch.Tensor) -> Array:
+    def push(self, mel: npt.ArrayLike | torch.Tensor) -> FloatArray:
         """Take log-mel frames; return samples, of the same form but for the mels.
 
         `(mels, frames)` gives `(samples,)`, `(channels, mels, frames)` gives `(channels, samples)`.
@@ -98,7 +99,7 @@ class VocoderStream:
         samples = self._take(frames)
         return samples[0] if single else samples
 
-    def finish(self) -> Array:
+    def finish(self) -> FloatArray:
         """Say that there are no more frames; return the samples `(channels, samples)` left.
 
         The stream can then take another mel.
@@ -118,7 +119,7 @@ class VocoderStream:
         self._last, self._count = None, 0
         return samples[:, self._surplus : samples.shape[1] - self._padding * self._hop]
 
-    def _take(self, frames: Array) -> Array:
+    def _take(self, frames: FloatArray) -> FloatArray:
         if frames.shape[-1] == 0:
             return np.zeros((len(frames), 0), np.float32)
         self._count += frames.shape[-1]
@@ -143,7 +144,7 @@ class _Channels:
         self._streams: list[SampleStream] = []
         self.latency_frames = context
 
-    def push(self, mel: Array, *, end: bool = False) -> Array:
+    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
         """Take frames `(channels, mels, frames)`; return `(channels, samples)`."""
         if not self._streams:
             self._streams = [self._engine.stream() for _ in mel]

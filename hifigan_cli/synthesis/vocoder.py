@@ -16,7 +16,7 @@ from hifigan_cli.audio.logmel import log_mel_stream
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.resampling import fit_blocks, resample_blocks, resampled_length
 from hifigan_cli.config import Variant
-from hifigan_cli.engines.choose import Wish, make_engine, place
+from hifigan_cli.engines.choose import EngineOptions, make_engine, place
 from hifigan_cli.errors import InputError
 from hifigan_cli.synthesis.batching import synthesize_together
 from hifigan_cli.synthesis.streams import VocoderStream, as_array
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from hifigan_cli.audio.logmel import Mel
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.audio.recording import Sound
-    from hifigan_cli.models.modelfile import ModelFile
-    from hifigan_cli.synthesis.enhancement import Enhancement
+    from hifigan_cli.enhancement.stages import Enhancement
+    from hifigan_cli.models.model_file import ModelFile
+    from hifigan_cli.types import FloatArray
 
 _SPEED_FRAMES = 128
 _BLOCK_FRAMES = 4096
@@ -51,7 +50,7 @@ class Vocoder:
     def __init__(
         self,
         model: ModelFile,
-        wish: Wish | str = "auto",
+        wish: EngineOptions | str = "auto",
         chunk_frames: int = 0,
         on_halved: Callable[[int], None] | None = None,
     ) -> None:
@@ -65,7 +64,7 @@ class Vocoder:
             DeviceError: there is no such device.
         """
         self.model = model
-        wish = Wish(device=wish) if isinstance(wish, str) else wish
+        wish = EngineOptions(device=wish) if isinstance(wish, str) else wish
         self.device = place(wish)
         self.rate_hz = model.mel.rate_hz
         self.on_halved = on_halved
@@ -111,7 +110,9 @@ class Vocoder:
         blocks = (frames[..., start : start + _BLOCK_FRAMES] for start in starts)
         return self._audio(self.vocode_blocks(blocks), frames.shape[0])
 
-    def vocode_blocks(self, blocks: Iterable[Mel], *, prompt: bool = False) -> Iterator[Samples]:
+    def vocode_blocks(
+        self, blocks: Iterable[FloatArray], *, prompt: bool = False
+    ) -> Iterator[FloatArray]:
         """Synthesise a stream of log-mel blocks `(channels, mels, frames)`, in flat memory.
 
         Blocks that arrive over time are answered at once with `prompt` (see `stream`).
@@ -126,7 +127,7 @@ class Vocoder:
         """Whether several mels at once are faster than one after another."""
         return self.device.startswith("cuda") and self.model.generator.variant == Variant()
 
-    def vocode_together(self, mels: Sequence[Mel]) -> list[Samples]:
+    def vocode_together(self, mels: Sequence[FloatArray]) -> list[FloatArray]:
         """Synthesise log-mels `(channels, mels, frames)` of any lengths, in batches.
 
         Raises:
@@ -145,7 +146,7 @@ class Vocoder:
         elapsed_s = time.perf_counter() - started
         return float(samples / self.rate_hz / elapsed_s)
 
-    def mel(self, audio: Audio) -> Mel:
+    def mel(self, audio: Audio) -> FloatArray:
         """Compute the log-mel `(channels, mels, frames)` that this model reads of a recording."""
         return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
@@ -164,7 +165,7 @@ class Vocoder:
 
     def resynthesize_blocks(
         self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
-    ) -> Iterator[Samples]:
+    ) -> Iterator[FloatArray]:
         """Yield what `resynthesize` makes, in blocks.
 
         Raises:
@@ -173,7 +174,9 @@ class Vocoder:
         blocks = self.vocode_blocks(self.analyse_blocks(audio, enhancement))
         return self.fit(blocks, audio, keep_rate=keep_rate)
 
-    def analyse_blocks(self, sound: Sound, enhancement: Enhancement | None = None) -> Iterator[Mel]:
+    def analyse_blocks(
+        self, sound: Sound, enhancement: Enhancement | None = None
+    ) -> Iterator[FloatArray]:
         """Yield the log-mel of a recording, `(channels, mels, frames)`, enhanced, in blocks.
 
         Raises:
@@ -185,8 +188,8 @@ class Vocoder:
         return enhancement.analyse_blocks(sound, self._mel_blocks)
 
     def fit(
-        self, blocks: Iterable[Samples], sound: Sound, *, keep_rate: bool = False
-    ) -> Iterator[Samples]:
+        self, blocks: Iterable[FloatArray], sound: Sound, *, keep_rate: bool = False
+    ) -> Iterator[FloatArray]:
         """Cut the speech of a recording's mel to the recording's length, at one rate or other."""
         channels = sound.channels
         # The last frame reaches past the end; what it adds is cut before any resampling.
@@ -197,7 +200,7 @@ class Vocoder:
             blocks = fit_blocks(blocks, sound.length, channels)
         return blocks
 
-    def _mel_blocks(self, sound: Sound, block_frames: int = _BLOCK_FRAMES) -> Iterator[Mel]:
+    def _mel_blocks(self, sound: Sound, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
         """Yield the log-mel of a recording, padded by silence to whole frames."""
         hop, channels = self.model.mel.hop_samples, sound.channels
         length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
@@ -206,7 +209,9 @@ class Vocoder:
         blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
         return log_mel_stream(blocks, padded, self.model.mel, block_frames)
 
-    def _audio(self, blocks: Iterable[Samples], channels: int, rate_hz: int | None = None) -> Audio:
+    def _audio(
+        self, blocks: Iterable[FloatArray], channels: int, rate_hz: int | None = None
+    ) -> Audio:
         pieces = [block for block in blocks if block.shape[1]]
         whole = np.concatenate([np.zeros((channels, 0), np.float32), *pieces], axis=1)
         return Audio(whole, rate_hz or self.rate_hz)

@@ -11,13 +11,11 @@ Read in this order:
 - `progress`: where that error stands, when it reaches its bar, and signs of trouble
 - `start`, `plan`: what a command asks for, and where its run begins
 - `records`: what a run leaves on disk: checkpoints, models, metrics, TensorBoard
-- `page`: a run to look at and to listen to
 - `runtime`: several processes, Ctrl-C, bad numbers, speed
 - `events`: what a run says while it works
-- `enhancing`: the same for the network that cleans mels
 """
 
 from hifigan_cli.training.loop import train
-from hifigan_cli.training.plan import Outlook, Plan, outlook
+from hifigan_cli.training.plan import Plan, TrainingEstimate, outlook
 
-__all__ = ["Outlook", "Plan", "outlook", "train"]
+__all__ = ["Plan", "TrainingEstimate", "outlook", "train"]

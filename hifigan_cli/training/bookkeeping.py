@@ -24,11 +24,11 @@ from hifigan_cli.training.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.events import Report
     from hifigan_cli.training.records.folder import RunFolder
     from hifigan_cli.training.records.metrics import Sink
     from hifigan_cli.training.records.saver import Saver
-    from hifigan_cli.training.runtime.distributed import Ranks
     from hifigan_cli.training.runtime.guard import Guard
     from hifigan_cli.training.runtime.meter import Meter
     from hifigan_cli.training.state import TrainState
@@ -43,7 +43,7 @@ class Books:
     """One run's records, and the means to fill them."""
 
     run: RunFolder
-    ranks: Ranks
+    ranks: DistributedContext
     report: Report
     sinks: list[Sink]
     saver: Saver

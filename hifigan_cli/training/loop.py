@@ -15,18 +15,18 @@ from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.data.resident import ResidentBatches, fits
 from hifigan_cli.data.variation import batches_of
 from hifigan_cli.errors import InterruptedRunError
-from hifigan_cli.models.devices import device_title
 from hifigan_cli.models.generator import count_parameters
+from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.runtime.distributed import process_group
+from hifigan_cli.runtime.signals import stop_signals
 from hifigan_cli.training.bookkeeping import Books
 from hifigan_cli.training.events import Noted, Started
 from hifigan_cli.training.records.folder import RunFolder, held, set_aside
 from hifigan_cli.training.records.saver import Saver
 from hifigan_cli.training.runtime.compiling import compile_networks
 from hifigan_cli.training.runtime.cuda_graphs import GraphedStep, usable
-from hifigan_cli.training.runtime.distributed import process_group
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.meter import Meter
-from hifigan_cli.training.runtime.signals import stop_signals
 from hifigan_cli.training.schedule import decay_period, learning_rate, set_learning_rate
 from hifigan_cli.training.start import begin, initial, open_sinks
 from hifigan_cli.training.step import Mels, train_step
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.data.batches import Batch, StepBatches
+    from hifigan_cli.runtime.distributed import DistributedContext
+    from hifigan_cli.runtime.signals import Stop
     from hifigan_cli.training.events import Event, Finished, Report
     from hifigan_cli.training.plan import Plan
-    from hifigan_cli.training.runtime.distributed import Ranks
-    from hifigan_cli.training.runtime.signals import Stop
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Losses
 
@@ -134,7 +134,7 @@ def _choose_step(state: TrainState, books: Books) -> Callable[[Batch], Losses]:
     return lambda batch: train_step(state, batch, books.mels, books.guard)
 
 
-def _open_run(plan: Plan, ranks: Ranks, report: Report, stack: ExitStack) -> RunFolder:
+def _open_run(plan: Plan, ranks: DistributedContext, report: Report, stack: ExitStack) -> RunFolder:
     """Take the run's folder for the main process; the others read there and never write."""
     if ranks.main and plan.fresh and (moved := set_aside(plan.out)):
         report(Noted(f"the run that stood there is now {moved}"))

@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class TrainingEstimate:
     """What a plan would do."""
 
     run: Path
@@ -63,7 +63,7 @@ class Outlook:
     kept_bytes: int  # all checkpoints that are kept
 
 
-def outlook(plan: Plan, data: PreparedData) -> Outlook:
+def outlook(plan: Plan, data: PreparedData) -> TrainingEstimate:
     """Work out what a plan would do; touches nothing.
 
     Raises:
@@ -78,7 +78,7 @@ def outlook(plan: Plan, data: PreparedData) -> Outlook:
         judges = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))
         judges += count_parameters(MultiScaleDiscriminator(train.discriminator_width))
     size = _BYTES_A_PARAMETER * (generator + judges) + (4 * generator if train.ema_decay else 0)
-    return Outlook(
+    return TrainingEstimate(
         run=plan.out,
         first_step=first,
         steps=train.steps,

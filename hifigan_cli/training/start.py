@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.audio.files import write_bytes
 from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.errors import UsageError
-from hifigan_cli.models.devices import emulates_bfloat16
+from hifigan_cli.io.files import write_bytes
+from hifigan_cli.runtime.devices import emulates_bfloat16
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import check_same_run, read_checkpoint, restore
 from hifigan_cli.training.records.folder import RunFolder, newest_checkpoint, set_aside_damaged
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from hifigan_cli.data.prepared import PreparedData
-    from hifigan_cli.models.modelfile import ModelFile
+    from hifigan_cli.models.model_file import ModelFile
+    from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.events import Report
     from hifigan_cli.training.plan import Plan
     from hifigan_cli.training.records.checkpoint import Checkpoint
     from hifigan_cli.training.records.metrics import Sink
-    from hifigan_cli.training.runtime.distributed import Ranks
 
 
 def initial(plan: Plan) -> Checkpoint | ModelFile | None:
@@ -49,7 +49,7 @@ def begin(
     run: RunFolder,
     data: PreparedData,
     source: Checkpoint | ModelFile | None,
-    ranks: Ranks,
+    ranks: DistributedContext,
     report: Report,
 ) -> TrainState:
     """Build the state that the next step starts from, the same in every process.
@@ -80,7 +80,9 @@ def begin(
     return state
 
 
-def roll_back(state: TrainState, run: RunFolder, ranks: Ranks, report: Report) -> int | None:
+def roll_back(
+    state: TrainState, run: RunFolder, ranks: DistributedContext, report: Report
+) -> int | None:
     """Give a state the weights and moments of the newest checkpoint; return its step.
 
     The state's own step and best validation stay. Without a checkpoint nothing changes, and the
@@ -98,7 +100,9 @@ def roll_back(state: TrainState, run: RunFolder, ranks: Ranks, report: Report) -
     return checkpoint.step
 
 
-def _agreed_checkpoint(run: RunFolder, ranks: Ranks, report: Report) -> Checkpoint | None:
+def _agreed_checkpoint(
+    run: RunFolder, ranks: DistributedContext, report: Report
+) -> Checkpoint | None:
     """Let the main process choose, so that all go on from the same one."""
 
     def skipped(message: str) -> None:

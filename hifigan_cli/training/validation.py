@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
-    from hifigan_cli.training.runtime.distributed import Ranks
+    from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.state import TrainState
     from hifigan_cli.training.step import Mels
 
@@ -120,7 +120,7 @@ def validate(
     state: TrainState,
     utterances: Utterances,
     mels: Mels,
-    ranks: Ranks,
+    ranks: DistributedContext,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
     """Synthesise every clip and compare; None if a signal broke it off or there are no clips.

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hifigan_cli.types import DoubleArray
 
 
 def slaney_mel(hz: float) -> float:
@@ -23,7 +23,9 @@ def slaney_hz(mel: float) -> float:
     return 200 * mel / 3 if mel < 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
 
-def filterbank(rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> Array:
+def filterbank(
+    rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float
+) -> DoubleArray:
     """Return the triangles `(mels, bins)`, each of area 1 in Hz, one weight at a time."""
     low, high = slaney_mel(fmin_hz), slaney_mel(fmax_hz)
     step = (high - low) / (n_mels + 1)
@@ -49,7 +51,7 @@ def log_mel(
     n_mels: int = 80,
     fmin_hz: float = 0,
     fmax_hz: float = 8000,
-) -> Array:
+) -> DoubleArray:
     """Return the log-mel `(mels, frames)` of `(samples,)`."""
     signal = np.asarray(samples, np.float64)
     pad = (n_fft - hop) // 2

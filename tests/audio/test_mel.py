@@ -22,6 +22,7 @@ from hifigan_cli.audio.mel import LOG_FLOOR, MelSpectrogram, mel_spectrogram, re
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.config import MelConfig, MelConvention
 from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.types import FloatArray
 from tests.audio.reference_mel import log_mel
 from tests.helpers import speech
 
@@ -29,20 +30,18 @@ from tests.helpers import speech
 TOLERANCE = 2e-6
 SECOND = 22_050
 
-Array = npt.NDArray[np.float32]
 
-
-def tone(hz: float, level: float = 0.95) -> Array:
+def tone(hz: float, level: float = 0.95) -> FloatArray:
     """Make a second of a sine."""
     return (level * np.sin(2 * np.pi * hz * np.arange(SECOND) / SECOND)).astype(np.float32)
 
 
-def noise(level: float) -> Array:
+def noise(level: float) -> FloatArray:
     """Make a second of white noise."""
     return (level * np.random.default_rng(1).standard_normal(SECOND)).astype(np.float32)
 
 
-def error(samples: Array, config: MelConfig) -> float:
+def error(samples: FloatArray, config: MelConfig) -> float:
     """Measure the largest difference to the reference, in log units."""
     ours = mel_spectrogram(torch.from_numpy(samples)[None], config)[0]
     reference = log_mel(

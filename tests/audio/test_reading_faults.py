@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.errors import InputError
+from hifigan_cli.io.files import open_regular
 from tests.audio.sounds import encoded, voice, wav
 from tests.helpers import ROOT
 

@@ -10,7 +10,7 @@ import soundfile
 
 from hifigan_cli.cli.main import _translate
 from hifigan_cli.errors import DeviceError
-from hifigan_cli.interchange import pretrained
+from hifigan_cli.importers import pretrained
 from tests.helpers import hifigan
 
 COMMANDS = (

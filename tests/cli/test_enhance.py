@@ -17,10 +17,10 @@ import soundfile
 
 import hifigan_cli
 from hifigan_cli.config import MelConfig
+from hifigan_cli.enhancement.noise_filter import is_installed
 from hifigan_cli.models import write_model
-from hifigan_cli.synthesis.noise_filter import is_installed
 from tests.data.corpora import write
-from tests.enhancing import write_tiny_enhancer
+from tests.enhancement.small import write_tiny_enhancer
 from tests.helpers import hifigan, speech
 from tests.models_for_tests import tiny_model, write_tiny_model
 

@@ -17,9 +17,9 @@ from hifigan_cli.config.conventions import Variant
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines import onnxgraph
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.interchange.onnxfile import export_onnx
+from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import ModelFile, read_model, write_model
-from hifigan_cli.models.tensorfile import arrays_of
+from hifigan_cli.synthesis.onnx_export import export_onnx
 from tests.engines.test_onnx import lively_net
 from tests.helpers import hifigan
 from tests.models_for_tests import tiny_model

@@ -12,11 +12,11 @@ import soundfile
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import Config, MelConvention
 from hifigan_cli.errors import ModelError
-from hifigan_cli.interchange.importing import import_checkpoint
-from hifigan_cli.models.modelfile import read_model, write_model
+from hifigan_cli.importers.importing import import_checkpoint
+from hifigan_cli.models.model_file import read_model, write_model
 from hifigan_cli.training.records.warmstart import read_source
 from tests.helpers import hifigan, speech
-from tests.interchange.foreign import (
+from tests.importers.foreign import (
     CASES,
     SMALL,
     SPEECH_T5,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.helpers import hifigan
-from tests.pages.looking import check_alone
+from tests.reports.looking import check_alone
 
 
 def test_a_report_of_a_folder_with_a_bad_file(

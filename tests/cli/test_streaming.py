@@ -20,29 +20,29 @@ import soundfile
 from hifigan_cli.audio import read_audio
 from hifigan_cli.audio.writing import to_int16
 from hifigan_cli.cli.pipes import StdoutWriter
-from hifigan_cli.engines.choose import LIGHT, Wish, missing
-from hifigan_cli.interchange.locate import open_model
+from hifigan_cli.engines.choose import LIGHT, EngineOptions, missing
 from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.model_lookup import open_model
+from hifigan_cli.types import FloatArray
 from tests.helpers import hifigan_bytes
 
-Mel = npt.NDArray[np.float32]
 HOP, HEADER_BYTES = 256, 44
 
 
-def mel_of(frames: int) -> Mel:
+def mel_of(frames: int) -> FloatArray:
     """Make a log-mel `(80, frames)` of about the levels of speech."""
     noise = np.random.default_rng(1).standard_normal((80, frames))
     return (0.8 * noise - 5).astype(np.float32)
 
 
-def whole(model: Path, mel: Mel) -> npt.NDArray[np.int16]:
+def whole(model: Path, mel: FloatArray) -> npt.NDArray[np.int16]:
     """Synthesise the whole by the plain forward pass; return 16-bit samples."""
-    vocoder = Vocoder(open_model(model), Wish("eager", device="cpu"))
+    vocoder = Vocoder(open_model(model), EngineOptions("eager", device="cpu"))
     codes: npt.NDArray[np.int16] = to_int16(vocoder.vocode(mel).samples)[0]
     return codes
 
 
-def bare(mel: Mel) -> bytes:
+def bare(mel: FloatArray) -> bytes:
     """Encode frames as bare float32, one after another."""
     return np.ascontiguousarray(mel.T).tobytes()
 
@@ -96,7 +96,7 @@ def test_samples_come_while_frames_go_in(engine: str, form: str, model: Path) ->
     assert read_audio(content).samples.shape[1] == 120 * HOP  # a header without a length
 
 
-def npy(mel: Mel) -> bytes:
+def npy(mel: FloatArray) -> bytes:
     """Encode as `numpy.save` does."""
     memory = io.BytesIO()
     np.save(memory, mel)

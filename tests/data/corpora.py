@@ -16,7 +16,7 @@ from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.data import PreparedData, open_prepared
 from hifigan_cli.data.preparation import Options, Progress, Summary, preprocess
 from hifigan_cli.data.records import CLIPS_FILE, REJECTED_FILE, Clip, Rejection, read_lines
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 from tests.helpers import speech
 
 RATE_HZ = 22_050
@@ -40,7 +40,7 @@ def corpus(folder: Path, clips: int, length_s: float = 0.4, prefix: str = "clip"
     return folder
 
 
-def prepare(source: Path, out: Path, part: Part = WHOLE, **options: Any) -> Summary:
+def prepare(source: Path, out: Path, part: Shard = WHOLE, **options: Any) -> Summary:
     """Run `preprocess` in this process."""
     return preprocess(source, out, Options(**{"workers": 1, **options}), ignore, part)
 

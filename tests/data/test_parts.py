@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.locking import locked
 from hifigan_cli.data.preparation.packing.names import is_own
 from hifigan_cli.errors import OutputError, UsageError
-from hifigan_cli.parts import WHOLE, Part, choose_part, parse_part
+from hifigan_cli.io.locks import locked
+from hifigan_cli.runtime.sharding import WHOLE, Shard, choose_part, parse_part
 from tests.data.corpora import content, corpus, digests, prepare, write
 from tests.data.test_restart import at_write, killed
 from tests.helpers import speech
@@ -30,7 +30,7 @@ SMALL = 45_000  # bytes a shard: two of these clips
 @given(st.integers(0, 50), st.integers(1, 60))
 def test_parts_share_without_rest(items: int, count: int) -> None:
     """Every item is in exactly one part, in its order, and no part has two more than another."""
-    shares = [Part(number, count).of(range(items)) for number in range(1, count + 1)]
+    shares = [Shard(number, count).of(range(items)) for number in range(1, count + 1)]
     assert sorted(item for share in shares for item in share) == list(range(items))
     assert all(share == sorted(share) for share in shares)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -47,8 +47,8 @@ def test_ranks_count_only_under_torchrun() -> None:
     """RANK alone may be left over from something else; --shard beats both."""
     ranks = {"RANK": "2", "WORLD_SIZE": "4"}
     assert choose_part(None, ranks) == WHOLE
-    assert choose_part(None, {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Part(3, 4)
-    assert choose_part("1/2", {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Part(1, 2)
+    assert choose_part(None, {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(3, 4)
+    assert choose_part("1/2", {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(1, 2)
     assert choose_part(None, {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "1"}) == WHOLE
 
 
@@ -88,14 +88,14 @@ def test_parts_one_after_another(
     """In any order, even with more parts than files: the last one writes the index."""
     numbers = list(range(1, count + 1))[:: -1 if backwards else 1]
     for at, number in enumerate(numbers):
-        summary = prepare(source, tmp_path, Part(number, count), shard_bytes=SMALL)
+        summary = prepare(source, tmp_path, Shard(number, count), shard_bytes=SMALL)
         assert summary.waiting == tuple(sorted(numbers[at + 1 :]))
         assert summary.state == ("part done" if summary.waiting else "prepared")
     assert same(tmp_path, alone)
     assert not list(tmp_path.glob("journal*"))
     assert not list(tmp_path.glob(".lock*"))
     before = digests(tmp_path)
-    for part in (Part(1, count), Part(1, 3), WHOLE):
+    for part in (Shard(1, count), Shard(1, 3), WHOLE):
         assert prepare(source, tmp_path, part, shard_bytes=SMALL).state == "up to date"
     assert digests(tmp_path) == before
 
@@ -106,24 +106,24 @@ def test_a_killed_part_is_continued(
 ) -> None:
     """kill -9 of one of two, at any write: the same command again, and all is as ever."""
     options = {"shard_bytes": SMALL}
-    killed(at_write(write_number, 0.5), lambda: prepare(source, tmp_path, Part(1, 2), **options))
-    assert prepare(source, tmp_path, Part(2, 2), **options).waiting == (1,)
+    killed(at_write(write_number, 0.5), lambda: prepare(source, tmp_path, Shard(1, 2), **options))
+    assert prepare(source, tmp_path, Shard(2, 2), **options).waiting == (1,)
     assert not (tmp_path / "prepared.json").exists()
-    assert prepare(source, tmp_path, Part(1, 2), **options).state == "prepared"
+    assert prepare(source, tmp_path, Shard(1, 2), **options).state == "prepared"
     assert same(tmp_path, alone)
 
 
 def test_a_part_that_is_done_is_checked_again(source: Path, alone: Path, tmp_path: Path) -> None:
     """Started twice, a part keeps what it has; what was spoiled meanwhile is done anew."""
     options = {"shard_bytes": SMALL}
-    prepare(source, tmp_path, Part(2, 2), **options)
+    prepare(source, tmp_path, Shard(2, 2), **options)
     packed = tmp_path / "samples-00001.i16"
     packed.write_bytes(packed.read_bytes()[:-100])
-    again = prepare(source, tmp_path, Part(2, 2), **options)
+    again = prepare(source, tmp_path, Shard(2, 2), **options)
     assert again.continued_from == 1
     assert again.waiting == (1,)
-    assert prepare(source, tmp_path, Part(2, 2), **options).continued_from == 4
-    prepare(source, tmp_path, Part(1, 2), **options)
+    assert prepare(source, tmp_path, Shard(2, 2), **options).continued_from == 4
+    prepare(source, tmp_path, Shard(1, 2), **options)
     assert same(tmp_path, alone)
 
 
@@ -131,23 +131,23 @@ def test_a_corpus_that_grows_between_the_parts(tmp_path: Path) -> None:
     """A part that counted other files is not taken for done."""
     folder = corpus(tmp_path / "in", 4)
     out = tmp_path / "out"
-    prepare(folder, out, Part(1, 2))
+    prepare(folder, out, Shard(1, 2))
     write(folder / "clip0005.wav", speech(0.5, seed=77))
-    assert prepare(folder, out, Part(2, 2)).waiting == (1,)
-    assert prepare(folder, out, Part(1, 2)).state == "prepared"
+    assert prepare(folder, out, Shard(2, 2)).waiting == (1,)
+    assert prepare(folder, out, Shard(1, 2)).state == "prepared"
     prepare(folder, tmp_path / "alone")
     assert same(out, tmp_path / "alone")
 
 
 def test_other_cuts_do_not_mix(source: Path, alone: Path, tmp_path: Path) -> None:
     """An unfinished preparation of two parts is continued by two, or replaced by one alone."""
-    prepare(source, tmp_path, Part(1, 2), shard_bytes=SMALL)
-    for part in (Part(1, 3), WHOLE):
+    prepare(source, tmp_path, Shard(1, 2), shard_bytes=SMALL)
+    for part in (Shard(1, 3), WHOLE):
         with pytest.raises(OutputError, match="unfinished preparation in 2 parts") as caught:
             prepare(source, tmp_path, part, shard_bytes=SMALL)
         assert "--shard I/2" in str(caught.value.hint)
     with pytest.raises(UsageError, match="--force"):
-        prepare(source, tmp_path, Part(1, 2), force=True)
+        prepare(source, tmp_path, Shard(1, 2), force=True)
     with locked(tmp_path, ".lock-1-of-2"), pytest.raises(OutputError, match="in use by pid"):
         prepare(source, tmp_path, shard_bytes=SMALL, force=True)
     prepare(source, tmp_path, shard_bytes=SMALL, force=True)
@@ -157,8 +157,8 @@ def test_other_cuts_do_not_mix(source: Path, alone: Path, tmp_path: Path) -> Non
 def test_one_part_is_not_done_twice_at_once(source: Path, tmp_path: Path) -> None:
     """Two processes with the same --shard would spoil each other's files."""
     with locked(tmp_path, ".lock-2-of-2"), pytest.raises(OutputError, match="in use by pid"):
-        prepare(source, tmp_path, Part(2, 2))
-    prepare(source, tmp_path, Part(2, 2))
+        prepare(source, tmp_path, Shard(2, 2))
+    prepare(source, tmp_path, Shard(2, 2))
 
 
 def test_a_part_tells_what_it_did(
@@ -219,7 +219,7 @@ def test_a_part_at_work_leaves_nothing_foreign_to_the_others(source: Path, tmp_p
 
     def both() -> None:
         for number in (1, 2):
-            prepare(source, tmp_path / "out", Part(number, 2), shard_bytes=SMALL)
+            prepare(source, tmp_path / "out", Shard(number, 2), shard_bytes=SMALL)
 
     assert foreign_at_any_moment(tmp_path / "out", both) == set()
     stranger = tmp_path / "out" / "notes.txt"
@@ -260,12 +260,12 @@ def test_at_the_same_time_and_one_killed(source: Path, alone: Path, tmp_path: Pa
             try:
                 if number == 3:
                     at_write(4, 0.5)()
-                prepare(source, tmp_path, Part(number, 4), shard_bytes=SMALL)
+                prepare(source, tmp_path, Shard(number, 4), shard_bytes=SMALL)
                 code = 0
             finally:
                 os._exit(code)
         children.append(child)
     ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert ends == [0, 0, -signal.SIGKILL, 0]
-    assert prepare(source, tmp_path, Part(3, 4), shard_bytes=SMALL).state == "prepared"
+    assert prepare(source, tmp_path, Shard(3, 4), shard_bytes=SMALL).state == "prepared"
     assert same(tmp_path, alone)

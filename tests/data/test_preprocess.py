@@ -12,8 +12,8 @@ import soundfile
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.locking import locked
 from hifigan_cli.errors import OutputError, UsageError
+from hifigan_cli.io.locks import locked
 from tests.data.corpora import corpus, digests, prepare, prepared, write
 from tests.helpers import hifigan, speech
 

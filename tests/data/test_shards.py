@@ -17,7 +17,7 @@ from hifigan_cli.data import PreparedData, StepBatches, open_prepared
 from hifigan_cli.data.records import CLIPS_FILE, Clip, read_lines
 from hifigan_cli.data.shards import Shards
 from hifigan_cli.errors import InputError, OutputError
-from hifigan_cli.parts import Part
+from hifigan_cli.runtime.sharding import Shard
 from tests.data.corpora import (
     config,
     content,
@@ -175,7 +175,7 @@ def test_parts_verify_all_between_them(many: Path, tmp_path: Path, count: int) -
         found = 0
         for number in range(1, count + 1):
             try:
-                data.verify(Part(number, count))
+                data.verify(Shard(number, count))
             except InputError:
                 found += 1
         (tmp_path / name).write_bytes(kept)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.config import GeneratorConfig
-from hifigan_cli.engines.base import Array
 from hifigan_cli.engines.native.engine import layer_names, pointer
 from hifigan_cli.engines.native.library import library
+from hifigan_cli.types import FloatArray
 
 # Lengths of transforms that exist for each kernel; 0: taps, which any kernel has.
 LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
@@ -25,13 +25,13 @@ class Case:
     kernel: int
     dilation: int
     length: int
-    weight: Array  # (channels, channels, kernel)
-    bias: Array
-    x: Array  # (samples, channels)
-    residual: Array | None
-    held: Array | None  # what the output has already, to be added to
+    weight: FloatArray  # (channels, channels, kernel)
+    bias: FloatArray
+    x: FloatArray  # (samples, channels)
+    residual: FloatArray | None
+    held: FloatArray | None  # what the output has already, to be added to
 
-    def run(self, kernels: str, threads: int = 1) -> Array:
+    def run(self, kernels: str, threads: int = 1) -> FloatArray:
         """Return the native result, `(samples, channels)`."""
         y = np.zeros_like(self.x) if self.held is None else self.held.copy()
         residual = None if self.residual is None else pointer(self.residual)
@@ -63,7 +63,7 @@ def random_case(
     """Make a case whose outputs have about unit variance."""
     random = np.random.default_rng(seed)
 
-    def normal(*shape: int) -> Array:
+    def normal(*shape: int) -> FloatArray:
         return random.standard_normal(shape, dtype=np.float32)
 
     return Case(
@@ -76,10 +76,10 @@ def random_case(
     )
 
 
-def random_weights(config: GeneratorConfig, n_mels: int, seed: int) -> dict[str, Array]:
+def random_weights(config: GeneratorConfig, n_mels: int, seed: int) -> dict[str, FloatArray]:
     """Make weights that keep the variance from layer to layer."""
     random = np.random.default_rng(seed)
-    weights: dict[str, Array] = {}
+    weights: dict[str, FloatArray] = {}
     channels, stage = config.upsample_initial_channel, -1
     for name in layer_names(config):
         inputs = channels

@@ -10,9 +10,9 @@ import pytest
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.data.preparation import Options
 from hifigan_cli.engines import choose as choosing
-from hifigan_cli.engines import threads
-from hifigan_cli.engines.choose import Wish, choose, place
+from hifigan_cli.engines.choose import EngineOptions, choose, place
 from hifigan_cli.errors import UsageError
+from hifigan_cli.runtime import threads
 
 STANDARD = GeneratorConfig()
 UNUSUAL = GeneratorConfig.model_validate({"variant": {"slope": 0.2}})
@@ -32,16 +32,16 @@ def test_the_best_that_there_is(having: set[str]) -> None:
     """Guard the order: native, onnx, torch; and torch alone on other devices."""
     chosen = []
     for name in ("native", "onnx", None):
-        chosen.append(choose(Wish(), "cpu", STANDARD))
+        chosen.append(choose(EngineOptions(), "cpu", STANDARD))
         having.discard(str(name))
     assert chosen == ["native", "onnx", "torch"]
     having.update({"native", "onnx"})
-    assert choose(Wish(), "cuda:0", STANDARD) == "torch"
-    assert choose(Wish(precision="int16"), "cpu", STANDARD) == "native"
-    assert choose(Wish(precision="bf16"), "cpu", STANDARD) == "torch"
-    assert choose(Wish(), "cpu", UNUSUAL) == "onnx"
+    assert choose(EngineOptions(), "cuda:0", STANDARD) == "torch"
+    assert choose(EngineOptions(precision="int16"), "cpu", STANDARD) == "native"
+    assert choose(EngineOptions(precision="bf16"), "cpu", STANDARD) == "torch"
+    assert choose(EngineOptions(), "cpu", UNUSUAL) == "onnx"
     having.discard("native")
-    assert choose(Wish(precision="int16"), "cpu", STANDARD) == "torch"
+    assert choose(EngineOptions(precision="int16"), "cpu", STANDARD) == "torch"
 
 
 @pytest.mark.parametrize("name", ["native", "onnx"])
@@ -49,26 +49,26 @@ def test_what_is_missing_is_said(having: set[str], name: str) -> None:
     """Guard that an engine that was asked for is never replaced by another in silence."""
     having.discard(name)
     with pytest.raises(UsageError, match=f"no {name} engine: not built") as caught:
-        choose(Wish(name), "cpu", STANDARD)
+        choose(EngineOptions(name), "cpu", STANDARD)
     assert "--engine" in (caught.value.hint or "")
     having.add(name)
-    assert choose(Wish(name), "cpu", STANDARD) == name
+    assert choose(EngineOptions(name), "cpu", STANDARD) == name
 
 
 def test_misfits(having: set[str]) -> None:
     """Guard names, devices and networks that an engine does not have."""
     with pytest.raises(UsageError, match="unknown engine 'nativ'") as caught:
-        Wish("nativ")
+        EngineOptions("nativ")
     assert "did you mean native" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="unknown precision"):
-        Wish(precision="fp64")
+        EngineOptions(precision="fp64")
     with pytest.raises(UsageError, match="0 threads"):
-        Wish(threads=0)
+        EngineOptions(threads=0)
     with pytest.raises(UsageError, match="runs on the CPU, not on cuda:1"):
-        place(Wish("native", device="cuda:1"))
-    assert place(Wish("native")) == "cpu"
+        place(EngineOptions("native", device="cuda:1"))
+    assert place(EngineOptions("native")) == "cpu"
     with pytest.raises(UsageError, match="official slopes"):
-        choose(Wish("native"), "cpu", UNUSUAL)
+        choose(EngineOptions("native"), "cpu", UNUSUAL)
 
 
 def test_threads_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

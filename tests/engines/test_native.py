@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.engines import native
-from hifigan_cli.engines.base import Array
 from hifigan_cli.engines.native import NativeEngine
 from hifigan_cli.engines.native.library import kernels
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.models.generator import Generator
+from hifigan_cli.types import FloatArray
 from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
 from tests.helpers import ROOT
 
@@ -131,16 +131,18 @@ def test_integers_of_silence(size: float) -> None:
     np.testing.assert_array_equal(found, np.tile(case.bias, (100, 1)))
 
 
-def torch_forward(config: GeneratorConfig, weights: dict[str, Array], mel: Array) -> Array:
+def torch_forward(
+    config: GeneratorConfig, weights: dict[str, FloatArray], mel: FloatArray
+) -> FloatArray:
     """Return what the plain generator makes in double precision."""
     net = Generator(config, mel.shape[0], weight_norm=False).double().eval()
     net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     with torch.no_grad():
-        wave: Array = net(torch.from_numpy(mel).double()[None])[0, 0].numpy()
+        wave: FloatArray = net(torch.from_numpy(mel).double()[None])[0, 0].numpy()
     return wave
 
 
-def random_mel(frames: int, n_mels: int = 20, seed: int = 0) -> Array:
+def random_mel(frames: int, n_mels: int = 20, seed: int = 0) -> FloatArray:
     """Make a mel of noise."""
     return np.random.default_rng(seed).standard_normal((n_mels, frames), dtype=np.float32)
 
@@ -199,7 +201,7 @@ def test_the_samples_do_not_depend_on_threads_or_time() -> None:
     weights, mel = random_weights(WIDE, 20, 1), random_mel(80)[None]
     first = NativeEngine(WIDE, 20, weights, threads=1).synthesize(mel)
     engine = NativeEngine(WIDE, 20, weights, threads=3)
-    results: list[Array] = []
+    results: list[FloatArray] = []
     workers = [
         threading.Thread(target=lambda: results.append(engine.synthesize(mel))) for _ in range(4)
     ]
@@ -217,7 +219,7 @@ def test_one_stream_for_several_threads(monkeypatch: pytest.MonkeyPatch) -> None
     stream, at_work, together = engine.stream(), threading.Lock(), []
     push = stream._push
 
-    def watched(rows: Array, *, end: bool) -> Array:
+    def watched(rows: FloatArray, *, end: bool) -> FloatArray:
         together.append(not at_work.acquire(blocking=False))
         time.sleep(0.01)
         made = push(rows, end=end)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,12 +17,11 @@ from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines.onnx import OnnxEngine, piece_edges
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models import Generator
+from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-Array = npt.NDArray[np.float32]
 
 
 def lively_net(config: GeneratorConfig, seed: int = 0, n_mels: int = 80) -> Generator:
@@ -42,15 +40,15 @@ def engine_of(net: Generator, n_mels: int = 80, threads: int = 1) -> OnnxEngine:
     return OnnxEngine(net.config, n_mels, weights, threads=threads)
 
 
-def noise_mel(batch: int, n_mels: int, frames: int, seed: int = 0) -> Array:
+def noise_mel(batch: int, n_mels: int, frames: int, seed: int = 0) -> FloatArray:
     """Make a mel of the level of speech."""
     random = np.random.default_rng(seed)
     return random.normal(-5, 2, (batch, n_mels, frames)).astype(np.float32)
 
 
-def plain(net: Generator, mel: Array) -> Array:
+def plain(net: Generator, mel: FloatArray) -> FloatArray:
     """Run the network of torch; `(batch, samples)`."""
-    result: Array = net(torch.from_numpy(mel))[:, 0].numpy()
+    result: FloatArray = net(torch.from_numpy(mel))[:, 0].numpy()
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,12 +13,11 @@ from hifigan_cli.engines.torch_eager import EagerEngine
 from hifigan_cli.engines.torch_tuned import TorchEngine
 from hifigan_cli.errors import DeviceError, UsageError
 from hifigan_cli.models import ModelFile
+from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY, loud_model
 
-Array = npt.NDArray[np.float32]
 
-
-def mel_of(batch: int, frames: int, seed: int = 0) -> Array:
+def mel_of(batch: int, frames: int, seed: int = 0) -> FloatArray:
     """Make a log-mel of about the levels of speech."""
     noise = np.random.default_rng(seed).standard_normal((batch, 80, frames))
     return (2 * noise - 5).astype(np.float32)
@@ -31,7 +29,7 @@ def tuned(model: ModelFile, precision: str = "fp32") -> TorchEngine:
     return TorchEngine(model.generator, model.mel.n_mels, weights, precision)
 
 
-def snr_db(made: Array, expected: Array) -> float:
+def snr_db(made: FloatArray, expected: FloatArray) -> float:
     """Measure how far a result is from what it should be."""
     power = np.mean((made - expected) ** 2.0)
     return float(10 * np.log10(np.mean(expected**2.0) / max(power, 1e-30)))

@@ -6,18 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import butter, sosfiltfilt
 
 from hifigan_cli.audio import write_audio
+from hifigan_cli.types import FloatArray
 from tests.helpers import speech
 
 RATE_HZ = 22_050
-Mono = npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=16)
-def clip(seed: int = 0, length_s: float = 2.0) -> Mono:
+def clip(seed: int = 0, length_s: float = 2.0) -> FloatArray:
     """Make speech-like sound with hiss over all bands, and pauses of a second's quarter."""
     rng = np.random.default_rng(seed)
     sound = speech(length_s, RATE_HZ, seed) + 2e-3 * rng.standard_normal(round(length_s * RATE_HZ))
@@ -25,35 +24,35 @@ def clip(seed: int = 0, length_s: float = 2.0) -> Mono:
     return np.where(pause, 2e-4 * rng.standard_normal(len(sound)), sound).astype(np.float32)
 
 
-def louder(sound: Mono) -> Mono:
+def louder(sound: FloatArray) -> FloatArray:
     """Raise by 2 dB."""
     return (sound * 10 ** (2 / 20)).astype(np.float32)
 
 
-def hum(sound: Mono) -> Mono:
+def hum(sound: FloatArray) -> FloatArray:
     """Add mains hum, 56 dB below full scale: near nothing beside speech, much in its pauses."""
     time_s = np.arange(len(sound)) / RATE_HZ
     return (sound + 1.6e-3 * np.sin(2 * np.pi * 100 * time_s)).astype(np.float32)
 
 
-def dull(sound: Mono) -> Mono:
+def dull(sound: FloatArray) -> FloatArray:
     """Take away what lies above 7 kHz."""
     low = butter(10, 7_000, fs=RATE_HZ, output="sos")
     return np.asarray(sosfiltfilt(low, sound), np.float32)
 
 
-def noisy(sound: Mono) -> Mono:
+def noisy(sound: FloatArray) -> FloatArray:
     """Add white noise, 40 dB below full scale."""
     noise = np.random.default_rng(99).standard_normal(len(sound))
     return (sound + 0.01 * noise).astype(np.float32)
 
 
-def late(sound: Mono, samples: int) -> Mono:
+def late(sound: FloatArray, samples: int) -> FloatArray:
     """Delay; what falls off the end is lost."""
     return np.concatenate([np.zeros(samples, np.float32), sound])[: len(sound)]
 
 
-def write_folder(folder: Path, sounds: dict[str, Mono], suffix: str = ".wav") -> Path:
+def write_folder(folder: Path, sounds: dict[str, FloatArray], suffix: str = ".wav") -> Path:
     """Write clips into a folder."""
     for name, sound in sounds.items():
         write_audio(folder / f"{name}{suffix}", sound, RATE_HZ)

@@ -13,15 +13,16 @@ from hifigan_cli.evaluation.metrics.cepstral import envelope_distance_db
 from hifigan_cli.evaluation.metrics.levels import high_bias, silence_delta
 from hifigan_cli.evaluation.metrics.pair import Pair
 from hifigan_cli.evaluation.metrics.spectral import log_magnitude, magnitudes, mel_errors
+from hifigan_cli.types import FloatArray
 from tests.audio.reference_mel import log_mel
-from tests.evaluation.damage import RATE_HZ, Mono, clip, dull, hum, late, louder, noisy
+from tests.evaluation.damage import RATE_HZ, clip, dull, hum, late, louder, noisy
 
 PERFECT = {"pesq": 4.64, "estoi": 1.0, "stoi": 1.0}
 # Opinions are about one clip, so that a copy has no perfect one; only its change is nothing.
 OPINIONS = {name for name in COLUMNS if name.startswith(("distillmos", "dnsmos"))}
 
 
-def scores(name: str, reference: Mono, hypothesis: Mono) -> dict[str, float | None]:
+def scores(name: str, reference: FloatArray, hypothesis: FloatArray) -> dict[str, float | None]:
     """Return the figures of one measure, or skip where its package is missing."""
     measure = next(m for m in MEASURES if m.name == name)
     if measure.missing:
@@ -29,7 +30,7 @@ def scores(name: str, reference: Mono, hypothesis: Mono) -> dict[str, float | No
     return measure.compute(Pair(reference, hypothesis))
 
 
-def figure(column: str, reference: Mono, hypothesis: Mono) -> float:
+def figure(column: str, reference: FloatArray, hypothesis: FloatArray) -> float:
     """Return one figure by its column."""
     measure = next(m for m in MEASURES if column in {c.name for c in m.columns})
     value = scores(measure.name, reference, hypothesis)[column]

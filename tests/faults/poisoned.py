@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hifigan_cli.audio import files
-from hifigan_cli.models import tensorfile
+from hifigan_cli.io import files
+from hifigan_cli.io import tensor_file as tensorfile
 from hifigan_cli.training import step as training_step
 from tests.training import small
 

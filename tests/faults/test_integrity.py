@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.models import read_model
-from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.training.records.checkpoint import read_checkpoint, write_checkpoint
 from hifigan_cli.training.state import TrainState
-from tests.enhancing import write_tiny_enhancer
+from tests.enhancement.small import write_tiny_enhancer
 from tests.models_for_tests import write_tiny_model
 from tests.training import small
 

@@ -14,7 +14,7 @@ import torch
 from tests.faults.command import SMALL, Command
 from tests.faults.runs import RECIPE, same, steps_saved, words
 from tests.faults.test_row_places import Trap
-from tests.interchange.test_official import write_official
+from tests.importers.test_official import write_official
 from tests.training import small
 from tests.training.runs import checkpoint, go
 

@@ -20,7 +20,7 @@ from tests.faults.command import SMALL, Command, environment
 from tests.faults.runs import words
 from tests.faults.test_row_places import Trap
 from tests.helpers import ROOT
-from tests.interchange.test_official import write_official
+from tests.importers.test_official import write_official
 
 OFFLINE = {"PYTHONPATH": f"{Path(__file__).parent / 'offline'}:{ROOT}"}
 PACKAGE = ROOT / "hifigan_cli"

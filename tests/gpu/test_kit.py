@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hifigan_cli.models.modelfile import read_model, write_model
+from hifigan_cli.models.model_file import read_model, write_model
 from tests.helpers import ROOT
 from tests.models_for_tests import TINY, tiny_model
 from tests.tools.gpu import vocoder

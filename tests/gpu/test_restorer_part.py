@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
+from hifigan_cli.io.tensor_file import read_tensors, write_tensors
 from tests.gpu.conftest import CLIPS, SPEAKERS
 from tests.helpers import speech
 from tests.tools.gpu import restorer, trainer
 from tests.tools.gpu.network import Restorer
-from tests.tools.gpu.pairs import LEAD_S, SAMPLE_RATE, PairRenderer
+from tests.tools.gpu.pairs import LEAD_S, SAMPLE_RATE, BatchPairRenderer
 from tests.tools.gpu.rirs import draw_shoebox, rir
 from tests.tools.gpu.training import learning_rate
 from tests.tools.gpu.unpack import Corpus, open_corpus, unpack
@@ -51,7 +51,7 @@ def test_speech_survives_the_pack(corpus: Corpus) -> None:
 @pytest.mark.parametrize("validation", [False, True])
 def test_pairs_depend_on_seed_and_number_only(corpus: Corpus, validation: bool) -> None:
     def rendered(seed: int, number: int) -> np.ndarray:
-        renderer = PairRenderer(corpus, _unfiltered, seed, validation=validation, frames=40)
+        renderer = BatchPairRenderer(corpus, _unfiltered, seed, validation=validation, frames=40)
         return np.stack(renderer.pair(number))
 
     first = rendered(1, 5)
@@ -63,7 +63,7 @@ def test_pairs_depend_on_seed_and_number_only(corpus: Corpus, validation: bool) 
 
 
 def test_clean_is_aligned_with_noisy(corpus: Corpus) -> None:
-    renderer = PairRenderer(corpus, _unfiltered, 1, frames=100)
+    renderer = BatchPairRenderer(corpus, _unfiltered, 1, frames=100)
     lags = [_lag(pair.clean, pair.noisy) for pair in map(renderer.pair, range(9))]
     assert np.median(np.abs(lags)) <= 1
 

@@ -13,11 +13,11 @@ import torch
 from hifigan_cli.benchmarks.subjects import random_model
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS
-from hifigan_cli.engines.choose import Wish
+from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.engines.graphs import Graphs
 from hifigan_cli.engines.torch_eager import EagerEngine
 from hifigan_cli.engines.torch_tuned import TorchEngine
-from hifigan_cli.models.modelfile import write_model
+from hifigan_cli.models.model_file import write_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 from tests.engines.test_torch import mel_of, snr_db
 from tests.gpu.conftest import Record, with_limited_memory
@@ -57,7 +57,7 @@ def test_graphs_give_the_samples_of_the_plain_forward(
 
 def test_chunks_join_to_the_complete_mel(device: torch.device, record: Record) -> None:
     """A minute in chunks, which are replayed, equals one forward pass."""
-    vocoder = Vocoder(random_model(PRESETS["v2"]), Wish("torch", "fp32", str(device)))
+    vocoder = Vocoder(random_model(PRESETS["v2"]), EngineOptions("torch", "fp32", str(device)))
     mel = mel_of(1, 3000)[0]
     whole = EagerEngine(
         vocoder.model.generator, 80, vocoder.model.weights_for_synthesis(), device=str(device)

@@ -10,31 +10,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from hifigan_cli.types import DoubleArray
 
 if TYPE_CHECKING:
     from hifigan_cli.config import GeneratorConfig
 
-Array = npt.NDArray[np.float64]
-State = Mapping[str, Array]
+State = Mapping[str, DoubleArray]
 
 
-def lrelu(x: Array, slope: float) -> Array:
+def lrelu(x: DoubleArray, slope: float) -> DoubleArray:
     """Leaky ReLU."""
     return np.where(x > 0, x, slope * x)
 
 
 def conv(
-    x: Array,
-    weight: Array,
-    bias: Array,
+    x: DoubleArray,
+    weight: DoubleArray,
+    bias: DoubleArray,
     stride: int = 1,
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
     *,
     reflect: bool = False,
-) -> Array:
+) -> DoubleArray:
     """Convolve `(inputs, length)` with `(outputs, inputs / groups, kernel)`, tap by tap."""
     outputs, narrow, kernel = weight.shape
     if reflect:
@@ -53,7 +53,9 @@ def conv(
     return y
 
 
-def transposed(x: Array, weight: Array, bias: Array, rate: int, padding: int) -> Array:
+def transposed(
+    x: DoubleArray, weight: DoubleArray, bias: DoubleArray, rate: int, padding: int
+) -> DoubleArray:
     """Spread each input over `kernel` outputs, `rate` apart; cut `padding` off each end."""
     _, outputs, kernel = weight.shape
     full = np.zeros((outputs, (x.shape[1] - 1) * rate + kernel))
@@ -62,16 +64,16 @@ def transposed(x: Array, weight: Array, bias: Array, rate: int, padding: int) ->
     return full[:, padding : full.shape[1] - padding] + bias[:, None]
 
 
-def generate(config: GeneratorConfig, state: State, mel: Array) -> Array:
+def generate(config: GeneratorConfig, state: State, mel: DoubleArray) -> DoubleArray:
     """Synthesise `(samples,)` from a log-mel `(mels, frames)` with folded weights."""
     slope, reflect = config.variant.slope, config.variant.conv_padding == "reflect"
 
-    def apply(name: str, x: Array, dilation: int = 1) -> Array:
+    def apply(name: str, x: DoubleArray, dilation: int = 1) -> DoubleArray:
         weight = state[f"{name}.weight"]
         padding = dilation * (weight.shape[2] - 1) // 2
         return conv(x, weight, state[f"{name}.bias"], 1, padding, dilation, reflect=reflect)
 
-    def residual(name: str, x: Array, dilations: tuple[int, ...]) -> Array:
+    def residual(name: str, x: DoubleArray, dilations: tuple[int, ...]) -> DoubleArray:
         for i, dilation in enumerate(dilations):
             if config.resblock == 1:
                 y = apply(f"{name}.convs1.{i}", lrelu(x, slope), dilation)
@@ -96,7 +98,7 @@ def generate(config: GeneratorConfig, state: State, mel: Array) -> Array:
     return np.asarray(np.tanh(apply("conv_post", lrelu(x, 0.01))[0]))
 
 
-def judge_period(period: int, state: State, samples: Array) -> list[Array]:
+def judge_period(period: int, state: State, samples: DoubleArray) -> list[DoubleArray]:
     """Return the feature maps of one MPD sub-discriminator: `(channels, rows, period)` each.
 
     The logits are the last.
@@ -115,7 +117,7 @@ def judge_period(period: int, state: State, samples: Array) -> list[Array]:
     return maps
 
 
-def judge_scale(state: State, samples: Array) -> list[Array]:
+def judge_scale(state: State, samples: DoubleArray) -> list[DoubleArray]:
     """Return the feature maps of one MSD sub-discriminator, the logits last."""
     x, maps = samples[None], []
     for i, (stride, groups) in enumerate(
@@ -128,7 +130,7 @@ def judge_scale(state: State, samples: Array) -> list[Array]:
     return maps
 
 
-def halve(samples: Array) -> Array:
+def halve(samples: DoubleArray) -> DoubleArray:
     """Average windows of 4 every 2 samples, with 2 zeros at each end, which count."""
     padded = np.pad(samples, 2)
     return np.array([padded[i : i + 4].mean() for i in range(0, len(padded) - 3, 2)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,16 +14,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
-from hifigan_cli.models.discriminators import Judgement, judgement, period, scale
+from hifigan_cli.models.discriminators import DiscriminatorOutput, period, scale
+from hifigan_cli.models.discriminators import output as judgement
 from hifigan_cli.models.discriminators.period import PERIODS, PeriodDiscriminator
 from hifigan_cli.models.discriminators.scale import ScaleDiscriminator, halve
 from hifigan_cli.models.generator import count_parameters
+from hifigan_cli.types import DoubleArray
 from tests.models import reference
 
-Array = npt.NDArray[np.float64]
 
-
-def weights_of(net: nn.Module) -> dict[str, Array]:
+def weights_of(net: nn.Module) -> dict[str, DoubleArray]:
     """Return the weights that the convolutions of a network really use, float64."""
     state = {}
     for name, module in net.named_modules():
@@ -41,7 +40,7 @@ def sound(samples: int, seed: int = 0) -> Tensor:
     return torch.randn(1, 1, samples, dtype=torch.float64, generator=generator)
 
 
-def difference(judged: Judgement, maps: Sequence[Array]) -> float:
+def difference(judged: DiscriminatorOutput, maps: Sequence[DoubleArray]) -> float:
     """Measure the largest relative difference over all maps; inf where shapes or counts differ."""
     if len(judged.features) != len(maps):
         return float("inf")
@@ -155,17 +154,17 @@ def test_folding_keeps_every_sample(samples: int, period_: int) -> None:
     assert torch.equal(flat[samples:], mirrored)
 
 
-def activated(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
+def activated(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
     """Judge with the mistake of an activation on the logits."""
     judged = judgement.judge(convs, last, x)
     logits = F.leaky_relu(judged.features[-1], 0.1)
-    return Judgement(logits.flatten(1), [*judged.features[:-1], logits])
+    return DiscriminatorOutput(logits.flatten(1), [*judged.features[:-1], logits])
 
 
-def without_logits(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
+def without_logits(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
     """Judge with the mistake of leaving the logits out of the feature maps."""
     judged = judgement.judge(convs, last, x)
-    return Judgement(judged.logits, judged.features[:-1])
+    return DiscriminatorOutput(judged.logits, judged.features[:-1])
 
 
 @pytest.mark.parametrize("mistaken", [activated, without_logits])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hifigan_cli.models.discriminators import Judgement, MultiPeriodDiscriminator
+from hifigan_cli.models.discriminators import DiscriminatorOutput, MultiPeriodDiscriminator
 from hifigan_cli.models.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -20,14 +20,14 @@ from hifigan_cli.models.losses import (
 SIZES = [(2, 7), (3, 4), (1, 9)]
 
 
-def judgements(seed: int) -> list[Judgement]:
+def judgements(seed: int) -> list[DiscriminatorOutput]:
     """Make judgements of unlike sizes, so that a mean over all is no sum of means."""
     generator = torch.Generator().manual_seed(seed)
     made = []
     for batch, places in SIZES:
         logits = torch.randn(batch, places, generator=generator)
         inner = torch.randn(batch, 5, places + 1, generator=generator)
-        made.append(Judgement(logits, [inner, logits]))
+        made.append(DiscriminatorOutput(logits, [inner, logits]))
     return made
 
 
@@ -68,8 +68,8 @@ def test_feature_loss_is_equation_4(seed: int) -> None:
 
 def test_perfect_judgements_cost_nothing() -> None:
     """Guard the directions: what each side strives for has loss 0, and the contrary has not."""
-    ones = [Judgement(torch.ones(1, 3), [torch.ones(1, 3)])]
-    zeros = [Judgement(torch.zeros(1, 3), [torch.zeros(1, 3)])]
+    ones = [DiscriminatorOutput(torch.ones(1, 3), [torch.ones(1, 3)])]
+    zeros = [DiscriminatorOutput(torch.zeros(1, 3), [torch.zeros(1, 3)])]
     assert float(discriminator_loss(ones, zeros)) == 0
     assert float(discriminator_loss(zeros, ones)) == 2
     assert float(adversarial_loss(ones)) == 0
@@ -108,7 +108,8 @@ def test_mel_loss_is_the_mean_absolute_difference() -> None:
 def test_losses_of_half_precision_are_single() -> None:
     """Guard bf16 training: sums of many squares are taken in float32."""
     half = [
-        Judgement(j.logits.bfloat16(), [m.bfloat16() for m in j.features]) for j in judgements(0)
+        DiscriminatorOutput(j.logits.bfloat16(), [m.bfloat16() for m in j.features])
+        for j in judgements(0)
     ]
     assert adversarial_loss(half).dtype == torch.float32
     assert feature_loss(half, half).dtype == torch.float32

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hifigan_cli.config.architecture import context_frames
-from hifigan_cli.engines.choose import Wish, make_engine
+from hifigan_cli.engines.choose import EngineOptions, make_engine
 from hifigan_cli.errors import DeviceError
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.batching import Piece, cut, synthesize_together
+from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY, loud_model
 
-Array = npt.NDArray[np.float32]
 MODEL = loud_model(TINY)
-ENGINE = make_engine(MODEL, Wish("eager"), "cpu")
+ENGINE = make_engine(MODEL, EngineOptions("eager"), "cpu")
 
 
 class Narrow:
@@ -28,7 +27,7 @@ class Narrow:
     def __init__(self, most: int) -> None:
         self.most, self.calls = most, 0
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Run the plain forward pass."""
         if len(mel) > self.most:
             raise DeviceError("out of memory")
@@ -36,7 +35,7 @@ class Narrow:
         return ENGINE.synthesize(mel)
 
 
-def mel_of(frames: int, seed: int = 0) -> Array:
+def mel_of(frames: int, seed: int = 0) -> FloatArray:
     """Make a log-mel `(80, frames)`."""
     noise = np.random.default_rng(seed).standard_normal((80, frames))
     return (2 * noise - 5).astype(np.float32)
@@ -80,10 +79,10 @@ def test_too_little_context_is_noticed() -> None:
     assert np.abs(made - expected).max() > 1e-5
 
 
-def kept(mel: Array, piece: Piece) -> Array:
+def kept(mel: FloatArray, piece: Piece) -> FloatArray:
     """Synthesise one piece; return what is kept of it."""
     given = np.ascontiguousarray(mel[None, :, piece.start : piece.stop])
-    wave: Array = ENGINE.synthesize(given)[0]
+    wave: FloatArray = ENGINE.synthesize(given)[0]
     hop = TINY.hop_samples
     return wave[(piece.first - piece.start) * hop : (piece.last - piece.start) * hop]
 
@@ -103,7 +102,7 @@ def test_batches_are_shared_and_halved() -> None:
 
 def test_channels_come_back_as_they_were() -> None:
     """`vocode_together` is `vocode` of each, with its channels."""
-    vocoder = Vocoder(MODEL, Wish("eager", device="cpu"))
+    vocoder = Vocoder(MODEL, EngineOptions("eager", device="cpu"))
     assert not vocoder.wants_batches
     mels = [np.stack([mel_of(70, 1), mel_of(70, 2)]), mel_of(90, 3)[None]]
     for mel, made in zip(mels, vocoder.vocode_together(mels), strict=True):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
@@ -17,9 +14,8 @@ from hifigan_cli.errors import DeviceError
 from hifigan_cli.models import Generator
 from hifigan_cli.synthesis import chunks
 from hifigan_cli.synthesis.chunks import ChunkedStream
+from hifigan_cli.types import AnyArray
 from tests.models_for_tests import TINY, tiny_generator
-
-Array = npt.NDArray[Any]
 
 SHAPES = {
     "tiny": TINY,
@@ -48,21 +44,21 @@ class Exact:
         self._net: Generator = tiny_generator(seed, self.config).double().eval()
         self._room = room
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: AnyArray) -> AnyArray:
         """Run the plain network."""
         if mel.shape[-1] > self._room:
             raise DeviceError("out of memory")
         with torch.no_grad():
-            wave: Array = self._net(torch.from_numpy(mel))[:, 0].numpy()
+            wave: AnyArray = self._net(torch.from_numpy(mel))[:, 0].numpy()
         return wave
 
 
-def mel_of(frames: int, seed: int = 0, batch: int = 1) -> Array:
+def mel_of(frames: int, seed: int = 0, batch: int = 1) -> AnyArray:
     """Make a mel in double precision."""
     return np.random.default_rng(seed).standard_normal((batch, 80, frames))
 
 
-def pushed(stream: ChunkedStream, mel: Array, block: int) -> list[Array]:
+def pushed(stream: ChunkedStream, mel: AnyArray, block: int) -> list[AnyArray]:
     """Push a mel in blocks; return what each push gave, the end's last."""
     pieces = [
         stream.push(mel[..., start : start + block]) for start in range(0, mel.shape[-1], block)

@@ -13,14 +13,14 @@ from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.synthesis.given import MEL_AS, Given, take
+from hifigan_cli.types import FloatArray
 from tests.helpers import speech
 
 OURS = MelConfig()
-Array = npt.NDArray[np.float32]
 
 
 @pytest.fixture
-def mel() -> Array:
+def mel() -> FloatArray:
     """Return the log-mel of something like speech that falls silent, `(mels, frames)`."""
     samples = np.concatenate([speech(1.5), np.zeros(22_050, np.float32)])
     return np.asarray(mel_spectrogram(torch.from_numpy(samples)[None])[0].numpy())
@@ -34,12 +34,12 @@ def given(
     return take(folder / "m.npy", mel, **how)  # type: ignore[arg-type]
 
 
-def log10(mel: Array) -> Array:
+def log10(mel: FloatArray) -> FloatArray:
     """Return the same mel in log10."""
     return mel / np.float32(np.log(10))
 
 
-def test_our_own_passes_untouched(tmp_path: Path, mel: Array) -> None:
+def test_our_own_passes_untouched(tmp_path: Path, mel: FloatArray) -> None:
     """Protects what is right: the same bits, no note, no doubt."""
     for how in ({}, {"taken_as": "ln"}, {"taken_as": "auto"}, {"check": False}):
         found = given(tmp_path, mel, **how)
@@ -52,7 +52,9 @@ def test_our_own_passes_untouched(tmp_path: Path, mel: Array) -> None:
 
 @pytest.mark.parametrize("kind", ["log10", "db", "log2", "magnitude"])
 @pytest.mark.parametrize("said", [True, False])
-def test_others_are_refused_or_converted(tmp_path: Path, mel: Array, kind: str, said: bool) -> None:
+def test_others_are_refused_or_converted(
+    tmp_path: Path, mel: FloatArray, kind: str, said: bool
+) -> None:
     """Protects the way out: what the refusal names gives the right mel, and so does auto."""
     others = {
         "log10": log10(mel),
@@ -69,14 +71,14 @@ def test_others_are_refused_or_converted(tmp_path: Path, mel: Array, kind: str, 
     np.testing.assert_array_equal(given(tmp_path, others[kind], check=False).whole(), others[kind])
 
 
-def test_power_is_converted_nearly(tmp_path: Path, mel: Array) -> None:
+def test_power_is_converted_nearly(tmp_path: Path, mel: FloatArray) -> None:
     """Protects honesty: a conversion that is not exact says so."""
     found = given(tmp_path, 2 * mel + 3.3, taken_as="ln-power")
     assert "nearly" in found.notes[0]
     assert np.abs(found.whole() - mel)[mel > -9].mean() < 0.2
 
 
-def test_auto_turns_as_well(tmp_path: Path, mel: Array) -> None:
+def test_auto_turns_as_well(tmp_path: Path, mel: FloatArray) -> None:
     """Protects frames-first mels: told by the number of bands; both notes are made."""
     found = given(tmp_path, log10(mel).T, taken_as="auto")
     np.testing.assert_allclose(found.whole(), mel, atol=1e-4)
@@ -96,14 +98,16 @@ def test_auto_turns_as_well(tmp_path: Path, mel: Array) -> None:
         ("magnitude", "looks like natural log, not magnitudes"),
     ],
 )
-def test_a_name_that_is_wrong_is_told(tmp_path: Path, mel: Array, said: str, message: str) -> None:
+def test_a_name_that_is_wrong_is_told(
+    tmp_path: Path, mel: FloatArray, said: str, message: str
+) -> None:
     """Protects from a mistaken --mel-as; --no-check believes it."""
     with pytest.raises(InputError, match=message):
         given(tmp_path, mel, taken_as=said)
     assert given(tmp_path, mel, taken_as=said, check=False).whole().shape == mel.shape
 
 
-def test_what_cannot_be_converted(tmp_path: Path, mel: Array) -> None:
+def test_what_cannot_be_converted(tmp_path: Path, mel: FloatArray) -> None:
     """Protects from guessing: a normalised mel lost what it was normalised with."""
     unit = np.clip((mel + 11.5) / 13, 0, 1)
     for said in (None, "auto", "log10"):
@@ -112,7 +116,7 @@ def test_what_cannot_be_converted(tmp_path: Path, mel: Array) -> None:
         assert "undo" in (caught.value.hint or "")
 
 
-def test_a_doubt_does_not_refuse(tmp_path: Path, mel: Array) -> None:
+def test_a_doubt_does_not_refuse(tmp_path: Path, mel: FloatArray) -> None:
     """Protects mels that may be either: taken as they are with a doubt; auto asks."""
     quiet = np.maximum(log10(mel)[:, :120], -6) - 0.2 * np.random.default_rng(0).random((80, 120))
     found = given(tmp_path, quiet.astype(np.float32))
@@ -122,7 +126,7 @@ def test_a_doubt_does_not_refuse(tmp_path: Path, mel: Array) -> None:
         given(tmp_path, quiet.astype(np.float32), taken_as="auto")
 
 
-def test_a_lower_floor_is_raised(tmp_path: Path, mel: Array) -> None:
+def test_a_lower_floor_is_raised(tmp_path: Path, mel: FloatArray) -> None:
     """Protects mels of the same log with another floor: held at the model's, with a note."""
     lower = np.where(mel <= mel.min() + 1e-4, np.float32(np.log(1e-8)), mel)
     found = given(tmp_path, lower)
@@ -130,7 +134,7 @@ def test_a_lower_floor_is_raised(tmp_path: Path, mel: Array) -> None:
     assert "raised" in found.notes[0]
 
 
-def test_models_of_other_tools(tmp_path: Path, mel: Array) -> None:
+def test_models_of_other_tools(tmp_path: Path, mel: FloatArray) -> None:
     """Protects their own mels: log10 is right for a model that reads it, natural log is not."""
     espnet = MelConfig.model_validate({"convention": {"log": "log10", "floor": 1e-10}})
     found = given(tmp_path, log10(mel), mel=espnet)
@@ -143,7 +147,7 @@ def test_models_of_other_tools(tmp_path: Path, mel: Array) -> None:
     np.testing.assert_array_equal(given(tmp_path, mel, mel=ranged).whole(), mel)
 
 
-def test_an_unknown_scale_names_the_known(tmp_path: Path, mel: Array) -> None:
+def test_an_unknown_scale_names_the_known(tmp_path: Path, mel: FloatArray) -> None:
     """Protects from a mistyped name."""
     with pytest.raises(UsageError) as caught:
         given(tmp_path, mel, taken_as="log1")

@@ -17,9 +17,9 @@ from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import DamagedError, EmptyError, InputError, UsageError
 from hifigan_cli.synthesis.given import Given, take_incoming
 from hifigan_cli.synthesis.incoming import IncomingMel
+from hifigan_cli.types import FloatArray
 
 MEL = MelConfig(n_mels=7)
-Array = npt.NDArray[np.float32]
 
 
 class Dribble(io.RawIOBase):
@@ -39,7 +39,7 @@ class Dribble(io.RawIOBase):
         return piece
 
 
-def mel_of(frames: int, seed: int = 0) -> Array:
+def mel_of(frames: int, seed: int = 0) -> FloatArray:
     """Make a log-mel `(7, frames)`."""
     noise = np.random.default_rng(seed).standard_normal((7, frames))
     return (0.8 * noise - 6).astype(np.float32)
@@ -52,7 +52,7 @@ def npy(array: npt.NDArray[Any]) -> bytes:
     return memory.getvalue()
 
 
-def received(content: bytes, sizes: list[int], **options: Any) -> list[Array]:
+def received(content: bytes, sizes: list[int], **options: Any) -> list[FloatArray]:
     """Take a mel from a stream; return its blocks."""
     stream: Any = Dribble(content, sizes)
     incoming = IncomingMel(stream, MEL, transpose=options.pop("transpose", False))

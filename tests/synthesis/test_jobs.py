@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hifigan_cli.errors import DeviceError, InputError, OutputError, UsageError
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 from hifigan_cli.synthesis.jobs import Job, plan, run
 
 WAV = frozenset({".wav", ".flac"})
@@ -179,7 +179,7 @@ def test_parts_share_a_folder(tmp_path: Path, count: int) -> None:
     whole = plan([tmp_path / "in"], tmp_path / "out", WAV)
     made = 0
     for number in range(1, count + 1):
-        todo = whole.share(Part(number, count))
+        todo = whole.share(Shard(number, count))
         assert todo.batch
         made += run(todo, copy, force=False, report=silent).done
         assert run(todo, copy, force=False, report=silent).skipped == len(todo.jobs)
@@ -191,6 +191,6 @@ def test_a_single_file_is_done_by_one_part(tmp_path: Path) -> None:
     """There is nothing to share, and still nobody does it twice."""
     (source,) = make(tmp_path, "a.wav")
     whole = plan([source], tmp_path / "b.wav", WAV)
-    assert [len(whole.share(Part(number, 3)).jobs) for number in (1, 2, 3)] == [1, 0, 0]
-    assert run(whole.share(Part(2, 3)), copy, force=False, report=silent).done == 0
+    assert [len(whole.share(Shard(number, 3)).jobs) for number in (1, 2, 3)] == [1, 0, 0]
+    assert run(whole.share(Shard(2, 3)), copy, force=False, report=silent).done == 0
     assert whole.share(WHOLE) == whole

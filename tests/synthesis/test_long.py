@@ -13,12 +13,12 @@ import torch
 
 from hifigan_cli.audio import Audio, read_audio
 from hifigan_cli.config import PRESETS, MelConfig
-from hifigan_cli.engines.choose import Wish, make_engine, missing
-from hifigan_cli.interchange import pretrained
-from hifigan_cli.interchange.locate import open_model
+from hifigan_cli.engines.choose import EngineOptions, make_engine, missing
+from hifigan_cli.importers import pretrained
+from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import Generator, ModelFile, write_model
-from hifigan_cli.models.tensorfile import arrays_of
 from hifigan_cli.synthesis import Vocoder
+from hifigan_cli.synthesis.model_lookup import open_model
 from tests.helpers import ROOT, speech
 from tests.models_for_tests import write_tiny_model
 
@@ -47,12 +47,14 @@ def test_half_a_minute_of_speech(name: str, ljspeech_clips: list[Path]) -> None:
     """
     sound = np.concatenate([read_audio(clip).samples for clip in ljspeech_clips], axis=1)
     model = open_model(name)
-    mel = Vocoder(model, Wish("eager", device="cpu")).mel(Audio(sound[:, : 30 * 22_050], 22_050))
-    plain = make_engine(model, Wish("eager"), "cpu").synthesize(mel)
+    mel = Vocoder(model, EngineOptions("eager", device="cpu")).mel(
+        Audio(sound[:, : 30 * 22_050], 22_050)
+    )
+    plain = make_engine(model, EngineOptions("eager"), "cpu").synthesize(mel)
     for engine in ("torch", "onnx", "native"):
         if missing(engine):
             continue
-        vocoder = Vocoder(model, Wish(engine, device="cpu"))
+        vocoder = Vocoder(model, EngineOptions(engine, device="cpu"))
         made = vocoder.vocode(mel).samples
         assert float(np.abs(made - vocoder.engine.synthesize(mel)).max()) < 1e-5, engine
         assert 10 * np.log10(np.mean(plain**2) / np.mean((made - plain) ** 2)) > 100, engine
@@ -62,7 +64,7 @@ PROBE = r"""
 import re, sys
 from pathlib import Path
 from hifigan_cli.cli.main import run
-import hifigan_cli.cli.session, hifigan_cli.synthesis.enhancement, hifigan_cli.synthesis.melfiles
+import hifigan_cli.cli.session, hifigan_cli.enhancement.stages, hifigan_cli.synthesis.melfiles
 def peak_kb():  # of this program; ru_maxrss would be that of the process that started it
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 before = peak_kb()

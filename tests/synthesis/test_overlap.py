@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hifigan_cli.audio.files import replacing
 from hifigan_cli.errors import (
     DamagedError,
     DeviceError,
@@ -21,6 +20,7 @@ from hifigan_cli.errors import (
     ModelError,
     OutputError,
 )
+from hifigan_cli.io.files import replacing
 from hifigan_cli.synthesis import overlap
 from hifigan_cli.synthesis.jobs import Job, Outcome, Plan
 from hifigan_cli.synthesis.overlap import Stages, run_overlapped

@@ -13,8 +13,8 @@ from hifigan_cli.audio import decoding, read_audio, resample
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.resampling import fit, resampled_length
+from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.enhancement import Enhancement
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import PRESETS, GeneratorConfig, MelConfig
-from hifigan_cli.engines.choose import ENGINES, Wish, make_engine, missing
+from hifigan_cli.engines.choose import ENGINES, EngineOptions, make_engine, missing
 from hifigan_cli.errors import InputError
 from hifigan_cli.models import ModelFile
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.streams import VocoderStream
+from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY, loud_model
 
-Array = npt.NDArray[np.float32]
 OTHERS = [
     pytest.param(name, marks=pytest.mark.skipif(bool(why := missing(name)), reason=str(why)))
     for name in ENGINES
@@ -38,18 +37,18 @@ MODELS = {
 }
 
 
-def mel_of(model: ModelFile, frames: int, seed: int = 0, channels: int = 1) -> Array:
+def mel_of(model: ModelFile, frames: int, seed: int = 0, channels: int = 1) -> FloatArray:
     """Make a log-mel `(channels, mels, frames)` of about the levels of speech."""
     noise = np.random.default_rng(seed).standard_normal((channels, model.mel.n_mels, frames))
     return (2 * noise - 5).astype(np.float32)
 
 
-def whole(model: ModelFile, mel: Array) -> Array:
+def whole(model: ModelFile, mel: FloatArray) -> FloatArray:
     """Run the plain forward pass over a mel."""
-    return make_engine(model, Wish("eager"), "cpu").synthesize(mel)
+    return make_engine(model, EngineOptions("eager"), "cpu").synthesize(mel)
 
 
-def pushed(stream: VocoderStream, mel: Array, cuts: list[int]) -> Array:
+def pushed(stream: VocoderStream, mel: FloatArray, cuts: list[int]) -> FloatArray:
     """Push a mel, cut after `cuts` frames each and then in one; return all samples."""
     pieces, start = [], 0
     for size in [*cuts, mel.shape[-1]]:
@@ -70,7 +69,7 @@ def test_pushes_of_any_size_give_the_whole(engine: str, name: str, data: Any) ->
     cuts = data.draw(st.lists(st.integers(0, 40), max_size=5))
     chunk = data.draw(st.integers(1, 40))
     prompt = data.draw(st.booleans())
-    vocoder = Vocoder(model, Wish(engine, device="cpu", threads=1), chunk)
+    vocoder = Vocoder(model, EngineOptions(engine, device="cpu", threads=1), chunk)
     mel = mel_of(model, frames, data.draw(st.integers(0, 5)), channels)
     made = pushed(vocoder.stream(prompt=prompt), mel, cuts)
     expected = whole(model, mel)
@@ -87,7 +86,7 @@ def test_presets(engine: str, preset: str) -> None:
     frames = 60 if preset == "v1" else 130
     mel = mel_of(model, frames, seed=3)
     expected = whole(model, mel)
-    vocoder = Vocoder(model, Wish(engine, device="cpu", threads=1))
+    vocoder = Vocoder(model, EngineOptions(engine, device="cpu", threads=1))
     made = pushed(vocoder.stream(chunk_frames=frames // 3), mel, [1] * 20)
     assert np.abs(expected).max() > 0.05
     assert np.abs(made - expected).max() < 1e-5
@@ -110,7 +109,7 @@ def test_variants_of_other_tools(frames: int, padding: int, chunk: int, cuts: li
     config = GeneratorConfig.model_validate({**TINY.model_dump(), "variant": variant})
     model = loud_model(config)
     mel = mel_of(model, frames)
-    made = pushed(Vocoder(model, Wish("eager", device="cpu"), chunk).stream(), mel, cuts)
+    made = pushed(Vocoder(model, EngineOptions("eager", device="cpu"), chunk).stream(), mel, cuts)
     ready = (mel - mean[:, None].astype(np.float32)) / scale[:, None].astype(np.float32)
     ready = np.pad(ready, ((0, 0), (0, 0), (padding, padding)), mode="edge")
     expected = whole(MODELS["tiny"], np.asarray(ready, np.float32))
@@ -122,7 +121,7 @@ def test_variants_of_other_tools(frames: int, padding: int, chunk: int, cuts: li
 def test_the_latency_is_as_stated(engine: str) -> None:
     """Samples of a frame are out once `latency_frames` have followed it; and not all at the end."""
     model = MODELS["tiny"]
-    stream = Vocoder(model, Wish(engine, device="cpu", threads=1)).stream(chunk_frames=8)
+    stream = Vocoder(model, EngineOptions(engine, device="cpu", threads=1)).stream(chunk_frames=8)
     mel, made = mel_of(model, 1)[0], 0
     for count in range(1, 80):
         made += len(stream.push(mel))
@@ -132,7 +131,7 @@ def test_the_latency_is_as_stated(engine: str) -> None:
 
 def test_wrong_pushes_are_refused() -> None:
     """Bands, dimensions, and channels that change within a stream."""
-    stream = Vocoder(MODELS["tiny"], Wish("eager", device="cpu")).stream()
+    stream = Vocoder(MODELS["tiny"], EngineOptions("eager", device="cpu")).stream()
     assert stream.finish().size == 0
     for shape in ((79, 3), (80,), (1, 1, 80, 3)):
         with pytest.raises(InputError, match="not \\(mels, frames\\)"):

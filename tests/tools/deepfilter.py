@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from hifigan_cli.synthesis.noise_filter import DELAY, FRAME_LENGTH, SAMPLE_RATE, NoiseFilter
+from hifigan_cli.enhancement.noise_filter import DELAY, FRAME_LENGTH, SAMPLE_RATE, NoiseFilter
 
 Wave = npt.NDArray[np.float32]
 

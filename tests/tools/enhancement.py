@@ -31,14 +31,14 @@ from hifigan_cli.audio.pictures import save_mel_figure
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.audio.writing import write_audio
-from hifigan_cli.data.degrading.noise import draw_noise
-from hifigan_cli.data.degrading.pairs import mixed
-from hifigan_cli.data.degrading.rooms import draw_room, reverberated
-from hifigan_cli.data.degrading.sounds import load_sounds
-from hifigan_cli.environment import processor
+from hifigan_cli.enhancement.augmentation.noises import draw_noise
+from hifigan_cli.enhancement.augmentation.pairs import mixed
+from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
+from hifigan_cli.enhancement.augmentation.sounds import load_sounds
+from hifigan_cli.enhancement.noise_filter import NoiseFilter
 from hifigan_cli.evaluation.metrics.intelligibility import stoi
 from hifigan_cli.evaluation.metrics.opinions import distillmos, dnsmos
-from hifigan_cli.synthesis.noise_filter import NoiseFilter
+from hifigan_cli.runtime.environment import processor
 from tests.conftest import SHARED_DATA
 from tests.tools.readme import README, between
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hifigan_cli.interchange.locate import open_model
+from hifigan_cli.synthesis.model_lookup import open_model
 from tests.faults.command import HIFIGAN, environment
 
 _PUSH_FRAMES, _LOOK_S = 400, 600.0

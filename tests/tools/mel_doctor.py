@@ -23,16 +23,18 @@ from hifigan_cli.audio.conventions import gather, recognise
 from hifigan_cli.audio.conventions.recognition import full_scale
 from hifigan_cli.audio.mel import MAGNITUDE_EPSILON, MelSpectrogram, constants
 from hifigan_cli.config import MelConfig
+from hifigan_cli.types import DoubleArray
 from tests.conftest import SHARED_DATA
 from tests.helpers import ROOT
 
-Array = npt.NDArray[np.float64]
 MEL = MelConfig()
 DEMO = ROOT / "hifigan_cli" / "assets" / "demo.flac"
 _LONGEST_S = 8.0
 
 
-def bands(samples: npt.NDArray[np.floating[Any]], mel: MelConfig = MEL) -> tuple[Array, Array]:
+def bands(
+    samples: npt.NDArray[np.floating[Any]], mel: MelConfig = MEL
+) -> tuple[DoubleArray, DoubleArray]:
     """Return the mel bands of magnitudes and of power, `(mels, frames)`, of `(samples,)`."""
     window, filterbank = constants(mel, torch.device("cpu"))
     padded = MelSpectrogram(mel).padded(torch.from_numpy(samples)[None].double())
@@ -44,35 +46,35 @@ def bands(samples: npt.NDArray[np.floating[Any]], mel: MelConfig = MEL) -> tuple
     return (filterbank @ magnitude).numpy(), (filterbank @ power).numpy()
 
 
-def _floored(values: Array, floor: float) -> Array:
+def _floored(values: DoubleArray, floor: float) -> DoubleArray:
     return np.asarray(np.maximum(values, floor), np.float64)
 
 
-def _decibels(power: Array) -> Array:
+def _decibels(power: DoubleArray) -> DoubleArray:
     """Return decibels below the loudest, 80 at most, as librosa's power_to_db with ref=max."""
     db = 10 * np.log10(_floored(power, 1e-10))
     return _floored(db - db.max(), -80.0)
 
 
-def _unit(magnitude: Array) -> Array:
+def _unit(magnitude: DoubleArray) -> DoubleArray:
     """Return 0..1 over 100 dB below 20 dB, as Tacotrons of the first years have it."""
     level = (20 * np.log10(_floored(magnitude, 1e-5)) - 20 + 100) / 100
     return np.asarray(np.clip(level, 0, 1), np.float64)
 
 
-def _standardised(magnitude: Array) -> Array:
+def _standardised(magnitude: DoubleArray) -> DoubleArray:
     log = np.log10(_floored(magnitude, 1e-10))
     spread = log.std(1, keepdims=True) + 1e-5
     return np.asarray((log - log.mean(1, keepdims=True)) / spread, np.float64)
 
 
-def _whisper(power: Array) -> Array:
+def _whisper(power: DoubleArray) -> DoubleArray:
     log = np.log10(_floored(power, 1e-10))
     return (_floored(log, log.max() - 8) + 4) / 4
 
 
 # What each convention should be taken for, and what it makes of bands of magnitudes and of power.
-CONVENTIONS: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {
+CONVENTIONS: dict[str, tuple[str, Callable[[DoubleArray, DoubleArray], DoubleArray]]] = {
     "ln, floor 1e-5 (ours)": ("ln", lambda m, _: np.log(_floored(m, 1e-5))),
     "the same, 1 frame": ("ln", lambda m, _: np.log(_floored(m, 1e-5))[:, :1]),
     "the same, 20 frames": ("ln", lambda m, _: np.log(_floored(m, 1e-5))[:, :20]),

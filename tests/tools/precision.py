@@ -29,9 +29,9 @@ from hifigan_cli.benchmarks.contenders import (
     make_synthesis,
 )
 from hifigan_cli.benchmarks.subjects import find_subject
-from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.evaluation import Report, evaluate
-from hifigan_cli.interchange.onnxfile import snr_db
+from hifigan_cli.runtime.threads import available_threads
+from hifigan_cli.synthesis.onnx_export import snr_db
 from tests.helpers import ROOT
 from tests.tools.quality import SETS
 from tests.tools.readme import between

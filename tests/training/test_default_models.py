@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
-from hifigan_cli.models.enhancerfile import read_enhancer
 from hifigan_cli.models.generator import count_parameters
-from hifigan_cli.models.modelfile import read_model
+from hifigan_cli.models.model_file import read_model
 from tests.data.corpora import corpus
-from tests.enhancing import SETS, sounds
+from tests.enhancement.small import SETS, sounds
 from tests.tools.default_models import SPEECH, VOCODER
 from tests.training import small
 from tests.training.runs import checkpoint, metrics

@@ -21,18 +21,18 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from hifigan_cli.audio import mel
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data.batches import Batch
+from hifigan_cli.enhancement.training.state import EnhancerState
+from hifigan_cli.enhancement.training.step import enhancer_step
 from hifigan_cli.models import losses
-from hifigan_cli.models.devices import emulates_bfloat16
-from hifigan_cli.models.lean import convolutions
+from hifigan_cli.models.optimized import convolutions
+from hifigan_cli.runtime.devices import emulates_bfloat16
 from hifigan_cli.training import step
-from hifigan_cli.training.enhancing.state import EnhancerState
-from hifigan_cli.training.enhancing.step import enhancer_step
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.runtime.meter import Meter
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Losses, Mels, train_step
 from hifigan_cli.training.validation import Utterance, compare
-from tests.enhancing import recipe
+from tests.enhancement.small import recipe
 from tests.training import small
 
 GPU = torch.device("cuda", 0)

@@ -14,10 +14,10 @@ from hifigan_cli.audio import read_audio
 from hifigan_cli.config import preset
 from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.errors import InputError
-from hifigan_cli.pages.curves import Curve, chart, thinned
-from hifigan_cli.training.page import page_of_run
+from hifigan_cli.reports.curves import Curve, chart, thinned
+from hifigan_cli.reports.training import page_of_run
 from tests.helpers import hifigan
-from tests.pages.looking import check_alone, seen_in_a_browser
+from tests.reports.looking import check_alone, seen_in_a_browser
 from tests.training.runs import go
 
 

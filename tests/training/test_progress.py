@@ -16,7 +16,7 @@ from hifigan_cli.cli.train_view import View, outlook, standing, training_view
 from hifigan_cli.cli.train_view import describe as said
 from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.config.presets import PRESETS
-from hifigan_cli.interchange.describe import describe
+from hifigan_cli.reports.describe import describe
 from hifigan_cli.training import loop
 from hifigan_cli.training.events import Logged, Validated
 from hifigan_cli.training.progress.forecast import Forecast, forecast

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from hifigan_cli.audio.files import replacing
 from hifigan_cli.config.resolve import resolve
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.errors import DivergedError, InputError, ModelError, OutputError
+from hifigan_cli.io.files import replacing
 from hifigan_cli.models import read_model
 from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.models.norms import folded

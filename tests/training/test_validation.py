@@ -11,7 +11,7 @@ import torch
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import StepBatches, open_prepared
-from hifigan_cli.training.runtime.distributed import Ranks
+from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Mels
 from hifigan_cli.training.validation import Utterances, validate
@@ -19,7 +19,7 @@ from tests.training import small
 from tests.training.runs import CPU, go, metrics
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
-ALONE = Ranks(0, 1, CPU)
+ALONE = DistributedContext(0, 1, CPU)
 
 
 @pytest.mark.parametrize("mels", [False, True])

@@ -13,9 +13,9 @@ from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.data.variation import VariedBatches
 from hifigan_cli.errors import UsageError
+from hifigan_cli.io.tensor_file import read_tensors
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
-from hifigan_cli.models.tensorfile import read_tensors
 from hifigan_cli.training.plan import Plan, outlook
 from hifigan_cli.training.progress.watch import SETTLED, Watch
 from hifigan_cli.training.validation import Utterances

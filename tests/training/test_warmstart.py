@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from hifigan_cli.errors import ModelError
+from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import read_model, write_model
-from hifigan_cli.models.modelfile import ModelFile
-from hifigan_cli.models.tensorfile import arrays_of
+from hifigan_cli.models.model_file import ModelFile
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.records.checkpoint import read_checkpoint
 from hifigan_cli.training.records.warmstart import read_source

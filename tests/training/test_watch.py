@@ -16,13 +16,13 @@ from hifigan_cli.cli.train_view import View
 from hifigan_cli.config import TrainConfig
 from hifigan_cli.data import open_prepared
 from hifigan_cli.models import Generator
-from hifigan_cli.models.discriminators import Judgement
+from hifigan_cli.models.discriminators import DiscriminatorOutput
 from hifigan_cli.models.discriminators.period import PeriodDiscriminator
+from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training.events import Warned
 from hifigan_cli.training.progress import watch as watching
 from hifigan_cli.training.progress.judges import JUDGES, Jury, verdicts
 from hifigan_cli.training.progress.watch import LOGS, LONG, VALIDATIONS, Watch
-from hifigan_cli.training.runtime.distributed import Ranks
 from hifigan_cli.training.state import TrainState
 from hifigan_cli.training.step import Mels
 from hifigan_cli.training.validation import Utterances, validate
@@ -204,9 +204,13 @@ def test_dead_discriminator_of_a_real_run_is_found_and_no_other(
     """
     judge = PeriodDiscriminator.forward
 
-    def forward(self: PeriodDiscriminator, samples: Tensor) -> Judgement:
+    def forward(self: PeriodDiscriminator, samples: Tensor) -> DiscriminatorOutput:
         logits, features = judge(self, samples)
-        return Judgement(logits * 0, features) if self.period == 3 else Judgement(logits, features)
+        return (
+            DiscriminatorOutput(logits * 0, features)
+            if self.period == 3
+            else DiscriminatorOutput(logits, features)
+        )
 
     monkeypatch.setattr(PeriodDiscriminator, "forward", forward)
     monkeypatch.setattr(watching, "SAME", 1e-4)  # a few steps do not make the others outspoken
@@ -283,7 +287,7 @@ def test_validation_changes_nothing_that_is_trained(prepared: Path) -> None:
     before = copy.deepcopy({name: net.state_dict() for name, net in networks.items()})
     random_state = torch.get_rng_state()
     utterances, mels = Utterances(open_prepared(prepared), config), Mels.on(config, CPU)
-    found = validate(state, utterances, mels, Ranks(0, 1, CPU))
+    found = validate(state, utterances, mels, DistributedContext(0, 1, CPU))
     assert found is not None
     assert set(found.verdicts) == set(JUDGES)
     for name, network in networks.items():

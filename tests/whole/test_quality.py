@@ -8,7 +8,7 @@ import pytest
 
 from hifigan_cli.evaluation import judge
 from hifigan_cli.evaluation.bars import BARS
-from hifigan_cli.interchange import pretrained
+from hifigan_cli.importers import pretrained
 from tests.tools.quality import FLOOR, measure
 
 # Those of the bars that need no package.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from hifigan_cli.types import AnyArray
 
 _LARGEST = np.float64(1e30)  # no scale comes near; its conversions fit into single precision
 _BLOCK_FRAMES = 4096
 # The sample: runs of successive frames, spread evenly over the mel.
 _RUN_FRAMES, _RUNS = 128, 32
 _LEAST_SHARED = 3  # equal values make a floor
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Evidence:
         return self.high - self.low
 
 
-def gather(mel: Array) -> Evidence:
+def gather(mel: AnyArray) -> Evidence:
     """Measure a mel `(mels, frames)` of floating-point numbers, in flat memory."""
     low, high, bad = np.inf, -np.inf, None
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
@@ -71,7 +72,7 @@ def gather(mel: Array) -> Evidence:
     return _measured(_runs(mel), mel.shape[1], low, high)
 
 
-def _runs(mel: Array) -> list[npt.NDArray[np.float64]]:
+def _runs(mel: AnyArray) -> list[npt.NDArray[np.float64]]:
     """Take runs of frames out of a mel: all of a short one, evenly spaced ones of a long one."""
     frames = mel.shape[1]
     if frames <= _RUN_FRAMES * _RUNS:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.audio.files import open_regular
 from hifigan_cli.audio.levels import SILENT_PEAK, clipped_samples, swing
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
@@ -26,12 +25,13 @@ from hifigan_cli.errors import (
     NotAudioError,
     NotFiniteError,
 )
+from hifigan_cli.io.files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
 
 # The faults of reading that are counted apart; any other is `Reason.UNREADABLE`.
@@ -146,7 +146,7 @@ def _prepare(task: Task, source: Stamp | None) -> Ready:
     return Ready(source, stored, mel, audio.rate_hz, gain, clipped)
 
 
-def _at_rate(task: Task, audio: Audio) -> tuple[Samples, npt.NDArray[np.float32] | None]:
+def _at_rate(task: Task, audio: Audio) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
     """Mix to one channel at the wanted rate; trim, or cut to the frames of the given mel."""
     samples = resample(audio.mono().samples, audio.rate_hz, task.mel.rate_hz)[0]
     if task.trim:
@@ -169,7 +169,7 @@ def _check_length(task: Task, length_s: float) -> None:
         raise _UnfitError(Reason.TOO_SHORT, f"{task.path} lasts {length_s:.3f} s")
 
 
-def _check_mixed(task: Task, samples: Samples) -> None:
+def _check_mixed(task: Task, samples: FloatArray) -> None:
     """Reject what became silent on the way, such as stereo whose channels cancel."""
     if swing(samples) < SILENT_PEAK:
         raise _UnfitError(Reason.SILENT, f"{task.path} is silent when mixed to one channel")

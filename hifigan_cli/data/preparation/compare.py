@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.data.preparation.corpus import Corpus
     from hifigan_cli.data.preparation.options import Options
     from hifigan_cli.data.records import Manifest
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 _NAMED = 3  # how many files a message names
 Known = dict[str, tuple[str | None, str | None]]
@@ -29,7 +29,7 @@ def check_same(
     corpus: Corpus,
     tasks: Sequence[Task],
     options: Options,
-    part: Part,
+    part: Shard,
     report: Callable[[int, str], None],
 ) -> Manifest:
     """Compare a finished folder with the corpus, file by file and by digest.

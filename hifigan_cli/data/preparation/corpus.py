@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
 from hifigan_cli.data.records import Reason, Rejection
 from hifigan_cli.errors import InputError, UsageError, closest
+from hifigan_cli.io.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.audio.files import replacing, write_bytes
 from hifigan_cli.data.preparation.packing.journal import read_journal
 from hifigan_cli.data.preparation.packing.names import leftovers
 from hifigan_cli.data.preparation.splits import Division, divide
@@ -29,7 +28,8 @@ from hifigan_cli.data.records import (
     seal,
     to_line,
 )
-from hifigan_cli.parts import Part
+from hifigan_cli.io.files import replacing, write_bytes
+from hifigan_cli.runtime.sharding import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def clean(folder: Path, manifest: Manifest) -> None:
 
 def read_entries(folder: Path, count: int) -> Iterator[Entry]:
     """Read the journals of all parts, one line of each in turn: the corpus's order."""
-    journals = [read_journal(folder, Part(number, count)) for number in range(1, count + 1)]
+    journals = [read_journal(folder, Shard(number, count)) for number in range(1, count + 1)]
     while journals:  # the first parts may have one file more than the last
         for journal in journals.copy():
             entry = next(journal, None)
@@ -98,7 +98,7 @@ def read_entries(folder: Path, count: int) -> Iterator[Entry]:
                 yield entry
 
 
-def part_totals(folder: Path, part: Part, rate_hz: int) -> dict[str, Any]:
+def part_totals(folder: Path, part: Shard, rate_hz: int) -> dict[str, Any]:
     """Return what one part's clips and rejections add up to; the split is not known yet."""
     records = [entry.record for entry in read_journal(folder, part)]
     lengths = [record.samples for record in records if isinstance(record, Clip)]

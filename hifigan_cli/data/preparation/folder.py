@@ -11,8 +11,6 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.files import is_folder
-from hifigan_cli.data.locking import LOCK_FILE, locked, part_lock
 from hifigan_cli.data.preparation.packing.names import (
     is_own,
     is_temporary,
@@ -21,12 +19,14 @@ from hifigan_cli.data.preparation.packing.names import (
 )
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import OutputError
+from hifigan_cli.io.files import is_folder
+from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 _PATIENCE_S = 60.0  # for the others' moments; the longest is the writing of the index
 
@@ -62,7 +62,7 @@ def check_folder(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def held(out: Path, part: Part) -> Iterator[None]:
+def held(out: Path, part: Shard) -> Iterator[None]:
     """Hold the folder for a run alone, or a part of it for a part.
 
     Raises:
@@ -81,7 +81,7 @@ def held(out: Path, part: Part) -> Iterator[None]:
 
 
 @contextmanager
-def alone(out: Path, part: Part) -> Iterator[None]:
+def alone(out: Path, part: Shard) -> Iterator[None]:
     """Keep the other parts waiting for the length of the block.
 
     Raises:
@@ -94,7 +94,7 @@ def alone(out: Path, part: Part) -> Iterator[None]:
         yield
 
 
-def check_journals(out: Path, part: Part, force: bool) -> None:
+def check_journals(out: Path, part: Shard, force: bool) -> None:
     """Refuse to begin beside an unfinished preparation that is cut into other parts.
 
     With `force` it is removed.

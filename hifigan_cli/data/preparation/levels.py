@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hifigan_cli.data.prepared import TRAINING_PEAK
 
 if TYPE_CHECKING:
-    from hifigan_cli.audio.reading import Samples
+    from hifigan_cli.types import FloatArray
 
 FULL_SCALE = 32_768
 MAX_CLIPPED_SHARE = 0.01
@@ -20,7 +20,7 @@ TRIM_MARGIN_S = 0.05
 TRIM_BELOW_DB = 45.0  # under the loudest block; breath and weak consonants lie above
 
 
-def sounding(samples: Samples, rate_hz: int) -> slice:
+def sounding(samples: FloatArray, rate_hz: int) -> slice:
     """Return the part of `(samples,)` between the first and the last sound, with a margin."""
     block = max(1, round(TRIM_BLOCK_S * rate_hz))
     blocks = -(-len(samples) // block)
@@ -34,7 +34,7 @@ def sounding(samples: Samples, rate_hz: int) -> slice:
     )
 
 
-def to_stored(samples: Samples, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
+def to_stored(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
     """Round `(samples,)`, full scale 1, to 16 bits; return them and the gain they were given.
 
     Samples that are 16-bit numbers already stay what they are. Others are first brought to the peak

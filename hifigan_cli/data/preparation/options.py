@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.config import MelConfig
-from hifigan_cli.engines.threads import processors
 from hifigan_cli.errors import UsageError
-from hifigan_cli.parts import WHOLE
+from hifigan_cli.runtime.sharding import WHOLE
+from hifigan_cli.runtime.threads import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 MIN_LENGTH_S = 0.2
 SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
@@ -56,7 +56,7 @@ class Options:
         """How many processes to use."""
         return self.workers or processors()
 
-    def check(self, part: Part = WHOLE) -> None:
+    def check(self, part: Shard = WHOLE) -> None:
         """Check that the choices go together, and with sharing the work.
 
         Raises:

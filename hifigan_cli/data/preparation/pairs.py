@@ -18,14 +18,14 @@ from hifigan_cli.audio.conventions import gather, recognise
 from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.data.records import Reason
+from hifigan_cli.types import FloatArray
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.audio.reading import Samples
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import FloatArray
 
-Mel = npt.NDArray[np.float32]
 
 # A mel may have a frame more or less than its recording: acoustic models round otherwise.
 MAX_FRAMES_APART = 1
@@ -44,7 +44,7 @@ class UnfitMelError(Exception):
         self.detail = detail
 
 
-def load_mel(path: Path, label: str, config: MelConfig) -> Mel:
+def load_mel(path: Path, label: str, config: MelConfig) -> FloatArray:
     """Read a given mel `(mels, frames)` or `(1, mels, frames)` and check it by itself.
 
     Raises:
@@ -66,7 +66,9 @@ def load_mel(path: Path, label: str, config: MelConfig) -> Mel:
     return np.asarray(mel, np.float32)
 
 
-def fit_pair(samples: Samples, mel: Mel, label: str, config: MelConfig) -> tuple[Samples, Mel]:
+def fit_pair(
+    samples: FloatArray, mel: FloatArray, label: str, config: MelConfig
+) -> tuple[FloatArray, FloatArray]:
     """Cut `(samples,)` and `(mels, frames)` to the frames they share, checking that they agree.
 
     Returns:

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.audio.reading import audio_length_s
 from hifigan_cli.data.preparation.clip import Task, prepare_clip
 from hifigan_cli.data.preparation.corpus import find_corpus
@@ -16,13 +15,14 @@ from hifigan_cli.data.preparation.packing.names import journals
 from hifigan_cli.data.preparation.run import tasks_of
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
-from hifigan_cli.parts import WHOLE
+from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.runtime.sharding import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.options import Options
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 State = Literal["new", "unfinished", "finished", "replaced"]
 
@@ -57,7 +57,7 @@ class Plan:
     state: State
 
 
-def plan(source: Path, out: Path, options: Options, part: Part = WHOLE) -> Plan:
+def plan(source: Path, out: Path, options: Options, part: Shard = WHOLE) -> Plan:
     """Say what `preprocess` would do; touch nothing.
 
     Raises:

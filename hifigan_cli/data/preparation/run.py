@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hifigan_cli.audio.files import is_file, is_folder, make_folder
 from hifigan_cli.data.preparation.clip import Task, crashed, prepare_clip
 from hifigan_cli.data.preparation.compare import check_same
 from hifigan_cli.data.preparation.corpus import Corpus, find_corpus
@@ -30,7 +29,8 @@ from hifigan_cli.data.preparation.packing.pack import open_pack
 from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.data.records import MANIFEST_FILE, Clip, Rejection, read_manifest
 from hifigan_cli.errors import InputError
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.io.files import is_file, is_folder, make_folder
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Summary:
 
     folder: Path
     state: State
-    part: Part
+    part: Shard
     waiting: tuple[int, ...]
     continued_from: int
     seconds: float
@@ -86,7 +86,7 @@ def preprocess(
     out: Path,
     options: Options,
     report: Callable[[Progress], None],
-    part: Part = WHOLE,
+    part: Shard = WHOLE,
 ) -> Summary:
     """Prepare a folder of recordings for training; what an interrupted run did is kept.
 
@@ -125,7 +125,7 @@ def preprocess(
     )
 
 
-def tasks_of(corpus: Corpus, options: Options, part: Part = WHOLE) -> list[Task]:
+def tasks_of(corpus: Corpus, options: Options, part: Shard = WHOLE) -> list[Task]:
     """Return what has to be done for each clip of a part, in order."""
     return [
         Task(
@@ -151,7 +151,7 @@ class _Done:
 
 
 def _while_held(
-    corpus: Corpus, out: Path, options: Options, part: Part, report: Callable[[Progress], None]
+    corpus: Corpus, out: Path, options: Options, part: Shard, report: Callable[[Progress], None]
 ) -> _Done:
     tasks = tasks_of(corpus, options, part)
     if _begin(out, part, force=options.force):
@@ -172,7 +172,7 @@ def _while_held(
     return _Done("prepared" if finished else "part done", finished, waiting, kept, own)
 
 
-def _begin(out: Path, part: Part, *, force: bool) -> bool:
+def _begin(out: Path, part: Shard, *, force: bool) -> bool:
     """Get the folder ready; return whether it is finished, and only has to be compared."""
     with alone(out, part):
         remove_strays(out)
@@ -191,7 +191,7 @@ def _pack(
     tasks: list[Task],
     out: Path,
     options: Options,
-    part: Part,
+    part: Shard,
     report: Callable[[Progress], None],
 ) -> int:
     """Pack what an earlier run has not; return how many files that run had settled."""
@@ -208,7 +208,7 @@ def _pack(
 
 
 def _end(
-    corpus: Corpus, out: Path, options: Options, part: Part
+    corpus: Corpus, out: Path, options: Options, part: Shard
 ) -> tuple[Manifest | None, tuple[int, ...]]:
     """Write the index if all parts are settled; else return the numbers of those that are not."""
     listing = listing_digest(corpus.sources)
@@ -217,7 +217,7 @@ def _end(
             out / MANIFEST_FILE
         ):  # another part came here just before, and saw this one's end
             return read_manifest(out), ()
-        parts = [Part(number, part.count) for number in range(1, part.count + 1)]
+        parts = [Shard(number, part.count) for number in range(1, part.count + 1)]
         found = [read_ending(out, other, options.lasting()) for other in parts]
         # An ending of another list of files is that of a corpus that changed meanwhile.
         endings = [ending for ending in found if ending and ending.listing == listing]

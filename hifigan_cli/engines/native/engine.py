@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.engines.native.library import Floats, failure, kernels, library
-from hifigan_cli.engines.threads import available_threads
 from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.engines.base import Array
+    from hifigan_cli.types import FloatArray
 
 # Precision -> kernels, best first. Without a name the library takes the best in float32.
 PRECISIONS = {"fp32": "", "int16": "avx512vnni"}
@@ -38,7 +38,7 @@ class NativeEngine:
         self,
         config: GeneratorConfig,
         n_mels: int,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, FloatArray],
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class NativeEngine:
             )
         )
 
-    def synthesize(self, mel: Array) -> Array:
+    def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`."""
         stream = self.stream()
         waves = [stream.push(one, end=True) for one in mel]
@@ -145,7 +145,7 @@ class NativeStream:
         if self._stream:
             library().hifigan_stream_free(self._stream)
 
-    def push(self, mel: Array, *, end: bool = False) -> Array:
+    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
         """Take frames `(mels, frames)`; return the samples that are now determined.
 
         With `end` these were the last frames: all that is left comes out, and the next push begins
@@ -160,7 +160,7 @@ class NativeStream:
         with self._lock:
             return self._push(rows, end=end)
 
-    def _push(self, rows: Array, *, end: bool) -> Array:
+    def _push(self, rows: FloatArray, *, end: bool) -> FloatArray:
         if self._stream is None:
             self._stream = self._network.take()
         self._taken += len(rows)
@@ -202,6 +202,6 @@ def layer_names(config: GeneratorConfig) -> Iterator[str]:
     yield "conv_post"
 
 
-def pointer(array: Array) -> ctypes._Pointer[ctypes.c_float]:
+def pointer(array: FloatArray) -> ctypes._Pointer[ctypes.c_float]:
     """Return where an array's numbers lie."""
     return array.ctypes.data_as(Floats)

@@ -12,19 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hifigan_cli.evaluation.metrics.packages import load
 
 if TYPE_CHECKING:
-    from hifigan_cli.evaluation.metrics.pair import Mono, Pair
+    from hifigan_cli.evaluation.metrics.pair import Pair
+    from hifigan_cli.types import DoubleArray, FloatArray
 
 COEFFICIENTS = 24
 # Added to WORLD's power: below the rounding of 16 bits, where the logarithm measures nothing real.
 _POWER_OFFSET = 1e-11
 _FRAME_MS = 5.0
-
-Array = npt.NDArray[np.float64]
 
 
 def cepstral_distortion(pair: Pair) -> dict[str, float | None]:
@@ -39,7 +37,7 @@ def cepstral_distortion(pair: Pair) -> dict[str, float | None]:
     return {"mcd": float(distances.mean())}
 
 
-def envelope(clip: Mono, rate_hz: int) -> Array:
+def envelope(clip: FloatArray, rate_hz: int) -> DoubleArray:
     """Return the spectral envelope `(frames, bins)` of `(samples,)`, as power.
 
     Raises:
@@ -51,7 +49,9 @@ def envelope(clip: Mono, rate_hz: int) -> Array:
     return np.asarray(world.cheaptrick(samples, pitch_hz, times_s, rate_hz))
 
 
-def envelope_distance_db(reference: Array, hypothesis: Array, rate_hz: int) -> Array:
+def envelope_distance_db(
+    reference: DoubleArray, hypothesis: DoubleArray, rate_hz: int
+) -> DoubleArray:
     """Return the distance of each two envelopes `(frames, bins)` in decibels: `(frames,)`.
 
     Raises:

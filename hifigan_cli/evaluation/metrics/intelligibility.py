@@ -7,20 +7,21 @@ guard a bar and never make one.
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.evaluation.metrics.packages import load
 
-Mono = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from hifigan_cli.types import FloatArray
 
 PESQ_RATE_HZ = 16_000
 STOI_RATE_HZ = 10_000
 
 
-def pesq_wideband(reference: Mono, hypothesis: Mono, rate_hz: int) -> float | None:
+def pesq_wideband(reference: FloatArray, hypothesis: FloatArray, rate_hz: int) -> float | None:
     """Return PESQ-WB of two clips `(samples,)`, 1.04 to 4.64; None where it hears no utterance.
 
     Raises:
@@ -38,7 +39,7 @@ def pesq_wideband(reference: Mono, hypothesis: Mono, rate_hz: int) -> float | No
 
 
 def stoi(
-    reference: Mono, hypothesis: Mono, rate_hz: int, *, extended: bool = False
+    reference: FloatArray, hypothesis: FloatArray, rate_hz: int, *, extended: bool = False
 ) -> float | None:
     """Return STOI, or with `extended` ESTOI, of two clips `(samples,)`: up to 1.
 

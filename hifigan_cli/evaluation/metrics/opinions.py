@@ -13,10 +13,9 @@ scored side by side.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from hifigan_cli.audio.resampling import resample
@@ -24,7 +23,8 @@ from hifigan_cli.errors import EmptyError
 from hifigan_cli.evaluation.metrics.dnsmel import p808_features
 from hifigan_cli.evaluation.metrics.packages import folder_of, load
 
-Mono = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from hifigan_cli.types import FloatArray
 
 RATE_HZ = 16_000
 # DNSMOS: windows of 9.01 s at steps of one second.
@@ -42,7 +42,7 @@ _SEGMENT_STEP_SAMPLES = 16_000
 _SEGMENTS_AT_ONCE = 8
 
 
-def dnsmos(samples: Mono, rate_hz: int) -> dict[str, float]:
+def dnsmos(samples: FloatArray, rate_hz: int) -> dict[str, float]:
     """Return DNSMOS of `(samples,)`: `ovrl`, `sig` and `bak` of P.835, `p808`; each 1 to 5.
 
     Raises:
@@ -60,7 +60,7 @@ def dnsmos(samples: Mono, rate_hz: int) -> dict[str, float]:
     return {name: float(np.mean(scores[name])) for name in ("ovrl", "sig", "bak", "p808")}
 
 
-def distillmos(samples: Mono, rate_hz: int) -> dict[str, float]:
+def distillmos(samples: FloatArray, rate_hz: int) -> dict[str, float]:
     """Return DistillMOS of `(samples,)`: `distillmos`, 1 to 5.
 
     Raises:
@@ -83,13 +83,13 @@ def distillmos(samples: Mono, rate_hz: int) -> dict[str, float]:
     return {"distillmos": float(np.mean(scores))}
 
 
-def _at_16_khz(samples: Mono, rate_hz: int) -> Mono:
+def _at_16_khz(samples: FloatArray, rate_hz: int) -> FloatArray:
     if samples.size == 0:
         raise EmptyError("a clip without samples has no opinion score")
     return np.ascontiguousarray(resample(samples[None], rate_hz, RATE_HZ)[0], np.float32)
 
 
-def _dnsmos_windows(audio: Mono) -> list[Mono]:
+def _dnsmos_windows(audio: FloatArray) -> list[FloatArray]:
     """Cut `(samples,)` into windows; a short clip is doubled until it fills one."""
     while len(audio) < _WINDOW_SAMPLES:
         audio = np.concatenate([audio, audio])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-Mono = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from hifigan_cli.types import FloatArray
 
 # Everything is compared at the rate of the reference figures and of the bars.
 COMPARED_RATE_HZ = 22_050
@@ -24,7 +23,7 @@ class Pair:
         top_hz: the highest frequency that both files can hold; above it nothing is judged.
     """
 
-    reference: Mono
-    hypothesis: Mono
+    reference: FloatArray
+    hypothesis: FloatArray
     rate_hz: int = COMPARED_RATE_HZ
     top_hz: float = COMPARED_RATE_HZ / 2

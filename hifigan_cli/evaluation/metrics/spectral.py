@@ -14,7 +14,8 @@ from hifigan_cli.config import MelConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hifigan_cli.evaluation.metrics.pair import Mono, Pair
+    from hifigan_cli.evaluation.metrics.pair import Pair
+    from hifigan_cli.types import FloatArray
 
 RESOLUTIONS = (512, 1024, 2048)
 # Added to magnitudes, about what rounding to 16 bits leaves in a bin: what lies below is not heard.
@@ -51,7 +52,7 @@ def log_magnitude(pair: Pair) -> dict[str, float | None]:
     return {"log_magnitude": float(np.mean(distances))}
 
 
-def magnitudes(clip: Mono, n_fft: int) -> Tensor:
+def magnitudes(clip: FloatArray, n_fft: int) -> Tensor:
     """Return the STFT magnitudes `(bins, frames)` of `(samples,)`: periodic Hann, a quarter's hop.
 
     Frames are centred and the ends reflected; a clip that is too short for that is padded.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.models.discriminators.judgement import Judgement, judge
+from hifigan_cli.models.discriminators.output import DiscriminatorOutput, judge
 from hifigan_cli.models.norms import add_weight_norm
 
 PERIODS = (2, 3, 5, 7, 11)
@@ -32,7 +32,7 @@ class PeriodDiscriminator(nn.Module):
         self.conv_post = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         add_weight_norm(self)
 
-    def forward(self, samples: Tensor) -> Judgement:
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Judge `(batch, 1, samples)`."""
         return judge(self.convs, self.conv_post, self.fold(samples))
 
@@ -55,6 +55,6 @@ class MultiPeriodDiscriminator(nn.Module):
             PeriodDiscriminator(period, width) for period in PERIODS
         )
 
-    def forward(self, samples: Tensor) -> list[Judgement]:
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
         """Judge `(batch, 1, samples)`, once a period."""
         return [judge_period(samples) for judge_period in self.discriminators]

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from hifigan_cli.models.discriminators.judgement import Judgement, judge
+from hifigan_cli.models.discriminators.output import DiscriminatorOutput, judge
 from hifigan_cli.models.norms import add_weight_norm
 
 SCALES = 3
@@ -67,7 +67,7 @@ class ScaleDiscriminator(nn.Module):
         else:
             add_weight_norm(self)
 
-    def forward(self, samples: Tensor) -> Judgement:
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Judge `(batch, 1, samples)`."""
         return judge(self.convs, self.conv_post, samples)
 
@@ -82,7 +82,7 @@ class MultiScaleDiscriminator(nn.Module):
             ScaleDiscriminator(spectral=scale == 0, width=width) for scale in range(SCALES)
         )
 
-    def forward(self, samples: Tensor) -> list[Judgement]:
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
         """Judge `(batch, 1, samples)`, once a scale."""
         judgements = []
         for scale, discriminator in enumerate(self.discriminators):

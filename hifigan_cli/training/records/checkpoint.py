@@ -16,8 +16,8 @@ import torch
 
 from hifigan_cli.config.schema import FREE_ON_RESUME
 from hifigan_cli.errors import InputError, ModelError
+from hifigan_cli.io.tensor_file import read_tensors, write_tensors
 from hifigan_cli.models.shapes import check_fit
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
 from hifigan_cli.training.records.optimizers import (
     load_optimizer,
     named_parameters,

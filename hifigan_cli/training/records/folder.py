@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.files import is_file, is_folder, make_folder
-from hifigan_cli.data.locking import HOLDER_FILE, LOCK_FILE, locked
 from hifigan_cli.errors import ModelError, OutputError
+from hifigan_cli.io.files import is_file, is_folder, make_folder
+from hifigan_cli.io.locks import HOLDER_FILE, LOCK_FILE, locked
 from hifigan_cli.training.records.checkpoint import Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:

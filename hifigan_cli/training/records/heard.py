@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from hifigan_cli.audio.files import is_file, write_bytes
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import InputError, OutputError
+from hifigan_cli.io.files import is_file, write_bytes
 from hifigan_cli.training.events import Noted
 
 if TYPE_CHECKING:

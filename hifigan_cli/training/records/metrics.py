@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hifigan_cli.audio.files import is_file, write_bytes
+from hifigan_cli.io.files import is_file, write_bytes
 from hifigan_cli.training.events import Noted
 
 if TYPE_CHECKING:

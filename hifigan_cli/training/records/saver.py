@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.environment import package_version
 from hifigan_cli.errors import OutputError
-from hifigan_cli.models.modelfile import ModelFile, write_model
+from hifigan_cli.io.tensor_file import arrays_of
+from hifigan_cli.models.model_file import ModelFile, write_model
 from hifigan_cli.models.norms import folded
-from hifigan_cli.models.tensorfile import arrays_of
+from hifigan_cli.runtime.environment import package_version
 from hifigan_cli.training.events import Noted, Saved
 from hifigan_cli.training.records.checkpoint import write_checkpoint
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.audio.files import write_bytes
 from hifigan_cli.audio.pictures import mel_picture
 from hifigan_cli.errors import UsageError
+from hifigan_cli.io.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.audio.files import is_file, is_folder
 from hifigan_cli.errors import ModelError
-from hifigan_cli.models.modelfile import GENERATOR, ModelFile, read_model
+from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.io.tensor_file import read_description, tensors_of
+from hifigan_cli.models.model_file import GENERATOR, ModelFile, read_model
 from hifigan_cli.models.norms import folded, load_folded
 from hifigan_cli.models.shapes import check_fit
-from hifigan_cli.models.tensorfile import read_description, tensors_of
 from hifigan_cli.training.records.checkpoint import (
     KIND,
     Checkpoint,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hifigan_cli.training.runtime.distributed import Ranks
+    from hifigan_cli.runtime.distributed import DistributedContext
 
 
 class Stopwatch:
@@ -62,7 +62,7 @@ class Meter(Stopwatch):
         self._sum = values if self._sum is None else self._sum + values
         self.step()
 
-    def means(self, ranks: Ranks) -> tuple[dict[str, float], float]:
+    def means(self, ranks: DistributedContext) -> tuple[dict[str, float], float]:
         """Return the means by name, over all processes, and steps a second; start anew.
 
         There are no means where no step counts.

@@ -180,7 +180,7 @@ class Models(Kind):
 
         from hifigan_cli.training.records.checkpoint import write_checkpoint
         from hifigan_cli.training.state import TrainState
-        from tests.enhancing import write_tiny_enhancer
+        from tests.enhancement.small import write_tiny_enhancer
         from tests.models_for_tests import write_tiny_model
         from tests.training import small
 
@@ -195,9 +195,9 @@ class Models(Kind):
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
         """Read it for what it is, or describe it."""
-        from hifigan_cli.interchange.describe import describe
-        from hifigan_cli.models.enhancerfile import read_enhancer
-        from hifigan_cli.models.modelfile import read_model
+        from hifigan_cli.enhancement.model_file import read_enhancer
+        from hifigan_cli.models.model_file import read_model
+        from hifigan_cli.reports.describe import describe
         from hifigan_cli.training.records.checkpoint import read_checkpoint
 
         path = folder / f"{name}.safetensors"
@@ -223,7 +223,7 @@ class Configurations(Kind):
 
     def make(self) -> dict[str, bytes]:
         """Return a configuration of ours, and those of importers."""
-        from tests.interchange.test_official import CONFIG
+        from tests.importers.test_official import CONFIG
 
         ours = to_toml(resolve("v2").config).encode()
         theirs = json.dumps({**CONFIG, "nested": {"a": [1, None, True, "x"]}}, indent=1).encode()
@@ -247,8 +247,8 @@ class Configurations(Kind):
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
         """Resolve it, or parse it and take it for an official one."""
-        from hifigan_cli.interchange.families import official
-        from hifigan_cli.interchange.loading.documents import read_document
+        from hifigan_cli.importers.families import official
+        from hifigan_cli.importers.loading.documents import read_document
 
         path = folder / name
         path.write_bytes(content)

@@ -14,11 +14,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.config import EnhancerConfig
-from hifigan_cli.config.enhancer import CENTRE, FLOOR_QUANTILE, OUT_CENTRE, SPREAD, STEM_KERNEL
-from hifigan_cli.models.enhancer import Block
+from hifigan_cli.enhancement.config import (
+    CENTRE,
+    FLOOR_QUANTILE,
+    OUT_CENTRE,
+    SPREAD,
+    STEM_KERNEL,
+    EnhancerConfig,
+)
+from hifigan_cli.enhancement.network import Block
+from hifigan_cli.io.tensor_file import read_tensors
 from hifigan_cli.models.norms import add_weight_norm
-from hifigan_cli.models.tensorfile import read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from hifigan_cli.data.degrading.sounds import held_out
+from hifigan_cli.enhancement.augmentation.sounds import held_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

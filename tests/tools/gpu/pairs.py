@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import MelConfig
-from hifigan_cli.data.degrading.channel import band_limited, clipped, coded
-from hifigan_cli.data.degrading.noise import draw_noise
-from hifigan_cli.data.degrading.pairs import mixed
-from hifigan_cli.data.degrading.rooms import draw_room, reverberated
+from hifigan_cli.enhancement.augmentation.channel import band_limited, clipped, coded
+from hifigan_cli.enhancement.augmentation.noises import draw_noise
+from hifigan_cli.enhancement.augmentation.pairs import mixed
+from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
 from tests.tools.gpu.rirs import draw_shoebox, rir
 from tests.tools.gpu.speech import MEL_TOP_HZ, SpeechSampler
 
@@ -65,7 +65,7 @@ class AugmentationConfig:
 
 
 @dataclass
-class PairRenderer:
+class BatchPairRenderer:
     """Renders pairs; `noise_filter` maps a waveform and its sample rate to the filtered one."""
 
     corpus: Corpus

@@ -24,7 +24,7 @@ from hifigan_cli.benchmarks.subjects import random_model
 from hifigan_cli.benchmarks.training import synthetic_batch
 from hifigan_cli.benchmarks.work import synchronise
 from hifigan_cli.config import PRESETS, Config, TrainConfig
-from hifigan_cli.engines.choose import Wish, make_engine
+from hifigan_cli.engines.choose import EngineOptions, make_engine
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
 from hifigan_cli.training.runtime.guard import Guard
@@ -104,7 +104,7 @@ def synthesis_forms(
     mel = np.random.default_rng(0).normal(-5, 2, shape).astype(np.float32)
     precisions = ("fp32",) if device.type == "cpu" else ("fp32", "bf16", "fp16")
     for engine, precision in (("eager", "fp32"), *(("torch", each) for each in precisions)):
-        ready = make_engine(model, Wish(engine, precision, str(device)), str(device))
+        ready = make_engine(model, EngineOptions(engine, precision, str(device)), str(device))
         yield f"{engine} {precision}", partial(ready.synthesize, mel)
 
 

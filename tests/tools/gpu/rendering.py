@@ -121,14 +121,16 @@ def _work(
 ) -> None:
     """Render this process's share: validation pairs, then training pairs without end."""
     from tests.tools.deepfilter import DeepFilter
-    from tests.tools.gpu.pairs import PairRenderer
+    from tests.tools.gpu.pairs import BatchPairRenderer
     from tests.tools.gpu.unpack import open_corpus
 
     os.nice(5)  # the process that feeds the device goes first
     noise_filter = unfiltered if plan.unfiltered else DeepFilter()
     corpus = open_corpus(plan.folder)
-    validation = PairRenderer(corpus, noise_filter, plan.seed, validation=True, frames=plan.frames)
-    training = PairRenderer(corpus, noise_filter, plan.seed, frames=plan.frames)
+    validation = BatchPairRenderer(
+        corpus, noise_filter, plan.seed, validation=True, frames=plan.frames
+    )
+    training = BatchPairRenderer(corpus, noise_filter, plan.seed, frames=plan.frames)
     try:
         for number in range(worker, plan.validation_pairs, workers):
             connection.send(Rendered(True, [number], validation.mels(number)[None]))

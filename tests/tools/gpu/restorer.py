@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true", help="small networks and pairs, for tests")
     options = parser.parse_args(arguments)
     # The processes that render pairs import this module and have no use for torch.
-    from hifigan_cli.training.runtime.signals import stop_signals
+    from hifigan_cli.runtime.signals import stop_signals
     from tests.tools.gpu.trainer import RestorerTrainer
 
     options.out.mkdir(parents=True, exist_ok=True)

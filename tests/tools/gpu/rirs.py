@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.data.degrading.filters import filtered
+from hifigan_cli.enhancement.augmentation.filters import filtered
 
 Wave = npt.NDArray[np.float64]
 

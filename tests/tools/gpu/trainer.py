@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hifigan_cli.config import EnhancerConfig
-from hifigan_cli.models.tensorfile import read_tensors, write_tensors
-from hifigan_cli.training.runtime.signals import Stop
+from hifigan_cli.enhancement.config import EnhancerConfig
+from hifigan_cli.io.tensor_file import read_tensors, write_tensors
+from hifigan_cli.runtime.signals import Stop
 from tests.tools.gpu.network import DEFAULT, Discriminators, Restorer
 from tests.tools.gpu.pairs import PAIR_FRAMES
 from tests.tools.gpu.pool import DevicePool, on_device

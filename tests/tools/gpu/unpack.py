@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from hifigan_cli.data.degrading.speech import band_hz, gated
+from hifigan_cli.enhancement.augmentation.speech import band_hz, gated
 from tests.tools.gpu.pack import INDEX_FILE, Entry
 
 if TYPE_CHECKING:

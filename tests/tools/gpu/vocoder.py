@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from tests.tools.gpu.pairs import PairRenderer
+    from tests.tools.gpu.pairs import BatchPairRenderer
 
 Rendered = tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]  # mels, the clean waveform
 
@@ -92,8 +92,8 @@ def half(source: Path | None, out: Path) -> None:
     """Write a model, by default the default one, in half precision and without discriminators."""
     from dataclasses import replace
 
-    from hifigan_cli.interchange.locate import locate_model
-    from hifigan_cli.models.modelfile import read_model, write_model
+    from hifigan_cli.models.model_file import read_model, write_model
+    from hifigan_cli.synthesis.model_lookup import locate_model
 
     model = read_model(source or locate_model())
     weights = {name: value.astype(np.float16) for name, value in model.weights.items()}
@@ -135,9 +135,9 @@ def _render(folder: str, unfiltered: bool, number: int) -> Rendered:
 
 
 @lru_cache(maxsize=1)
-def _renderer(folder: str, unfiltered: bool) -> PairRenderer:
+def _renderer(folder: str, unfiltered: bool) -> BatchPairRenderer:
     from tests.tools.deepfilter import DeepFilter
-    from tests.tools.gpu.pairs import AugmentationConfig, PairRenderer
+    from tests.tools.gpu.pairs import AugmentationConfig, BatchPairRenderer
     from tests.tools.gpu.rendering import unfiltered as same
     from tests.tools.gpu.unpack import open_corpus
 
@@ -147,7 +147,9 @@ def _renderer(folder: str, unfiltered: bool) -> PairRenderer:
     noise_filter = same if unfiltered else DeepFilter()
     # Mels that the restorer cannot restore are another voice's; `preprocess` leaves them out.
     mild = AugmentationConfig(untouched=0.15, competing=0.0, babble=0.05, snr_db=(3.0, 28.0))
-    return PairRenderer(corpus, noise_filter, seed=5, frames=_FRAMES, config=mild, top_hz=_TOP_HZ)
+    return BatchPairRenderer(
+        corpus, noise_filter, seed=5, frames=_FRAMES, config=mild, top_hz=_TOP_HZ
+    )
 
 
 def _restored(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.corpus import Source
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Ending:
             return None
 
 
-def read_journal(folder: Path, part: Part) -> Iterator[Entry]:
+def read_journal(folder: Path, part: Shard) -> Iterator[Entry]:
     """Read the settled entries of a part, in the corpus's order."""
     with (folder / journal_file(part)).open("rb") as journal:
         journal.readline()
@@ -89,7 +89,7 @@ def read_journal(folder: Path, part: Part) -> Iterator[Entry]:
                 yield entry
 
 
-def read_ending(folder: Path, part: Part, header: dict[str, Any]) -> Ending | None:
+def read_ending(folder: Path, part: Shard, header: dict[str, Any]) -> Ending | None:
     """Read how a part ended; None if it has not, or is of other options."""
     try:
         with (folder / journal_file(part)).open("rb") as journal:
@@ -103,7 +103,7 @@ def read_ending(folder: Path, part: Part, header: dict[str, Any]) -> Ending | No
     return Ending.from_line(last) if last.endswith(b"\n") else None
 
 
-def withdraw_ending(folder: Path, part: Part) -> None:
+def withdraw_ending(folder: Path, part: Shard) -> None:
     """Cut the ending off a part's journal, if it has one."""
     try:
         with (folder / journal_file(part)).open("r+b") as journal:

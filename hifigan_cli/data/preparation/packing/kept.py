@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.corpus import Source
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 
 @dataclass
@@ -72,7 +72,7 @@ def bands_of(header: dict[str, Any]) -> int:
 
 def find_kept(
     folder: Path,
-    part: Part,
+    part: Shard,
     header: dict[str, Any],
     work: Sequence[tuple[Source, Task]],
     force: bool,
@@ -112,7 +112,7 @@ def find_kept(
 class _Reader:
     """Reads a part's shards beside its journal and counts what agrees."""
 
-    def __init__(self, folder: Path, part: Part, bands: int, kept: Kept, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, part: Shard, bands: int, kept: Kept, stack: ExitStack) -> None:
         self._folder, self._bands = folder, bands
         self._first, self._step = first_shard(part), part.count
         self._kept, self._stack = kept, stack

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hifigan_cli.data.records import CLIPS_FILE, MANIFEST_FILE, REJECTED_FILE
-from hifigan_cli.parts import WHOLE, Part
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,26 +25,26 @@ _TEMPORARY = re.compile(r"\.\d+\.(.+)\.tmp")
 _LOCK = re.compile(r"\.lock(?:-\d+-of-\d+)?(?:\.pid)?")
 
 
-def journal_file(part: Part) -> str:
+def journal_file(part: Shard) -> str:
     """Name the journal of a part."""
     return JOURNAL_FILE if part.whole else f"journal-{part.number}-of-{part.count}.jsonl"
 
 
-def first_shard(part: Part) -> int:
+def first_shard(part: Shard) -> int:
     """Return the number of a part's first shard; each next one is `part.count` further."""
     return part.number - 1
 
 
-def journals(folder: Path) -> list[Part]:
+def journals(folder: Path) -> list[Shard]:
     """Return the parts of which there is a journal."""
     found = (_JOURNAL.fullmatch(entry.name) for entry in folder.iterdir())
     return sorted(
-        (Part(int(m[1]), int(m[2])) if m[1] else WHOLE for m in found if m),
+        (Shard(int(m[1]), int(m[2])) if m[1] else WHOLE for m in found if m),
         key=lambda part: (part.count, part.number),
     )
 
 
-def packed_files(folder: Path, part: Part) -> Iterator[tuple[int, Path]]:
+def packed_files(folder: Path, part: Shard) -> Iterator[tuple[int, Path]]:
     """Yield the packed files that a part may have written, with their shards' numbers."""
     for entry in sorted(folder.iterdir()):
         if match := _PACKED.fullmatch(entry.name):

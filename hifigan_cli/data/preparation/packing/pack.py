@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.data.preparation.corpus import Source
-    from hifigan_cli.parts import Part
+    from hifigan_cli.runtime.sharding import Shard
 
 
 class Pack:
@@ -32,7 +32,7 @@ class Pack:
     """
 
     def __init__(
-        self, folder: Path, part: Part, limit_bytes: int, bands: int, kept: Kept, stack: ExitStack
+        self, folder: Path, part: Shard, limit_bytes: int, bands: int, kept: Kept, stack: ExitStack
     ) -> None:
         """Open the journal and the last shard where the kept lines end; cut off what follows."""
         self.done = kept.entries
@@ -135,7 +135,7 @@ class Pack:
 @contextmanager
 def open_pack(
     folder: Path,
-    part: Part,
+    part: Shard,
     header: dict[str, Any],
     work: Sequence[tuple[Source, Task]],
     force: bool,

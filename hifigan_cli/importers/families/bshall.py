@@ -1,0 +1,67 @@
+"""bshall/hifigan: 16 kHz, hop 160, 128 mels; no configuration, since all of it is in their code.
+
+A bare state, or `{'generator': {'model': state}}` of a training. Five copies of the first and of
+the last frame are put around the mel at inference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from hifigan_cli.importers.families.base import Content, Imported, Source
+from hifigan_cli.importers.families.keys import rename, tensors, vocoder
+
+if TYPE_CHECKING:
+    from hifigan_cli.importers.families.base import State
+
+NAME = "bshall"
+_MELS, _FIRST_KERNEL = 128, 20  # by which a bare state is told
+_MEL = {
+    "rate_hz": 16_000,
+    "n_fft": 1024,
+    "hop_samples": 160,
+    "win_samples": 1024,
+    "n_mels": _MELS,
+    "fmin_hz": 0.0,
+    "fmax_hz": 8000.0,
+}
+_GENERATOR = {"upsample_rates": (10, 4, 2, 2), "upsample_kernel_sizes": (20, 8, 4, 4)}
+
+
+def recognises(content: Content) -> bool:
+    """Tell a state within `generator` and `model`, or the sizes of a bare one."""
+    generator = content.get("generator")
+    if isinstance(generator, dict) and isinstance(generator.get("model"), dict):
+        return True
+    return _size(content, "conv_pre", 1) == _MELS and _size(content, "ups.0", 2) == _FIRST_KERNEL
+
+
+def convert(source: Source) -> Imported:
+    """Read a generator; its number of channels is that of its weights.
+
+    Raises:
+        ModelError: weights of another network.
+    """
+    generator = source.content.get("generator")
+    state = tensors(generator["model"] if isinstance(generator, dict) else source.content)
+    channels = {"upsample_initial_channel": _size(state, "conv_pre", 0) or 512}
+    described = vocoder(
+        source.checkpoint,
+        _MEL,
+        {**_GENERATOR, **channels},
+        {"magnitude_epsilon": 0.0},
+        {"inference_padding": 5},
+    )
+    return Imported(described, rename(state))
+
+
+def _size(state: Content | State, layer: str, dimension: int) -> int | None:
+    """Return a size of a layer's kernel, weight-normed or not."""
+    for prefix in ("", "module."):
+        for end in ("weight", "weight_v", "parametrizations.weight.original1"):
+            value = state.get(f"{prefix}{layer}.{end}")
+            if isinstance(value, torch.Tensor) and value.ndim == 3:
+                return int(value.shape[dimension])
+    return None

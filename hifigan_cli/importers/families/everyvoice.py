@@ -1,0 +1,74 @@
+"""EveryVoice: Lightning checkpoints that carry their configuration.
+
+`state_dict` has the generator at `generator.`, `hyper_parameters.config` all settings. The mel is
+centred, and otherwise the official one, unless its `spec_type` says another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.families.base import Content, Imported, Source
+from hifigan_cli.importers.families.keys import fixed, only, pick, rename, section, tensors, vocoder
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS
+
+NAME = "EveryVoice"
+_MEL_FIELDS = {
+    "rate_hz": "input_sampling_rate",
+    "n_fft": "n_fft",
+    "hop_samples": "fft_hop_size",
+    "win_samples": "fft_window_size",
+    "n_mels": "n_mels",
+    "fmin_hz": "f_min",
+    "fmax_hz": "f_max",
+}
+_OTHERS = ("activation_function", "istft_layer", "msd_layers", "mpd_layers")
+_CONVENTIONS: dict[str, dict[str, Any]] = {
+    "mel-librosa": {"center": True},
+    "mel": {"center": True, "magnitude_epsilon": 0.0, "power": 2, "mel_scale": "htk"},
+}
+# By the names that their configuration serialises functions to.
+_SLOPES = {
+    "original_hifigan_leaky_relu": 0.1,
+    "leaky_relu": 0.01,
+}
+
+
+def recognises(content: Content) -> bool:
+    """Tell a Lightning checkpoint with a vocoder's configuration."""
+    hyper = content.get("hyper_parameters")
+    return isinstance(hyper, dict) and "config" in hyper and "state_dict" in content
+
+
+def convert(source: Source) -> Imported:
+    """Read the generator of a checkpoint.
+
+    Raises:
+        ModelError: another model, or settings that no model file describes.
+    """
+    where = source.checkpoint
+    config = section(source.content, "hyper_parameters", "config", where=where)
+    model = section(config, "model", where=where)
+    audio = section(config, "preprocessing", "audio", where=where)
+    only(model, (*GENERATOR_FIELDS, *_OTHERS), f"{where}: model")
+    fixed(model, where, istft_layer=False)
+    if audio.get("output_sampling_rate", audio.get("input_sampling_rate")) != audio.get(
+        "input_sampling_rate"
+    ):
+        raise ModelError(f"{where}: a mel of another rate than the speech cannot be imported")
+    activation = str(model.get("activation_function", "original_hifigan_leaky_relu"))
+    slope = _SLOPES.get(activation.rpartition(".")[2])
+    if slope is None:
+        raise ModelError(f"{where}: an activation_function {activation} cannot be imported")
+    kind = audio.get("spec_type", "mel-librosa")
+    if kind not in _CONVENTIONS:
+        raise ModelError(f"{where}: a spec_type {kind} cannot be imported")
+    described = vocoder(
+        where,
+        pick(audio, _MEL_FIELDS, where),
+        pick(model, {name: name for name in GENERATOR_FIELDS}, where),
+        _CONVENTIONS[kind],
+        {"slope": slope},
+    )
+    return Imported(described, rename(tensors(source.content["state_dict"], "generator.")))

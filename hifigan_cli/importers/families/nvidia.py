@@ -1,0 +1,81 @@
+"""NVIDIA DeepLearningExamples: an official network whose residual blocks have two numbers.
+
+`{generator, gen_ema, config, train_setup, train_state}`; the mel is the official one, under the
+names of Tacotron 2. Old files number the blocks as the official code does, and layers that were
+trained channels-last have a dimension of 1 at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.families.base import Content, Imported, Source
+from hifigan_cli.importers.families.keys import (
+    nested,
+    only,
+    pick,
+    rename,
+    section,
+    tensors,
+    vocoder,
+)
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS, describe, weights
+from hifigan_cli.importers.loading.documents import read_document
+
+if TYPE_CHECKING:
+    from hifigan_cli.config import VocoderConfig
+
+NAME = "NVIDIA DeepLearningExamples"
+_MEL_FIELDS = {
+    "rate_hz": "sampling_rate",
+    "n_fft": "filter_length",
+    "hop_samples": "hop_length",
+    "win_samples": "win_length",
+    "n_mels": "num_mels",
+    "fmin_hz": "mel_fmin",
+    "fmax_hz": "mel_fmax",
+}
+
+
+def recognises(content: Content) -> bool:
+    """Tell a configuration within the file, or blocks with two numbers."""
+    state = content.get("generator")
+    if not isinstance(state, dict):
+        return False
+    two = any(re.match(r"(module\.)?resblocks\.\d+\.\d+\.", key) for key in state)
+    return two or isinstance(content.get("train_setup"), dict)
+
+
+def convert(source: Source) -> Imported:
+    """Read a generator checkpoint; its configuration is within, unless one is named.
+
+    Raises:
+        ModelError: it has no configuration, or one that does not fit.
+    """
+    described = _described(source)
+    state = tensors(weights(source))
+    for key, value in state.items():
+        if value.ndim == 4 and value.shape[-1] == 1:  # channels last: two dimensions in time
+            state[key] = value.squeeze(-1)
+        elif value.ndim not in (1, 3):
+            raise ModelError(f"weight {key} has {value.ndim} dimensions")
+    rules = nested(len(described.generator.resblock_kernel_sizes))
+    return Imported(described, rename(state, rules))
+
+
+def _described(source: Source) -> VocoderConfig:
+    """Read the configuration within the file, or one that is named, in their words or official."""
+    fields = {name: name for name in GENERATOR_FIELDS}
+    if source.config:
+        named = read_document(source.config)
+        if "hop_size" in named:
+            return describe(named, source.config)
+        mel = pick(named, _MEL_FIELDS, source.config)
+        return vocoder(source.config, mel, pick(named, fields, source.config))
+    where = source.checkpoint
+    config = section(source.content, "config", where=where)
+    only(config, GENERATOR_FIELDS, where)
+    mel = pick(section(source.content, "train_setup", where=where), _MEL_FIELDS, where)
+    return vocoder(where, mel, pick(config, fields, where))

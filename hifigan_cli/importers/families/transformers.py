@@ -1,0 +1,78 @@
+"""Transformers: SpeechT5HifiGan, and FastSpeech2ConformerHifiGan, which is the same network.
+
+model.safetensors or pytorch_model.bin, folded, with the mel's `mean` and `scale` among the weights;
+config.json beside it. The mel is the one that SpeechT5's feature extractor makes, whose
+preprocessor_config.json is heeded where it is there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.families.base import Content, Imported, Source
+from hifigan_cli.importers.families.keys import OFFICIAL, numbers, pick, rename, tensors, vocoder
+from hifigan_cli.importers.loading.documents import read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "Transformers"
+_TYPES = ("speecht5_hifigan", "hifigan", "fastspeech2_conformer_hifigan")
+_GENERATOR_FIELDS = (
+    "upsample_rates",
+    "upsample_kernel_sizes",
+    "upsample_initial_channel",
+    "resblock_kernel_sizes",
+    "resblock_dilation_sizes",
+)
+_CONVENTION = {"center": True, "magnitude_epsilon": 0.0, "log": "log10"}
+_EXTRACTOR: dict[str, Any] = {"win_length": 64, "fmin": 80, "fmax": 7600, "mel_floor": 1e-10}
+_WINDOW = 1024
+
+
+def recognises(content: Content) -> bool:
+    """Tell the name of their upsampling layers."""
+    return any(key.startswith("upsampler.") for key in content)
+
+
+def convert(source: Source) -> Imported:
+    """Read a vocoder's weights and the config.json beside them.
+
+    Raises:
+        ModelError: without a configuration, or of another model.
+    """
+    content, path = source.document("config.json")
+    if content.get("model_type", _TYPES[0]) not in _TYPES:
+        raise ModelError(f"{path} is of a {content['model_type']}, not a HiFi-GAN")
+    network = pick(content, {name: name for name in _GENERATOR_FIELDS}, path)
+    named = pick(content, {"rate_hz": "sampling_rate", "n_mels": "model_in_dim"}, path)
+    mel, floor = _mel(source, named, path, network["upsample_rates"])
+    state = tensors(source.content)
+    mean, scale = state.pop("mean", None), state.pop("scale", None)
+    variant: dict[str, Any] = {"slope": content.get("leaky_relu_slope", 0.1)}
+    if content.get("normalize_before", True):
+        variant["input_mean"] = numbers(mean, "the mean of the mel")
+        variant["input_scale"] = numbers(scale, "the scale of the mel")
+    convention = {**_CONVENTION, "floor": floor}
+    rules = ((r"upsampler\.(\d+)", r"ups.\1"), *OFFICIAL)
+    described = vocoder(path, mel, {"resblock": 1, **network}, convention, variant)
+    return Imported(described, rename(state, rules))
+
+
+def _mel(
+    source: Source, named: dict[str, Any], path: Path, rates: Any
+) -> tuple[dict[str, Any], float]:
+    """Return the sizes of the mel, and its floor."""
+    beside = source.beside("preprocessor_config.json")
+    told = read_document(beside) if beside.is_file() else {}
+    extractor = _EXTRACTOR | {key: told[key] for key in _EXTRACTOR if key in told}
+    try:
+        win = round(extractor["win_length"] * named["rate_hz"] / 1000) if told else _WINDOW
+        n_fft = 2 ** math.ceil(math.log2(win))
+        sizes = {"hop_samples": math.prod(rates), "win_samples": win, "n_fft": n_fft}
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} does not describe a generator: {error}") from error
+    band = {"fmin_hz": extractor["fmin"], "fmax_hz": extractor["fmax"]}
+    return {**named, **sizes, **band}, extractor["mel_floor"]

@@ -1,0 +1,78 @@
+"""One writer to a folder.
+
+The lock is the operating system's: a killed run leaves none behind. The process number beside it
+only serves the message.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from hifigan_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hifigan_cli.runtime.sharding import Shard
+
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock.pid"
+
+
+def part_lock(part: Shard) -> str:
+    """Name the lock that a part holds while it is at work."""
+    return f"{LOCK_FILE}-{part.number}-of-{part.count}"
+
+
+@contextmanager
+def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iterator[None]:
+    """Hold an existing folder for the length of the block; leave no file behind.
+
+    Locks of different names do not hinder each other. Another's lock is waited for `patience_s`.
+
+    Raises:
+        OutputError: another run holds it, or the file system refused.
+    """
+    lock = FileLock(folder / name)
+    holder = folder / f"{name}.pid"
+    try:
+        lock.acquire(timeout=patience_s)
+    except Timeout as error:
+        raise OutputError(
+            f"{folder} is in use by {_holder(holder)}", "wait until it ends, or choose another -o"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
+    try:
+        _note(holder)
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
+        (folder / name).unlink(missing_ok=True)
+        lock.release()
+
+
+def _note(holder: Path) -> None:
+    """Write down who holds a lock, without a temporary: others look into the folder meanwhile.
+
+    A killed run may have left its note, or somebody a link, in this place: neither is written to.
+    """
+    try:
+        holder.unlink(missing_ok=True)
+        with holder.open("xb") as note:
+            note.write(str(os.getpid()).encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {holder}: {error.strerror or error}") from error
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"pid {int(path.read_text())}"
+    except (OSError, ValueError):  # between its lock and its note
+        return "another run"

@@ -1,0 +1,248 @@
+"""Named tensors and a description in one safetensors file, sealed by a digest.
+
+safetensors files cannot run code, but a flipped bit in one goes unnoticed. So the description holds
+a SHA-256 of everything: itself, and each tensor's name, type, shape and bytes.
+
+A file is read once, as bytes; the digest is of these. They become arrays for synthesis, which does
+without torch, or tensors for training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from hifigan_cli.errors import InputError, ModelError, OutputError
+from hifigan_cli.io.files import open_regular, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hifigan_cli.types import AnyArray
+
+
+FORMAT = 1
+_KEY = "hifigan"  # one metadata entry, so that the file's bytes do not depend on map order
+# safetensors' names of types, and those that numpy and torch share.
+_TYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+class Stored(NamedTuple):
+    """A tensor as a file holds it: its type by name, its shape, its bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    content: npt.NDArray[np.uint8]
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: dict[str, Any]) -> str:
+    """Write torch tensors and a JSON-able description atomically; return the digest.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    import safetensors.torch
+
+    ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    stored = {name: _stored_tensor(value) for name, value in ready.items()}
+
+    def save(temporary: Path, metadata: dict[str, str]) -> None:
+        safetensors.torch.save_file(ready, temporary, metadata)
+
+    return _write(path, stored, description, save)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, AnyArray], description: dict[str, Any]) -> str:
+    """Write numpy arrays and a JSON-able description atomically; return the digest.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    import safetensors.numpy
+
+    # ascontiguousarray would give a scalar a dimension.
+    ready = {name: np.array(value, order="C") for name, value in arrays.items()}
+    stored = {
+        name: Stored(value.dtype.name, value.shape, value.reshape(-1).view(np.uint8))
+        for name, value in ready.items()
+    }
+
+    def save(temporary: Path, metadata: dict[str, str]) -> None:
+        safetensors.numpy.save_file(ready, temporary, metadata)
+
+    return _write(path, stored, description, save)
+
+
+def _write(
+    path: Path,
+    stored: Mapping[str, Stored],
+    description: dict[str, Any],
+    save: Callable[[Path, dict[str, str]], None],
+) -> str:
+    content = {"format": FORMAT, **description}
+    content["digest"] = _digest(stored, content)
+    with replacing(path) as temporary:
+        try:
+            metadata = {_KEY: json.dumps(content, sort_keys=True)}
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            save(temporary, metadata)
+            temporary.chmod(mode)  # safetensors makes files that only their owner may read
+        except SafetensorError as error:  # a full disk, for one
+            raise OutputError(f"cannot write {path}: {error}") from error
+    return str(content["digest"])
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the description alone; the digest is not checked.
+
+    Raises:
+        ModelError: not a safetensors file, or not one of this tool.
+    """
+    check_readable(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is not a model file: {error}",
+            "a PyTorch checkpoint becomes one by `hifigan import`",
+        ) from error
+    try:
+        content = json.loads(metadata[_KEY])
+        version = content["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is a safetensors file without hifigan's description of it",
+            "convert its source with `hifigan import`",
+        ) from error
+    if version != FORMAT:
+        raise ModelError(
+            f"{path} has format {version}, this version reads format {FORMAT}",
+            "upgrade hifigan-cli",
+        )
+    return dict(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read torch tensors and description, and check the digest.
+
+    Raises:
+        ModelError: unreadable, truncated, or changed since it was written.
+    """
+    import torch
+
+    def tensor(item: Stored) -> Tensor:
+        return torch.from_numpy(item.content).view(getattr(torch, item.dtype)).reshape(item.shape)
+
+    stored, content = _read(path)
+    return {name: tensor(item) for name, item in stored.items()}, content
+
+
+def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, Any]]:
+    """Read numpy arrays and description, and check the digest; bfloat16 becomes float32.
+
+    Raises:
+        ModelError: unreadable, truncated, or changed since it was written.
+    """
+    stored, content = _read(path)
+    return {name: _array(item) for name, item in stored.items()}, content
+
+
+def arrays_of(state: Mapping[str, Tensor]) -> dict[str, AnyArray]:
+    """Return the arrays of a torch state, in memory of their own; bfloat16 becomes float32."""
+    ready = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    return {name: _array(_stored_tensor(value)) for name, value in ready.items()}
+
+
+def tensors_of(arrays: Mapping[str, AnyArray]) -> dict[str, Tensor]:
+    """Return arrays as torch tensors, in memory of their own."""
+    import torch
+
+    return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+
+
+def _array(item: Stored) -> AnyArray:
+    if item.dtype == "bfloat16":  # the upper half of a float32
+        wide = item.content.view(np.uint16).astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32).reshape(item.shape)
+    return item.content.view(item.dtype).reshape(item.shape)
+
+
+def _stored_tensor(value: Tensor) -> Stored:
+    import torch
+
+    content = value.reshape(-1).view(torch.uint8).numpy()
+    return Stored(str(value.dtype).removeprefix("torch."), tuple(value.shape), content)
+
+
+def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
+    # The library has checked that the header is sound and covers the file, before we follow it.
+    content = read_description(path)
+    try:
+        with open_regular(path) as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            body = np.fromfile(stream, np.uint8)
+        stored = {
+            name: Stored(
+                _TYPES[entry["dtype"]],
+                tuple(entry["shape"]),
+                body[slice(*entry["data_offsets"])],
+            )
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    expected = content.pop("digest", None)
+    if _digest(stored, content) != expected:
+        raise ModelError(
+            f"{path} is damaged: its content does not match its digest",
+            "fetch or train it again; a run falls back to its previous checkpoint",
+        )
+    content["digest"] = expected
+    return stored, content
+
+
+def _digest(stored: Mapping[str, Stored], description: Mapping[str, Any]) -> str:
+    """Compute the SHA-256 that seals tensors and description, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for name in sorted(stored):
+        item = stored[name]
+        digest.update(f"{name} torch.{item.dtype} {item.shape}".encode())
+        digest.update(item.content.data)
+    return digest.hexdigest()
+
+
+def check_readable(path: Path) -> None:
+    """Check that a model file is a regular, readable, non-empty file.
+
+    Raises:
+        ModelError: it is not.
+    """
+    try:
+        open_regular(path).close()
+    except InputError as error:
+        raise ModelError(error.message, error.hint) from error

@@ -1,0 +1,200 @@
+"""What a file or folder is: model, checkpoint, training run, prepared data, audio or mel."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hifigan_cli.audio import conventions
+from hifigan_cli.audio.conventions.families import likely
+from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
+from hifigan_cli.audio.recording import open_recording
+from hifigan_cli.config.architecture import context_frames
+from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.enhancement.model_file import KIND as ENHANCER
+from hifigan_cli.errors import InputError, ModelError
+from hifigan_cli.io.files import is_file, is_folder, open_regular
+from hifigan_cli.io.tensor_file import read_arrays, read_description
+from hifigan_cli.models.model_file import GENERATOR, KIND, read_architecture
+from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array
+from hifigan_cli.synthesis.model_lookup import RUN_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hifigan_cli.types import AnyArray
+
+_PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
+
+
+_USUAL_BANDS = (80, 100, 128)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What something is, and what there is to know about it, in plain words and numbers."""
+
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def describe(path: Path) -> Description:
+    """Look at a file or folder and say what it is.
+
+    Raises:
+        InputError: nothing that hifigan works with.
+        ModelError: a model file or checkpoint that is damaged.
+    """
+    if is_folder(path):
+        return _folder(path)
+    with open_regular(path) as stream:
+        head = stream.read(HEADER_BYTES)
+    if recognise(head):
+        return _audio(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return _safetensors(path)
+    if suffix in MEL_SUFFIXES:
+        return _mel(path)
+    raise InputError(
+        f"{path} is nothing that hifigan works with",
+        "audio, mels, model files, checkpoints, training runs and prepared folders are",
+    )
+
+
+def _folder(path: Path) -> Description:
+    if is_file(path / _PREPARED):
+        data = open_prepared(path)
+        return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
+    if is_folder(path / _CHECKPOINTS):
+        return _run(path)
+    raise InputError(
+        f"{path} is neither prepared data nor a training run",
+        f"prepared data holds {_PREPARED}, a run holds {_CHECKPOINTS}/",
+    )
+
+
+def _run(path: Path) -> Description:
+    facts: dict[str, Any] = {}
+    validations: list[dict[str, Any]] = []
+    for entry in _entries(path / _METRICS):
+        facts |= {key: entry[key] for key in ("step",) if key in entry}
+        if entry.get("event") == "validation" and "mel_l1_full" in entry:
+            validations.append(entry)
+    if validations:
+        last, best = validations[-1], min(validations, key=lambda found: found["mel_l1_full"])
+        facts["mel_l1_full"] = last["mel_l1_full"]
+        facts["best"] = {key: best[key] for key in ("step", "mel_l1_full")}
+        # Where the last error stands on the official training's curve, if there is one.
+        facts |= {key: value for key, value in last.items() if key.startswith("official_")}
+    facts["checkpoints"] = len(list((path / _CHECKPOINTS).glob("*.safetensors")))
+    facts["model"] = (path / RUN_MODEL).is_file()
+    return Description("training run", facts)
+
+
+def _entries(metrics: Path) -> Iterator[dict[str, Any]]:
+    if not is_file(metrics):
+        return
+    for line in metrics.read_text("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:  # cut by a kill; the next run of the command mends it
+            continue
+
+
+def _safetensors(path: Path) -> Description:
+    """Tell our model files and checkpoints from files of the same kind that hold a mel."""
+    try:
+        read_description(path)
+    except ModelError as error:
+        try:
+            return _mel(path)
+        except InputError:
+            raise error from None
+    return _model(path)
+
+
+def _model(path: Path) -> Description:
+    arrays, content = read_arrays(path)  # all of it, so that the digest is checked
+    if content["kind"] == ENHANCER:
+        keys = ("mel", "enhancer", "provenance", "digest")
+        parameters = sum(value.size for value in arrays.values())
+        return Description(
+            "enhancer", {"parameters": parameters, **{key: content.get(key) for key in keys}}
+        )
+    if content["kind"] != KIND:
+        facts: dict[str, Any] = {key: content.get(key) for key in ("step", "digest")}
+        return Description(str(content["kind"]), facts)
+    mel, generator = read_architecture(path, content)
+    numbers = sum(value.size for key, value in arrays.items() if key.startswith(GENERATOR))
+    return Description(
+        "vocoder model",
+        {
+            "parameters": numbers,
+            "context_frames": context_frames(generator),
+            "discriminators": any(not key.startswith(GENERATOR) for key in arrays),
+            "mel": mel.model_dump(mode="json"),
+            "generator": generator.model_dump(mode="json"),
+            "provenance": content["provenance"],
+            "digest": content["digest"],
+        },
+    )
+
+
+def _audio(path: Path) -> Description:
+    recording = open_recording(path, repair=True)
+    peak, at_full_scale = 0.0, 0
+    for block in recording.blocks():
+        sizes = np.abs(block)
+        peak = max(peak, float(sizes.max()))
+        at_full_scale += int(np.count_nonzero(sizes >= 1 - 1 / 32_768))
+    return Description(
+        "audio",
+        {
+            "rate_hz": recording.rate_hz,
+            "channels": recording.channels,
+            "samples": recording.length,
+            "length_s": recording.length / recording.rate_hz,
+            "stored_as": recording.subtype,
+            "peak_dbfs": round(20 * float(np.log10(max(peak, 1e-10))), 2),
+            "samples_at_full_scale": at_full_scale,
+            "notes": list(recording.notes),
+        },
+    )
+
+
+def _mel(path: Path) -> Description:
+    array = open_array(path)
+    facts: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype)}
+    if array.dtype.kind == "f" and array.size:
+        facts["not_numbers"] = int(array.size - np.isfinite(array).sum())
+        mel = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
+        if mel.ndim == 2:
+            facts |= _of_values(mel)
+    return Description("mel", facts)
+
+
+def _of_values(mel: AnyArray) -> dict[str, Any]:
+    """Say which axis is which, what the values look like, and whose mels are like that."""
+    turned = mel.shape[1] in _USUAL_BANDS and mel.shape[0] not in _USUAL_BANDS
+    mel = mel.T if turned else mel
+    facts: dict[str, Any] = {"axes": "(frames, mels)" if turned else "(mels, frames)"}
+    evidence = conventions.gather(mel)
+    if not np.isfinite(evidence.low):
+        return facts
+    facts |= {"lowest": evidence.low, "highest": evidence.high}
+    if evidence.bad:
+        return facts
+    verdict = conventions.recognise(evidence)
+    facts |= {"looks_like": verdict.title, "because": verdict.why, "certain": verdict.certain}
+    if verdict.kind in conventions.SCALES:
+        facts["mel_as"] = verdict.kind
+    if families := likely(mel.shape[0], verdict, evidence):
+        facts["as_of"] = "; ".join(
+            f"{family.tools}: {family.rate_hz} Hz, hop {family.hop_samples}" for family in families
+        )
+    return facts

@@ -1,0 +1,191 @@
+"""A training run as a page: curves, warnings, configuration, and the last clips to hear.
+
+It is made of what the run's folder holds, at any time, also while training goes on: metrics.jsonl,
+whose last line may be half written, config.toml, and the sounds in heard/. Each may be missing.
+"""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from hifigan_cli.config import resolve
+from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.reports.build import clip_sections, keys_line
+from hifigan_cli.reports.content import ShownClip, Version
+from hifigan_cli.reports.curves import Curve, chart
+from hifigan_cli.reports.document import definitions, document
+from hifigan_cli.training.progress.reference import reference_of, stand
+from hifigan_cli.training.records.folder import RunFolder
+from hifigan_cli.training.records.heard import read_heard
+from hifigan_cli.training.records.metrics import read_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hifigan_cli.config import Config
+    from hifigan_cli.training.progress.reference import Reference
+
+    Entries = Sequence[dict[str, Any]]
+
+# Titles, and the keys of `train` lines that are drawn together.
+_CHARTS = (
+    ("Mel loss", ("mel",)),
+    ("Generator against the discriminators", ("adversarial", "feature")),
+    ("Discriminators", ("discriminator",)),
+    ("Learning rate", ("learning_rate",)),
+    ("Steps a second", ("steps_per_s",)),
+)
+_MOST_ROWS = 500
+
+
+def page_of_run(path: Path) -> str:
+    """Return the page of a training run's folder.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    run = RunFolder(path)
+    if not is_folder(run.checkpoints):
+        raise InputError(f"{path} is not a training run", "a run holds checkpoints/")
+    entries = [entry for entry in read_entries(run.metrics) if isinstance(entry, dict)]
+    steps, validations, warnings = (
+        [entry for entry in entries if entry.get("event") == event and "step" in entry]
+        for event in ("train", "validation", "warning")
+    )
+    config = _config(run)
+    # The run knows whether they are comparable: beside given mels, they are not.
+    compared = any("official_converged" in entry for entry in validations)
+    reference = reference_of(config) if config and compared else None
+    heard_step, clips = _clips(run)
+    facts = chain(
+        _standing(path, config, steps), _errors(validations, reference), _age(run, warnings)
+    )
+    main = [
+        _warnings(warnings),
+        _charts(steps, validations, reference),
+        _validations(validations),
+        _details("Configuration", _text(run.config)),
+        f"<h2>Validation clips at step {heard_step:,}</h2>{keys_line()}" if clips else "",
+        *clip_sections(clips),
+    ]
+    return document(f"Training: {path.resolve().name}", [definitions(list(facts))], main)
+
+
+def _config(run: RunFolder) -> Config | None:
+    if not is_file(run.config):
+        return None
+    try:
+        return resolve(file=run.config).config
+    except UsageError:  # of another version, or damaged; shown as it is
+        return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace") if is_file(path) else ""
+
+
+def _standing(path: Path, config: Config | None, steps: Entries) -> Iterator[tuple[str, str]]:
+    yield "folder", str(path)
+    if not steps:
+        yield "steps", "none was logged yet"
+        return
+    last = steps[-1]["step"]
+    speed = steps[-1].get("steps_per_s")
+    yield "steps", f"{last:,} of {config.train.steps:,}" if config else f"{last:,}"
+    if speed:
+        yield "speed", f"{speed:.3g} steps/s"
+
+
+def _errors(validations: Entries, reference: Reference | None) -> Iterator[tuple[str, str]]:
+    measured = [(v["step"], v["mel_l1_full"]) for v in validations if "mel_l1_full" in v]
+    if not measured:
+        return
+    (step, last), best = measured[-1], min(measured, key=lambda point: point[1])
+    yield "validation error", f"mel_l1_full {last:.4f} at step {step:,}"
+    yield "best", f"{best[1]:.4f} at step {best[0]:,}"
+    if reference:
+        found = stand(reference, last)
+        like = f", this one after {found.official_steps:,} steps" if found.official_steps else ""
+        yield (
+            f"official {reference.preset.upper()}",
+            f"{reference.converged:g} at its end{like}; the bar of its class is {reference.bar:g}",
+        )
+
+
+def _age(run: RunFolder, warnings: Entries) -> Iterator[tuple[str, str]]:
+    yield "warnings", str(len(warnings)) if warnings else "none"
+    if is_file(run.metrics):
+        written = time.localtime(run.metrics.stat().st_mtime)
+        yield "last figures", time.strftime("%Y-%m-%d %H:%M:%S %z", written)
+
+
+def _warnings(warnings: Entries) -> str:
+    if not warnings:
+        return ""
+    items = (
+        f"<li><b>step {entry['step']:,}</b>: {escape(str(entry.get('message', '')))}. "
+        f"<i>{escape(str(entry.get('hint', '')))}</i></li>"
+        for entry in warnings
+    )
+    return f'<section class="warnings"><h2>Warnings</h2><ul>{"".join(items)}</ul></section>'
+
+
+def _charts(steps: Entries, validations: Entries, reference: Reference | None) -> str:
+    curves = [Curve("this run", _points(validations, "mel_l1_full"), known=len(validations) < 100)]
+    if reference and reference.curve:
+        title = f"official {reference.preset.upper()}, on LJSpeech"
+        curves.append(Curve(title, reference.curve, known=True))
+    # Errors fall evenly with the logarithm of the steps, and the official run is far ahead.
+    drawings = [chart("Validation error, mel_l1_full", curves, log_steps=True)]
+    for title, keys in _CHARTS:
+        drawings.append(chart(title, [Curve(_plain(key), _points(steps, key)) for key in keys]))
+    level = Curve("level", _points(validations, "level_db"))
+    drawings.append(chart("Level against the recordings, dB", [level]))
+    return f'<section class="charts" aria-label="curves">{"".join(drawings)}</section>'
+
+
+def _points(entries: Entries, key: str) -> list[tuple[float, float]]:
+    return [(entry["step"], entry[key]) for entry in entries if key in entry]
+
+
+def _plain(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _validations(validations: Entries) -> str:
+    rows = [(v["step"], v["mel_l1_full"]) for v in validations if "mel_l1_full" in v]
+    cells = "".join(
+        f'<tr><th scope="row">{step:,}</th><td>{error:.4f}</td></tr>'
+        for step, error in reversed(rows[-_MOST_ROWS:])
+    )
+    if not cells:
+        return ""
+    head = '<thead><tr><th scope="col">step</th><th scope="col">mel_l1_full</th></tr></thead>'
+    left = len(rows) - _MOST_ROWS
+    note = f"<p>{left:,} earlier ones are not shown.</p>" if left > 0 else ""
+    return (
+        f"<details><summary>Validations</summary><table>{head}<tbody>{cells}</tbody></table>{note}"
+        "</details>"
+    )
+
+
+def _details(title: str, text: str) -> str:
+    if not text:
+        return ""
+    return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
+
+
+def _clips(run: RunFolder) -> tuple[int, list[ShownClip]]:
+    step, kept = read_heard(run.heard)
+    clips = [
+        ShownClip(
+            clip.name, [Version("recording", clip.recording), Version("generated", clip.generated)]
+        )
+        for clip in kept
+    ]
+    return step, clips

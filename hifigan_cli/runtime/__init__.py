@@ -1,0 +1,10 @@
+"""What surrounds the work: devices, threads, processes, signals.
+
+- `lazy`: names of a package that are loaded when they are first used
+- `environment`: what this installation can do
+- `devices`: which device the networks run on; `threads`: on how many CPU threads
+- `background`: a generator in a thread of its own, ahead of its reader
+- `sharding`: shard I of N of any list of work
+- `rendezvous`: how processes under torchrun meet; `distributed`: what they exchange
+- `signals`: Ctrl-C and SIGTERM, the first and the second
+"""

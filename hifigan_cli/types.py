@@ -1,0 +1,14 @@
+"""Array types. Shapes stand in the docstrings, always in the same words.
+
+Samples are `(channels, samples)` or `(samples,)`; log-mels are `(channels, n_mels, frames)` or
+`(n_mels, frames)`. Both are `FloatArray`.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+AnyArray = npt.NDArray[Any]

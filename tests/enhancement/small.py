@@ -1,0 +1,75 @@
+"""Helpers: sounds for the enhancer's tests, a recipe of seconds, and a tiny enhancer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hifigan_cli.config import MelConfig
+from hifigan_cli.enhancement.augmentation.pool import Sources
+from hifigan_cli.enhancement.config import EnhancerConfig, EnhancerRun
+from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
+from hifigan_cli.enhancement.network import Enhancer
+from hifigan_cli.io.tensor_file import arrays_of
+from tests.data.corpora import corpus, prepare, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = {"channels": 8, "stem_channels": 2, "dilations": [1, 2]}
+SECONDS: dict[str, Any] = {
+    "pairs": 40,
+    "validation_pairs": 4,
+    "pair_frames": 24,
+    "segment_frames": 16,
+    "batch_size": 4,
+    "steps": 90,
+    "adversarial_steps": 75,
+    "log_every": 5,
+    "validate_every": 40,
+    "checkpoint_every": 5,
+}
+# The same as strings for `--set`.
+SETS = [f"{key}={value}" for key, value in {**TINY, **SECONDS}.items()]
+
+
+def recipe(**training: Any) -> EnhancerRun:
+    """Return the recipe of seconds; `training` overrides it."""
+    return EnhancerRun.model_validate({"enhancer": TINY, "training": {**SECONDS, **training}})
+
+
+def sounds(folder: Path) -> tuple[Path, Path, Path]:
+    """Make prepared speech, a folder of noises and one of rooms; return the three."""
+    prepare(corpus(folder / "corpus", 4, length_s=1.2), folder / "prepared")
+    draw = np.random.default_rng(5)
+    for number in range(9):
+        noise = (
+            np.cumsum(draw.normal(0, 0.02, 16_000)) if number % 2 else draw.normal(0, 0.1, 9_000)
+        )
+        write(folder / "noises" / f"noise{number}.wav", np.clip(noise, -0.9, 0.9), 16_000)
+        response = draw.normal(0, 0.1, 6_000) * np.exp(-np.arange(6_000) / 900)
+        response[300] = 0.9
+        response[:300] = 0
+        write(folder / "rooms" / f"room{number}.wav", response, 32_000)
+    return folder / "prepared", folder / "noises", folder / "rooms"
+
+
+def sources(folder: Path, **training: Any) -> Sources:
+    """Make sounds, and name them as a run does."""
+    return Sources(*sounds(folder), MelConfig(), recipe(**training))
+
+
+def tiny_enhancer(seed: int = 0, mel: MelConfig | None = None) -> EnhancerFile:
+    """Make an enhancer of a few weights that changes what it reads."""
+    torch.manual_seed(seed)
+    config = EnhancerConfig.model_validate(TINY)
+    weights = arrays_of(Enhancer(config, 80).state_dict())
+    return EnhancerFile(mel or MelConfig(), config, weights, {"name": "tiny"})
+
+
+def write_tiny_enhancer(path: Path, seed: int = 0) -> Path:
+    """Write a tiny enhancer's file; return its path."""
+    write_enhancer(path, tiny_enhancer(seed))
+    return path

@@ -1,0 +1,1 @@
+"""Tests of `hifigan_cli.runtime`."""

@@ -1,0 +1,91 @@
+"""A generator in a thread of its own: order, errors, how far ahead, and the end of the thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hifigan_cli.runtime.background import in_background
+
+
+def threads() -> int:
+    """Count the threads that are at work here, after a moment to end."""
+    until = time.monotonic() + 5
+    while (
+        count := sum(thread.name == "in_background" for thread in threading.enumerate())
+    ) and time.monotonic() < until:
+        time.sleep(0.01)
+    return count
+
+
+@given(items=st.lists(st.integers(), max_size=30), ahead=st.integers(1, 5))
+def test_every_item_in_order(items: list[int], ahead: int) -> None:
+    """What goes in comes out, and the thread ends."""
+    assert list(in_background((item for item in items), ahead)) == items
+    assert threads() == 0
+
+
+@pytest.mark.parametrize("fails_at", [0, 3])
+def test_errors_arrive_in_their_place(fails_at: int) -> None:
+    """The items before an error come first; then it is raised as it is, in the reader's thread."""
+
+    def items() -> Generator[int, None, None]:
+        yield from range(fails_at)
+        raise OSError("gone")
+
+    background = in_background(items(), 2)
+    assert [next(background) for _ in range(fails_at)] == list(range(fails_at))
+    with pytest.raises(OSError, match="gone"):
+        next(background)
+    assert threads() == 0
+
+
+@pytest.mark.parametrize("read", [1, 4])
+def test_who_stops_reading_ends_the_thread(read: int) -> None:
+    """A dropped generator is closed in its own thread, and no more than `ahead` were produced."""
+    produced, closed_in = [], []
+
+    def items() -> Generator[int, None, None]:
+        try:
+            for item in range(1000):
+                produced.append(item)
+                yield item
+        finally:
+            closed_in.append(threading.current_thread().name)
+
+    background = in_background(items(), 3)
+    assert not produced  # nothing runs before the first item is asked for
+    for _ in range(read):
+        next(background)
+    time.sleep(0.05)
+    assert read < len(produced) <= read + 3 + 1
+    background.close()
+    assert threads() == 0
+    assert closed_in == ["in_background"]
+    assert len(produced) <= read + 3 + 2
+
+
+def test_a_slow_item_does_not_hold_the_reader_up() -> None:
+    """Closing the outer of two generators returns at once; both threads end on their own."""
+    release = threading.Event()
+
+    def slow() -> Generator[int, None, None]:
+        yield 0
+        release.wait(10)
+        yield 1
+
+    def outer(items: Generator[int, None, None]) -> Generator[int, None, None]:
+        yield from items
+
+    background = in_background(outer(in_background(slow(), 1)), 1)
+    assert next(background) == 0
+    started = time.monotonic()
+    background.close()
+    assert time.monotonic() - started < 2
+    release.set()
+    assert threads() == 0
