@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import EngineOptions
-from hifigan_cli.enhancement.model_file import read_enhancer
-from hifigan_cli.enhancement.noise_filter import INSTALL, NAME, NoiseFilter, is_installed
-from hifigan_cli.enhancement.restorer import Restorer
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
-from hifigan_cli.errors import ModelError
-from hifigan_cli.runtime.devices import find_device
+from hifigan_cli.enhancement.stages import load_enhancement as load_stages
 from hifigan_cli.synthesis.given import take, take_array
-from hifigan_cli.synthesis.model_lookup import locate_enhancer, open_model
+from hifigan_cli.synthesis.model_lookup import open_model
 from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -96,24 +92,7 @@ def load_enhancement(
         DeviceError: there is no such device.
     """
     options = EnhancementOptions(mode, enhancer, limit_db)
-    if mode == "off":
-        return Enhancement()
-    notes = []
-    noise_filter = restorer = None
-    if mode is None and not is_installed():
-        notes.append(f"{NAME} is not installed and is left out: {INSTALL}")
-    elif mode != "restore":
-        noise_filter = NoiseFilter()
-    if mode != "filter":
-        restorer = Restorer(read_enhancer(locate_enhancer(enhancer)), find_device(device))
-        try:
-            restorer.check(mel or MelConfig())
-        except ModelError:
-            if mode is not None or enhancer is not None:
-                raise
-            restorer = None
-            notes.append("the enhancer reads another mel than this model and is left out")
-    return Enhancement(noise_filter, restorer, options.limit_db, tuple(notes))
+    return load_stages(options, mel or MelConfig(), device)
 
 
 def resynthesize(

@@ -9,6 +9,7 @@ Read in this order:
 - `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
 - `levels`: silent, clipped, off centre
 - `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
+- `wav_stream`: samples -> a pipe, as WAV or raw
 - `resampling`: any pair of rates, through soxr
 - `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
 - `logmel`: the same of arrays, without torch and its gradients

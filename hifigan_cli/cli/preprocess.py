@@ -20,8 +20,9 @@ from hifigan_cli.cli.options import (
     Sets,
     ShardOption,
 )
-from hifigan_cli.cli.together import chosen_part, together
 from hifigan_cli.errors import InterruptedRunError, UsageError
+from hifigan_cli.runtime.sharding import choose_part
+from hifigan_cli.runtime.torchrun import wait_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +123,11 @@ def preprocess(
         workers=workers,
         force=force,
     )
-    part = chosen_part(shard)
+    part = choose_part(shard, os.environ)
     if dry_run:
         show_plan(console, plan(source, out, options, part), out, part)
         return
-    with together(part):
+    with wait_for_all(part):
         show_summary(console, _run(console, prepare, source, out, options, part))
 
 

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.cli import enhancing, options, resynth_report
-from hifigan_cli.cli.blas import calm_blas
+from hifigan_cli.cli import options, resynth_report
 from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.pipes import open_pipes, use_one_blas_thread
+from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from hifigan_cli.enhancement.stages import EnhancementOptions
 
-    from hifigan_cli.audio.recording import Sound
-    from hifigan_cli.cli.session import Session
-    from hifigan_cli.cli.work import Opened, Speech
-    from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
-    from hifigan_cli.types import FloatArray
+
+def _modes(incomplete: str) -> list[str]:
+    """Offer the shell the modes that begin with what is typed."""
+    from hifigan_cli.enhancement.stages import MODES
+
+    return [mode for mode in MODES if mode.startswith(incomplete)]
+
+
+Enhance = Annotated[
+    str | None,
+    typer.Option(
+        "--enhance",
+        metavar="MODE",
+        help="Remove noise and reverberation: filter (DeepFilterNet3), restore (the enhancer "
+        "network), both in a row, or off. Default: both, as far as installed.",
+        show_default=False,
+        autocompletion=_modes,
+    ),
+]
+NoEnhance = Annotated[
+    bool, typer.Option("--no-enhance", help="Short for --enhance off: noise is kept.")
+]
+Enhancer = Annotated[
+    Path | None,
+    typer.Option("--enhancer", help="An enhancer of `hifigan train-enhancer`: a file or a run."),
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        "--attenuation-limit",
+        metavar="DB",
+        min=0,
+        help="Lower no band by more than this; keeps a little of the room.",
+    ),
+]
 
 
 def resynth(
@@ -34,10 +63,10 @@ def resynth(
     engine: options.Engine = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
-    enhance: enhancing.Enhance = None,
-    no_enhance: enhancing.NoEnhance = False,
-    enhancer: enhancing.Enhancer = None,
-    attenuation_limit: enhancing.Limit = None,
+    enhance: Enhance = None,
+    no_enhance: NoEnhance = False,
+    enhancer: Enhancer = None,
+    attenuation_limit: Limit = None,
     keep_rate: Annotated[
         bool, typer.Option("--keep-rate", help="Write the input's rate, not the model's.")
     ] = False,
@@ -61,75 +90,41 @@ def resynth(
     the recording, then a network of ours restores its mel. With --no-enhance noise and
     reverberation are reproduced: a vocoder is faithful to its mel.
     """
-    calm_blas()
-    from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
-    from hifigan_cli.audio.reading import audio_length_s
-    from hifigan_cli.cli.session import Session
-    from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.cli.work import Work
+    use_one_blas_thread()
+    from hifigan_cli.cli.synthesis_view import SynthesisView
+    from hifigan_cli.synthesis.resynthesis import Resynthesis
 
     console = Console(json=json, quiet=quiet)
-    enhancement = enhancing.enhancement_options(enhance, no_enhance, enhancer, attenuation_limit)
-    asked = options.wish(engine, precision, threads, device, gpu)
-    session = Session(console, model, asked, chunk, chosen_part(shard))
-    source = _SoundSource(session, enhancement, repair, mono, keep_rate)
-    work = Work(AUDIO_SUFFIXES, source.opened, audio_length_s, prepare=source.enhancement)
-    if report:
-        resynth_report.check_report(report, recordings, out, session, force)
-    if dry_run:
-        session.preview(recordings, out, work, force=force)
-        return
-    with resynth_report.reported(report, session, source.enhancement, report_players, mono=mono):
-        session.run(recordings, out, work, force=force, bare=bare)
+    engine_options = options.engine_options(engine, precision, threads, device, gpu)
+    with SynthesisView(console) as view:
+        pipeline = Resynthesis(
+            options.synthesis_options(model, engine_options, chunk, shard, force),
+            view,
+            _enhancement_options(enhance, no_enhance, enhancer, attenuation_limit),
+            repair=repair,
+            mono=mono,
+            keep_rate=keep_rate,
+        )
+        if report:
+            resynth_report.check_report(report, recordings, out, pipeline)
+        pipes = open_pipes(console, recordings, out)
+        options.check_pipe_options(pipes is not None, out, dry_run=dry_run, raw=bare)
+        if pipes:
+            pipeline.synthesize_pipe(*pipes, raw=bare)
+        elif dry_run:
+            view.preview(pipeline.preview(recordings, out))
+        else:
+            result = pipeline.synthesize_files(recordings, out)
+            if report:
+                resynth_report.write_report(report, pipeline, view, result, report_players)
+            view.finish(result)
 
 
-@dataclass(frozen=True)
-class _SoundSource:
-    """How recordings are read, enhanced, and returned at their length."""
+def _enhancement_options(
+    enhance: str | None, no_enhance: bool, enhancer: Path | None, limit_db: float | None
+) -> EnhancementOptions:
+    from hifigan_cli.enhancement.stages import EnhancementOptions
 
-    session: Session
-    options: EnhancementOptions
-    repair: bool
-    mono: bool
-    keep_rate: bool
-
-    @cached_property
-    def _enhancement(self) -> Enhancement:
-        session = self.session
-        return enhancing.enhancement_for(session.vocoder, self.options, session.console)
-
-    def enhancement(self) -> Enhancement:
-        """Return the stages that remove noise, loaded at the first call.
-
-        Raises:
-            UsageError: the filter was asked for and is not installed.
-            ModelError: filter or enhancer are damaged, or do not fit where they were asked for.
-        """
-        return self._enhancement
-
-    def opened(self, source: Path | bytes) -> Opened:
-        """Look through a recording, or its bytes; its mel is computed as it is asked for.
-
-        Raises:
-            InputError: not audio, damaged, empty, or with samples that are not numbers.
-        """
-        from hifigan_cli.audio.levels import level_notes
-        from hifigan_cli.audio.recording import open_recording
-        from hifigan_cli.cli.work import Opened
-
-        recording = open_recording(source, repair=self.repair)
-        warnings = [*recording.notes, *level_notes(recording)]
-        sound = recording.mono() if self.mono else recording
-        warnings += self.enhancement().warnings(sound)
-        mels = self.session.vocoder.analyse_blocks(sound, self.enhancement())
-        return Opened(mels, lambda blocks: self._speech(sound, blocks), warnings=warnings)
-
-    def _speech(self, sound: Sound, blocks: Iterator[FloatArray]) -> Speech:
-        from hifigan_cli.audio.resampling import resampled_length
-        from hifigan_cli.cli.work import Speech
-
-        vocoder = self.session.vocoder
-        rate_hz = sound.rate_hz if self.keep_rate else vocoder.rate_hz
-        samples = resampled_length(sound.length, sound.rate_hz, rate_hz)
-        fitted = vocoder.fit(blocks, sound, keep_rate=self.keep_rate)
-        return Speech(fitted, rate_hz, sound.channels, lambda: samples)
+    if no_enhance and enhance not in (None, "off"):
+        raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "leave one of them out")
+    return EnhancementOptions("off" if no_enhance else enhance, enhancer, limit_db)

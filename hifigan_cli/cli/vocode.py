@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hifigan_cli.cli import options
-from hifigan_cli.cli.blas import calm_blas
 from hifigan_cli.cli.console import Console
-
-if TYPE_CHECKING:
-    from hifigan_cli.cli.session import Session
-    from hifigan_cli.cli.work import Opened, Speech
-    from hifigan_cli.synthesis.given import Given
+from hifigan_cli.cli.pipes import open_pipes, use_one_blas_thread
 
 
 def _scales(incomplete: str) -> list[str]:
@@ -73,86 +67,25 @@ def vocode(
     Long mels are synthesised in chunks, in flat memory, with the samples of the whole. On stdin
     frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
-    calm_blas()
-    from hifigan_cli.cli.session import Session
-    from hifigan_cli.cli.together import chosen_part
-    from hifigan_cli.cli.work import Work
-    from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
+    use_one_blas_thread()
+    from hifigan_cli.cli.synthesis_view import SynthesisView
+    from hifigan_cli.synthesis.mel_synthesis import MelSynthesis
 
-    session = Session(
-        Console(json=json, quiet=quiet),
-        model,
-        options.wish(engine, precision, threads, device, gpu),
-        chunk,
-        chosen_part(shard),
-    )
-    source = _MelSource(session, mel_as, transpose, check=not no_check)
-    work = Work(MEL_SUFFIXES, source.opened, source.length_s, incoming=source.incoming)
-    if dry_run:
-        session.preview(mels, out, work, force=force)
-    else:
-        session.run(mels, out, work, force=force, bare=bare)
-
-
-@dataclass(frozen=True)
-class _MelSource:
-    """How mels are read: files, whole, or a stream as it comes."""
-
-    session: Session
-    mel_as: str | None
-    transpose: bool
-    check: bool
-
-    def given(self, source: Path | bytes) -> Given:
-        """Take a mel file, or its bytes.
-
-        Raises:
-            InputError: not a mel that the model reads.
-        """
-        from hifigan_cli.synthesis.given import take
-
-        return take(
-            source,
-            self.session.mel,
-            taken_as=self.mel_as,
-            transpose=self.transpose,
-            check=self.check,
+    console = Console(json=json, quiet=quiet)
+    engine_options = options.engine_options(engine, precision, threads, device, gpu)
+    with SynthesisView(console) as view:
+        pipeline = MelSynthesis(
+            options.synthesis_options(model, engine_options, chunk, shard, force),
+            view,
+            mel_as=mel_as,
+            transpose=transpose,
+            check=not no_check,
         )
-
-    def length_s(self, path: Path) -> float:
-        """Return the seconds of speech that a mel file makes."""
-        return self.given(path).length_s
-
-    def opened(self, source: Path | bytes) -> Opened:
-        """Open a mel file, or its bytes, for synthesis."""
-        from hifigan_cli.cli.work import Opened, Speech
-
-        given, mel = self.given(source), self.session.mel
-        samples = given.array.shape[1] * mel.hop_samples
-        return Opened(
-            given.blocks(),
-            lambda blocks: Speech(blocks, mel.rate_hz, 1, lambda: samples),
-            given.notes,
-            given.doubts,
-        )
-
-    def incoming(self, stdin: IO[bytes]) -> Speech:
-        """Make speech of frames as they arrive."""
-        from hifigan_cli.cli.work import Speech
-        from hifigan_cli.synthesis.given import take_incoming
-        from hifigan_cli.synthesis.incoming import IncomingMel
-
-        mel = self.session.mel
-        frames = IncomingMel(stdin, mel, transpose=self.transpose)
-        blocks = take_incoming(
-            frames, mel, taken_as=self.mel_as, check=self.check, on_given=self._say
-        )
-        samples = self.session.vocoder.vocode_blocks(blocks, prompt=True)
-        hop = mel.hop_samples
-        return Speech(samples, mel.rate_hz, 1, lambda: frames.frames and frames.frames * hop)
-
-    def _say(self, given: Given) -> None:
-        for note in given.notes:
-            self.session.console.note(note)
-        for doubt in given.doubts:
-            self.session.console.warn(doubt)
+        pipes = open_pipes(console, mels, out)
+        options.check_pipe_options(pipes is not None, out, dry_run=dry_run, raw=bare)
+        if pipes:
+            pipeline.synthesize_pipe(*pipes, raw=bare)
+        elif dry_run:
+            view.preview(pipeline.preview(mels, out))
+        else:
+            view.finish(pipeline.synthesize_files(mels, out))

@@ -6,28 +6,40 @@ it. The restorer (ours, `restorer`) works on the mel and gives back what noise a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hifigan_cli import assets
 from hifigan_cli.audio.levels import is_short
-from hifigan_cli.enhancement.noise_filter import MOST_CHANNELS, NAME
-from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.enhancement.model_file import read_enhancer
+from hifigan_cli.enhancement.noise_filter import (
+    INSTALL,
+    MOST_CHANNELS,
+    NAME,
+    NoiseFilter,
+    is_installed,
+)
+from hifigan_cli.enhancement.restorer import Restorer
+from hifigan_cli.errors import ModelError, UsageError, closest
+from hifigan_cli.io.files import is_file, is_folder
 from hifigan_cli.runtime.background import in_background
+from hifigan_cli.runtime.devices import find_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from hifigan_cli.audio.recording import Sound
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.enhancement.noise_filter import NoiseFilter
-    from hifigan_cli.enhancement.restorer import Restorer
     from hifigan_cli.types import FloatArray
 
 _BLOCKS_AHEAD = 2  # that are restored while the vocoder works
 _FILTERED_FRAMES = 256  # few: synthesis starts while the filter works on what follows
 MODES = ("both", "filter", "restore", "off")
+RUN_ENHANCER = "enhancer.safetensors"
+ENHANCER_FILE = Path(assets.__file__).parent / RUN_ENHANCER
 
 
 @dataclass(frozen=True)
@@ -132,3 +144,54 @@ class Enhancement:
         return in_background(
             self.restorer.restore_blocks(blocks, recorded, self.limit_db), _BLOCKS_AHEAD
         )
+
+
+def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -> Enhancement:
+    """Load the stages that the options ask for, in front of a vocoder that reads `mel`.
+
+    This is the rule of what runs: without a mode, both stages run where they can, the filter where
+    its package is installed and the restorer for models of its mel; `notes` names what is left out.
+
+    Raises:
+        UsageError: the filter was asked for and is not installed.
+        ModelError: the filter or the enhancer is damaged, or the enhancer was asked for and works
+            on another mel.
+        DeviceError: there is no such device.
+    """
+    if options.mode == "off":
+        return Enhancement()
+    notes = []
+    noise_filter = restorer = None
+    if options.mode is None and not is_installed():
+        notes.append(f"{NAME} is not installed and is left out: {INSTALL}")
+    elif options.mode != "restore":
+        noise_filter = NoiseFilter()
+    if options.mode != "filter":
+        restorer = Restorer(read_enhancer(locate_enhancer(options.enhancer)), find_device(device))
+        try:
+            restorer.check(mel)
+        except ModelError:
+            if options.mode is not None or options.enhancer is not None:
+                raise
+            restorer = None
+            notes.append("the enhancer reads another mel than this model and is left out")
+    return Enhancement(noise_filter, restorer, options.limit_db, tuple(notes))
+
+
+def locate_enhancer(name: Path | str | None = None) -> Path:
+    """Return the enhancer's file that a path means; None means the bundled one.
+
+    Raises:
+        ModelError: nothing there.
+    """
+    path = ENHANCER_FILE if name is None else Path(name)
+    if is_folder(path):
+        if not is_file(path / RUN_ENHANCER):
+            raise ModelError(
+                f"the folder {path} has no {RUN_ENHANCER}",
+                "a training run writes it at each checkpoint",
+            )
+        return path / RUN_ENHANCER
+    if not os.path.lexists(path):
+        raise ModelError(f"no enhancer {path}", "a file, or the folder of `hifigan train-enhancer`")
+    return path

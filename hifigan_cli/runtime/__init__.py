@@ -6,5 +6,6 @@
 - `background`: a generator in a thread of its own, ahead of its reader
 - `sharding`: shard I of N of any list of work
 - `rendezvous`: how processes under torchrun meet; `distributed`: what they exchange
+- `torchrun`: one command in several processes that end together
 - `signals`: Ctrl-C and SIGTERM, the first and the second
 """

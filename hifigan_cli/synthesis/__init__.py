@@ -4,15 +4,18 @@ Read in this order:
 
 - `chunks`: frames pushed as they come, samples equal to the whole's, in flat memory
 - `streams`: the same for every model and engine, channel by channel
-- `model_lookup`: what `--model` and `--enhancer` may be: a file, a training run, a name
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
+- `model_lookup`: what `--model` may be: a file, a training run, a name
+- `pipeline`: files, folders and pipes through one model; its kinds are
+  `resynthesis` (recordings) and `mel_synthesis` (mels)
+- `batch`: which result goes where; `overlap`: reading, synthesis and writing at the same time
+- `events`: what a run reports
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
 - `incoming`: a mel that arrives over time through a pipe
 - `given`: what the values of a mel file are, and the way from them to the model's
-- `jobs`: one file, many files or a folder -> where each result goes
 - `batching`: mels of different lengths in one call, for GPUs
+- `mel_extraction`: recordings -> mel files
 - `onnx_export`: a vocoder as an ONNX file, checked to give the same samples
-- `overlap`: many files: reading, synthesis and writing at the same time
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-"""What `--model` and `--enhancer` may be: a file, the folder of a training run, or a name."""
+"""What `--model` may be: a file, the folder of a training run, or a name."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from hifigan_cli import assets
 from hifigan_cli.errors import ModelError, closest
 from hifigan_cli.importers.pretrained import DEFAULT, MODELS, convert, pretrained_model
 from hifigan_cli.io.files import is_file, is_folder
 from hifigan_cli.models.model_file import ModelFile, read_model
 
 RUN_MODEL = "model.safetensors"
-RUN_ENHANCER = "enhancer.safetensors"
-ENHANCER_FILE = Path(assets.__file__).parent / "enhancer.safetensors"
 
 
 def locate_model(name: str | Path | None = None) -> Path:
@@ -27,7 +24,7 @@ def locate_model(name: str | Path | None = None) -> Path:
         return pretrained_model(str(name))
     path = Path(name)
     if is_folder(path):
-        return _in_run(path, RUN_MODEL)
+        return _in_run(path)
     if not os.path.lexists(path):
         hint = closest(str(name), MODELS) or f"a file, a run's folder, or {' or '.join(MODELS)}"
         raise ModelError(f"no model {str(name)!r}", hint)
@@ -52,28 +49,14 @@ def open_model(name: str | Path | None = None) -> ModelFile:
         return read_model(convert(chosen))
 
 
-def locate_enhancer(name: str | Path | None = None) -> Path:
-    """Return the enhancer's file that a path means; None means the one that comes along.
-
-    Raises:
-        ModelError: nothing there.
-    """
-    path = ENHANCER_FILE if name is None else Path(name)
-    if is_folder(path):
-        return _in_run(path, RUN_ENHANCER)
-    if not os.path.lexists(path):
-        raise ModelError(f"no enhancer {path}", "a file, or the folder of `hifigan train-enhancer`")
-    return path
-
-
-def _in_run(folder: Path, file: str) -> Path:
+def _in_run(folder: Path) -> Path:
     """Return the model in the folder of a training run.
 
     Raises:
         ModelError: there is none.
     """
-    if not is_file(folder / file):
+    if not is_file(folder / RUN_MODEL):
         raise ModelError(
-            f"the folder {folder} has no {file}", "a training run writes it at each checkpoint"
+            f"the folder {folder} has no {RUN_MODEL}", "a training run writes it at each checkpoint"
         )
-    return folder / file
+    return folder / RUN_MODEL

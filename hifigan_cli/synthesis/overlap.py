@@ -1,4 +1,4 @@
-"""Many files at full throughput: while one is synthesised, the next is read and the last written.
+"""Many files at full throughput: while one is synthesized, the next is read and the last written.
 
 Reading and writing have a thread each; synthesis stays in the caller's. Queues between them hold a
 few blocks and one file, so that memory does not depend on how many files there are, nor on which
@@ -13,77 +13,96 @@ import os
 import queue
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from hifigan_cli.errors import HifiganError, InputError, OutputError, UsageError
+from hifigan_cli.errors import HifiganError
 from hifigan_cli.io.files import check_output
-from hifigan_cli.synthesis.jobs import Outcome
+from hifigan_cli.synthesis.batch import ERRORS_OF_ONE_FILE, BatchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.synthesis.jobs import Job, Plan
+    from hifigan_cli.synthesis.batch import Batch, Job
     from hifigan_cli.types import FloatArray
 
-Source = TypeVar("Source")
-Speech = TypeVar("Speech")
-Written = TypeVar("Written")
+Opened = TypeVar("Opened")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-# A file of so many bytes may be hours long: it goes through alone.
+# A file of so many bytes may be hours long: nothing is read ahead of it or after it.
 _LONG_BYTES = 64 << 20
 _BLOCKS_AHEAD = 4
-_OF_ONE_FILE = (InputError, OutputError, UsageError)
 _ALIVE_S = 0.2  # how often a waiting thread looks whether it is still wanted
 
 
-@dataclass(frozen=True)
-class Stages(Generic[Source, Speech, Written]):
-    """What is done to each file, and in which thread.
+class Stages(Protocol[Opened, Item, Result]):
+    """What is done to each file, and in which thread."""
 
-    Attributes:
-        read: in the reader's.
-        make: in the caller's, of up to `together` sources that are there; returns for each what the
-            writer needs to know, and blocks as they are made.
-        write: in the writer's.
-        told: in the caller's, in order, of each file that was written.
-        together: how many files are made at once, and read ahead.
-    """
+    @property
+    def group_size(self) -> int:
+        """How many files are synthesized at once, and read ahead."""
+        ...
 
-    read: Callable[[Job], Source]
-    make: Callable[[Sequence[Source]], Sequence[tuple[Speech, Iterator[FloatArray]]]]
-    write: Callable[[Job, Speech, Iterator[FloatArray]], Written]
-    told: Callable[[Job, Written], None]
-    together: int = 1
+    def read(self, job: Job, /) -> Opened:
+        """Open a file; in the reader's thread."""
+        ...
+
+    def read_ahead(self, item: Opened, /) -> None:
+        """Prepare an opened file while others are synthesized; in the reader's thread."""
+        ...
+
+    def synthesize(self, items: Sequence[Opened], /) -> Sequence[tuple[Item, Iterator[FloatArray]]]:
+        """Return for each item its blocks of samples; in the caller's thread."""
+        ...
+
+    def write(self, job: Job, item: Item, blocks: Iterator[FloatArray], /) -> Result:
+        """Write the blocks; in the writer's thread."""
+        ...
+
+    def written(self, result: Result, /) -> None:
+        """Report a file that was written; in the caller's thread, in order."""
+        ...
 
 
 def run_overlapped(
-    todo: Plan,
+    batch: Batch,
     stages: Stages[Any, Any, Any],
     *,
     force: bool,
-    report: Callable[[int, Job], None],
-) -> Outcome:
-    """Do every job of a batch; `report` is told how many are finished, and which was the last.
+    report: Callable[[int, int, Job | None], None],
+) -> BatchResult:
+    """Do every job; report how many of how many are finished, and which was the last.
+
+    A single job raises its error and needs no threads. Of several, errors are collected.
 
     Raises:
-        HifiganError: what would fail for every file: the device, the model, a signal.
+        HifiganError: of a single job; of several, what would fail for every file: the device, the
+            model, a signal.
     """
-    outcome = Outcome()
-    line = _Line(todo, stages, force=force)
+    result, total = BatchResult(batch), len(batch.jobs)
+    report(0, total, None)
+    if not batch.many:
+        (job,) = batch.jobs
+        check_output(job.target, force, job.source)
+        ((item, blocks),) = stages.synthesize([stages.read(job)])
+        stages.written(stages.write(job, item, blocks))
+        result.done = 1
+        report(1, 1, job)
+        return result
+    line = _Line(batch, stages, force=force)
     try:
-        for number, (job, result) in enumerate(line.results(), 1):
-            if isinstance(result, HifiganError):
-                outcome.failures.append((job.source, result))
-            elif result is _SKIPPED:
-                outcome.skipped += 1
+        for number, (job, written) in enumerate(line.results(), 1):
+            if isinstance(written, HifiganError):
+                result.failures.append((job.source, written))
+            elif written is _SKIPPED:
+                result.skipped += 1
             else:
-                stages.told(job, result)
-                outcome.done += 1
-            report(number, job)
+                stages.written(written)
+                result.done += 1
+            report(number, total, job)
     finally:
         line.stop()
-    return outcome
+    return result
 
 
 class _StoppedError(Exception):
@@ -97,10 +116,10 @@ _SKIPPED = object()
 class _Line:
     """Three stages and the queues between them."""
 
-    def __init__(self, todo: Plan, stages: Stages[Any, Any, Any], *, force: bool) -> None:
-        self._todo, self._stages, self._force = todo, stages, force
+    def __init__(self, batch: Batch, stages: Stages[Any, Any, Any], *, force: bool) -> None:
+        self._batch, self._stages, self._force = batch, stages, force
         self._stopped = threading.Event()
-        self._read: queue.Queue[Any] = queue.Queue(stages.together)
+        self._read: queue.Queue[Any] = queue.Queue(stages.group_size)
         self._blocks: queue.Queue[Any] = queue.Queue(_BLOCKS_AHEAD)
         self._done: queue.Queue[Any] = queue.Queue()
         self._finished = self._written = 0  # as the caller knows it; as the writer does
@@ -114,13 +133,13 @@ class _Line:
         """Yield each job with what its writing gave, its error, or that it was skipped."""
         for thread in self._threads:
             thread.start()
-        left = len(self._todo.jobs)
+        left = len(self._batch.jobs)
         while left:
             group = self._group()
             left -= len(group)
             self._pass_on(group)
             yield from self._finished_by_now()
-        while self._finished < len(self._todo.jobs):
+        while self._finished < len(self._batch.jobs):
             yield self._result(self._get(self._done))
 
     def stop(self) -> None:
@@ -146,7 +165,7 @@ class _Line:
         """Wait for the next file that was read; return it with those that are there already."""
         group = [self._get(self._read)]
         with suppress(queue.Empty):
-            while len(group) < self._stages.together:
+            while len(group) < self._stages.group_size:
                 group.append(self._read.get_nowait())
         return group
 
@@ -154,28 +173,28 @@ class _Line:
         """Synthesise files into the writer's queue, in order."""
         sources = [item for _, item in group if not _is_settled(item)]
         try:
-            made = iter(self._stages.make(sources) if sources else ())
-        except _OF_ONE_FILE as error:
+            results = iter(self._stages.synthesize(sources) if sources else ())
+        except ERRORS_OF_ONE_FILE as error:
             if len(group) > 1:  # whose fault it is shows when each is made by itself
                 for each in group:
                     self._pass_on([each])
                 return
-            group, made = [(group[0][0], error)], iter(())
+            group, results = [(group[0][0], error)], iter(())
         for job, item in group:
             if _is_settled(item):
                 self._put(self._blocks, (job, item))
                 continue
-            speech, blocks = next(made)
-            self._put(self._blocks, (job, speech))
+            opened, blocks = next(results)
+            self._put(self._blocks, (job, opened))
             try:
                 for block in blocks:
                     self._put(self._blocks, block)
-            except _OF_ONE_FILE as error:
+            except ERRORS_OF_ONE_FILE as error:
                 self._put(self._blocks, error)
             self._put(self._blocks, _END)
 
     def _reader(self) -> None:
-        for number, job in enumerate(self._todo.jobs):
+        for number, job in enumerate(self._batch.jobs):
             if os.path.lexists(job.target) and not self._force:
                 self._put(self._read, (job, _SKIPPED))
                 continue
@@ -185,23 +204,24 @@ class _Line:
             try:
                 check_output(job.target, self._force, job.source)
                 item: Any = self._stages.read(job)
-            except _OF_ONE_FILE as error:
+                self._stages.read_ahead(item)
+            except ERRORS_OF_ONE_FILE as error:
                 item = error
             self._put(self._read, (job, item))
             if long:
                 self._await(number + 1)
 
     def _writer(self) -> None:
-        for _ in self._todo.jobs:
-            job, speech = self._get(self._blocks)
-            if not _is_settled(speech):
+        for _ in self._batch.jobs:
+            job, item = self._get(self._blocks)
+            if not _is_settled(item):
                 incoming = _Incoming(self)
                 try:
-                    speech = self._stages.write(job, speech, iter(incoming))
-                except _OF_ONE_FILE as error:
-                    speech = error
+                    item = self._stages.write(job, item, iter(incoming))
+                except ERRORS_OF_ONE_FILE as error:
+                    item = error
                 incoming.drain()
-            self._done.put((job, speech))
+            self._done.put((job, item))
             self._written += 1
 
     def _await(self, finished: int) -> None:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
 import soundfile
 
-from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.outcome import run_reported
-from hifigan_cli.errors import BatchError, InputError
-from hifigan_cli.synthesis.jobs import Job, plan
 from tests.data.corpora import write
 from tests.helpers import hifigan, speech
 
@@ -76,26 +71,3 @@ def test_a_folder_is_its_files(folder: Path, model: Path, tmp_path: Path, batche
         )
         assert made.shape == expected.shape
         assert np.abs(made.astype(int) - expected).max() <= 1
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_folder_that_was_there_stays(
-    tmp_path: Path, there: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Where nothing could be made, a folder that was made for it goes, and the user's own stays.
-
-    Each failure is told with what mends it.
-    """
-    out, source = tmp_path / "out", tmp_path / "a.wav"
-    source.touch()
-    if there:
-        out.mkdir()
-    todo = plan([source, source.with_name("b.wav")], out, frozenset({".wav"}))
-
-    def work(_job: Job) -> NoReturn:
-        raise InputError("no sound", "--repair helps")
-
-    with pytest.raises(BatchError):
-        run_reported(Console(quiet=True), "test", todo, work, out, force=False)
-    assert out.exists() == there
-    assert f"warning: {source}: no sound; --repair helps" in capsys.readouterr().err

@@ -18,8 +18,8 @@ import pytest
 import soundfile
 
 from hifigan_cli.audio import read_audio
+from hifigan_cli.audio.wav_stream import WavStreamWriter
 from hifigan_cli.audio.writing import to_int16
-from hifigan_cli.cli.pipes import StdoutWriter
 from hifigan_cli.engines.choose import LIGHT, EngineOptions, missing
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.synthesis.model_lookup import open_model
@@ -130,7 +130,7 @@ def test_ways_in_and_out(model: Path, tmp_path: Path) -> None:
 def test_what_is_appended_has_one_header(tmp_path: Path) -> None:
     """Guard `>> file`: the header cannot be put right there, and a second one is no sound."""
     with (tmp_path / "a.wav").open("ab") as out:
-        writer = StdoutWriter(out, 16_000, 1, lambda: None, bare=False)
+        writer = WavStreamWriter(out, 16_000, 1, lambda: None)
         writer.write(np.zeros((1, 500), np.float32))
         writer.close()
     assert (tmp_path / "a.wav").stat().st_size == HEADER_BYTES + 1000

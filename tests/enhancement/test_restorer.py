@@ -21,11 +21,10 @@ from hifigan_cli.enhancement.model_file import EnhancerFile, read_enhancer
 from hifigan_cli.enhancement.network import Enhancer
 from hifigan_cli.enhancement.network import noise_floor as torch_floor
 from hifigan_cli.enhancement.restorer import BLOCK_FRAMES, FIRST_FRAMES, Restorer, reblocked
-from hifigan_cli.enhancement.stages import Enhancement
+from hifigan_cli.enhancement.stages import Enhancement, locate_enhancer
 from hifigan_cli.errors import ModelError
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.model_lookup import locate_enhancer
 from hifigan_cli.types import FloatArray
 from tests.enhancement.small import tiny_enhancer
 from tests.helpers import speech

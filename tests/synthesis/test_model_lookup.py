@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from hifigan_cli.enhancement.model_file import read_enhancer
+from hifigan_cli.enhancement.stages import ENHANCER_FILE, locate_enhancer
 from hifigan_cli.errors import ModelError
 from hifigan_cli.importers import pretrained
 from hifigan_cli.models import read_model
-from hifigan_cli.synthesis.model_lookup import ENHANCER_FILE, locate_enhancer, locate_model
+from hifigan_cli.synthesis.model_lookup import locate_model
 from tests.enhancement.small import write_tiny_enhancer
 from tests.models_for_tests import write_tiny_model
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,8 @@ from hifigan_cli.errors import (
 )
 from hifigan_cli.io.files import replacing
 from hifigan_cli.synthesis import overlap
-from hifigan_cli.synthesis.jobs import Job, Outcome, Plan
-from hifigan_cli.synthesis.overlap import Stages, run_overlapped
+from hifigan_cli.synthesis.batch import Batch, BatchResult, Job
+from hifigan_cli.synthesis.overlap import run_overlapped
 
 Block = npt.NDArray[np.float32]
 BLOCKS = 9  # more than the queue holds
@@ -39,16 +38,17 @@ class Bench:
         self.folder, self.fail = folder, fail
         self.told: list[str] = []
         self.groups: list[int] = []
-        self.together = 1
+        self.group_size = 1
         self.threads: dict[str, set[str]] = {"read": set(), "make": set(), "write": set()}
         for number in range(count):
             (folder / f"{number}.in").write_text(str(number))
-        self.plan = Plan(
+        self.batch = Batch(
             tuple(
                 Job(folder / f"{number}.in", folder / "out" / f"{number}.txt")
                 for number in range(count)
             ),
-            batch=True,
+            folder / "out",
+            many=True,
         )
 
     def _at(self, stage: str, number: int) -> None:
@@ -62,7 +62,10 @@ class Bench:
         self._at("read", number)
         return number
 
-    def make(self, numbers: Sequence[int]) -> list[tuple[int, Iterator[Block]]]:
+    def read_ahead(self, number: int) -> None:
+        """Read nothing more."""
+
+    def synthesize(self, numbers: Sequence[int]) -> list[tuple[int, Iterator[Block]]]:
         self.groups.append(len(numbers))
         return [self.make_one(number) for number in numbers]
 
@@ -85,24 +88,21 @@ class Bench:
             temporary.write_text("".join(str(block.sum()) + "\n" for block in (first, *blocks)))
         return job.source.stem
 
-    def tell(self, job: Job, written: str) -> None:
-        assert job.source.stem == written
+    def written(self, written: str) -> None:
         self._at("told", int(written))
         self.told.append(written)
 
-    def run(self, *, force: bool = False) -> Outcome:
+    def run(self, *, force: bool = False) -> BatchResult:
         reported: list[tuple[int, str]] = []
-        stages: Stages[Any, Any, Any] = Stages(
-            self.read, self.make, self.write, self.tell, self.together
-        )
-        outcome = run_overlapped(
-            self.plan,
-            stages,
-            force=force,
-            report=lambda number, job: reported.append((number, job.source.stem)),
-        )
-        assert reported == [(n + 1, str(n)) for n in range(len(self.plan.jobs))]
-        return outcome
+
+        def report(done: int, total: int, job: Job | None) -> None:
+            assert total == len(self.batch.jobs)
+            if job:
+                reported.append((done, job.source.stem))
+
+        result = run_overlapped(self.batch, self, force=force, report=report)
+        assert reported == [(n + 1, str(n)) for n in range(len(self.batch.jobs))]
+        return result
 
     def made(self) -> list[str]:
         out = self.folder / "out"
@@ -140,7 +140,7 @@ def test_a_failure_is_the_files_own(
     """Wherever a file fails, the others are made, and of it nothing is left."""
     bad = (0, 3, 4, 7)
     at = bench(8, {(stage, number): kind(f"bad {number}") for number in bad})
-    at.together = together
+    at.group_size = together
     outcome = at.run()
     assert outcome.done == 4
     assert [error.message for _, error in outcome.failures] == [f"bad {n}" for n in bad]
@@ -202,7 +202,7 @@ def test_the_stages_work_at_the_same_time(
 def test_files_are_made_together(bench: Callable[..., Bench]) -> None:
     """What is read while a group is made comes in the next group; the results are the same."""
     at = bench(40)
-    at.together = 8
+    at.group_size = 8
     at.run()
     assert at.told == [str(n) for n in range(40)]
     assert sum(at.groups) == 40

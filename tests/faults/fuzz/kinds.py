@@ -309,7 +309,7 @@ class Commands(Kind):
 
 def _forked(words: list[str], folder: Path) -> tuple[int, str]:
     """Run a command in a fork; return its exit code and what it said on stderr."""
-    import hifigan_cli.cli.session  # noqa: F401 - once, and not in each fork
+    import hifigan_cli.synthesis.resynthesis  # noqa: F401 - once, and not in each fork
     from hifigan_cli.cli.main import run
 
     said = folder / "stderr.txt"

@@ -1,4 +1,4 @@
-"""One file, many files or a folder: which result goes where, and what happened to each.
+"""One file, many files or a folder: which result goes where, and the folder that they go into.
 
 A folder in gives a mirrored folder out. Results that exist are skipped and counted, so that a
 stopped batch is continued by the same command; a bad file does not stop the others. Several
@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from hifigan_cli.errors import DeviceError, HifiganError, InputError, OutputError, UsageError
-from hifigan_cli.io.files import check_output, is_file, is_folder
+from hifigan_cli.errors import BatchError, HifiganError, InputError, OutputError, UsageError
+from hifigan_cli.io.files import check_folder, is_file, is_folder, make_folder, sweep
+from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+# What concerns one file of a batch; anything else would fail for every file, and ends the batch.
+ERRORS_OF_ONE_FILE = (InputError, OutputError, UsageError)
 
 
 @dataclass(frozen=True)
@@ -30,36 +35,76 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Jobs, whether they are a batch (several files, or a folder), and which part of it."""
+class Batch:
+    """Jobs that are done in one run.
+
+    Attributes:
+        jobs: in order.
+        out: where the results go: the one file, or the folder.
+        many: several files or a folder were named, whose errors are collected.
+        shard: which part of the files these are.
+    """
 
     jobs: tuple[Job, ...]
-    batch: bool
-    part: Shard = WHOLE
+    out: Path
+    many: bool
+    shard: Shard = WHOLE
 
-    def share(self, part: Shard) -> Plan:
-        """Keep a part of the jobs: every N-th file, so that long and short ones are mixed.
+    def waiting(self, *, force: bool) -> list[Job]:
+        """List the jobs whose results do not exist yet; with `force`, all."""
+        return [job for job in self.jobs if force or not os.path.lexists(job.target)]
 
-        A single file is not a batch, and can only be shared in so far as one process does it.
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Lock the folder of the results, or this shard of it; remove what a killed run left.
+
+        Raises:
+            OutputError: the folder cannot be written, or another run is using it.
         """
-        if part.whole:
-            return self
-        return Plan(tuple(part.of(self.jobs)), batch=True, part=part)
+        if not self.many:
+            yield
+            return
+        check_folder(self.out)
+        created = not is_folder(self.out)
+        make_folder(self.out)
+        try:
+            with locked(self.out, LOCK_FILE if self.shard.whole else part_lock(self.shard)):
+                sweep(job.target for job in self.jobs)
+                yield
+        finally:
+            if created:
+                with suppress(OSError):
+                    self.out.rmdir()  # if it is still empty
 
 
 @dataclass
-class Outcome:
-    """What became of a batch: counts, and the error of each file that failed."""
+class BatchResult:
+    """How a batch ended: counts, and the error of each file that failed."""
 
+    batch: Batch
     done: int = 0
     skipped: int = 0
     failures: list[tuple[Path, HifiganError]] = field(default_factory=list)
 
+    @property
+    def error(self) -> BatchError | None:
+        """The error of the whole batch, if a file failed."""
+        if not self.failures:
+            return None
+        return BatchError(
+            f"{len(self.failures)} of {len(self.batch.jobs)} files failed",
+            "mend or remove them; the same command tries only those again",
+        )
 
-def plan(
-    sources: Sequence[Path], out: Path, suffixes: frozenset[str], out_suffix: str = ".wav"
-) -> Plan:
-    """Pair every input with its output.
+
+def plan_batch(
+    sources: Sequence[Path],
+    out: Path,
+    suffixes: frozenset[str],
+    out_suffix: str = ".wav",
+    shard: Shard = WHOLE,
+) -> Batch:
+    """Pair every input with its output; keep this shard of the pairs.
 
     A single file goes to `out`, or into it where `out` is a folder. Several files, or a folder (all
     files below it with one of `suffixes`), go into the folder `out`.
@@ -72,7 +117,10 @@ def plan(
     if len(sources) == 1 and not is_folder(sources[0]):
         into_folder = is_folder(out)
         target = out / (sources[0].stem + out_suffix) if into_folder else out
-        return Plan((Job(sources[0], target),), batch=False)
+        jobs = (Job(sources[0], target),)
+        if shard.whole:
+            return Batch(jobs, target, many=False)
+        return _shard(jobs, target.parent, shard)
     _check_folder_of_results(sources, out, suffixes, out_suffix)
     pairs: list[tuple[Path, Path]] = []
     for source in sources:
@@ -80,7 +128,12 @@ def plan(
             pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
         else:
             pairs.append((source, source.relative_to(source.parent)))
-    return Plan(tuple(_name_targets(pairs, out, out_suffix)), batch=True)
+    return _shard(tuple(_name_targets(pairs, out, out_suffix)), out, shard)
+
+
+def _shard(jobs: tuple[Job, ...], out: Path, shard: Shard) -> Batch:
+    """Keep every N-th job, so that long and short files are mixed."""
+    return Batch(tuple(shard.of(jobs)), out, many=True, shard=shard)
 
 
 def _check_folder_of_results(
@@ -138,45 +191,3 @@ def _is_same(source: Path, target: Path) -> bool:
         return os.path.samefile(source, target)  # noqa: PTH121 - neither need be there
     except OSError:
         return False
-
-
-def run(
-    todo: Plan,
-    work: Callable[[Job], None],
-    *,
-    force: bool,
-    report: Callable[[int, Job], None],
-) -> Outcome:
-    """Do every job; `report` is told how many are finished, and which was the last.
-
-    A single job raises its error. In a batch, errors are collected; only what would fail for every
-    file (the device) ends it.
-
-    Raises:
-        HifiganError: of a single job, or of the device.
-    """
-    if not todo.batch:
-        (job,) = todo.jobs
-        check_output(job.target, force, job.source)
-        work(job)
-        report(1, job)
-        return Outcome(done=1)
-    outcome = Outcome()
-    for number, job in enumerate(todo.jobs, 1):
-        if os.path.lexists(job.target) and not force:
-            outcome.skipped += 1
-        else:
-            _attempt(job, work, outcome, force=force)
-        report(number, job)
-    return outcome
-
-
-def _attempt(job: Job, work: Callable[[Job], None], outcome: Outcome, *, force: bool) -> None:
-    try:
-        check_output(job.target, force, job.source)
-        work(job)
-        outcome.done += 1
-    except DeviceError:
-        raise
-    except (InputError, OutputError, UsageError) as error:
-        outcome.failures.append((job.source, error))

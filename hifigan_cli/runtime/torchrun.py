@@ -1,8 +1,8 @@
-"""One command in several processes: which part each does, and that they end together.
+"""One command in several processes under torchrun: their devices, and that they end together.
 
 A process that ends early under torchrun takes the others with it: an exit code that is not 0 makes
 torchrun stop them all, and a machine that leaves may take the meeting point of the others along. So
-each waits at the end until all are done, and only then says how its own part ended.
+each waits at the end until all are done, and only then reports how its own shard ended.
 """
 
 from __future__ import annotations
@@ -13,28 +13,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import HifiganError, InterruptedRunError
-from hifigan_cli.runtime.sharding import Shard, choose_part, under_torchrun
+from hifigan_cli.runtime.sharding import Shard, under_torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def chosen_part(shard: str | None) -> Shard:
-    """Return the part of the work that `--shard` or torchrun gives to this process.
-
-    Raises:
-        UsageError: `shard` is not I/N.
-    """
-    return choose_part(shard, os.environ)
-
-
 @contextmanager
-def together(part: Shard) -> Iterator[None]:
+def wait_for_all(shard: Shard) -> Iterator[None]:
     """Under torchrun, do the block and then wait until every process has done its own.
 
     Only a process that is stopped by a signal does not wait.
     """
-    if part.whole or not under_torchrun(os.environ):
+    if shard.whole or not under_torchrun(os.environ):
         yield
         return
     try:
@@ -42,19 +33,19 @@ def together(part: Shard) -> Iterator[None]:
     except InterruptedRunError:
         raise
     except HifiganError:
-        _wait_for_all()
+        _rendezvous()
         raise
-    _wait_for_all()
+    _rendezvous()
 
 
-def _wait_for_all() -> None:
+def _rendezvous() -> None:
     from hifigan_cli.runtime.rendezvous import meet
 
     meet(timeout_s=math.inf)  # the others may have hours of work left
 
 
-def own_device(name: str) -> str:
-    """Under torchrun, let each process of a machine take another of its GPUs, if it has any.
+def device_of_process(name: str) -> str:
+    """Under torchrun, give each process of a machine another of its GPUs, if it has any.
 
     Only a device that was left open is chosen so; `cuda:1` and `cpu` mean what they say.
     """
