@@ -112,7 +112,7 @@ def resynth(
         if pipes:
             pipeline.synthesize_pipe(*pipes, raw=bare)
         elif dry_run:
-            view.preview(pipeline.preview(recordings, out))
+            view.show_preview(pipeline.preview(recordings, out))
         else:
             result = pipeline.synthesize_files(recordings, out)
             if report:

@@ -100,7 +100,7 @@ class SynthesisView:
         if result.error:
             raise result.error
 
-    def preview(self, plan: SynthesisPreview) -> None:
+    def show_preview(self, plan: SynthesisPreview) -> None:
         """Print what a run would do."""
         for error in plan.unreadable:
             self.console.warn(error.message)

@@ -86,6 +86,6 @@ def vocode(
         if pipes:
             pipeline.synthesize_pipe(*pipes, raw=bare)
         elif dry_run:
-            view.preview(pipeline.preview(mels, out))
+            view.show_preview(pipeline.preview(mels, out))
         else:
             view.finish(pipeline.synthesize_files(mels, out))

@@ -7,15 +7,16 @@ only serves the message.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from hifigan_cli.errors import OutputError
+from hifigan_cli.io.files import check_folder, is_folder, make_folder, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from hifigan_cli.runtime.sharding import Shard
@@ -56,6 +57,28 @@ def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iter
         # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
         (folder / name).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def hold_folder(folder: Path, name: str, targets: Iterable[Path]) -> Iterator[None]:
+    """Lock a folder for results, which is created if need be; remove what killed runs left of them.
+
+    A folder that was created is removed again if nothing was written.
+
+    Raises:
+        OutputError: the folder cannot be written, or another run holds it.
+    """
+    check_folder(folder)
+    created = not is_folder(folder)
+    make_folder(folder)
+    try:
+        with locked(folder, name):
+            sweep(targets)
+            yield
+    finally:
+        if created:
+            with suppress(OSError):
+                folder.rmdir()  # if it is still empty
 
 
 def _note(holder: Path) -> None:

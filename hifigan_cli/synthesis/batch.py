@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hifigan_cli.errors import BatchError, HifiganError, InputError, OutputError, UsageError
-from hifigan_cli.io.files import check_folder, is_file, is_folder, make_folder, sweep
-from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
+from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.io.locks import LOCK_FILE, hold_folder, part_lock
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -64,17 +64,9 @@ class Batch:
         if not self.many:
             yield
             return
-        check_folder(self.out)
-        created = not is_folder(self.out)
-        make_folder(self.out)
-        try:
-            with locked(self.out, LOCK_FILE if self.shard.whole else part_lock(self.shard)):
-                sweep(job.target for job in self.jobs)
-                yield
-        finally:
-            if created:
-                with suppress(OSError):
-                    self.out.rmdir()  # if it is still empty
+        name = LOCK_FILE if self.shard.whole else part_lock(self.shard)
+        with hold_folder(self.out, name, [job.target for job in self.jobs]):
+            yield
 
 
 @dataclass
@@ -114,38 +106,32 @@ def plan_batch(
         UsageError: a batch cannot go into one file, two inputs would make one output, or an output
             is its own input.
     """
-    if len(sources) == 1 and not is_folder(sources[0]):
-        into_folder = is_folder(out)
+    folders = {source for source in sources if is_folder(source)}
+    into_folder, into_file = is_folder(out), is_file(out)
+    if len(sources) == 1 and not folders:
         target = out / (sources[0].stem + out_suffix) if into_folder else out
         jobs = (Job(sources[0], target),)
-        if shard.whole:
-            return Batch(jobs, target, many=False)
-        return _shard(jobs, target.parent, shard)
-    _check_folder_of_results(sources, out, suffixes, out_suffix)
+        return (
+            Batch(jobs, target, many=False) if shard.whole else _shard(jobs, target.parent, shard)
+        )
+    names_a_file = out.suffix.lower() in {*suffixes, out_suffix}
+    if into_file or (names_a_file and not into_folder):
+        raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
     pairs: list[tuple[Path, Path]] = []
     for source in sources:
-        if is_folder(source):
-            pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
-        else:
+        if source not in folders:
             pairs.append((source, source.relative_to(source.parent)))
+            continue
+        # Results beside their inputs would be inputs of the next run.
+        if out_suffix in suffixes and source.resolve() == out.resolve():
+            raise UsageError(f"{out} is both input and output", "name another folder with -o")
+        pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
     return _shard(tuple(_name_targets(pairs, out, out_suffix)), out, shard)
 
 
 def _shard(jobs: tuple[Job, ...], out: Path, shard: Shard) -> Batch:
     """Keep every N-th job, so that long and short files are mixed."""
     return Batch(tuple(shard.of(jobs)), out, many=True, shard=shard)
-
-
-def _check_folder_of_results(
-    sources: Sequence[Path], out: Path, suffixes: frozenset[str], out_suffix: str
-) -> None:
-    is_a_name_of_a_file = out.suffix.lower() in {*suffixes, out_suffix}
-    if is_file(out) or (is_a_name_of_a_file and not is_folder(out)):
-        raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
-    for source in sources:
-        # Results beside their inputs would be inputs of the next run.
-        if out_suffix in suffixes and is_folder(source) and source.resolve() == out.resolve():
-            raise UsageError(f"{out} is both input and output", "name another folder with -o")
 
 
 def _unreadable(error: OSError) -> NoReturn:

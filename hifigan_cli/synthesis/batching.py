@@ -29,7 +29,7 @@ _LENGTHS = (2048, 1024, 512, 256, 128, 64)
 
 
 @dataclass(frozen=True)
-class Piece:
+class MelPiece:
     """Frames `[start, stop)` of one mel, of whose samples those of `[first, last)` are kept."""
 
     row: int
@@ -39,7 +39,7 @@ class Piece:
     last: int
 
 
-def cut(row: int, frames: int, context: int) -> list[Piece]:
+def cut(row: int, frames: int, context: int) -> list[MelPiece]:
     """Cut a mel into pieces of the longest length that it has.
 
     >>> [(p.start, p.stop, p.first, p.last) for p in cut(0, 150, 13)]
@@ -51,7 +51,7 @@ def cut(row: int, frames: int, context: int) -> list[Piece]:
         start = min(max(0, done - context), frames - length)
         stop = start + length
         last = frames if stop == frames else stop - context
-        pieces.append(Piece(row, start, stop, done, last))
+        pieces.append(MelPiece(row, start, stop, done, last))
         done = last
     return pieces
 
@@ -71,7 +71,7 @@ def synthesize_together(
     """
     context, hop = context_frames(config), config.hop_samples
     results = [np.empty(mel.shape[1] * hop, np.float32) for mel in mels]
-    by_length: defaultdict[int, list[Piece]] = defaultdict(list)
+    by_length: defaultdict[int, list[MelPiece]] = defaultdict(list)
     for row, mel in enumerate(mels):
         for piece in cut(row, mel.shape[1], context):
             by_length[piece.stop - piece.start].append(piece)

@@ -191,13 +191,16 @@ class SynthesisPipeline(ABC):
         engine = vocoder.engine
         precision = "" if engine.precision == "fp32" else f", {engine.precision}"
         title = f"{device_title(vocoder.device)} ({engine.name} engine{precision})"
-        self.report(Note(f"{self.model_name} on {title}"))
+        self.report(Note(f"{self._name_of(vocoder)} on {title}"))
         return vocoder
 
     @property
     def model_name(self) -> str:
         """The name of the model, for people."""
-        return str(self.vocoder.model.provenance.get("name", self.path.stem))
+        return self._name_of(self.vocoder)
+
+    def _name_of(self, vocoder: Vocoder) -> str:
+        return str(vocoder.model.provenance.get("name", self.path.stem))
 
     def synthesize_files(self, sources: Sequence[Path], out: Path) -> BatchResult:
         """Synthesize files, or all files of folders, into a file or a folder.

@@ -123,6 +123,50 @@ def test_folders_and_files_stay_small() -> None:
         assert (path.parent / "__init__.py").is_file(), path.parent
 
 
+def module_name(path: Path) -> str:
+    """Return the dotted name of a file of the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules that lie on a circle of imports, or lead from one to another."""
+    left = dict(graph)
+    while True:
+        ends = {name for name, targets in left.items() if not targets & left.keys()}
+        if not ends:
+            return sorted(left)
+        left = {name: targets for name, targets in left.items() if name not in ends}
+
+
+def test_no_import_circles() -> None:
+    """Guard one way through the files too, imports for type checking included."""
+    known = {module_name(path) for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        targets = set()
+        for name in imports(ast.parse(path.read_text("utf-8"))):
+            # `from package import name` may mean a module, or a name of one.
+            found = next((n for n in (name, name.rpartition(".")[0]) if n in known), None)
+            targets |= {found} if found else set()
+        graph[module_name(path)] = targets - {module_name(path)}
+    assert circles(graph) == []
+    graph["hifigan_cli.errors"] = {"hifigan_cli.cli.main"}
+    assert "hifigan_cli.errors" in circles(graph), "a circle would be seen"
+
+
+def test_one_name_one_meaning() -> None:
+    """Guard class names, and the array types, which stand in `types` only."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(module_name(path))
+            if isinstance(node, ast.Assign) and path.name != "types.py":
+                assert not ast.unparse(node.value).startswith(("npt.NDArray", "np.ndarray")), path
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
 def test_each_part_imports_alone() -> None:
     """Guard against circles: every part can be the first that a script imports."""
     script = (
