@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hifigan_cli.audio.reading import Audio, read_audio
+from hifigan_cli.audio.reading import Audio
+from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
@@ -113,7 +114,7 @@ def resynthesize(
         UsageError: an unknown mode, or its filter is not installed.
         ModelError: the model is missing or damaged, or the enhancer reads another mel.
     """
-    recording = audio if isinstance(audio, Audio) else read_audio(audio)
+    recording = audio if isinstance(audio, Audio) else open_recording(audio)
     vocoder = _vocoder(model)
     if not isinstance(enhance, Enhancement):
         enhance = load_enhancement(enhance, mel=vocoder.model.mel, device=vocoder.device)

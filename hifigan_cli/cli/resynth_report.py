@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hifigan_cli.cli.synthesis_view import SynthesisView
-    from hifigan_cli.synthesis.batch import BatchResult
+    from hifigan_cli.synthesis.jobs import JobResults
     from hifigan_cli.synthesis.resynthesis import Resynthesis
 
 Report = Annotated[
@@ -49,7 +49,7 @@ def check_report(path: Path, sources: Sequence[Path], out: Path, pipeline: Resyn
 
 
 def write_report(
-    path: Path, pipeline: Resynthesis, view: SynthesisView, result: BatchResult, players: int
+    path: Path, pipeline: Resynthesis, view: SynthesisView, result: JobResults, players: int
 ) -> None:
     """Write the page of the files that were synthesized, with a line on those that failed.
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from hifigan_cli.synthesis.events import MelWritten, Note, Progress, Synthesized
+from hifigan_cli.synthesis.events import FileProgress, MelWritten, Note, Synthesized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from hifigan_cli.cli.console import Console
-    from hifigan_cli.synthesis.batch import BatchResult
     from hifigan_cli.synthesis.events import Event
+    from hifigan_cli.synthesis.jobs import JobResults
     from hifigan_cli.synthesis.pipeline import SynthesisPreview
 
 
@@ -50,9 +50,9 @@ class SynthesisView:
                 console.warn(text)
             case Note(text):
                 console.note(text)
-            case Progress(done, total, None):
+            case FileProgress(done, total, None):
                 self._advance = self._bar.enter_context(console.progress(self._title, total))
-            case Progress(done, total, source):
+            case FileProgress(done, total, source):
                 self._advance(done, source.name if source else "")
             case MelWritten(source, target, n_mels, frames):
                 console.result(
@@ -66,7 +66,7 @@ class SynthesisView:
             case Synthesized():
                 self._synthesized(event)
 
-    def finish(self, result: BatchResult) -> None:
+    def finish(self, result: JobResults) -> None:
         """Print the summary of a batch.
 
         Raises:

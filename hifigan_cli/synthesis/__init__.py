@@ -8,7 +8,7 @@ Read in this order:
 - `model_lookup`: what `--model` may be: a file, a training run, a name
 - `pipeline`: files, folders and pipes through one model; its kinds are
   `resynthesis` (recordings) and `mel_synthesis` (mels)
-- `batch`: which result goes where; `overlap`: reading, synthesis and writing at the same time
+- `jobs`: which result goes where; `overlap`: reading, synthesis and writing at the same time
 - `events`: what a run reports
 - `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
 - `incoming`: a mel that arrives over time through a pipe

@@ -19,7 +19,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Progress:
+class FileProgress:
     """How many files of a run are finished, and which was the last."""
 
     done: int
@@ -67,5 +67,5 @@ class MelWritten:
     frames: int
 
 
-Event = Note | Progress | Synthesized | MelWritten
+Event = Note | FileProgress | Synthesized | MelWritten
 Report = Callable[[Event], None]

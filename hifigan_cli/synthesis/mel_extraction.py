@@ -15,8 +15,8 @@ from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import check_output, write_bytes
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 from hifigan_cli.runtime.torchrun import wait_for_all
-from hifigan_cli.synthesis.batch import BatchResult, Job, plan_batch
-from hifigan_cli.synthesis.events import MelWritten, Note, Progress
+from hifigan_cli.synthesis.events import FileProgress, MelWritten, Note
+from hifigan_cli.synthesis.jobs import Job, JobResults, plan_jobs
 from hifigan_cli.synthesis.overlap import run_overlapped
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MelExtraction:
         self.mel, self.report = mel, report
         self._repair, self._shard, self._force = repair, shard, force
 
-    def extract_files(self, sources: Sequence[Path], out: Path) -> BatchResult:
+    def extract_files(self, sources: Sequence[Path], out: Path) -> JobResults:
         """Extract the mels of files, or of all files of folders, into a file or a folder.
 
         A single file raises its error; of several, errors are collected in the result.
@@ -57,7 +57,7 @@ class MelExtraction:
         Raises:
             HifiganError: of a single file, or of what every file needs.
         """
-        batch = plan_batch(sources, out, AUDIO_SUFFIXES, _SUFFIX, self._shard)
+        batch = plan_jobs(sources, out, AUDIO_SUFFIXES, _SUFFIX, self._shard)
         for job in batch.jobs[:1]:
             _check_suffix(job.target)
         with wait_for_all(self._shard), batch.hold():
@@ -108,7 +108,7 @@ class MelExtraction:
         self.report(result)
 
     def _progress(self, done: int, total: int, job: Job | None) -> None:
-        self.report(Progress(done, total, job.source if job else None))
+        self.report(FileProgress(done, total, job.source if job else None))
 
 
 def _check_suffix(target: Path) -> None:

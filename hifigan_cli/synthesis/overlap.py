@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hifigan_cli.errors import HifiganError
 from hifigan_cli.io.files import check_output
-from hifigan_cli.synthesis.batch import ERRORS_OF_ONE_FILE, BatchResult
+from hifigan_cli.synthesis.jobs import ERRORS_OF_ONE_FILE, JobResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.synthesis.batch import Batch, Job
+    from hifigan_cli.synthesis.jobs import Job, JobList
     from hifigan_cli.types import FloatArray
 
 Opened = TypeVar("Opened")
@@ -65,12 +65,12 @@ class Stages(Protocol[Opened, Item, Result]):
 
 
 def run_overlapped(
-    batch: Batch,
+    batch: JobList,
     stages: Stages[Any, Any, Any],
     *,
     force: bool,
     report: Callable[[int, int, Job | None], None],
-) -> BatchResult:
+) -> JobResults:
     """Do every job; report how many of how many are finished, and which was the last.
 
     A single job raises its error and needs no threads. Of several, errors are collected.
@@ -79,7 +79,7 @@ def run_overlapped(
         HifiganError: of a single job; of several, what would fail for every file: the device, the
             model, a signal.
     """
-    result, total = BatchResult(batch), len(batch.jobs)
+    result, total = JobResults(batch), len(batch.jobs)
     report(0, total, None)
     if not batch.many:
         (job,) = batch.jobs
@@ -116,7 +116,7 @@ _SKIPPED = object()
 class _Line:
     """Three stages and the queues between them."""
 
-    def __init__(self, batch: Batch, stages: Stages[Any, Any, Any], *, force: bool) -> None:
+    def __init__(self, batch: JobList, stages: Stages[Any, Any, Any], *, force: bool) -> None:
         self._batch, self._stages, self._force = batch, stages, force
         self._stopped = threading.Event()
         self._read: queue.Queue[Any] = queue.Queue(stages.group_size)

@@ -29,8 +29,8 @@ from hifigan_cli.models.model_file import read_architecture
 from hifigan_cli.runtime.devices import device_title
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 from hifigan_cli.runtime.torchrun import device_of_process, wait_for_all
-from hifigan_cli.synthesis.batch import Batch, BatchResult, Job, plan_batch
-from hifigan_cli.synthesis.events import Note, Progress, Report, Synthesized
+from hifigan_cli.synthesis.events import FileProgress, Note, Report, Synthesized
+from hifigan_cli.synthesis.jobs import Job, JobList, JobResults, plan_jobs
 from hifigan_cli.synthesis.model_lookup import locate_model, open_model
 from hifigan_cli.synthesis.overlap import run_overlapped
 from hifigan_cli.synthesis.vocoder import Vocoder
@@ -202,7 +202,7 @@ class SynthesisPipeline(ABC):
     def _name_of(self, vocoder: Vocoder) -> str:
         return str(vocoder.model.provenance.get("name", self.path.stem))
 
-    def synthesize_files(self, sources: Sequence[Path], out: Path) -> BatchResult:
+    def synthesize_files(self, sources: Sequence[Path], out: Path) -> JobResults:
         """Synthesize files, or all files of folders, into a file or a folder.
 
         A single file raises its error; of several, errors are collected in the result.
@@ -260,8 +260,8 @@ class SynthesisPipeline(ABC):
         estimate_s = sum(lengths_s.values()) / self.vocoder.measure_speed()
         return SynthesisPreview(lengths_s, len(batch.jobs) - len(waiting), unreadable, estimate_s)
 
-    def _plan(self, sources: Sequence[Path], out: Path) -> Batch:
-        batch = plan_batch(sources, out, self.suffixes, shard=self.options.shard)
+    def _plan(self, sources: Sequence[Path], out: Path) -> JobList:
+        batch = plan_jobs(sources, out, self.suffixes, shard=self.options.shard)
         for job in batch.jobs[:1]:
             container_of(job.target)  # before any computing
         return batch
@@ -334,7 +334,7 @@ class SynthesisPipeline(ABC):
         return "vocoder" in self.__dict__ and self.vocoder.wants_batches
 
     def _progress(self, done: int, total: int, job: Job | None) -> None:
-        self.report(Progress(done, total, job.source if job else None))
+        self.report(FileProgress(done, total, job.source if job else None))
 
     def _report_clipped(self, target: Path, clipped: int) -> None:
         if clipped:

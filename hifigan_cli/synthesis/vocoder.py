@@ -151,7 +151,7 @@ class Vocoder:
         return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
     def resynthesize(
-        self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
+        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement | None = None
     ) -> Audio:
         """Analyse a recording and synthesise it anew, each channel by itself.
 
@@ -159,20 +159,20 @@ class Vocoder:
         The result has the recording's length: its number of samples with `keep_rate`, else as many
         as cover the same time at the model's rate.
         """
-        blocks = self.resynthesize_blocks(audio, keep_rate=keep_rate, enhancement=enhancement)
-        rate_hz = audio.rate_hz if keep_rate else self.rate_hz
-        return self._audio(blocks, audio.channels, rate_hz)
+        blocks = self.resynthesize_blocks(sound, keep_rate=keep_rate, enhancement=enhancement)
+        rate_hz = sound.rate_hz if keep_rate else self.rate_hz
+        return self._audio(blocks, sound.channels, rate_hz)
 
     def resynthesize_blocks(
-        self, audio: Audio, *, keep_rate: bool = False, enhancement: Enhancement | None = None
+        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement | None = None
     ) -> Iterator[FloatArray]:
         """Yield what `resynthesize` makes, in blocks.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
-        blocks = self.vocode_blocks(self.analyse_blocks(audio, enhancement))
-        return self.fit(blocks, audio, keep_rate=keep_rate)
+        blocks = self.vocode_blocks(self.analyse_blocks(sound, enhancement))
+        return self.fit(blocks, sound, keep_rate=keep_rate)
 
     def analyse_blocks(
         self, sound: Sound, enhancement: Enhancement | None = None

@@ -11,7 +11,7 @@ from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.engines.choose import EngineOptions, make_engine
 from hifigan_cli.errors import DeviceError
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.batching import Piece, cut, synthesize_together
+from hifigan_cli.synthesis.batching import MelPiece, cut, synthesize_together
 from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY, loud_model
 
@@ -79,7 +79,7 @@ def test_too_little_context_is_noticed() -> None:
     assert np.abs(made - expected).max() > 1e-5
 
 
-def kept(mel: FloatArray, piece: Piece) -> FloatArray:
+def kept(mel: FloatArray, piece: MelPiece) -> FloatArray:
     """Synthesise one piece; return what is kept of it."""
     given = np.ascontiguousarray(mel[None, :, piece.start : piece.stop])
     wave: FloatArray = ENGINE.synthesize(given)[0]

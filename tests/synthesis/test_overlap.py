@@ -21,7 +21,7 @@ from hifigan_cli.errors import (
 )
 from hifigan_cli.io.files import replacing
 from hifigan_cli.synthesis import overlap
-from hifigan_cli.synthesis.batch import Batch, BatchResult, Job
+from hifigan_cli.synthesis.jobs import Job, JobList, JobResults
 from hifigan_cli.synthesis.overlap import run_overlapped
 
 Block = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ class Bench:
         self.threads: dict[str, set[str]] = {"read": set(), "make": set(), "write": set()}
         for number in range(count):
             (folder / f"{number}.in").write_text(str(number))
-        self.batch = Batch(
+        self.batch = JobList(
             tuple(
                 Job(folder / f"{number}.in", folder / "out" / f"{number}.txt")
                 for number in range(count)
@@ -92,7 +92,7 @@ class Bench:
         self._at("told", int(written))
         self.told.append(written)
 
-    def run(self, *, force: bool = False) -> BatchResult:
+    def run(self, *, force: bool = False) -> JobResults:
         reported: list[tuple[int, str]] = []
 
         def report(done: int, total: int, job: Job | None) -> None:

@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobList:
     """Jobs that are done in one run.
 
     Attributes:
@@ -70,10 +70,10 @@ class Batch:
 
 
 @dataclass
-class BatchResult:
+class JobResults:
     """How a batch ended: counts, and the error of each file that failed."""
 
-    batch: Batch
+    batch: JobList
     done: int = 0
     skipped: int = 0
     failures: list[tuple[Path, HifiganError]] = field(default_factory=list)
@@ -89,13 +89,13 @@ class BatchResult:
         )
 
 
-def plan_batch(
+def plan_jobs(
     sources: Sequence[Path],
     out: Path,
     suffixes: frozenset[str],
     out_suffix: str = ".wav",
     shard: Shard = WHOLE,
-) -> Batch:
+) -> JobList:
     """Pair every input with its output; keep this shard of the pairs.
 
     A single file goes to `out`, or into it where `out` is a folder. Several files, or a folder (all
@@ -112,7 +112,7 @@ def plan_batch(
         target = out / (sources[0].stem + out_suffix) if into_folder else out
         jobs = (Job(sources[0], target),)
         return (
-            Batch(jobs, target, many=False) if shard.whole else _shard(jobs, target.parent, shard)
+            JobList(jobs, target, many=False) if shard.whole else _shard(jobs, target.parent, shard)
         )
     names_a_file = out.suffix.lower() in {*suffixes, out_suffix}
     if into_file or (names_a_file and not into_folder):
@@ -129,9 +129,9 @@ def plan_batch(
     return _shard(tuple(_name_targets(pairs, out, out_suffix)), out, shard)
 
 
-def _shard(jobs: tuple[Job, ...], out: Path, shard: Shard) -> Batch:
+def _shard(jobs: tuple[Job, ...], out: Path, shard: Shard) -> JobList:
     """Keep every N-th job, so that long and short files are mixed."""
-    return Batch(tuple(shard.of(jobs)), out, many=True, shard=shard)
+    return JobList(tuple(shard.of(jobs)), out, many=True, shard=shard)
 
 
 def _unreadable(error: OSError) -> NoReturn:

@@ -9,7 +9,7 @@ import pytest
 
 from hifigan_cli.errors import BatchError, DeviceError, InputError, OutputError, UsageError
 from hifigan_cli.runtime.sharding import Shard
-from hifigan_cli.synthesis.batch import Batch, BatchResult, Job, plan_batch
+from hifigan_cli.synthesis.jobs import Job, JobList, JobResults, plan_jobs
 from hifigan_cli.synthesis.overlap import run_overlapped
 from hifigan_cli.types import FloatArray
 
@@ -58,12 +58,12 @@ class OneStage:
 
 
 def run(
-    batch: Batch,
+    batch: JobList,
     work: Callable[[Job], None] = copy,
     *,
     force: bool = False,
     seen: list[int] | None = None,
-) -> BatchResult:
+) -> JobResults:
     """Do some work for every job; note how many were finished at each report."""
 
     def report(done: int, _total: int, _job: Job | None) -> None:
@@ -76,15 +76,15 @@ def run(
 def test_one_file(tmp_path: Path) -> None:
     """A file goes to the name given, or into the folder given."""
     (source,) = make(tmp_path, "a.flac")
-    assert plan_batch([source], tmp_path / "b.wav", WAV).jobs == (Job(source, tmp_path / "b.wav"),)
+    assert plan_jobs([source], tmp_path / "b.wav", WAV).jobs == (Job(source, tmp_path / "b.wav"),)
     (tmp_path / "out").mkdir()
-    assert plan_batch([source], tmp_path / "out", WAV).jobs[0].target == tmp_path / "out" / "a.wav"
+    assert plan_jobs([source], tmp_path / "out", WAV).jobs[0].target == tmp_path / "out" / "a.wav"
 
 
 def test_folder_is_mirrored(tmp_path: Path) -> None:
     """Sub-folders, odd names and order are kept; other files are left alone."""
     make(tmp_path / "in", "b.wav", "sub dir/ä%d.flac", "-dash.wav", "notes.txt", "x/y/z.WAV")
-    jobs = plan_batch([tmp_path / "in"], tmp_path / "out", WAV).jobs
+    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV).jobs
     targets = [str(job.target.relative_to(tmp_path / "out")) for job in jobs]
     assert targets == ["-dash.wav", "b.wav", "sub dir/ä%d.wav", "x/y/z.wav"]
 
@@ -92,7 +92,7 @@ def test_folder_is_mirrored(tmp_path: Path) -> None:
 def test_output_inside_input_is_not_read_again(tmp_path: Path) -> None:
     """Mistake 10: results below the input folder are not inputs of the next run."""
     make(tmp_path, "a.wav", "out/a.wav")
-    assert [job.source.name for job in plan_batch([tmp_path], tmp_path / "out", WAV).jobs] == [
+    assert [job.source.name for job in plan_jobs([tmp_path], tmp_path / "out", WAV).jobs] == [
         "a.wav"
     ]
 
@@ -101,13 +101,13 @@ def test_link_loops_end(tmp_path: Path) -> None:
     """A folder that links to itself is walked once."""
     make(tmp_path / "in", "a.wav")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
-    assert len(plan_batch([tmp_path / "in"], tmp_path / "out", WAV).jobs) == 1
+    assert len(plan_jobs([tmp_path / "in"], tmp_path / "out", WAV).jobs) == 1
 
 
 def test_same_stem_keeps_both(tmp_path: Path) -> None:
     """a.wav and a.flac become two results."""
     make(tmp_path / "in", "a.wav", "a.flac")
-    targets = {job.target.name for job in plan_batch([tmp_path / "in"], tmp_path / "out", WAV).jobs}
+    targets = {job.target.name for job in plan_jobs([tmp_path / "in"], tmp_path / "out", WAV).jobs}
     assert targets == {"a.wav.wav", "a.flac.wav"}
 
 
@@ -115,23 +115,23 @@ def test_two_sources_one_result(tmp_path: Path) -> None:
     """Two inputs of one name, of different folders, are refused before any work."""
     sources = make(tmp_path, "one/a.wav", "two/a.wav")
     with pytest.raises(UsageError, match="both become"):
-        plan_batch(sources, tmp_path / "out", WAV)
+        plan_jobs(sources, tmp_path / "out", WAV)
 
 
 def test_impossible_plans(tmp_path: Path) -> None:
     """A folder without audio, and a batch into a file, say so."""
     (file,) = make(tmp_path, "in/readme.txt")
     with pytest.raises(InputError, match="no files to work on"):
-        plan_batch([tmp_path / "in"], tmp_path / "out", WAV)
+        plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
     make(tmp_path, "in/a.wav")
     with pytest.raises(UsageError, match="several results need a folder"):
-        plan_batch([tmp_path / "in"], file, WAV)
+        plan_jobs([tmp_path / "in"], file, WAV)
 
 
 def test_one_file_is_not_overwritten(tmp_path: Path) -> None:
     """An existing result stays, byte for byte, unless forced; its own input never."""
     source, target = make(tmp_path, "a.wav", "b.wav")
-    todo = plan_batch([source], target, WAV)
+    todo = plan_jobs([source], target, WAV)
     with pytest.raises(OutputError, match="exists"):
         run(todo)
     assert target.read_bytes() == b"sound"
@@ -140,7 +140,7 @@ def test_one_file_is_not_overwritten(tmp_path: Path) -> None:
     link = tmp_path / "link.wav"
     link.symlink_to(source)
     with pytest.raises(UsageError, match="both input and output"):
-        run(plan_batch([source], link, WAV), copy, force=True)
+        run(plan_jobs([source], link, WAV), copy, force=True)
 
 
 def test_a_batch_goes_on(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_batch_goes_on(tmp_path: Path) -> None:
             raise InputError(f"{job.source} is not audio")
         copy(job)
 
-    todo = plan_batch([tmp_path / "in"], tmp_path / "out", WAV)
+    todo = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
     seen: list[int] = []
     outcome = run(todo, work, seen=seen)
     assert (outcome.done, outcome.skipped, len(outcome.failures)) == (3, 1, 1)
@@ -172,15 +172,15 @@ def test_a_lost_device_ends_a_batch(tmp_path: Path) -> None:
         raise DeviceError("out of memory")
 
     with pytest.raises(DeviceError):
-        run(plan_batch([tmp_path / "in"], tmp_path / "out", WAV), work)
+        run(plan_jobs([tmp_path / "in"], tmp_path / "out", WAV), work)
 
 
 def test_a_folder_is_not_its_own_output(tmp_path: Path) -> None:
     """Mistake 10: results beside their inputs would be inputs of the next run."""
     make(tmp_path / "in", "a.flac")
     with pytest.raises(UsageError, match="both input and output"):
-        plan_batch([tmp_path / "in"], tmp_path / "in", WAV)
-    assert plan_batch([tmp_path / "in"], tmp_path / "in", WAV, ".npy").many
+        plan_jobs([tmp_path / "in"], tmp_path / "in", WAV)
+    assert plan_jobs([tmp_path / "in"], tmp_path / "in", WAV, ".npy").many
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -191,8 +191,8 @@ def test_files_do_not_go_beside_themselves(tmp_path: Path, linked: bool) -> None
         out = tmp_path / "link"
         out.symlink_to(tmp_path / "a")
     with pytest.raises(UsageError, match="both input and output"):
-        plan_batch(sources, out, WAV)
-    assert [job.target.name for job in plan_batch(sources, out, WAV, ".npy").jobs] == [
+        plan_jobs(sources, out, WAV)
+    assert [job.target.name for job in plan_jobs(sources, out, WAV, ".npy").jobs] == [
         "x.npy",
         "y.npy",
     ]
@@ -202,7 +202,7 @@ def test_a_batch_into_the_name_of_a_file(tmp_path: Path) -> None:
     """Two inputs and `-o out.wav` is a mistake, not a folder called out.wav."""
     sources = make(tmp_path, "a.wav", "b.wav")
     with pytest.raises(UsageError, match="several results need a folder"):
-        plan_batch(sources, tmp_path / "out.wav", WAV)
+        plan_jobs(sources, tmp_path / "out.wav", WAV)
 
 
 def test_failed_work_leaves_no_folders(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_failed_work_leaves_no_folders(tmp_path: Path) -> None:
         raise InputError("no")
 
     (source,) = make(tmp_path, "a.wav")
-    todo = plan_batch([source], tmp_path / "new" / "deep" / "a.wav", WAV)
+    todo = plan_jobs([source], tmp_path / "new" / "deep" / "a.wav", WAV)
     with pytest.raises(InputError):
         run(todo, work)
     assert not (tmp_path / "new").exists()
@@ -223,11 +223,11 @@ def test_parts_share_a_folder(tmp_path: Path, count: int) -> None:
     """Every file is done by exactly one process; a part done again finds its own results."""
     make(tmp_path / "in", *(f"{i}.wav" for i in range(7)), "x/7.flac")
     (tmp_path / "out" / "x").mkdir(parents=True)  # `copy` makes no folders
-    whole = plan_batch([tmp_path / "in"], tmp_path / "out", WAV)
+    whole = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
     made = 0
     for number in range(1, count + 1):
         shard = Shard(number, count)
-        todo = plan_batch([tmp_path / "in"], tmp_path / "out", WAV, shard=shard)
+        todo = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV, shard=shard)
         assert todo.many
         made += run(todo).done
         assert run(todo).skipped == len(todo.jobs)
@@ -239,7 +239,7 @@ def test_a_single_file_is_done_by_one_part(tmp_path: Path) -> None:
     """There is nothing to share, and still nobody does it twice."""
     (source,) = make(tmp_path, "a.wav")
     target = tmp_path / "b.wav"
-    parts = [plan_batch([source], target, WAV, shard=Shard(number, 3)) for number in (1, 2, 3)]
+    parts = [plan_jobs([source], target, WAV, shard=Shard(number, 3)) for number in (1, 2, 3)]
     assert [len(part.jobs) for part in parts] == [1, 0, 0]
     assert run(parts[1]).done == 0
     assert run(parts[0]).done == 1
@@ -257,7 +257,7 @@ def test_a_folder_that_was_there_stays(tmp_path: Path, there: bool) -> None:
     def work(_job: Job) -> None:
         raise InputError("no sound", "--repair helps")
 
-    batch = plan_batch([source, source.with_name("b.wav")], out, WAV)
+    batch = plan_jobs([source, source.with_name("b.wav")], out, WAV)
     with batch.hold():
         result = run(batch, work)
     assert isinstance(result.error, BatchError)
