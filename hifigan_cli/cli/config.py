@@ -51,9 +51,9 @@ def new(
     it, and on stderr. A hop that cannot be made is refused with the nearest that can.
     """
     from hifigan_cli.cli.pipes import PIPE
-    from hifigan_cli.config.explain import explain
     from hifigan_cli.config.presets import PRESETS, design_for
     from hifigan_cli.config.resolve import overlay
+    from hifigan_cli.config.solver import explain
     from hifigan_cli.io.files import check_output, write_bytes
 
     console = Console(json=json, quiet=quiet)

@@ -2,11 +2,10 @@
 
 Read in this order:
 
-- `kinds`: strict, bounded, finite values
-- `conventions`: how models of other tools differ: `MelConvention`, `Variant`
+- `conventions`: strict, bounded, finite values; how models of other tools differ
 - `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
 - `architecture`: what no configuration changes: slopes, edge kernels; the context of a frame
-- `solver`: upsample rates, kernels and a mel for any rate and hop; `explain`: why those
+- `solver`: upsample rates, kernels and a mel for any rate and hop, and why those
 - `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other rates
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """

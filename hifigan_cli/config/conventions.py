@@ -1,18 +1,56 @@
-"""How models of other tools differ: in the mel that they read, and in the generator.
+"""Strict values, and how models of other tools differ: in their mel, and in the generator.
 
-The defaults are the official ones. What has them is left out of every file, so that files tell only
-what is unusual, and those from before these fields existed stay as they are.
+The defaults are the official ones. What has them is left out of every file, so that files state
+only what is unusual, and those from before these fields existed stay as they are.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from hifigan_cli.config.kinds import Frozen, NotNegative, Real
 
+def _one_of(value: float, allowed: tuple[float, ...]) -> float:
+    if value not in allowed:
+        raise ValueError(f"must be one of {', '.join(f'{each:g}' for each in allowed)}")
+    return value
+
+
+# Strict: `true` is not a 1. 2^63 - 1 is the highest integer of TOML.
+Positive = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
+Whole = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+Real = Annotated[float, Field(strict=True)]
+NotNegative = Annotated[Real, Field(ge=0)]
 StrictlyPositive = Annotated[Real, Field(gt=0)]
+Fraction = Annotated[Real, Field(ge=0, lt=1)]
+Width = Annotated[Real, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
+Ratio = Annotated[Real, Field(ge=0.01, le=2)]
+
+
+class Frozen(BaseModel):
+    """A part of a configuration: unchangeable, of known keys and finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a convention or a variant that is the official one."""
+        fields = type(self).model_fields
+        official = {
+            name
+            for name in ("convention", "variant")
+            if name in fields and getattr(self, name) == fields[name].default
+        }
+        return {name: value for name, value in handler(self).items() if name not in official}
 
 
 class MelConvention(Frozen):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Checked = TypeVar("Checked", bound=BaseModel)
+Layer = tuple[str, object, str]  # key, value, where it came from
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "mel": MelConfig,
@@ -62,36 +63,51 @@ def resolve(
     Raises:
         UsageError: an unknown key or preset, a wrong type, or sizes that do not fit together.
     """
-    content = _content(file)
-    chosen = preset or content.pop("preset", None) or "v1"
-    content.pop("preset", None)
-    base = named_preset(str(chosen))
-    values = {name: getattr(base, name).model_dump() for name in _SECTIONS}
-    changed = _flatten(base.model_dump(), "")
-    defaults = _flatten(Config().model_dump(), "")
+    content = read_toml(file) if file else {}
+    of_file = content.pop("preset", None)
+    chosen = str(preset or of_file or "v1")
+    base = named_preset(chosen).model_dump()
+    defaults = _flatten(Config().model_dump())
     sources = {
         key: f"preset {chosen}" if value != defaults[key] else "default"
-        for key, value in changed.items()
+        for key, value in _flatten(base).items()
     }
-
-    def put(key: str, value: object, source: str) -> None:
-        full = _full_key(key, source, KEYS)
-        section, _, name = full.partition(".")
-        values[section][name] = value
-        sources[full] = source
-
-    for key, value in _flatten(content, "").items():
-        put(key, value, str(file))
+    layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
     for variable, text in sorted((environment or {}).items()):
-        name = variable.removeprefix("HIFIGAN_").lower()
-        if variable.startswith("HIFIGAN_") and name in KEYS:
-            put(name, _toml_value(text), variable)
-    for item in sets:
-        put(*_assignment(item), "--set")
-    for key, option in (options or {}).items():
-        if option is not None:
-            put(key, option, f"--{key.replace('_', '-')}")
-    return Resolved(check(values, sources), sources)
+        key = variable.removeprefix("HIFIGAN_").lower()
+        if variable.startswith("HIFIGAN_") and key in KEYS:
+            layers.append((key, _toml_value(text), variable))
+    layers += _set_and_options(sets, options)
+    return Resolved(_merged(Config, base, layers, KEYS, sources), sources)
+
+
+def overlay(config: Config, sets: Sequence[str]) -> Config:
+    """Change values of a configuration by `KEY=VALUE` strings.
+
+    Raises:
+        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
+    """
+    return _merged(Config, config.model_dump(), _set_and_options(sets), KEYS, {})
+
+
+def resolve_sections(
+    model: type[Checked],
+    file: Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> Checked:
+    """Merge defaults, a config file, `--set` strings and options into a model of sections.
+
+    Keys are `section.key` or the key alone, as in `resolve`.
+
+    Raises:
+        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
+    """
+    content = read_toml(file) if file else {}
+    layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
+    layers += _set_and_options(sets, options)
+    known = {key.partition(".")[2]: key for key in _flatten(model().model_dump())}
+    return _merged(model, {section: {} for section in model.model_fields}, layers, known, {})
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -109,73 +125,42 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def check(values: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Config:
-    """Build a `Config` of nested dictionaries; `sources` names the layer of a wrong value.
-
-    Raises:
-        UsageError: names the first value that does not fit, and why.
-    """
-    return validated(Config, values, sources or {}, KEYS)
+def to_toml(config: Config) -> str:
+    """Write the configuration as TOML that `resolve` reads back to the same values."""
+    return tomli_w.dumps(config.model_dump(mode="json"))
 
 
-def overlay(config: Config, sets: Sequence[str]) -> Config:
-    """Change values of a configuration by `KEY=VALUE` strings.
-
-    Raises:
-        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
-    """
-    values = {name: getattr(config, name).model_dump() for name in _SECTIONS}
-    sources = {}
+def _set_and_options(
+    sets: Sequence[str], options: Mapping[str, object] | None = None
+) -> list[Layer]:
+    """Take `KEY=VALUE` strings apart; then come the options that were given."""
+    layers: list[Layer] = []
     for item in sets:
-        key, value = _assignment(item)
-        full = _full_key(key, "--set", KEYS)
-        section, _, name = full.partition(".")
-        values[section][name] = value
-        sources[full] = "--set"
-    return check(values, sources)
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
+        layers.append((key.strip(), _toml_value(text.strip()), "--set"))
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    return layers + [(key, value, f"--{key.replace('_', '-')}") for key, value in given.items()]
 
 
-def resolve_sections(
+def _merged(
     model: type[Checked],
-    file: Path | None = None,
-    sets: Sequence[str] = (),
-    options: Mapping[str, object] | None = None,
+    values: dict[str, dict[str, Any]],
+    layers: Iterable[Layer],
+    keys: Mapping[str, str],
+    sources: dict[str, str],
 ) -> Checked:
-    """Merge defaults, a config file, `--set` strings and options into a model of sections.
-
-    Keys are `section.key` or the key alone, as in `resolve`.
+    """Put the layers into `values`, and what each came from into `sources`; check the result.
 
     Raises:
-        UsageError: an unknown key, a wrong type, or sizes that do not fit together.
+        UsageError: names the first value that does not fit, where it came from, and why.
     """
-    sections = model.model_fields
-    known = {
-        key: f"{section}.{key}"
-        for section, values in model().model_dump().items()
-        for key in values
-    }
-    values: dict[str, Any] = {section: {} for section in sections}
-    sources: dict[str, str] = {}
-    layers = [(key, value, str(file)) for key, value in _flatten(_content(file), "").items()]
-    layers += [(*_assignment(item), "--set") for item in sets]
-    for key, option in (options or {}).items():
-        layers += [(key, option, f"--{key.replace('_', '-')}")] if option is not None else []
     for key, value, source in layers:
-        full = _full_key(key, source, known)
+        full = _full_key(key, source, keys)
         section, _, name = full.partition(".")
         values[section][name] = value
         sources[full] = source
-    return validated(model, values, sources, known)
-
-
-def validated(
-    model: type[Checked], values: Mapping[str, Any], sources: Mapping[str, str], keys: Iterable[str]
-) -> Checked:
-    """Build a configuration of nested dictionaries; `sources` names the layer of a wrong value.
-
-    Raises:
-        UsageError: names the first value that does not fit, and why.
-    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -187,23 +172,6 @@ def validated(
         message = f"configuration: {place + ': ' if place else ''}{reason}{got}{where}"
         hint = closest(place.rpartition(".")[2], keys) if first["type"] == "extra_forbidden" else ""
         raise UsageError(message, hint or None) from error
-
-
-def to_toml(config: Config) -> str:
-    """Write the configuration as TOML that `resolve` reads back to the same values."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
-
-
-def _content(file: Path | None) -> dict[str, Any]:
-    return read_toml(file) if file else {}
-
-
-def _assignment(item: str) -> tuple[str, object]:
-    """Take a `KEY=VALUE` string apart."""
-    key, equals, text = item.partition("=")
-    if not equals:
-        raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
-    return key.strip(), _toml_value(text.strip())
 
 
 def _full_key(key: str, source: str, keys: Mapping[str, str]) -> str:
@@ -224,7 +192,7 @@ def _toml_value(text: str) -> object:
         return text
 
 
-def _flatten(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):

@@ -7,26 +7,20 @@ training code. Every class is frozen and rejects unknown keys, wrong types and i
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationInfo,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from hifigan_cli.config.conventions import MelConvention, Variant
-from hifigan_cli.config.kinds import (
+from hifigan_cli.config.conventions import (
     Fraction,
     Frozen,
+    MelConvention,
     NotNegative,
     Positive,
     Ratio,
     Real,
+    StrictlyPositive,
+    Variant,
     Whole,
     Width,
 )
@@ -102,10 +96,6 @@ class MelConfig(Frozen):
         """Count the frames of a clip: floor(samples / hop), unless the convention differs."""
         return samples // self.hop_samples + self.convention.center
 
-    @model_serializer(mode="wrap")
-    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_default(handler(self), "convention", self.convention, MelConvention())
-
     def full_band(self) -> MelConfig:
         """Return the same mel up to Nyquist: what loss and validation compare."""
         return self.model_copy(update={"fmax_hz": self.rate_hz / 2})
@@ -159,10 +149,6 @@ class GeneratorConfig(Frozen):
         """
         return (self.variant.slope, self.variant.conv_padding) == (0.1, "zeros")
 
-    @model_serializer(mode="wrap")
-    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_default(handler(self), "variant", self.variant, Variant())
-
 
 class TrainConfig(Frozen):
     """The training recipe (paper section 3.1 and the official training code)."""
@@ -171,11 +157,8 @@ class TrainConfig(Frozen):
     steps: Positive = 2_500_000
     batch_size: Positive = 16  # over all processes together
     segment_samples: Positive = 8192
-    learning_rate: Annotated[Real, Field(gt=0)] = 2e-4
-    adam_betas: tuple[Fraction, Fraction] = (
-        0.8,
-        0.99,
-    )
+    learning_rate: StrictlyPositive = 2e-4
+    adam_betas: tuple[Fraction, Fraction] = (0.8, 0.99)
     weight_decay: NotNegative = 0.01
     lr_decay: Annotated[Real, Field(gt=0, le=1)] = 0.999
     # 0: an epoch, but never less than the 809 batches of the paper's corpus, so that the learning
@@ -259,10 +242,3 @@ class Config(VocoderConfig):
         if self.mel.convention != MelConvention() or self.generator.variant != Variant():
             raise ValueError("training knows the official mel convention and generator only")
         return self
-
-
-def _without_default(
-    values: dict[str, Any], key: str, value: object, default: object
-) -> dict[str, Any]:
-    """Leave an unusual part out of a dump where it is as usual."""
-    return {name: each for name, each in values.items() if name != key or value != default}

@@ -3,10 +3,10 @@
 Read in this order:
 
 - `base`: what every engine is: log-mel array in, samples out
-- `torch_eager`: the plain forward pass; `torch_tuned`: the same, arranged for speed
+- `torch`: the plain forward pass, and the same arranged for speed
 - `graphs`: forward passes that a GPU repeats at one launch
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
 - `choose`: which of them runs a model, and why
-- `doctor`: which of them there are
+- `doctor`: which of them this installation has
 """

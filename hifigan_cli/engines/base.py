@@ -25,32 +25,29 @@ class Engine(Protocol):
     precision: str
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
+        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop)`.
 
-        The mel is a whole: beyond its ends lie the zeros that the convolutions pad with.
+        The mel is complete: beyond its ends lie the zeros that the convolutions pad with.
 
         Raises:
             DeviceError: the device is out of memory.
         """
-        ...
 
 
 class ChunkedEngine(Engine, Protocol):
     """An engine that takes long mels in chunks, with the frames around each.
 
-    Attributes:
-        chunk_frames: the length of mel at which a call is fast, and its memory moderate.
+    `chunk_frames` is the length of mel at which a call is fast, and its memory moderate.
     """
 
     chunk_frames: int
 
 
 class SampleStream(Protocol):
-    """One signal in the making: frames are pushed, samples come out once they are determined."""
+    """One signal: frames are pushed, samples come out once they are determined."""
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(mels, frames)`, with `end` the last ones; return samples `(samples,)`."""
-        ...
+        """Take frames `(n_mels, frames)`, with `end` the last ones; return samples `(samples,)`."""
 
 
 @runtime_checkable
@@ -59,4 +56,3 @@ class StreamingEngine(Engine, Protocol):
 
     def stream(self) -> SampleStream:
         """Begin a signal; many may be open at once."""
-        ...

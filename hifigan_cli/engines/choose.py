@@ -10,14 +10,14 @@ networks with other slopes or paddings than the official ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.runtime.devices import find_device
-from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.engines.base import ChunkedEngine, StreamingEngine
     from hifigan_cli.models.model_file import ModelFile
@@ -34,13 +34,13 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What is asked for: an engine, a precision, a device, and threads on a CPU.
+    """An engine, a precision, a device, and threads on a CPU.
 
     Attributes:
         engine: one of ENGINES.
         precision: one of PRECISIONS.
         device: as `resolve_device` takes it.
-        threads: None: as many as processors are at hand.
+        threads: None: as many as there are available CPUs.
     """
 
     engine: str = AUTO
@@ -49,10 +49,10 @@ class EngineOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that there are not.
+        """Reject unknown names.
 
         Raises:
-            UsageError: names what there is.
+            UsageError: lists the known ones.
         """
         for what, name, known in (
             ("engine", self.engine, ENGINES),
@@ -66,18 +66,23 @@ class EngineOptions:
 
 
 def missing(engine: str) -> str | None:
-    """Say why an engine cannot be used on this machine; None: it can."""
-    if engine not in LIGHT:
-        return None
+    """Return why an engine cannot be used on this machine; None: it can."""
     try:
-        reason: str | None = import_module(f"hifigan_cli.engines.{engine}").missing()
+        if engine == "native":
+            from hifigan_cli.engines import native
+
+            return native.missing()
+        if engine == "onnx":
+            from hifigan_cli.engines import onnx
+
+            return onnx.missing()
     except ImportError as error:
         return str(error)
-    return reason
+    return None
 
 
-def place(wish: EngineOptions) -> str:
-    """Return the device that a wish amounts to, such as `cpu` or `cuda:0`.
+def place(options: EngineOptions) -> str:
+    """Return the device that the options amount to, such as `cpu` or `cuda:0`.
 
     torch is asked only where there may be another device than the CPU.
 
@@ -85,71 +90,68 @@ def place(wish: EngineOptions) -> str:
         UsageError: the engine does not run on the device asked for.
         DeviceError: there is no such device.
     """
-    if wish.engine not in LIGHT:
-        return find_device(wish.device)
-    if wish.device not in (AUTO, "cpu"):
+    if options.engine not in LIGHT:
+        return find_device(options.device)
+    if options.device not in (AUTO, "cpu"):
         raise UsageError(
-            f"the {wish.engine} engine runs on the CPU, not on {wish.device}", "--engine torch"
+            f"the {options.engine} engine runs on the CPU, not on {options.device}",
+            "--engine torch",
         )
     return "cpu"
 
 
-def choose(wish: EngineOptions, device: str, config: GeneratorConfig) -> str:
+def choose(options: EngineOptions, device: str, config: GeneratorConfig) -> str:
     """Return the name of the engine that is to run a generator on a device.
 
     Raises:
         UsageError: the engine asked for is missing, or does not know such a network.
     """
-    if wish.engine != AUTO:
-        if reason := missing(wish.engine):
-            raise UsageError(f"no {wish.engine} engine: {reason}", _FIXES[wish.engine])
-        if not _knows(wish.engine, config):
-            raise UsageError(
-                f"the {wish.engine} engine knows the official slopes and paddings alone",
-                "leave --engine out",
-            )
-        return wish.engine
-    for name in LIGHT if device == "cpu" else ():
-        if _knows(name, config) and not missing(name) and wish.precision in _precisions(name):
-            return name
-    return "torch"
+    name = options.engine
+    if name == AUTO:
+        for light in LIGHT if device == "cpu" else ():
+            usable = _knows(light, config) and not missing(light)
+            if usable and options.precision in _precisions(light):
+                return light
+        return "torch"
+    if reason := missing(name):
+        raise UsageError(f"no {name} engine: {reason}", _FIXES[name])
+    if not _knows(name, config):
+        raise UsageError(
+            f"the {name} engine knows the official slopes and paddings only",
+            "leave --engine out",
+        )
+    return name
 
 
 def make_engine(
-    model: ModelFile, wish: EngineOptions, device: str
+    model: ModelFile, options: EngineOptions, device: str
 ) -> ChunkedEngine | StreamingEngine:
-    """Make the engine that a wish amounts to, with a model's weights, on a device (`place`).
+    """Build the engine that the options amount to, with a model's weights, on a device (`place`).
 
     Raises:
         ModelError: the weights do not fit the architecture.
         UsageError: the engine is missing, or lacks the precision.
     """
-    name = choose(wish, device, model.generator)
-    weights = model.weights_for_synthesis()
-    threads = wish.threads or available_threads()
-    common = (model.generator, model.mel.n_mels, weights, wish.precision)
+    name = choose(options, device, model.generator)
     if name == "native":
         from hifigan_cli.engines.native import NativeEngine
 
-        return NativeEngine(*common, threads)
+        return NativeEngine(model, options.precision, options.threads)
     if name == "onnx":
         from hifigan_cli.engines.onnx import OnnxEngine
 
-        return OnnxEngine(*common, threads)
-    if name == "eager":
-        from hifigan_cli.engines.torch_eager import EagerEngine
+        return OnnxEngine(model, options.precision, options.threads)
+    from hifigan_cli.engines.torch import EagerEngine, TorchEngine
 
-        return EagerEngine(*common, wish.threads, device)
-    from hifigan_cli.engines.torch_tuned import TorchEngine
-
-    return TorchEngine(*common, wish.threads, device)
+    engine = EagerEngine if name == "eager" else TorchEngine
+    return engine(model, options.precision, options.threads, device)
 
 
 def _knows(name: str, config: GeneratorConfig) -> bool:
     return name != "native" or config.standard
 
 
-def _precisions(name: str) -> tuple[str, ...] | list[str]:
+def _precisions(name: str) -> Sequence[str]:
     if name == "onnx":
         return ("fp32",)
     from hifigan_cli.engines.native import precisions

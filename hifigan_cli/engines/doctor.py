@@ -1,6 +1,6 @@
-"""Which engines without torch this installation has, and with what instructions: the doctor's rows.
+"""Which engines without torch this installation has: rows of `hifigan doctor`.
 
-torch's own row says whether `torch` and `eager` are there.
+torch's own row covers the engines `torch` and `eager`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _INSTRUCTIONS = {
     "avx512vnni": "AVX-512 VNNI",
 }
 _COMPILE = (
-    "install a C++ compiler, then hifigan-cli anew: "
+    "install a C++ compiler, then reinstall hifigan-cli: "
     "pip install --force-reinstall --no-deps --no-cache-dir PLACE, which may be . of a clone"
 )
 
@@ -32,15 +32,13 @@ def _native() -> Check:
     from hifigan_cli.engines.native.engine import PRECISIONS
     from hifigan_cli.engines.native.library import kernels
 
-    told = []
+    details = []
     for precision, wanted in PRECISIONS.items():
-        found = kernels(wanted)
-        told.append(
-            f"{precision} with {_INSTRUCTIONS[found]}"
-            if found
-            else f"no {precision}: this processor has no {_INSTRUCTIONS[wanted]}"
-        )
-    return Check(name, ok=True, detail=", ".join(told))
+        if found := kernels(wanted):
+            details.append(f"{precision} with {_INSTRUCTIONS[found]}")
+        else:
+            details.append(f"no {precision}: this processor has no {_INSTRUCTIONS[wanted]}")
+    return Check(name, ok=True, detail=", ".join(details))
 
 
 def _onnx() -> Check:

@@ -1,9 +1,9 @@
-"""Forward passes as CUDA graphs: a GPU is told once what to do, not kernel by kernel.
+"""Forward passes as CUDA graphs: one launch instead of one for each kernel.
 
 At batch 1 the kernels of a generator are short, and to launch its two or three hundred takes
-longer than to run them. A graph is one launch. It is recorded for one shape, in memory that stays
-taken, so one is made when a shape comes the second time: the chunks of long mels and streams, and
-batches, have few shapes, but files of their own lengths would each pay for a recording that no
+longer than to run them. A graph is one launch. It is captured for one shape, in memory that stays
+taken, so one is captured when a shape comes the second time: the chunks of long mels and streams,
+and batches, have few shapes, but files of their own lengths would each pay for a graph that no
 other uses.
 """
 
@@ -23,35 +23,35 @@ Network = Callable[[Tensor], Tensor]
 MOST_FRAMES = 8192
 MOST_GRAPHS = 8
 _REMEMBERED = 256  # shapes that came once
-_WARM_UPS = 2  # libraries choose algorithms and take their room in the first runs
+_WARM_UPS = 2  # libraries choose algorithms and take their memory in the first runs
 
 
-class Recording(NamedTuple):
-    """A forward pass, ready to be repeated: `replay` computes `made` of what `given` holds."""
+class CapturedGraph(NamedTuple):
+    """A forward pass, ready to be repeated: `replay` computes `samples` from what `mel` holds."""
 
-    given: Tensor
-    made: Tensor
+    mel: Tensor
+    samples: Tensor
     replay: Callable[[], None]
 
 
 class Graphs:
-    """A network whose forward pass is recorded for shapes that come again.
+    """A network whose forward pass is captured for shapes that come again.
 
-    Where a recording fails, for want of memory or because a kernel cannot be recorded, everything
+    Where capturing fails, for want of memory or because a kernel cannot be captured, everything
     runs as it would without. Calls from several threads wait for each other.
 
     Attributes:
-        failure: why nothing is recorded any more; None: all is well.
+        failure: why nothing is captured any more; None: all is well.
     """
 
     def __init__(
-        self, network: Network, record: Callable[[Network, Tensor], Recording] | None = None
+        self, network: Network, capture: Callable[[Network, Tensor], CapturedGraph] | None = None
     ) -> None:
-        """Wrap a network; `record` is how a forward pass becomes a recording, here a CUDA graph."""
+        """Wrap a network; `capture` turns a forward pass into a graph, here a CUDA graph."""
         self.failure: str | None = None
         self._network = network
-        self._record = record or GpuRecorder()
-        self._recordings: OrderedDict[tuple[int, ...], Recording] = OrderedDict()
+        self._capture = capture or CudaCapture()
+        self._graphs: OrderedDict[tuple[int, ...], CapturedGraph] = OrderedDict()
         self._once: OrderedDict[tuple[int, ...], None] = OrderedDict()
         self._lock = Lock()
 
@@ -59,54 +59,54 @@ class Graphs:
         """Run the network on a mel `(batch, ..., frames)`.
 
         Raises:
-            torch.OutOfMemoryError: what the recordings hold has been given back.
+            torch.OutOfMemoryError: what the graphs hold has been given back.
         """
         with self._lock:
-            recording = self._recording(mel)
-            if recording is None:
+            graph = self._graph(mel)
+            if graph is None:
                 try:
                     return self._network(mel)
                 except torch.OutOfMemoryError:
-                    self._recordings.clear()
+                    self._graphs.clear()
                     raise
-            recording.given.copy_(mel)
-            recording.replay()
-            return recording.made.clone()
+            graph.mel.copy_(mel)
+            graph.replay()
+            return graph.samples.clone()
 
-    def _recording(self, mel: Tensor) -> Recording | None:
+    def _graph(self, mel: Tensor) -> CapturedGraph | None:
         shape = tuple(mel.shape)
         if self.failure or shape[0] * shape[-1] > MOST_FRAMES:
             return None
-        if shape in self._recordings:
-            self._recordings.move_to_end(shape)
-            return self._recordings[shape]
+        if shape in self._graphs:
+            self._graphs.move_to_end(shape)
+            return self._graphs[shape]
         if shape not in self._once:
             self._once[shape] = None
             if len(self._once) > _REMEMBERED:
                 self._once.popitem(last=False)
             return None
-        if len(self._recordings) == MOST_GRAPHS:
-            self._recordings.popitem(last=False)
+        if len(self._graphs) == MOST_GRAPHS:
+            self._graphs.popitem(last=False)
         try:
-            self._recordings[shape] = self._record(self._network, mel)
+            self._graphs[shape] = self._capture(self._network, mel)
         except RuntimeError as error:  # out of memory is one
             self.failure = str(error).partition("\n")[0]
-            self._recordings.clear()
+            self._graphs.clear()
             return None
-        return self._recordings[shape]
+        return self._graphs[shape]
 
 
-class GpuRecorder:
-    """Records CUDA graphs, which share their room: they never run at the same time."""
+class CudaCapture:
+    """Captures CUDA graphs, which share their memory: they never run at the same time."""
 
     def __init__(self) -> None:
         self._shared: tuple[Any, torch.cuda.Stream] | None = None  # a pool's handle is torch's own
 
-    def __call__(self, network: Network, mel: Tensor) -> Recording:
-        """Record the forward pass of a network on a mel's shape and device.
+    def __call__(self, network: Network, mel: Tensor) -> CapturedGraph:
+        """Capture the forward pass of a network for a mel's shape and device.
 
         Raises:
-            RuntimeError: not enough memory, or a kernel cannot be recorded.
+            RuntimeError: not enough memory, or a kernel cannot be captured.
         """
         with torch.cuda.device(mel.device):
             if self._shared is None:
@@ -122,8 +122,8 @@ class GpuRecorder:
                 # What other threads do with the GPU meanwhile is no error of this one's.
                 mode = "thread_local"
                 with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode=mode):
-                    made = network(given)
-            finally:  # a recording that fails leaves its own stream in place
+                    samples = network(given)
+            finally:  # a capture that fails leaves its own stream in place
                 torch.cuda.set_stream(ours)
             ours.wait_stream(stream)
-        return Recording(given, made, graph.replay)
+        return CapturedGraph(given, samples, graph.replay)

@@ -20,11 +20,9 @@ from hifigan_cli.errors import DeviceError, UsageError
 from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import onnxruntime
 
-    from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.models.model_file import ModelFile
     from hifigan_cli.types import FloatArray
 
 PACKAGES = ("onnx", "onnxruntime")
@@ -54,14 +52,9 @@ class OnnxEngine:
     precision = "fp32"
 
     def __init__(
-        self,
-        config: GeneratorConfig,
-        n_mels: int,
-        weights: Mapping[str, FloatArray],
-        precision: str = "fp32",
-        threads: int | None = None,
+        self, model: ModelFile, precision: str = "fp32", threads: int | None = None
     ) -> None:
-        """Make a session of folded weights, under their official names, that fit `config`.
+        """Make a session of a model's weights.
 
         Raises:
             UsageError: another precision than fp32, or a package is missing.
@@ -71,15 +64,17 @@ class OnnxEngine:
                 f"the onnx engine has no {precision}", "--precision fp32, or another engine"
             )
         if lack := missing():
-            raise UsageError(lack.partition(":")[0], lack.partition(": ")[2])
+            what, _, install = lack.partition(": ")
+            raise UsageError(what, install)
         self._threads = threads or available_threads()
         self.chunk_frames = CHUNK_FRAMES * self._threads
-        self._context, self._hop = context_frames(config), config.hop_samples
-        self._session = _session(config, n_mels, weights)
+        self._context = context_frames(model.generator)
+        self._hop = model.generator.hop_samples
+        self._session = _session(model)
         self._pool = ThreadPoolExecutor(self._threads, "hifigan-onnx")
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`.
+        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop)`.
 
         Raises:
             DeviceError: there is not enough memory.
@@ -88,28 +83,29 @@ class OnnxEngine:
         samples = np.empty((batch, frames * self._hop), np.float32)
         edges = piece_edges(frames, -(-self._threads // max(1, batch)), self._context)
 
-        def run(row: int, start: int, stop: int) -> None:
+        def run(piece: tuple[int, int, int]) -> None:
+            row, start, stop = piece
             first = max(0, start - self._context)
-            piece = mel[row : row + 1, :, first : min(frames, stop + self._context)]
-            wave = self._run(piece)[0, (start - first) * self._hop :]
-            samples[row, start * self._hop : stop * self._hop] = wave[: (stop - start) * self._hop]
+            wave = self._run(mel[row : row + 1, :, first : min(frames, stop + self._context)])
+            cut = wave[0, (start - first) * self._hop : (stop - first) * self._hop]
+            samples[row, start * self._hop : stop * self._hop] = cut
 
-        parts = [(row, *span) for row in range(batch) for span in pairwise(edges)]
-        if len(parts) == 1 or self._threads == 1:
-            for part in parts:
-                run(*part)
-        else:
-            list(self._pool.map(lambda part: run(*part), parts))
+        pieces = [(row, *span) for row in range(batch) for span in pairwise(edges)]
+        in_turn = len(pieces) == 1 or self._threads == 1
+        for _ in map(run, pieces) if in_turn else self._pool.map(run, pieces):
+            pass
         return samples
 
     def _run(self, piece: FloatArray) -> FloatArray:
-        content = np.ascontiguousarray(piece, np.float32)
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
+
         try:
-            (wave,) = self._session.run(None, {"mel": content})
-        except RuntimeError as error:  # onnxruntime's own errors descend from it
-            if "alloc" in str(error):
-                raise DeviceError("out of memory in onnxruntime", "a smaller --chunk") from error
-            raise
+            (wave,) = self._session.run(None, {"mel": np.ascontiguousarray(piece, np.float32)})
+        except (Fail, RuntimeException) as error:  # graph and shapes fit: what can fail is memory
+            reason = str(error).rpartition(": ")[2]
+            raise DeviceError(
+                f"out of memory in onnxruntime: {reason}", "a smaller --chunk"
+            ) from error
         result: FloatArray = wave
         return result
 
@@ -131,21 +127,19 @@ def piece_edges(frames: int, least: int, context: int) -> list[int]:
     return [frames * number // count for number in range(count + 1)]
 
 
-def _session(
-    config: GeneratorConfig, n_mels: int, weights: Mapping[str, FloatArray]
-) -> onnxruntime.InferenceSession:
+def _session(model: ModelFile) -> onnxruntime.InferenceSession:
     """Make a session of one thread that reads its weights from memory."""
     import onnxruntime
 
     from hifigan_cli.engines.onnxgraph import GeneratorGraph
 
-    graph = GeneratorGraph(config, n_mels, weights)
+    graph = GeneratorGraph(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone; the core never prints
+    options.log_severity_level = 3  # errors only; the core never prints
     # Blocks of memory planned for one length do not fit the next: a quarter of it for nothing.
     options.enable_mem_pattern = False
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in graph.weights.values()]
     options.add_external_initializers(list(graph.weights), values)
-    model = graph.without_weights().SerializeToString()
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    content = graph.without_weights().SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

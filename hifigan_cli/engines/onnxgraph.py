@@ -1,7 +1,7 @@
 """The generator as an ONNX graph, written node by node, without torch.
 
-It is `models.generator` once more, layer for layer and under the same names, so that the two read
-side by side. Convolutions are two-dimensional with a height of one: onnxruntime has its fast
+It is `models.generator` layer for layer and under the same names, so that the two read side by
+side. Convolutions are two-dimensional with a height of one: onnxruntime has its fast
 kernels (channels in blocks) for those alone, which makes V1 1.25 times as fast as with
 one-dimensional ones, V2 and V3 1.3 times. Transposed convolutions stay what they are; as plain ones
 with interleaved outputs they gained nothing.
@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
 from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto
 
-    from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.types import FloatArray
+    from hifigan_cli.models.model_file import ModelFile
+    from hifigan_cli.types import AnyArray, FloatArray
 
 INPUT, OUTPUT = "mel", "waveform"
 # Of 2022: onnxruntime 1.12 and all that came after run it. Nothing newer is needed.
@@ -43,17 +42,11 @@ class GeneratorGraph:
         weights: by their official names; those of convolutions have a height of one.
     """
 
-    def __init__(
-        self,
-        config: GeneratorConfig,
-        n_mels: int,
-        weights: Mapping[str, FloatArray],
-        *,
-        conditioning: bool = False,
-    ) -> None:
+    def __init__(self, model: ModelFile, *, conditioning: bool = False) -> None:
         """Write the nodes; with `conditioning` also what the variant does to the mel beforehand."""
         self.weights: dict[str, FloatArray] = {}
-        self._config, self._n_mels, self._source = config, n_mels, weights
+        self._config, self._n_mels = model.generator, model.mel.n_mels
+        self._source = model.weights_for_synthesis()
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
         self._write(conditioning)
@@ -148,27 +141,13 @@ class GeneratorGraph:
         if reach and self._config.variant.conv_padding == "reflect":
             pads = self._constant(f"{name}.pads", np.array([0, 0, 0, reach, 0, 0, 0, reach]))
             x, reach = self._node("Pad", f"{name}.padded", x, pads, mode="reflect"), 0
-        return self._node(
-            "Conv",
-            name,
-            x,
-            *self._layer(name),
-            kernel_shape=[1, kernel],
-            dilations=[1, dilation],
-            pads=[0, reach, 0, reach],
-        )
+        sizes = {"kernel_shape": [1, kernel], "dilations": [1, dilation]}
+        return self._node("Conv", name, x, *self._layer(name), **sizes, pads=[0, reach, 0, reach])
 
     def _upsample(self, name: str, x: str, rate: int, kernel: int) -> str:
         cut = (kernel - rate) // 2
-        return self._node(
-            "ConvTranspose",
-            name,
-            x,
-            *self._layer(name),
-            kernel_shape=[1, kernel],
-            strides=[1, rate],
-            pads=[0, cut, 0, cut],
-        )
+        sizes = {"kernel_shape": [1, kernel], "strides": [1, rate], "pads": [0, cut, 0, cut]}
+        return self._node("ConvTranspose", name, x, *self._layer(name), **sizes)
 
     def _leaky(self, x: str, slope: float | None = None) -> str:
         slope = self._config.variant.slope if slope is None else slope
@@ -182,14 +161,13 @@ class GeneratorGraph:
         self.weights[names[1]] = bias
         return names
 
-    def _constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
+    def _constant(self, name: str, value: AnyArray) -> str:
         self._constants.append(numpy_helper.from_array(value, name))
         return name
 
     def _node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
-        self._nodes.append(
-            helper.make_node(operation, inputs, [name], name=f"{name}:{operation}", **attributes)
-        )
+        title = f"{name}:{operation}"
+        self._nodes.append(helper.make_node(operation, inputs, [name], name=title, **attributes))
         return name
 
 

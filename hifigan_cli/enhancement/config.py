@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from hifigan_cli.config.kinds import Fraction, Frozen, NotNegative, Positive, Real, Whole
+from hifigan_cli.config.conventions import Fraction, Frozen, NotNegative, Positive, Real, Whole
 
 # What no configuration changes. Log-mels of speech lie around the centre, within a few spreads.
 CENTRE, SPREAD = -5.0, 2.5

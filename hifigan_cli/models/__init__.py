@@ -1,10 +1,9 @@
-"""The networks and losses, cut as the paper is.
+"""The networks and losses, section by section of the paper (arXiv 2010.05646).
 
-Read beside the paper (arXiv 2010.05646), in this order:
+Read in this order:
 
 - `generator`: section 2.2, transposed convolutions and multi-receptive-field fusion
-- `discriminators.period`: section 2.3, the multi-period discriminator (MPD)
-- `discriminators.scale`: section 2.3, the multi-scale discriminator (MSD)
+- `discriminators`: section 2.3, the multi-period (MPD) and multi-scale (MSD) discriminators
 - `losses`: section 2.4, equations 1 to 8
 - `optimized`: the same networks, arranged for the speed of training
 - `norms`: weight norm, and folding it away for synthesis

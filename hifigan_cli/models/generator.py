@@ -17,38 +17,26 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.config import Variant
-from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE, context_frames
+from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.config import GeneratorConfig, Variant
 
 
-OFFICIAL = Variant()
-
-
-def same_conv(
-    inputs: int, outputs: int, kernel: int, dilation: int = 1, variant: Variant = OFFICIAL
-) -> nn.Conv1d:
-    """Make a convolution that keeps the length."""
-    return nn.Conv1d(
-        inputs,
-        outputs,
-        kernel,
-        dilation=dilation,
-        padding=dilation * (kernel - 1) // 2,
-        padding_mode=variant.conv_padding,
-    )
+def same_conv(inputs: int, outputs: int, kernel: int, dilation: int, variant: Variant) -> nn.Conv1d:
+    """Build a convolution that keeps the length."""
+    padding, mode = dilation * (kernel - 1) // 2, variant.conv_padding
+    return nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=padding, padding_mode=mode)
 
 
 class ResidualBlock1(nn.Module):
     """Per dilation, a dilated and a plain convolution, added to the input (figure 1, right)."""
 
     def __init__(
-        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant = OFFICIAL
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
     ) -> None:
         super().__init__()
         sizes = channels, channels, kernel
@@ -68,7 +56,7 @@ class ResidualBlock2(nn.Module):
     """Per dilation, one dilated convolution, added to the input: the lighter block of V3."""
 
     def __init__(
-        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant = OFFICIAL
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
     ) -> None:
         super().__init__()
         sizes = channels, channels, kernel
@@ -109,16 +97,14 @@ class Generator(nn.Module):
             up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=padding)
             self.ups.append(up)
             channels //= 2
-            for size, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            ):
-                self.resblocks.append(block(channels, size, dilations, variant))
+            sizes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+            self.resblocks.extend(block(channels, *size, variant) for size in sizes)
         self.conv_post = same_conv(channels, 1, EDGE_KERNEL, 1, variant)
         if weight_norm:
             add_weight_norm(self)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Synthesise `(batch, 1, samples)` from a log-mel `(batch, mels, frames)`."""
+        """Synthesize `(batch, 1, samples)` from a log-mel `(batch, mels, frames)`."""
         slope = self.config.variant.slope
         x = self.conv_pre(mel)
         for stage, up in enumerate(self.ups):
@@ -134,11 +120,6 @@ class Generator(nn.Module):
         for block in self.resblocks[stage * kernels + 1 : (stage + 1) * kernels]:
             total = total + block(x)
         return total / kernels
-
-    @property
-    def context_frames(self) -> int:
-        """Mel frames to each side of a frame that its samples depend on."""
-        return context_frames(self.config)
 
 
 def count_parameters(net: nn.Module) -> int:

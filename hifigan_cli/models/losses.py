@@ -1,7 +1,7 @@
 """The training losses (paper section 2.4).
 
-All are sums over sub-discriminators, not means. Judgements of MPD and MSD are passed together, as
-one list.
+`y` is a recording, `y_hat` what the generator makes of its mel. All losses are sums over
+sub-discriminators, not means; the outputs of MPD and MSD are passed together, as one list.
 """
 
 from __future__ import annotations
@@ -22,69 +22,65 @@ _SMALLEST_POWER = 1e-7  # keeps the gradients of root and logarithm finite in si
 
 
 def discriminator_loss(
-    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+    of_y: Sequence[DiscriminatorOutput], of_y_hat: Sequence[DiscriminatorOutput]
 ) -> Tensor:
-    """Least-squares loss of the discriminators: real to 1, fake to 0 (equation 1)."""
+    """Least-squares loss of the discriminators: `y` to 1, `y_hat` to 0 (equation 1)."""
     terms = [
-        torch.mean((1 - single(r.logits)) ** 2) + torch.mean(single(f.logits) ** 2)
-        for r, f in zip(real, fake, strict=True)
+        torch.mean((1 - single(real.scores)) ** 2) + torch.mean(single(fake.scores) ** 2)
+        for real, fake in zip(of_y, of_y_hat, strict=True)
     ]
     return torch.stack(terms).sum()
 
 
-def adversarial_loss(fake: Sequence[DiscriminatorOutput]) -> Tensor:
-    """Least-squares loss of the generator: fake to 1 (equation 2)."""
-    return torch.stack([torch.mean((1 - single(f.logits)) ** 2) for f in fake]).sum()
+def adversarial_loss(of_y_hat: Sequence[DiscriminatorOutput]) -> Tensor:
+    """Least-squares loss of the generator: `y_hat` to 1 (equation 2)."""
+    return torch.stack([torch.mean((1 - single(fake.scores)) ** 2) for fake in of_y_hat]).sum()
 
 
 def feature_loss(
-    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+    of_y: Sequence[DiscriminatorOutput], of_y_hat: Sequence[DiscriminatorOutput]
 ) -> Tensor:
-    """L1 between the feature maps of real and fake, each map's mean, summed (equation 4).
+    """L1 between the feature maps of `y` and `y_hat`, each map's mean, summed (equation 4).
 
-    The real maps are targets: they should come without gradients.
+    The maps of `y` are targets: they should come without gradients.
     """
     terms = [
-        F.l1_loss(single(of_fake), single(of_real))
-        for r, f in zip(real, fake, strict=True)
-        for of_real, of_fake in zip(r.features, f.features, strict=True)
+        F.l1_loss(single(fake_map), single(real_map))
+        for real, fake in zip(of_y, of_y_hat, strict=True)
+        for real_map, fake_map in zip(real.feature_maps, fake.feature_maps, strict=True)
     ]
     return torch.stack(terms).sum()
 
 
-def mel_loss(real_mel: Tensor, fake_mel: Tensor) -> Tensor:
+def mel_loss(mel: Tensor, mel_hat: Tensor) -> Tensor:
     """L1 between log-mels up to Nyquist (equation 3); the paper weighs it by 45."""
-    return F.l1_loss(fake_mel, real_mel)
+    return F.l1_loss(mel_hat, mel)
 
 
-def spectral_loss(real: Tensor, fake: Tensor) -> Tensor:
+def spectral_loss(y: Tensor, y_hat: Tensor) -> Tensor:
     """Compare `(batch, samples)` by their spectra at three resolutions; not of the paper.
 
     For each, spectral convergence and the L1 of log magnitudes (Yamamoto, Song, Kim 2020, Parallel
     WaveGAN, section 2.2); the mean of the three. One mel leaves open what happens within a frame;
-    together they leave less, so that a generator learns sooner, above all before it is judged.
+    three resolutions leave less, so that a generator learns sooner, above all before the
+    discriminators join.
 
-    Convergence is a ratio over the samples at hand (each by itself would let near silence decide):
+    Convergence is a ratio over the whole batch (of single clips, near silence would decide), so
     pieces of a batch, and processes, each have their own, unlike the other losses.
     """
     terms = []
     for n_fft in _RESOLUTIONS:
-        of_real, of_fake = (_magnitude(samples, n_fft) for samples in (real, fake))
-        convergence = torch.linalg.norm(of_fake - of_real) / torch.linalg.norm(of_real)
-        terms.append(convergence + F.l1_loss(of_fake.log(), of_real.log()))
+        real, fake = _magnitude(y, n_fft), _magnitude(y_hat, n_fft)
+        convergence = torch.linalg.norm(fake - real) / torch.linalg.norm(real)
+        terms.append(convergence + F.l1_loss(fake.log(), real.log()))
     return torch.stack(terms).mean()
 
 
 def _magnitude(samples: Tensor, n_fft: int) -> Tensor:
     window = torch.hann_window(n_fft, dtype=samples.dtype, device=samples.device)
+    # Zeros pad the ends: segments may be shorter than half a window, too short to reflect.
     spectrum = torch.stft(
-        samples,
-        n_fft,
-        n_fft // 4,
-        n_fft,
-        window,
-        pad_mode="constant",  # segments may be shorter than half a window
-        return_complex=True,
+        samples, n_fft, n_fft // 4, n_fft, window, pad_mode="constant", return_complex=True
     )
     return torch.sqrt(spectrum.real**2 + spectrum.imag**2 + _SMALLEST_POWER)
 

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy.typing as npt
     import torch
 
     from hifigan_cli.models.generator import Generator
-    from hifigan_cli.types import AnyArray
+    from hifigan_cli.types import AnyArray, FloatArray
 
 KIND = "vocoder"
 GENERATOR = "generator."
@@ -53,7 +52,7 @@ class ModelFile:
     provenance: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
-    def weights_for_synthesis(self) -> dict[str, npt.NDArray[np.float32]]:
+    def weights_for_synthesis(self) -> dict[str, FloatArray]:
         """Return the weights in float32, after checking that the architecture has these.
 
         Raises:
@@ -63,30 +62,20 @@ class ModelFile:
         return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
 
     def build(self, device: torch.device | str = "cpu") -> Generator:
-        """Make the generator as a torch network, with these weights, ready for synthesis.
+        """Build the generator as a torch network, with these weights, ready for synthesis.
 
         Raises:
             ModelError: the weights do not fit the architecture; names the first that does not.
         """
+        import torch
+
+        from hifigan_cli.models.generator import Generator
+
         weights = self.weights_for_synthesis()
-        return build_generator(self.generator, self.mel.n_mels, weights, device)
-
-
-def build_generator(
-    config: GeneratorConfig,
-    n_mels: int,
-    weights: Mapping[str, AnyArray],
-    device: torch.device | str = "cpu",
-) -> Generator:
-    """Make a generator of folded weights that fit it, ready for synthesis, on a device."""
-    import torch
-
-    from hifigan_cli.models.generator import Generator
-
-    with torch.device("meta"):  # it has shapes and no memory
-        net = Generator(config, n_mels, weight_norm=False)
-    net.load_state_dict(tensors_of(weights), assign=True)
-    return net.eval().requires_grad_(requires_grad=False).to(device)
+        with torch.device("meta"):  # it has shapes and no memory
+            net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
+        net.load_state_dict(tensors_of(weights), assign=True)
+        return net.eval().requires_grad_(requires_grad=False).to(device)
 
 
 def write_model(path: Path, model: ModelFile) -> str:
@@ -113,13 +102,9 @@ def read_model(path: Path) -> ModelFile:
     """
     arrays, content = read_arrays(path)
     mel, generator = read_architecture(path, content)
-    weights = {
-        key.removeprefix(GENERATOR): value
-        for key, value in arrays.items()
-        if key.startswith(GENERATOR)
-    }
-    others = {key: value for key, value in arrays.items() if not key.startswith(GENERATOR)}
-    return ModelFile(mel, generator, weights, others, content["provenance"], content["digest"])
+    keys = [key for key in arrays if key.startswith(GENERATOR)]
+    weights = {key.removeprefix(GENERATOR): arrays.pop(key) for key in keys}
+    return ModelFile(mel, generator, weights, arrays, content["provenance"], content["digest"])
 
 
 def read_architecture(path: Path, content: Mapping[str, Any]) -> tuple[MelConfig, GeneratorConfig]:

@@ -1,4 +1,4 @@
-"""Weight norm: w = g v / |v|, a reparametrisation that training uses and synthesis folds away."""
+"""Weight norm, w = g v / |v|: training uses it, synthesis folds it away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _G, _V = ".parametrizations.weight.original0", ".parametrizations.weight.origina
 
 
 def add_weight_norm(net: Net) -> Net:
-    """Reparametrise every convolution of `net` in place; its function does not change."""
+    """Reparametrize every convolution of `net` in place; its function does not change."""
     for module in net.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
             weight_norm(module)
@@ -26,7 +26,7 @@ def add_weight_norm(net: Net) -> Net:
 
 
 def fold_weight_norm(net: Net) -> Net:
-    """Turn every parametrised weight of `net` into a plain one, in place."""
+    """Turn every parametrized weight of `net` into a plain one, in place."""
     for module in net.modules():
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
@@ -41,8 +41,8 @@ def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = {}
     for key, value in state.items():
         if key.endswith(_V):
-            gain = state[key.removesuffix(_V) + _G]
-            plain[key.removesuffix(_V) + ".weight"] = torch._weight_norm(value, gain, 0)
+            stem = key.removesuffix(_V)
+            plain[f"{stem}.weight"] = torch._weight_norm(value, state[stem + _G], 0)
         elif not key.endswith(_G):
             plain[key] = value
     return plain
@@ -50,13 +50,11 @@ def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def load_folded(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give a weight-normed `net` the function of folded weights: g = |w|, v = w."""
-    normed = {}
-    own = net.state_dict()
+    normed, own = {}, net.state_dict()
     for key, value in state.items():
         stem = key.removesuffix(".weight")
         if key.endswith(".weight") and stem + _V in own:
-            gain = torch.norm_except_dim(value, 2, 0)
-            normed[stem + _G] = gain
+            normed[stem + _G] = gain = torch.norm_except_dim(value, 2, 0)
             # A filter of zeros has no direction; any will do, since its gain is 0.
             normed[stem + _V] = torch.where(gain > 0, value, 1.0)
         else:

@@ -24,7 +24,6 @@ class Shaped(Protocol):
     @property
     def shape(self) -> Sequence[int]:
         """Its sizes."""
-        ...
 
 
 def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:

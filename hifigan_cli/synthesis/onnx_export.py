@@ -68,9 +68,7 @@ def export_onnx(model: ModelFile, target: Path) -> Exported:
 
     from hifigan_cli.engines.onnxgraph import OPSET, GeneratorGraph
 
-    weights = model.weights_for_synthesis()
-    graph = GeneratorGraph(model.generator, model.mel.n_mels, weights, conditioning=True)
-    whole = graph.whole(_metadata(model))
+    whole = GeneratorGraph(model, conditioning=True).whole(_metadata(model))
     onnx.checker.check_model(whole)
     content = whole.SerializeToString()
     with replacing(target) as temporary:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS, Config, preset, resolve
-from hifigan_cli.config.explain import explain
 from hifigan_cli.config.presets import NAMES, design_for
-from hifigan_cli.config.solver import MAX_HOP, MAX_RATE, kernel_of, solve, work_per_s
+from hifigan_cli.config.solver import MAX_HOP, MAX_RATE, explain, kernel_of, solve, work_per_s
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models.generator import Generator
 

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+from filelock import FileLock
 
-from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.engines.native.engine import layer_names, pointer
-from hifigan_cli.engines.native.library import library
-from hifigan_cli.types import FloatArray
+from hifigan_cli.engines.native.library import Floats
+from hifigan_cli.models.model_file import ModelFile
+from hifigan_cli.types import DoubleArray, FloatArray
+
+SOURCE = Path(__file__).parents[2] / "hifigan_cli/engines/native/source"
+CONVOLVE = Path(__file__).with_name("convolve.cpp")  # includes the library's `api.cpp`
+BUILT = Path(__file__).parents[2] / "build/tests"  # where git does not look
 
 # Lengths of transforms that exist for each kernel; 0: taps, which any kernel has.
 LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
 KERNELS = ("portable", "avx2", "avx512", "avx512vnni")
+
+
+def compile_library(target: Path, flags: Sequence[str] = ()) -> None:
+    """Compile the native library with `hifigan_convolve`, the function that only tests call."""
+    line = ["g++", "-std=c++17", "-O1", "-fPIC", "-pthread", *flags]
+    sources = [CONVOLVE, *(path for path in sorted(SOURCE.glob("*.cpp")) if path.stem != "api")]
+    objects = [target.with_name(f"{source.stem}.o") for source in sources]
+    with ThreadPoolExecutor(2) as pool:
+        pairs = zip(sources, objects, strict=True)
+        lines = [[*line, "-c", source, "-o", made] for source, made in pairs]
+        for done in pool.map(lambda words: subprocess.run(words, check=False), lines):
+            assert done.returncode == 0
+    subprocess.run([*line, "-shared", *objects, "-o", target], check=True)
+
+
+@lru_cache(maxsize=1)
+def convolve_library(path: Path | None = None) -> ctypes.CDLL:
+    """Load a library with `hifigan_convolve`; without a path, compile it where it is not yet."""
+    if path is None:
+        digest = hashlib.sha256()
+        for source in (CONVOLVE, Path(__file__), *sorted(SOURCE.iterdir())):
+            digest.update(source.read_bytes())
+        path = BUILT / digest.hexdigest()[:16] / "_library.so"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                fresh = path.with_name("fresh.so")
+                compile_library(fresh)
+                fresh.rename(path)
+    loaded = ctypes.CDLL(str(path))
+    loaded.hifigan_error.restype, number = ctypes.c_char_p, ctypes.c_int
+    loaded.hifigan_convolve.argtypes = (
+        *(ctypes.c_char_p, number, number, number, number, number),
+        *(Floats, Floats, ctypes.c_float, Floats, ctypes.c_int64, Floats, number, Floats),
+    )
+    return loaded
 
 
 @dataclass(frozen=True)
@@ -36,14 +84,15 @@ class Case:
         y = np.zeros_like(self.x) if self.held is None else self.held.copy()
         residual = None if self.residual is None else pointer(self.residual)
         shape = (self.channels, self.kernel, self.dilation, self.length)
-        code = library().hifigan_convolve(
+        library = convolve_library()
+        status = library.hifigan_convolve(
             *(kernels.encode(), threads, *shape, pointer(self.weight), pointer(self.bias), 0.1),
             *(pointer(self.x), len(self.x), residual, self.held is not None, pointer(y)),
         )
-        assert code == 0, library().hifigan_error()
+        assert status == 0, library.hifigan_error()
         return y
 
-    def reference(self) -> npt.NDArray[np.float64]:
+    def reference(self) -> DoubleArray:
         """Return the same in double precision, tap by tap."""
         reach = (self.kernel - 1) // 2 * self.dilation
         x = self.x.astype(np.float64)
@@ -76,8 +125,8 @@ def random_case(
     )
 
 
-def random_weights(config: GeneratorConfig, n_mels: int, seed: int) -> dict[str, FloatArray]:
-    """Make weights that keep the variance from layer to layer."""
+def random_model(config: GeneratorConfig, seed: int = 0, n_mels: int = 20) -> ModelFile:
+    """Make a model whose weights keep the variance from layer to layer."""
     random = np.random.default_rng(seed)
     weights: dict[str, FloatArray] = {}
     channels, stage = config.upsample_initial_channel, -1
@@ -101,4 +150,4 @@ def random_weights(config: GeneratorConfig, n_mels: int, seed: int) -> dict[str,
         bias = 0.1 * random.standard_normal(shape[1] if name.startswith("ups.") else shape[0])
         weights[f"{name}.weight"] = weight.astype(np.float32)
         weights[f"{name}.bias"] = bias.astype(np.float32)
-    return weights
+    return ModelFile(MelConfig(n_mels=n_mels), config, dict(weights))

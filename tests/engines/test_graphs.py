@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hifigan_cli.engines import graphs
-from hifigan_cli.engines.graphs import MOST_FRAMES, MOST_GRAPHS, Graphs, Recording
-from hifigan_cli.engines.torch_eager import exact
-from hifigan_cli.engines.torch_tuned import TorchEngine
+from hifigan_cli.engines.graphs import MOST_FRAMES, MOST_GRAPHS, CapturedGraph, Graphs
+from hifigan_cli.engines.torch import TorchEngine, inference
 from tests.engines.test_torch import mel_of, snr_db, tuned
 from tests.models_for_tests import TINY, loud_model
 
@@ -29,7 +28,7 @@ class Recorder:
         self.shapes: list[tuple[int, ...]] = []
         self.replays = 0
 
-    def __call__(self, network: graphs.Network, mel: Tensor) -> Recording:
+    def __call__(self, network: graphs.Network, mel: Tensor) -> CapturedGraph:
         """Make a recording that computes into the same memory each time."""
         self.shapes.append(tuple(mel.shape))
         given = torch.zeros_like(mel)
@@ -39,7 +38,7 @@ class Recorder:
             self.replays += 1
             made.copy_(network(given))
 
-        return Recording(given, made, replay)
+        return CapturedGraph(given, made, replay)
 
 
 def louder(mel: Tensor) -> Tensor:
@@ -105,7 +104,7 @@ def test_without_recordings_it_still_runs(error: RuntimeError) -> None:
     """Guard a GPU on which recording fails: it says why once, and does not try again."""
     tries = 0
 
-    def fail(_network: graphs.Network, _mel: Tensor) -> Recording:
+    def fail(_network: graphs.Network, _mel: Tensor) -> CapturedGraph:
         nonlocal tries
         tries += 1
         raise error
@@ -169,12 +168,11 @@ def test_the_torch_engine_runs_through_them() -> None:
 def test_on_a_gpu(precision: str) -> None:
     """Real graphs give the samples of the same network without, at two shapes in turn."""
     model = loud_model(TINY)
-    weights = model.weights_for_synthesis()
-    engine = TorchEngine(model.generator, 80, weights, precision, device="cuda")
+    engine = TorchEngine(model, precision, device="cuda")
     assert isinstance(engine._run, Graphs)
     for seed in range(6):
         mel = mel_of(1, 40 + seed % 2, seed)
-        with exact():
+        with inference():
             frames = torch.from_numpy(mel).to("cuda", engine._dtype)
             given = frames[:, :, None] if engine._wide else frames
             expected = engine._net(given).flatten(1).float().cpu().numpy()

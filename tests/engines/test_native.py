@@ -19,17 +19,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import GeneratorConfig
+from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.engines import native
 from hifigan_cli.engines.native import NativeEngine
 from hifigan_cli.engines.native.library import kernels
 from hifigan_cli.errors import InputError, UsageError
-from hifigan_cli.models.generator import Generator
+from hifigan_cli.models import ModelFile
 from hifigan_cli.types import FloatArray
-from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
+from tests.engines.native_cases import (
+    KERNELS,
+    LENGTHS,
+    compile_library,
+    random_case,
+    random_model,
+)
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
 
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 PAIRS = [(kernel, length) for kernel, lengths in LENGTHS.items() for length in lengths]
 TOLERANCE = {"avx512vnni": 1e-3}  # 16-bit scales; the others are float32
 # A stage of whole panels and one of few channels; kernels with and without transforms.
@@ -65,6 +73,7 @@ def present(name: str) -> str:
     return name
 
 
+@needs_compiler
 @pytest.mark.parametrize("name", KERNELS)
 @given(
     pair=st.sampled_from(PAIRS),
@@ -90,6 +99,7 @@ def test_convolutions(
     np.testing.assert_allclose(found, case.reference(), atol=TOLERANCE.get(name, 2e-5))
 
 
+@needs_compiler
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
 @pytest.mark.parametrize("spread", [0.0, 0.1, 3.0])
@@ -110,6 +120,7 @@ def test_integers_do_not_overflow(sign: int, size: float, spread: float) -> None
     np.testing.assert_allclose(loud.run(name), reference, atol=2e-3 * np.abs(reference).max())
 
 
+@needs_compiler
 @pytest.mark.parametrize("kernel", [3, 7, 11])
 def test_integers_of_what_is_small_beside_the_mean(kernel: int) -> None:
     """Guard the scale of each frequency: a large offset leaves the changes around it their bits."""
@@ -122,6 +133,7 @@ def test_integers_of_what_is_small_beside_the_mean(kernel: int) -> None:
     np.testing.assert_allclose(found, reference, atol=0.05)
 
 
+@needs_compiler
 @pytest.mark.parametrize("size", [0.0, 1e-36, 1e-42])
 def test_integers_of_silence(size: float) -> None:
     """Guard the scale of nothing, and of next to nothing: the bias comes out, and no NaN."""
@@ -131,14 +143,12 @@ def test_integers_of_silence(size: float) -> None:
     np.testing.assert_array_equal(found, np.tile(case.bias, (100, 1)))
 
 
-def torch_forward(
-    config: GeneratorConfig, weights: dict[str, FloatArray], mel: FloatArray
-) -> FloatArray:
+def torch_forward(model: ModelFile, mel: FloatArray) -> FloatArray:
     """Return what the plain generator makes in double precision."""
-    net = Generator(config, mel.shape[0], weight_norm=False).double().eval()
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     with torch.no_grad():
-        wave: FloatArray = net(torch.from_numpy(mel).double()[None])[0, 0].numpy()
+        wave: FloatArray = (
+            model.build().double()(torch.from_numpy(mel).double()[None])[0, 0].numpy()
+        )
     return wave
 
 
@@ -155,13 +165,13 @@ def test_the_network(
 ) -> None:
     """The whole generator equals the plain forward pass, on every set of instructions."""
     monkeypatch.setitem(native.engine.PRECISIONS, "under test", present(name))
-    weights, mel = random_weights(config, 20, seed=frames), random_mel(frames)
-    engine = NativeEngine(config, 20, weights, "under test", threads=2)
+    model, mel = random_model(config, seed=frames), random_mel(frames)
+    engine = NativeEngine(model, "under test", threads=2)
     found = engine.synthesize(np.stack([mel, mel[::-1]]))
-    reference = torch_forward(config, weights, mel)
+    reference = torch_forward(model, mel)
     assert np.sqrt((reference**2).mean()) > 0.02
     np.testing.assert_allclose(found[0], reference, atol=TOLERANCE.get(name, 5e-6))
-    other = torch_forward(config, weights, mel[::-1].copy())
+    other = torch_forward(model, mel[::-1].copy())
     np.testing.assert_allclose(found[1], other, atol=TOLERANCE.get(name, 5e-6))
 
 
@@ -173,7 +183,7 @@ def test_the_network(
 @settings(max_examples=40, deadline=None)
 def test_streams(cuts: list[int], config: GeneratorConfig, seed: int) -> None:
     """Frames in any portions give the samples of the whole; a stream can be used again."""
-    engine = NativeEngine(config, 20, random_weights(config, 20, seed), threads=1)
+    engine = NativeEngine(random_model(config, seed), threads=1)
     mel = random_mel(sum(cuts), seed=seed)
     whole = engine.synthesize(mel[None])[0]
     assert whole.shape == (sum(cuts) * config.hop_samples,)
@@ -188,8 +198,8 @@ def test_streams(cuts: list[int], config: GeneratorConfig, seed: int) -> None:
 
 def test_a_stream_gives_what_is_determined() -> None:
     """Latency is the context of a frame and no more: samples follow their frame by so many."""
-    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
-    context = Generator(SMALL, 20, weight_norm=False).context_frames
+    engine = NativeEngine(random_model(SMALL), threads=1)
+    context = context_frames(SMALL)
     stream, mel, given_samples = engine.stream(), random_mel(60), 0
     for frame in range(60):
         given_samples += len(stream.push(mel[:, frame : frame + 1]))
@@ -198,9 +208,9 @@ def test_a_stream_gives_what_is_determined() -> None:
 
 def test_the_samples_do_not_depend_on_threads_or_time() -> None:
     """The same bits with one thread, two and three, and from calls at the same time."""
-    weights, mel = random_weights(WIDE, 20, 1), random_mel(80)[None]
-    first = NativeEngine(WIDE, 20, weights, threads=1).synthesize(mel)
-    engine = NativeEngine(WIDE, 20, weights, threads=3)
+    model, mel = random_model(WIDE, 1), random_mel(80)[None]
+    first = NativeEngine(model, threads=1).synthesize(mel)
+    engine = NativeEngine(model, threads=3)
     results: list[FloatArray] = []
     workers = [
         threading.Thread(target=lambda: results.append(engine.synthesize(mel))) for _ in range(4)
@@ -215,7 +225,7 @@ def test_the_samples_do_not_depend_on_threads_or_time() -> None:
 
 def test_one_stream_for_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever pushes, one at a time: the room for samples is reckoned from all that came before."""
-    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
+    engine = NativeEngine(random_model(SMALL), threads=1)
     stream, at_work, together = engine.stream(), threading.Lock(), []
     push = stream._push
 
@@ -236,7 +246,7 @@ def test_one_stream_for_several_threads(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_after_a_fork() -> None:
     """A process made by fork has none of the threads, and works."""
-    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=2)
+    engine = NativeEngine(random_model(SMALL), threads=2)
     mel = random_mel(40)[None]
     expected = engine.synthesize(mel)
     child = os.fork()
@@ -248,7 +258,7 @@ def test_after_a_fork() -> None:
 @pytest.mark.parametrize("shape", [(19, 10), (21, 10), (20,)])
 def test_other_bands_are_refused(shape: tuple[int, ...]) -> None:
     """The library reads as many numbers a frame as the network has bands, whatever it is given."""
-    engine = NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), threads=1)
+    engine = NativeEngine(random_model(SMALL), threads=1)
     with pytest.raises(InputError, match="not \\(20, frames\\)"):
         engine.synthesize(np.zeros((1, *shape), np.float32))
 
@@ -256,7 +266,7 @@ def test_other_bands_are_refused(shape: tuple[int, ...]) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     """What the processor lacks is said before any work."""
     with pytest.raises(UsageError, match="no fp8"):
-        NativeEngine(SMALL, 20, random_weights(SMALL, 20, 0), "fp8")
+        NativeEngine(random_model(SMALL), "fp8")
 
 
 # Memory for threads, then for what they need at work, is given a little at a time.
@@ -266,7 +276,7 @@ from pathlib import Path
 import numpy as np
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.engines.native import NativeEngine
-from tests.engines.native_cases import random_weights
+from tests.engines.native_cases import random_model
 
 def give(megabytes):
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -275,16 +285,16 @@ def give(megabytes):
 
 wide = GeneratorConfig(upsample_rates=(4,), upsample_kernel_sizes=(8,),
                        upsample_initial_channel=256)
-weights, mel = random_weights(wide, 20, 1), np.ones((1, 20, 400), "f")
-right = NativeEngine(wide, 20, weights, threads=1).synthesize(mel)
+model, mel = random_model(wide, 1), np.ones((1, 20, 400), "f")
+right = NativeEngine(model, threads=1).synthesize(mel)
 short = 0
 give(100)
 try:
-    NativeEngine(wide, 20, weights, threads=100)
+    NativeEngine(model, threads=100)
 except MemoryError:  # the threads took what there was
     short += 1
 resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
-engine = NativeEngine(wide, 20, weights, threads=4)
+engine = NativeEngine(model, threads=4)
 stream = engine.stream()  # after a failure as new
 for megabytes in range(0, 40):
     give(megabytes)
@@ -328,7 +338,10 @@ library._FOLDER = Path(sys.argv[1])
 import numpy as np
 from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.engines.native import NativeEngine, engine
-from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_weights
+from tests.engines import native_cases
+from tests.engines.native_cases import KERNELS, LENGTHS, random_case, random_model
+sanitized = native_cases.convolve_library(library._FOLDER / "_library.so")
+native_cases.convolve_library = lambda: sanitized
 random, cases = np.random.default_rng(0), 0
 for name in filter(library.kernels, KERNELS):
     engine.PRECISIONS[name] = name
@@ -342,7 +355,7 @@ for name in filter(library.kernels, KERNELS):
                     cases += 1
     for channels in (64, 48):
         config = GeneratorConfig(upsample_initial_channel=channels)
-        made = NativeEngine(config, 20, random_weights(config, 20, 0), name, threads=2)
+        made = NativeEngine(random_model(config), name, threads=2)
         stream = made.stream()
         for count in (0, 1, 5, 40, 0, 2):
             stream.push(random.standard_normal((20, count)).astype("f"))
@@ -354,7 +367,7 @@ print("clean", cases)
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # compiling takes six minutes on a busy machine without AVX-512
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@needs_compiler
 def test_under_the_sanitizers(tmp_path: Path) -> None:
     """Nothing is read or written outside what was allocated, and no arithmetic is undefined."""
     # The sanitizer looks for what throws when it is loaded, and Python itself has no C++.
@@ -366,15 +379,7 @@ def test_under_the_sanitizers(tmp_path: Path) -> None:
     ]
     if not all(Path(runtime).is_file() for runtime in runtimes):
         pytest.skip("g++ has no address sanitizer here")
-    sources = sorted((ROOT / "hifigan_cli/engines/native/source").glob("*.cpp"))
-    line = ["g++", "-std=c++17", "-O1", "-g", "-fPIC", "-pthread"]
-    line += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    objects = [tmp_path / f"{source.stem}.o" for source in sources]
-    with ThreadPoolExecutor(2) as pool:
-        pairs = zip(sources, objects, strict=True)
-        lines = [[*line, "-c", source, "-o", made] for source, made in pairs]
-        for done in pool.map(lambda words: subprocess.run(words, check=False), lines):
-            assert done.returncode == 0
-    subprocess.run([*line, "-shared", *objects, "-o", tmp_path / "_library.so"], check=True)
+    checks = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    compile_library(tmp_path / "_library.so", checks)
     environment = {**os.environ, "LD_PRELOAD": ":".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"}
     assert said_by(SANITIZED, str(tmp_path), env=environment).startswith("clean")

@@ -11,12 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifigan_cli.config import PRESETS, GeneratorConfig
-from hifigan_cli.config.conventions import Variant
+from hifigan_cli.config import PRESETS, GeneratorConfig, MelConfig, Variant
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines.onnx import OnnxEngine, piece_edges
-from hifigan_cli.errors import UsageError
-from hifigan_cli.models import Generator
+from hifigan_cli.errors import DeviceError, UsageError
+from hifigan_cli.models import Generator, ModelFile
 from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY
 
@@ -34,10 +33,15 @@ def lively_net(config: GeneratorConfig, seed: int = 0, n_mels: int = 80) -> Gene
     return net
 
 
+def model_of(net: Generator, n_mels: int = 80) -> ModelFile:
+    """Make a model of a network's weights, in the same memory."""
+    weights = {key: value.numpy() for key, value in net.state_dict().items()}
+    return ModelFile(MelConfig(n_mels=n_mels), net.config, weights)
+
+
 def engine_of(net: Generator, n_mels: int = 80, threads: int = 1) -> OnnxEngine:
     """Make the engine of a network's weights."""
-    weights = {key: value.numpy() for key, value in net.state_dict().items()}
-    return OnnxEngine(net.config, n_mels, weights, threads=threads)
+    return OnnxEngine(model_of(net, n_mels), threads=threads)
 
 
 def noise_mel(batch: int, n_mels: int, frames: int, seed: int = 0) -> FloatArray:
@@ -140,9 +144,9 @@ def test_weights_may_go_once_the_engine_is_there() -> None:
     net = lively_net(TINY)
     mel = noise_mel(1, 80, 20)
     expected = plain(net, mel)
-    weights = {key: value.numpy() for key, value in net.state_dict().items()}
-    ready = OnnxEngine(TINY, 80, weights, threads=1)
-    for value in weights.values():
+    model = model_of(net)
+    ready = OnnxEngine(model, threads=1)
+    for value in model.weights.values():
         value[...] = 0
     np.testing.assert_allclose(ready.synthesize(mel), expected, atol=1e-5)
 
@@ -152,8 +156,9 @@ def test_torch_is_never_imported() -> None:
     script = (
         "import sys, numpy as np\n"
         "sys.modules['torch'] = None\n"
-        "from hifigan_cli.config import GeneratorConfig\n"
+        "from hifigan_cli.config import GeneratorConfig, MelConfig\n"
         "from hifigan_cli.engines.onnx import OnnxEngine, missing\n"
+        "from hifigan_cli.models import ModelFile\n"
         "assert missing() is None\n"
         "c = GeneratorConfig(upsample_rates=(2,), upsample_kernel_sizes=(4,),\n"
         "    upsample_initial_channel=4, resblock=2, resblock_kernel_sizes=(3,),\n"
@@ -162,7 +167,8 @@ def test_torch_is_never_imported() -> None:
         "    'conv_post': (1, 2, 7)}\n"
         "w = {f'{k}.weight': np.ones(s, 'f') for k, s in shapes.items()}\n"
         "w |= {f'{k}.bias': np.ones(s[k == 'ups.0'], 'f') for k, s in shapes.items()}\n"
-        "print(OnnxEngine(c, 8, w).synthesize(np.ones((1, 8, 5), 'f')).shape)"
+        "model = ModelFile(MelConfig(n_mels=8), c, w)\n"
+        "print(OnnxEngine(model).synthesize(np.ones((1, 8, 5), 'f')).shape)"
     )
     run = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
@@ -184,4 +190,19 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_precisions_are_refused() -> None:
     """The engine computes in float32, and does not pretend otherwise."""
     with pytest.raises(UsageError, match="no bf16"):
-        OnnxEngine(TINY, 80, {}, precision="bf16")
+        OnnxEngine(model_of(lively_net(TINY)), precision="bf16")
+
+
+def test_out_of_memory_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard the halving of chunks, which waits for our error, which onnxruntime has not."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+    ready = engine_of(lively_net(TINY))
+    for error in (raised.Fail, raised.RuntimeException):
+
+        def full(*_: object, error: type[Exception] = error) -> None:
+            raise error("[ONNXRuntimeError] : 6 : Status Message: std::bad_alloc")
+
+        monkeypatch.setattr(ready, "_session", type("Session", (), {"run": full}))
+        with pytest.raises(DeviceError, match="out of memory in onnxruntime: std::bad_alloc"):
+            ready.synthesize(noise_mel(1, 80, 20))

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import PRESETS, GeneratorConfig
-from hifigan_cli.engines.torch_eager import EagerEngine
-from hifigan_cli.engines.torch_tuned import TorchEngine
+from hifigan_cli.engines.torch import EagerEngine, TorchEngine
 from hifigan_cli.errors import DeviceError, UsageError
 from hifigan_cli.models import ModelFile
 from hifigan_cli.types import FloatArray
@@ -25,8 +24,7 @@ def mel_of(batch: int, frames: int, seed: int = 0) -> FloatArray:
 
 def tuned(model: ModelFile, precision: str = "fp32") -> TorchEngine:
     """Make the tuned engine of a model."""
-    weights = model.weights_for_synthesis()
-    return TorchEngine(model.generator, model.mel.n_mels, weights, precision)
+    return TorchEngine(model, precision)
 
 
 def snr_db(made: FloatArray, expected: FloatArray) -> float:
@@ -38,12 +36,12 @@ def snr_db(made: FloatArray, expected: FloatArray) -> float:
 def test_eager_is_the_plain_forward() -> None:
     """Guard the yardstick: bit by bit the generator that `ModelFile.build` makes."""
     model, mel = loud_model(TINY), mel_of(2, 40)
-    engine = EagerEngine(model.generator, 80, model.weights_for_synthesis())
+    engine = EagerEngine(model)
     with torch.no_grad():
         expected = model.build()(torch.from_numpy(mel))[:, 0].numpy()
     assert np.array_equal(engine.synthesize(mel), expected)
     with pytest.raises(UsageError, match="no bf16"):
-        EagerEngine(model.generator, 80, model.weights_for_synthesis(), "bf16")
+        EagerEngine(model, "bf16")
 
 
 @settings(max_examples=8)
@@ -71,7 +69,7 @@ def test_tuned_equals_eager(
         }
     )
     model, mel = loud_model(config, seed=seed), mel_of(batch, frames, seed)
-    expected = EagerEngine(config, 80, model.weights_for_synthesis()).synthesize(mel)
+    expected = EagerEngine(model).synthesize(mel)
     made = tuned(model).synthesize(mel)
     assert made.shape == expected.shape
     assert snr_db(made, expected) > 110
@@ -81,7 +79,7 @@ def test_tuned_equals_eager(
 def test_presets(preset: str) -> None:
     """Guard the paper's networks: float32 to its rounding, bf16 to what it holds."""
     model, mel = loud_model(PRESETS[preset].generator), mel_of(1, 40)
-    expected = EagerEngine(model.generator, 80, model.weights_for_synthesis()).synthesize(mel)
+    expected = EagerEngine(model).synthesize(mel)
     assert snr_db(tuned(model).synthesize(mel), expected) > 105
     half = tuned(model, "bf16")
     assert half.precision == "bf16"
@@ -112,7 +110,7 @@ def test_threads_are_set() -> None:
     before = torch.get_num_threads()
     try:
         model = loud_model(TINY)
-        TorchEngine(model.generator, 80, model.weights_for_synthesis(), threads=3)
+        TorchEngine(model, threads=3)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -129,7 +127,7 @@ def test_float32_on_a_gpu_keeps_the_plain_order(monkeypatch: pytest.MonkeyPatch)
         return self
 
     monkeypatch.setattr(torch.nn.Module, "to", stay)  # there is no such device here
-    narrow = TorchEngine(model.generator, 80, model.weights_for_synthesis(), device="cuda")
+    narrow = TorchEngine(model, device="cuda")
     monkeypatch.undo()
     assert (torch.device("cuda"), torch.float32) in moved
     assert not any(isinstance(each, torch.nn.Conv2d) for each in narrow._net.modules())

@@ -15,8 +15,7 @@ from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS
 from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.engines.graphs import Graphs
-from hifigan_cli.engines.torch_eager import EagerEngine
-from hifigan_cli.engines.torch_tuned import TorchEngine
+from hifigan_cli.engines.torch import EagerEngine, TorchEngine
 from hifigan_cli.models.model_file import write_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 from tests.engines.test_torch import mel_of, snr_db
@@ -27,9 +26,7 @@ from tests.models_for_tests import tiny_model
 
 def engine(device: torch.device, precision: str = "fp32", preset: str = "v2") -> TorchEngine:
     """Return the torch engine of a preset with random weights."""
-    model = random_model(PRESETS[preset])
-    weights = model.weights_for_synthesis()
-    return TorchEngine(model.generator, 80, weights, precision, device=str(device))
+    return TorchEngine(random_model(PRESETS[preset]), precision, device=str(device))
 
 
 @pytest.mark.parametrize(("precision", "least_db"), [("fp32", 90), ("fp16", 30), ("bf16", 15)])
@@ -40,7 +37,7 @@ def test_graphs_give_the_samples_of_the_plain_forward(
     if precision == "fp16" and device.type == "cpu":
         pytest.skip("the CPU has no fp16")
     model = random_model(PRESETS["v2"])
-    plain = EagerEngine(model.generator, 80, model.weights_for_synthesis(), device=str(device))
+    plain = EagerEngine(model, device=str(device))
     graphed = engine(device, precision)
     snrs = []
     for seed in range(2):
@@ -52,16 +49,14 @@ def test_graphs_give_the_samples_of_the_plain_forward(
     if device.type == "cuda":
         assert isinstance(graphed._run, Graphs)
         assert graphed._run.failure is None
-        assert len(graphed._run._recordings) == 2
+        assert len(graphed._run._graphs) == 2
 
 
 def test_chunks_join_to_the_complete_mel(device: torch.device, record: Record) -> None:
     """A minute in chunks, which are replayed, equals one forward pass."""
     vocoder = Vocoder(random_model(PRESETS["v2"]), EngineOptions("torch", "fp32", str(device)))
     mel = mel_of(1, 3000)[0]
-    whole = EagerEngine(
-        vocoder.model.generator, 80, vocoder.model.weights_for_synthesis(), device=str(device)
-    ).synthesize(mel[None])
+    whole = EagerEngine(vocoder.model, device=str(device)).synthesize(mel[None])
     error = float(np.abs(vocoder.vocode(mel[None]).samples - whole).max())
     record("largest_difference", error)
     assert error < 1e-5

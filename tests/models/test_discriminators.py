@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
-from hifigan_cli.models.discriminators import DiscriminatorOutput, period, scale
-from hifigan_cli.models.discriminators import output as judgement
-from hifigan_cli.models.discriminators.period import PERIODS, PeriodDiscriminator
-from hifigan_cli.models.discriminators.scale import ScaleDiscriminator, halve
+from hifigan_cli.models import (
+    MultiPeriodDiscriminator,
+    MultiScaleDiscriminator,
+    discriminators,
+)
+from hifigan_cli.models.discriminators import (
+    PERIODS,
+    DiscriminatorOutput,
+    PeriodDiscriminator,
+    ScaleDiscriminator,
+    discriminate,
+    halve,
+)
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.types import DoubleArray
 from tests.models import reference
@@ -42,15 +50,15 @@ def sound(samples: int, seed: int = 0) -> Tensor:
 
 def difference(judged: DiscriminatorOutput, maps: Sequence[DoubleArray]) -> float:
     """Measure the largest relative difference over all maps; inf where shapes or counts differ."""
-    if len(judged.features) != len(maps):
+    if len(judged.feature_maps) != len(maps):
         return float("inf")
     worst = 0.0
-    for ours, theirs in zip(judged.features, maps, strict=True):
+    for ours, theirs in zip(judged.feature_maps, maps, strict=True):
         if ours[0].shape != theirs.shape:
             return float("inf")
         scale_ = np.abs(theirs).max()
         worst = max(worst, float(np.abs(ours[0].detach().numpy() - theirs).max() / scale_))
-    if not torch.equal(judged.logits, judged.features[-1].flatten(1)):
+    if not torch.equal(judged.scores, judged.feature_maps[-1].flatten(1)):
         return float("inf")
     return worst
 
@@ -74,13 +82,13 @@ def scale_error(samples: int = 700, *, spectral: bool) -> float:
 
 @pytest.mark.parametrize(("period_", "samples"), [(2, 501), (3, 500), (11, 503)])
 def test_period_discriminators_equal_the_formulas(period_: int, samples: int) -> None:
-    """Guard MPD: folding, reflection, strides with 1 at last, slopes, bare logits, all maps."""
+    """Guard MPD: folding, reflection, strides with 1 at last, slopes, bare scores, all maps."""
     assert period_error(period_, samples) < 1e-12
 
 
 @pytest.mark.parametrize("spectral", [True, False])
 def test_scale_discriminators_equal_the_formulas(spectral: bool) -> None:
-    """Guard MSD: kernels, strides, groups, slopes, bare logits, all maps."""
+    """Guard MSD: kernels, strides, groups, slopes, bare scores, all maps."""
     assert scale_error(spectral=spectral) < 1e-12
 
 
@@ -88,8 +96,8 @@ def test_both_report_each_sub_discriminator() -> None:
     """Guard the structure: five periods, three scales, each with all its maps."""
     x = sound(600).float()
     of_mpd, of_msd = MultiPeriodDiscriminator()(x), MultiScaleDiscriminator()(x)
-    assert [len(judged.features) for judged in of_mpd] == [6] * 5
-    assert [len(judged.features) for judged in of_msd] == [8] * 3
+    assert [len(judged.feature_maps) for judged in of_mpd] == [6] * 5
+    assert [len(judged.feature_maps) for judged in of_msd] == [8] * 3
     assert [net.period for net in MultiPeriodDiscriminator().discriminators] == [2, 3, 5, 7, 11]
 
 
@@ -109,8 +117,8 @@ def test_narrow_discriminators_judge_alike(width: float) -> None:
         assert width**2 * 0.9 < share < width**2 * 1.6
         samples = torch.randn(1, 1, 4096)
         for a, b in zip(whole(samples), narrow(samples), strict=True):
-            assert a.logits.shape == b.logits.shape
-            assert len(a.features) == len(b.features)
+            assert a.scores.shape == b.scores.shape
+            assert len(a.feature_maps) == len(b.feature_maps)
 
 
 def test_the_scales_are_averaged_with_padding_2() -> None:
@@ -155,39 +163,38 @@ def test_folding_keeps_every_sample(samples: int, period_: int) -> None:
 
 
 def activated(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
-    """Judge with the mistake of an activation on the logits."""
-    judged = judgement.judge(convs, last, x)
-    logits = F.leaky_relu(judged.features[-1], 0.1)
-    return DiscriminatorOutput(logits.flatten(1), [*judged.features[:-1], logits])
+    """Judge with the mistake of an activation on the scores."""
+    judged = discriminate(convs, last, x)
+    scores = F.leaky_relu(judged.feature_maps[-1], 0.1)
+    return DiscriminatorOutput(scores.flatten(1), [*judged.feature_maps[:-1], scores])
 
 
-def without_logits(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
-    """Judge with the mistake of leaving the logits out of the feature maps."""
-    judged = judgement.judge(convs, last, x)
-    return DiscriminatorOutput(judged.logits, judged.features[:-1])
+def without_scores(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
+    """Judge with the mistake of leaving the scores out of the feature maps."""
+    judged = discriminate(convs, last, x)
+    return DiscriminatorOutput(judged.scores, judged.feature_maps[:-1])
 
 
-@pytest.mark.parametrize("mistaken", [activated, without_logits])
-def test_mistakes_about_logits_would_be_seen(
+@pytest.mark.parametrize("mistaken", [activated, without_scores])
+def test_mistakes_about_scores_would_be_seen(
     mistaken: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard the guard of mistake 4, for both discriminators."""
-    monkeypatch.setattr(period, "judge", mistaken)
-    monkeypatch.setattr(scale, "judge", mistaken)
+    monkeypatch.setattr(discriminators, "discriminate", mistaken)
     assert period_error(3, 500) > 1e-4
     assert scale_error(spectral=False) > 1e-4
 
 
 def test_a_wrong_slope_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard the guard: 0.2, the slope of MelGAN's discriminators, is told from 0.1."""
-    monkeypatch.setattr(judgement, "SLOPE", 0.2)
+    monkeypatch.setattr(discriminators, "SLOPE", 0.2)
     assert period_error(3, 500) > 1e-4
     assert scale_error(spectral=False) > 1e-4
 
 
 def test_a_last_stride_of_3_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard the guard of mistake 4: the last 1024 convolution of MPD with stride 3."""
-    monkeypatch.setattr(period, "_STRIDES", (3, 3, 3, 3, 3))
+    monkeypatch.setattr(discriminators, "PERIOD_STRIDES", (3, 3, 3, 3, 3))
     assert period_error(3, 500) > 1e-4
 
 

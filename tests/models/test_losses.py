@@ -25,9 +25,9 @@ def judgements(seed: int) -> list[DiscriminatorOutput]:
     generator = torch.Generator().manual_seed(seed)
     made = []
     for batch, places in SIZES:
-        logits = torch.randn(batch, places, generator=generator)
+        scores = torch.randn(batch, places, generator=generator)
         inner = torch.randn(batch, 5, places + 1, generator=generator)
-        made.append(DiscriminatorOutput(logits, [inner, logits]))
+        made.append(DiscriminatorOutput(scores, [inner, scores]))
     return made
 
 
@@ -41,7 +41,7 @@ def test_discriminator_loss_is_equation_1(seed: int) -> None:
     """Guard the sum over sub-discriminators: real to 1, fake to 0."""
     real, fake = judgements(seed), judgements(seed + 1)
     expected = sum(
-        mean((r.logits - 1) ** 2) + mean(f.logits**2) for r, f in zip(real, fake, strict=True)
+        mean((r.scores - 1) ** 2) + mean(f.scores**2) for r, f in zip(real, fake, strict=True)
     )
     assert float(discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
 
@@ -50,18 +50,18 @@ def test_discriminator_loss_is_equation_1(seed: int) -> None:
 def test_adversarial_loss_is_equation_2(seed: int) -> None:
     """Guard the sum over sub-discriminators: fake to 1."""
     fake = judgements(seed)
-    expected = sum(mean((f.logits - 1) ** 2) for f in fake)
+    expected = sum(mean((f.scores - 1) ** 2) for f in fake)
     assert float(adversarial_loss(fake)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", [0, 10])
 def test_feature_loss_is_equation_4(seed: int) -> None:
-    """Guard the sum of each map's mean, over all maps, those of the logits included."""
+    """Guard the sum of each map's mean, over all maps, those of the scores included."""
     real, fake = judgements(seed), judgements(seed + 1)
     expected = sum(
         mean((a - b).abs())
         for r, f in zip(real, fake, strict=True)
-        for a, b in zip(r.features, f.features, strict=True)
+        for a, b in zip(r.feature_maps, f.feature_maps, strict=True)
     )
     assert float(feature_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
 
@@ -108,7 +108,7 @@ def test_mel_loss_is_the_mean_absolute_difference() -> None:
 def test_losses_of_half_precision_are_single() -> None:
     """Guard bf16 training: sums of many squares are taken in float32."""
     half = [
-        DiscriminatorOutput(j.logits.bfloat16(), [m.bfloat16() for m in j.features])
+        DiscriminatorOutput(j.scores.bfloat16(), [m.bfloat16() for m in j.feature_maps])
         for j in judgements(0)
     ]
     assert adversarial_loss(half).dtype == torch.float32

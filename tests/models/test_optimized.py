@@ -123,7 +123,7 @@ def test_maker_is_the_generator(config: GeneratorConfig, frames: int) -> None:
 def test_judges_judge_as_the_discriminators(
     samples: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard both turns: logits, maps, and as many power iterations as plain passes make."""
+    """Guard both turns: scores, maps, and as many power iterations as plain passes make."""
     small.shrink(monkeypatch.setattr)
     torch.manual_seed(seed)
     mpd, msd = MultiPeriodDiscriminator().double(), MultiScaleDiscriminator().double()
@@ -142,8 +142,8 @@ def test_judges_judge_as_the_discriminators(
             torch.testing.assert_close(buffer, moved)
         for ours, theirs in zip(found, expected, strict=True):
             for a, b in zip(ours, theirs, strict=True):
-                torch.testing.assert_close(a.logits.sort().values, b.logits.sort().values)
-                for x, y in zip(a.features, b.features, strict=True):
+                torch.testing.assert_close(a.scores.sort().values, b.scores.sort().values)
+                for x, y in zip(a.feature_maps, b.feature_maps, strict=True):
                     plain = x.transpose(2, 3) if x.dim() == 4 else x
                     torch.testing.assert_close(plain, y)
 
@@ -153,8 +153,8 @@ def test_the_generators_turn_leaves_the_discriminators_alone() -> None:
     judges = OptimizedDiscriminators(MultiPeriodDiscriminator(), MultiScaleDiscriminator())
     fake = noise(1, 1, 600).float().requires_grad_()
     real, made = judges.compare(noise(1, 1, 600, seed=1).float(), fake, judges.vectors())
-    assert not any(j.logits.requires_grad for j in real)
-    torch.stack([j.logits.sum() for j in made]).sum().backward()  # type: ignore[no-untyped-call]
+    assert not any(j.scores.requires_grad for j in real)
+    torch.stack([j.scores.sum() for j in made]).sum().backward()  # type: ignore[no-untyped-call]
     assert fake.grad is not None
     assert fake.grad.abs().max() > 0
     assert all(p.grad is None for p in judges.parameters())

@@ -27,15 +27,15 @@ from hifigan_cli.data.records import (
     seal,
     to_line,
 )
-from hifigan_cli.models.discriminators import period, scale
+from hifigan_cli.models import discriminators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
 SCALE_LAYERS = tuple(
-    scale._Layer(inputs, 8, layer.kernel, layer.stride, 1 if inputs == 1 else 4)
-    for inputs, layer in zip((1, 8, 8, 8, 8, 8, 8), scale._LAYERS, strict=True)
+    layer._replace(inputs=inputs, outputs=8, groups=1 if inputs == 1 else 4)
+    for inputs, layer in zip((1, 8, 8, 8, 8, 8, 8), discriminators.SCALE_LAYERS, strict=True)
 )
 GENERATOR: dict[str, Any] = {
     "upsample_initial_channel": 16,
@@ -153,8 +153,8 @@ def run(
 
 def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
     """Put the small tables in the paper's place; a monkeypatch's `setattr` takes them back."""
-    put(period, "_CHANNELS", PERIOD_CHANNELS)
-    put(scale, "_LAYERS", SCALE_LAYERS)
+    put(discriminators, "PERIOD_CHANNELS", PERIOD_CHANNELS)
+    put(discriminators, "SCALE_LAYERS", SCALE_LAYERS)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def reference_step(state: TrainState, of: Batch) -> tuple[dict[str, float], list
     loss_d = torch.zeros(())
     for network in (mpd, msd):
         for real, fake in zip(network(y), network(y_hat.detach()), strict=True):
-            loss_d = loss_d + torch.mean((real.logits - 1) ** 2) + torch.mean(fake.logits**2)
+            loss_d = loss_d + torch.mean((real.scores - 1) ** 2) + torch.mean(fake.scores**2)
     optimizer_d.zero_grad()
     torch.autograd.backward(loss_d)
     optimizer_d.step()
@@ -58,8 +58,8 @@ def reference_step(state: TrainState, of: Batch) -> tuple[dict[str, float], list
     adversarial = feature = torch.zeros(())
     for network in (mpd, msd):
         for real, fake in zip(network(y), network(y_hat), strict=True):
-            adversarial = adversarial + torch.mean((fake.logits - 1) ** 2)
-            for a, b in zip(real.features, fake.features, strict=True):
+            adversarial = adversarial + torch.mean((fake.scores - 1) ** 2)
+            for a, b in zip(real.feature_maps, fake.feature_maps, strict=True):
                 feature = feature + torch.mean(torch.abs(a.detach() - b))
     full = c.mel.full_band()
     mel = F.l1_loss(mel_spectrogram(y_hat[:, 0], full), mel_spectrogram(of.samples, full))

@@ -16,8 +16,7 @@ from hifigan_cli.cli.train_view import View
 from hifigan_cli.config import TrainConfig
 from hifigan_cli.data import open_prepared
 from hifigan_cli.models import Generator
-from hifigan_cli.models.discriminators import DiscriminatorOutput
-from hifigan_cli.models.discriminators.period import PeriodDiscriminator
+from hifigan_cli.models.discriminators import DiscriminatorOutput, PeriodDiscriminator
 from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training.events import Warned
 from hifigan_cli.training.progress import watch as watching
@@ -205,12 +204,8 @@ def test_dead_discriminator_of_a_real_run_is_found_and_no_other(
     judge = PeriodDiscriminator.forward
 
     def forward(self: PeriodDiscriminator, samples: Tensor) -> DiscriminatorOutput:
-        logits, features = judge(self, samples)
-        return (
-            DiscriminatorOutput(logits * 0, features)
-            if self.period == 3
-            else DiscriminatorOutput(logits, features)
-        )
+        scores, feature_maps = judge(self, samples)
+        return DiscriminatorOutput(scores * (self.period != 3), feature_maps)
 
     monkeypatch.setattr(PeriodDiscriminator, "forward", forward)
     monkeypatch.setattr(watching, "SAME", 1e-4)  # a few steps do not make the others outspoken
@@ -271,9 +266,9 @@ def test_verdicts_are_the_terms_of_the_loss(prepared: Path) -> None:
         [*state.mpd(fake), *state.msd(fake)],
         strict=True,
     ):
-        assert found[name].real == pytest.approx(((1 - r.logits) ** 2).mean().item(), rel=1e-4)
-        assert found[name].fake == pytest.approx((f.logits**2).mean().item(), rel=1e-4)
-        both = torch.cat([r.logits.flatten(), f.logits.flatten()])
+        assert found[name].real == pytest.approx(((1 - r.scores) ** 2).mean().item(), rel=1e-4)
+        assert found[name].fake == pytest.approx((f.scores**2).mean().item(), rel=1e-4)
+        both = torch.cat([r.scores.flatten(), f.scores.flatten()])
         assert found[name].spread == pytest.approx(both.std(correction=0).item(), rel=1e-3)
     assert verdicts(Jury().sums()) == {}
 

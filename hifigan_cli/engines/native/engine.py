@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.engines.native.library import Floats, failure, kernels, library
+from hifigan_cli.engines.native.library import Floats, kernels, library
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.runtime.threads import available_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.models.model_file import ModelFile
     from hifigan_cli.types import FloatArray
 
 # Precision -> kernels, best first. Without a name the library takes the best in float32.
@@ -35,19 +36,15 @@ class NativeEngine:
     name = "native"
 
     def __init__(
-        self,
-        config: GeneratorConfig,
-        n_mels: int,
-        weights: Mapping[str, FloatArray],
-        precision: str = "fp32",
-        threads: int | None = None,
+        self, model: ModelFile, precision: str = "fp32", threads: int | None = None
     ) -> None:
-        """Pack the folded weights, under their official names, for this processor.
+        """Pack a model's weights for this processor.
 
         Raises:
             UsageError: this processor has no instructions for the precision, or the model is of a
                 kind that these kernels do not compute.
         """
+        config = model.generator
         if not config.standard:
             raise UsageError(
                 "the native engine computes the paper's generator, not this variant of it",
@@ -60,37 +57,38 @@ class NativeEngine:
                 f"one of: {', '.join(precisions())}",
             )
         self.precision, self.kernels = precision, found
-        self.n_mels, self.hop_samples = n_mels, config.hop_samples
+        weights = model.weights_for_synthesis()
         arrays = [
-            np.ascontiguousarray(weights[f"{layer}.{part}"], np.float32)
+            np.ascontiguousarray(weights[f"{layer}.{part}"])
             for layer in layer_names(config)
             for part in ("weight", "bias")
         ]
         shape = [
-            *(n_mels, config.upsample_initial_channel, config.resblock),
+            *(model.mel.n_mels, config.upsample_initial_channel, config.resblock),
             *(len(config.upsample_rates), len(config.resblock_kernel_sizes)),
             len(config.resblock_dilation_sizes[0]),
             *(*config.upsample_rates, *config.upsample_kernel_sizes, *config.resblock_kernel_sizes),
             *(dilation for block in config.resblock_dilation_sizes for dilation in block),
         ]
-        self._network = _Network(
-            library().hifigan_network(
-                found.encode(),
-                threads or available_threads(),
-                (ctypes.c_int * len(shape))(*shape),
-                (Floats * len(arrays))(*map(pointer, arrays)),
-            )
+        handle = ctypes.c_void_p()
+        library().hifigan_network_open(
+            found.encode(),
+            threads or available_threads(),
+            (ctypes.c_int * len(shape))(*shape),
+            (Floats * len(arrays))(*map(pointer, arrays)),
+            ctypes.byref(handle),
         )
+        self._network = _Network(handle, model.mel.n_mels, config.hop_samples)
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel `(batch, mels, frames)` into samples `(batch, frames * hop)`."""
+        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop)`."""
         stream = self.stream()
         waves = [stream.push(one, end=True) for one in mel]
         return np.stack(waves) if waves else np.zeros((0, 0), np.float32)
 
     def stream(self) -> NativeStream:
         """Begin a stream of one channel; many may be open at once, and take turns."""
-        return NativeStream(self._network, self.n_mels, self.hop_samples)
+        return NativeStream(self._network)
 
 
 class _Network:
@@ -100,23 +98,20 @@ class _Network:
     need not be had from the system again: one or two wait here for the next signal.
     """
 
-    def __init__(self, handle: int | None) -> None:
-        if not handle:
-            raise failure()
-        self.handle = handle
-        self._idle: list[int] = []
+    def __init__(self, handle: ctypes.c_void_p, n_mels: int, hop_length: int) -> None:
+        self.handle, self.n_mels, self.hop_length = handle, n_mels, hop_length
+        self._idle: list[ctypes.c_void_p] = []
 
-    def take(self) -> int:
+    def take(self) -> ctypes.c_void_p:
         """Return a stream of the library that is as new."""
         try:
             return self._idle.pop()
         except IndexError:
-            stream: int | None = library().hifigan_stream(self.handle)
-        if not stream:
-            raise failure()
-        return stream
+            stream = ctypes.c_void_p()
+            library().hifigan_stream_open(self.handle, ctypes.byref(stream))
+            return stream
 
-    def give(self, stream: int) -> None:
+    def give(self, stream: ctypes.c_void_p) -> None:
         """Take back a stream that has ended."""
         if len(self._idle) < IDLE_STREAMS:
             self._idle.append(stream)
@@ -124,20 +119,18 @@ class _Network:
             library().hifigan_stream_free(stream)
 
     def __del__(self) -> None:
-        if hasattr(self, "handle"):
-            for stream in self._idle:
-                library().hifigan_stream_free(stream)
-            library().hifigan_network_free(self.handle)
+        for stream in self._idle:
+            library().hifigan_stream_free(stream)
+        library().hifigan_network_free(self.handle)
 
 
 class NativeStream:
     """Mel frames in, samples out, as soon as all that they depend on has been seen."""
 
-    def __init__(self, network: _Network, n_mels: int, hop_samples: int) -> None:
+    def __init__(self, network: _Network) -> None:
         self._network = network
-        self._n_mels, self._hop_samples = n_mels, hop_samples
-        self._taken = self._given = 0
-        self._stream: int | None = None  # while a signal is in the making
+        self._taken = self._given = 0  # frames, samples
+        self._stream: ctypes.c_void_p | None = None  # while a signal is under way
         self._lock = Lock()  # the room for samples is reckoned from what was pushed before
 
     def __del__(self) -> None:
@@ -146,7 +139,7 @@ class NativeStream:
             library().hifigan_stream_free(self._stream)
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(mels, frames)`; return the samples that are now determined.
+        """Take frames `(n_mels, frames)`; return the samples that are now determined.
 
         With `end` these were the last frames: all that is left comes out, and the next push begins
         another signal.
@@ -154,30 +147,31 @@ class NativeStream:
         Raises:
             InputError: the mel has other bands than the network; its code would read beyond it.
         """
-        if mel.ndim != 2 or len(mel) != self._n_mels:
-            raise InputError(f"a mel of shape {mel.shape} is not ({self._n_mels}, frames)")
+        if mel.ndim != 2 or len(mel) != self._network.n_mels:
+            raise InputError(f"a mel of shape {mel.shape} is not ({self._network.n_mels}, frames)")
         rows = np.ascontiguousarray(mel.T, np.float32)
         with self._lock:
             return self._push(rows, end=end)
 
     def _push(self, rows: FloatArray, *, end: bool) -> FloatArray:
-        if self._stream is None:
-            self._stream = self._network.take()
+        stream = self._stream = self._stream or self._network.take()
         self._taken += len(rows)
-        room = np.empty(self._taken * self._hop_samples - self._given, np.float32)
-        made = library().hifigan_push(
-            self._network.handle, self._stream, pointer(rows), len(rows), end, pointer(room)
-        )
-        if made < 0:  # it stopped anywhere; the next push begins another signal
-            error = failure()
-            library().hifigan_stream_free(self._stream)
+        room = np.empty(self._taken * self._network.hop_length - self._given, np.float32)
+        made = ctypes.c_int64()
+        try:
+            library().hifigan_stream_push(
+                *(self._network.handle, stream, pointer(rows), len(rows), end),
+                *(pointer(room), ctypes.byref(made)),
+            )
+        except BaseException:  # it stopped anywhere; the next push begins another signal
             self._stream, self._taken, self._given = None, 0, 0
-            raise error
-        self._given += made
+            library().hifigan_stream_free(stream)
+            raise
+        self._given += made.value
         if end:
-            self._network.give(self._stream)
             self._stream, self._taken, self._given = None, 0, 0
-        return room[:made]
+            self._network.give(stream)
+        return room[: made.value]
 
 
 def precisions() -> list[str]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from hifigan_cli.errors import HifiganError
 
 Floats = ctypes.POINTER(ctypes.c_float)
-_Integers = ctypes.POINTER(ctypes.c_int)
 _FOLDER = Path(__file__).parent
 _STEM = "_library"  # pyproject.toml builds it beside this file
+_OUT_OF_MEMORY = 1  # a status of `source/api.cpp`; 0 is success
 
 
 def missing() -> str | None:
-    """Say why the library cannot be used, or None where it can."""
+    """Return why the library cannot be used, or None where it can."""
     try:
         library()
     except OSError as error:
@@ -31,7 +31,7 @@ def missing() -> str | None:
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """Load the library, once.
+    """Load the library, once. A function that returns a status raises where it failed.
 
     Raises:
         OSError: it was not built, or does not fit this machine.
@@ -41,26 +41,22 @@ def library() -> ctypes.CDLL:
     if not paths:
         raise OSError("it was not built when hifigan was installed, for want of a C++ compiler")
     loaded = ctypes.CDLL(str(paths[0]))
-    handle, number = ctypes.c_void_p, ctypes.c_int
+    text, handle, number, count = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    numbers, arrays = ctypes.POINTER(number), ctypes.POINTER(Floats)
+    handles, counts = ctypes.POINTER(handle), ctypes.POINTER(count)
     for name, result, arguments in (
-        ("error", ctypes.c_char_p, ()),
-        ("kernels", ctypes.c_char_p, (ctypes.c_char_p,)),
-        ("network", handle, (ctypes.c_char_p, number, _Integers, ctypes.POINTER(Floats))),
+        ("error", text, ()),
+        ("kernels", text, (text,)),
+        ("network_open", number, (text, number, numbers, arrays, handles)),
         ("network_free", None, (handle,)),
-        ("stream", handle, (handle,)),
+        ("stream_open", number, (handle, handles)),
         ("stream_free", None, (handle,)),
-        ("push", ctypes.c_int64, (handle, handle, Floats, ctypes.c_int64, number, Floats)),
-        (
-            "convolve",
-            number,
-            (
-                *(ctypes.c_char_p, number, number, number, number, number),
-                *(Floats, Floats, ctypes.c_float, Floats, ctypes.c_int64, Floats, number, Floats),
-            ),
-        ),
+        ("stream_push", number, (handle, handle, Floats, count, number, Floats, counts)),
     ):
         function = getattr(loaded, f"hifigan_{name}")
         function.restype, function.argtypes = result, arguments
+        if result is number:
+            function.errcheck = _check
     return loaded
 
 
@@ -70,9 +66,12 @@ def kernels(name: str = "") -> str | None:
     return None if found is None else str(found.decode())
 
 
-def failure() -> HifiganError | MemoryError:
-    """Make an exception of what the library said last."""
-    words = library().hifigan_error().decode()
-    if "alloc" in words:
-        return MemoryError(words)
-    return HifiganError(f"a bug in hifigan's native engine: {words}", "--engine torch goes without")
+def _check(status: int, _function: object, _arguments: object) -> int:
+    if status == 0:
+        return status
+    message = library().hifigan_error().decode()
+    if status == _OUT_OF_MEMORY:
+        raise MemoryError(message)
+    raise HifiganError(
+        f"a bug in hifigan's native engine: {message}", "--engine torch goes without"
+    )

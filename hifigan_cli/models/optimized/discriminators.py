@@ -1,13 +1,18 @@
-"""Both discriminators (paper section 2.3) on real and generated samples at once.
+"""Both discriminators (paper section 2.3) on recordings `y` and generated `y_hat` at once.
 
-`discriminators` is the plain writing; this one runs the same parameters:
+`models.discriminators` is the plain writing; this one runs the same parameters:
 
-- In the discriminators' turn real and generated samples are one batch: each weight is normalised
-  once, read once, and takes one gradient.
-- In the generator's turn the real samples are a target and need no gradients: they go apart, with
-  the same normalised weights, which are constants there.
+- In the discriminators' turn `y` and `y_hat` are one batch: each weight is normalized once, read
+  once, and takes one gradient.
+- In the generator's turn `y` is a target and needs no gradients: it goes apart, with the same
+  normalized weights, which are constants there.
 - MPD lays the samples of a column side by side, `(batch, channels, period, rows)`: its maps are
   the plain ones with the last two axes exchanged, which no loss notices.
+- Spectral norm divides a weight by its largest singular value, which each training pass follows by
+  one power iteration, so `y` and `y_hat` see two estimates. A convolution is linear in its weight:
+  both can be one batch, if each half's input is divided by its own estimate. That is exact. The
+  iterations are made before the passes (`vectors`): pieces of one batch share them, so that the
+  pieces' gradients add up to the whole batch's.
 """
 
 from __future__ import annotations
@@ -17,29 +22,23 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hifigan_cli.audio.mel import reflected
-from hifigan_cli.models.discriminators.output import SLOPE, DiscriminatorOutput
-from hifigan_cli.models.discriminators.scale import halve
+from hifigan_cli.models.discriminators import SLOPE, DiscriminatorOutput, halve
 from hifigan_cli.models.optimized.convolutions import convolve
-from hifigan_cli.models.optimized.spectral import (
-    Vectors,
-    is_spectral,
-    iterate,
-    original,
-    singular_value,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.models.discriminators import (
-        MultiPeriodDiscriminator,
-        MultiScaleDiscriminator,
-    )
+    from torch.nn.utils.parametrizations import _SpectralNorm
 
-Pair = tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]
-_PASSES = 2  # real samples, then generated ones
+    from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+
+Outputs = tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]  # of y, of y_hat
+# Of one layer with spectral norm, for each pass to come: the left and the right singular vector.
+Vectors = list[tuple[Tensor, Tensor]]
+_PASSES = 2  # y, then y_hat
 
 
 class OptimizedDiscriminators(nn.Module):
@@ -50,58 +49,70 @@ class OptimizedDiscriminators(nn.Module):
         self.mpd = mpd
         self.msd = msd
 
+    @torch.no_grad()
     def vectors(self) -> list[Vectors]:
-        """Follow the spectral norms for one pass of real and one of generated samples.
+        """Follow the singular vectors by one power iteration for `y` and one for `y_hat`.
 
-        To be called once a turn, for all pieces of its batch; `forward` and `compare` take it.
+        To be called once a turn, for all pieces of its batch; `forward` and `compare` take it. In
+        evaluation mode the vectors stay what they are, as spectral norm itself has it.
         """
-        convs = [conv for sub in self.msd.discriminators for conv in _layers(sub)]
-        return [iterate(conv, _PASSES) for conv in convs if is_spectral(conv)]
+        found = []
+        for conv in (conv for sub in self.msd.discriminators for conv in _layers(sub)):
+            if not _is_spectral(conv):
+                continue
+            norm, matrix = _norm(conv), _original(conv).flatten(1)
+            of_passes = []
+            for _ in range(_PASSES):
+                if norm.training:
+                    norm._power_method(matrix, norm.n_power_iterations)
+                of_passes.append((norm._u.clone(), norm._v.clone()))
+            found.append(of_passes)
+        return found
 
-    def forward(self, real: Tensor, fake: Tensor, vectors: Sequence[Vectors]) -> Pair:
-        """Judge real and generated samples, each `(batch, 1, samples)`, in one batch."""
-        both = torch.cat([real, fake])
-        known = iter(vectors)
-        judged = [
-            _judge(
-                [_kernel(conv) for conv in _layers(sub)], _columns(both, cast("int", sub.period))
-            )
-            for sub in self.mpd.discriminators
-        ]
+    def forward(self, y: Tensor, y_hat: Tensor, vectors: Sequence[Vectors]) -> Outputs:
+        """Discriminate `y` and `y_hat`, each `(batch, 1, samples)`, in one batch."""
+        both, known = torch.cat([y, y_hat]), iter(vectors)
+        outputs = []
+        for sub in self.mpd.discriminators:
+            kernels = [_kernel(conv) for conv in _layers(sub)]
+            outputs.append(_discriminate(kernels, _columns(both, cast("int", sub.period))))
         for scale, sub in enumerate(self.msd.discriminators):
             both = halve(both) if scale else both
             kernels = [
-                _undivided(conv, next(known), len(real)) if is_spectral(conv) else _kernel(conv)
+                _undivided(conv, next(known), len(y)) if _is_spectral(conv) else _kernel(conv)
                 for conv in _layers(sub)
             ]
-            judged.append(_judge(kernels, both))
-        return [_rows(j, slice(len(real))) for j in judged], [
-            _rows(j, slice(len(real), None)) for j in judged
-        ]
+            outputs.append(_discriminate(kernels, both))
+        of_y, of_y_hat = slice(len(y)), slice(len(y), None)
+        return [_rows(o, of_y) for o in outputs], [_rows(o, of_y_hat) for o in outputs]
 
-    def compare(self, real: Tensor, fake: Tensor, vectors: Sequence[Vectors]) -> Pair:
-        """Judge likewise, for the generator's turn: gradients reach `fake` and nothing else."""
+    def compare(self, y: Tensor, y_hat: Tensor, vectors: Sequence[Vectors]) -> Outputs:
+        """Do the same for the generator's turn: gradients reach `y_hat` and nothing else."""
         known = iter(vectors)
-        judged = []
+        of_y, of_y_hat = [], []
+
+        def run(kernels: Sequence[Sequence[_Kernel]], y: Tensor, y_hat: Tensor) -> None:
+            with torch.no_grad():
+                of_y.append(_discriminate(kernels[0], y))
+            of_y_hat.append(_discriminate(kernels[1], y_hat))
+
         for sub in self.mpd.discriminators:
             kernels = [_constant(conv) for conv in _layers(sub)]
             period = cast("int", sub.period)
-            views = _columns(real, period), _columns(fake, period)
-            judged.append(_judge_apart((kernels, kernels), views))
+            run((kernels, kernels), _columns(y, period), _columns(y_hat, period))
         for scale, sub in enumerate(self.msd.discriminators):
             if scale:
-                real, fake = halve(real), halve(fake)
-            of_passes = [
-                _divided(conv, next(known)) if is_spectral(conv) else [_constant(conv)] * _PASSES
+                y, y_hat = halve(y), halve(y_hat)
+            of_layers = [
+                _divided(conv, next(known)) if _is_spectral(conv) else [_constant(conv)] * _PASSES
                 for conv in _layers(sub)
             ]
-            kernels_of = [k[0] for k in of_passes], [k[1] for k in of_passes]
-            judged.append(_judge_apart(kernels_of, (real, fake)))
-        return [pair[0] for pair in judged], [pair[1] for pair in judged]
+            run(list(zip(*of_layers, strict=True)), y, y_hat)
+        return of_y, of_y_hat
 
 
 class _Kernel(NamedTuple):
-    """One convolution with its weight normalised."""
+    """One convolution with its weight normalized."""
 
     weight: Tensor
     bias: Tensor | None
@@ -120,26 +131,18 @@ class _Kernel(NamedTuple):
         return F.conv2d(x, self.weight, self.bias, (1, self.stride), padding)
 
 
-def _judge(kernels: Sequence[_Kernel], x: Tensor) -> DiscriminatorOutput:
+def _discriminate(kernels: Sequence[_Kernel], x: Tensor) -> DiscriminatorOutput:
     """Run a stack of convolutions; a leaky ReLU follows each but the last."""
-    features = []
+    feature_maps = []
     for kernel in kernels[:-1]:
         x = F.leaky_relu(kernel(x), SLOPE)
-        features.append(x)
+        feature_maps.append(x)
     x = kernels[-1](x)
-    return DiscriminatorOutput(x.flatten(1), [*features, x])
+    return DiscriminatorOutput(x.flatten(1), [*feature_maps, x])
 
 
-def _judge_apart(
-    kernels: tuple[Sequence[_Kernel], Sequence[_Kernel]], views: tuple[Tensor, Tensor]
-) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-    with torch.no_grad():
-        of_real = _judge(kernels[0], views[0])
-    return of_real, _judge(kernels[1], views[1])
-
-
-def _rows(judgement: DiscriminatorOutput, rows: slice) -> DiscriminatorOutput:
-    return DiscriminatorOutput(judgement.logits[rows], [of[rows] for of in judgement.features])
+def _rows(output: DiscriminatorOutput, rows: slice) -> DiscriminatorOutput:
+    return DiscriminatorOutput(output.scores[rows], [each[rows] for each in output.feature_maps])
 
 
 def _columns(samples: Tensor, period: int) -> Tensor:
@@ -156,7 +159,7 @@ def _layers(sub: nn.Module) -> list[nn.Module]:
 
 
 def _kernel(conv: nn.Module, weight: Tensor | None = None, scale: Tensor | None = None) -> _Kernel:
-    """Take a layer with `weight`, or its own as normalised; gradients flow where they can."""
+    """Take a layer with `weight`, or its own as normalized; gradients flow where they can."""
     weight = cast("Tensor", conv.weight) if weight is None else weight
     if weight.dim() == 4:
         weight = weight.transpose(2, 3)  # along the rows, which lie in the last axis here
@@ -174,13 +177,35 @@ def _constant(conv: nn.Module, weight: Tensor | None = None) -> _Kernel:
 
 def _undivided(conv: nn.Module, vectors: Vectors, each: int) -> _Kernel:
     """Take a spectral layer's weight as it is, and divide each pass's `each` inputs instead."""
-    weight = original(conv)
-    scales = torch.stack([1 / singular_value(weight, of_pass) for of_pass in vectors])
+    weight = _original(conv)
+    scales = torch.stack([1 / _singular_value(weight, of_pass) for of_pass in vectors])
     return _kernel(conv, weight, scales.repeat_interleave(each)[:, None, None])
 
 
 @torch.no_grad()
 def _divided(conv: nn.Module, vectors: Vectors) -> list[_Kernel]:
     """Take a spectral layer once for each pass, with its weight divided."""
-    weight = original(conv)
-    return [_constant(conv, weight / singular_value(weight, of_pass)) for of_pass in vectors]
+    weight = _original(conv)
+    return [_constant(conv, weight / _singular_value(weight, of_pass)) for of_pass in vectors]
+
+
+def _singular_value(weight: Tensor, vectors: tuple[Tensor, Tensor]) -> Tensor:
+    """Estimate the largest singular value as u W v, through which gradients reach the weight."""
+    left, right = vectors
+    with torch.autocast(weight.device.type, enabled=False):
+        return torch.vdot(left, torch.mv(weight.flatten(1), right))
+
+
+def _is_spectral(conv: nn.Module) -> bool:
+    return parametrize.is_parametrized(conv, "weight") and hasattr(_norm(conv), "_power_method")
+
+
+def _norm(conv: nn.Module) -> _SpectralNorm:
+    norm: _SpectralNorm = conv.parametrizations.weight[0]  # type: ignore[index,union-attr,assignment]
+    return norm
+
+
+def _original(conv: nn.Module) -> Tensor:
+    """Return the trained weight itself, not divided."""
+    weight: Tensor = conv.parametrizations.weight.original  # type: ignore[union-attr,assignment]
+    return weight

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.models.discriminators.period import PERIODS
-from hifigan_cli.models.discriminators.scale import SCALES
+from hifigan_cli.models.discriminators import PERIODS, SCALES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +69,7 @@ class Jury:
         with at_rest(state.mpd, state.msd):
             said = [*state.mpd(pair.to(state.device)), *state.msd(pair.to(state.device))]
         for sums, judgement in zip(self._sums, said, strict=True):
-            real, fake = judgement.logits.cpu().double()
+            real, fake = judgement.scores.cpu().double()
             both = torch.cat([real.flatten(), fake.flatten()])
             terms = ((1 - real) ** 2, fake**2, both, both**2)
             sums += torch.stack([term.mean() for term in terms])

@@ -19,7 +19,7 @@ int64_t evenly(int64_t items, int64_t most, int64_t workers) {
 
 }  // namespace
 
-void Convolver::run(const ConvolutionWeights &w, const Track &x, const Track *residual, Track &y,
+void Convolver::run(const ConvolutionWeights &w, const RowBuffer &x, const RowBuffer *residual, RowBuffer &y,
                     int64_t from, int64_t to, bool add, float slope) {
   if (from >= to) return;
   if (w.way == Way::planar) {
@@ -121,8 +121,8 @@ void Convolver::tapped(const ConvolutionWeights &w, const Convolution &c) {
   });
 }
 
-void Convolver::planar(const ConvolutionWeights &w, const Track &x, const Track *residual,
-                       Track &y, int64_t from, int64_t to, bool add, float slope) {
+void Convolver::planar(const ConvolutionWeights &w, const RowBuffer &x, const RowBuffer *residual,
+                       RowBuffer &y, int64_t from, int64_t to, bool add, float slope) {
   const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
   const int64_t block = 48;  // whole numbers of vectors
   const int64_t part = (evenly(to - from, 768, pool_.threads()) + block - 1) / block * block;
@@ -147,7 +147,7 @@ void Convolver::planar(const ConvolutionWeights &w, const Track &x, const Track 
   });
 }
 
-const float *Convolver::taps(const TapWeights &w, const Track &x, float slope, int64_t from,
+const float *Convolver::taps(const TapWeights &w, const RowBuffer &x, float slope, int64_t from,
                              int64_t to) {
   const int64_t rows = to - from, before = w.taps - 1;
   products_.reserve(size_t(rows + k_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);

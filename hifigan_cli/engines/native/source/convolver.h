@@ -5,7 +5,7 @@
 #include "kernels.h"
 #include "memory.h"
 #include "pool.h"
-#include "track.h"
+#include "row_buffer.h"
 #include "weights.h"
 
 namespace hifigan {
@@ -21,19 +21,19 @@ class Convolver {
 
   // y[from, to) of the convolution of leaky(x), plus the residual, added to y where `add` says so.
   // x is zero before its start of time and, beyond its end, where the end is final.
-  void run(const ConvolutionWeights &, const Track &x, const Track *residual, Track &y,
+  void run(const ConvolutionWeights &, const RowBuffer &x, const RowBuffer *residual, RowBuffer &y,
            int64_t from, int64_t to, bool add, float slope);
 
   // y[q] = bias + sum over taps of leaky(x[q + tap - (taps - 1)]) W[tap], q in [from, to), rows of
   // `weights.outputs`; the result lies in room of this object until the next call.
-  const float *taps(const TapWeights &, const Track &x, float slope, int64_t from, int64_t to);
+  const float *taps(const TapWeights &, const RowBuffer &x, float slope, int64_t from, int64_t to);
 
  private:
   void transformed(const ConvolutionWeights &, const Convolution &);
   void transformed_alone(const ConvolutionWeights &, const Convolution &, int64_t tiles);
   void transformed_together(const ConvolutionWeights &, const Convolution &, int64_t tiles);
   void tapped(const ConvolutionWeights &, const Convolution &);
-  void planar(const ConvolutionWeights &, const Track &x, const Track *residual, Track &y,
+  void planar(const ConvolutionWeights &, const RowBuffer &x, const RowBuffer *residual, RowBuffer &y,
               int64_t from, int64_t to, bool add, float slope);
 
   // Rounds up to what a product makes at once.

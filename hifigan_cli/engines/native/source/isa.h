@@ -28,4 +28,4 @@
 #define HG_PRODUCTS \
   TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS), row_words, panel_words, multiply
 #define HG_TABLE(name) \
-  { {name, HG_PRODUCTS, nullptr}, PANEL, ROWS, taps, direct, activate, fold, planar }
+  { {name, HG_PRODUCTS, nullptr}, PANEL, ROWS, taps, direct, activate, transform_filters, planar }

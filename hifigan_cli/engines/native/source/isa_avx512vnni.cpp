@@ -9,7 +9,7 @@ namespace hifigan::avx512vnni {
 #define HG_LANES 16
 #define HG_ROWS 14
 
-#include "integers.inl"
+#include "gemm_int16.inl"
 extern const Products table;
 const Products table = {"avx512vnni", HG_PRODUCTS, quantise};
 }  // namespace hifigan::avx512vnni

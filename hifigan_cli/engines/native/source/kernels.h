@@ -67,7 +67,7 @@ struct Kernels {
                    int64_t from, int64_t to, float *y);
   // out[p] = sum over taps of g[p][tap] filters[tap], a panel of outputs of one input each,
   // `point_stride` floats apart.
-  void (*fold)(const float *filters, const float *g, int points, int kernel, float *out,
+  void (*transform_filters)(const float *filters, const float *g, int points, int kernel, float *out,
                int64_t point_stride);
   // Channels first: channel c of x at x + c * x_stride, activated and padded already, readable for a
   // vector beyond what is needed; weights [output][input][tap] in float32.

@@ -20,9 +20,9 @@ int64_t piece_rows(int channels) {
 
 }  // namespace
 
-Network::Network(const Arithmetic &arithmetic, int threads, const Architecture &a,
+Network::Network(const KernelSet &set, int threads, const Architecture &a,
                  const float *const *weights)
-    : kernels(arithmetic.kernels), pool(threads), mels(a.mels), resblock(a.resblock) {
+    : kernels(*set.kernels), pool(threads), mels(a.mels), resblock(a.resblock) {
   auto next = [&weights] { return *weights++; };
   int channels = a.channels;
   const float *w = next(), *b = next();
@@ -56,7 +56,7 @@ Network::Network(const Arithmetic &arithmetic, int threads, const Architecture &
       for (int dilation : a.dilations[n])
         for (int part = 0; part < (a.resblock == 1 ? 2 : 1); part++) {  // dilated, then plain
           w = next(), b = next();
-          block.layers.push_back(pack_convolution(arithmetic, pool, channels, a.block_kernels[n],
+          block.layers.push_back(pack_convolution(set, pool, channels, a.block_kernels[n],
                                                   part ? 1 : dilation, w, b, -1));
           block.reach += block.layers.back().pad();
         }
@@ -75,12 +75,12 @@ Network::Network(const Arithmetic &arithmetic, int threads, const Architecture &
 }
 
 Stream::Stream(Network &network) : network_(network), convolver_(network.kernels, network.pool) {
-  mel_ = Track(network.mels, false);
-  start_ = Track(network.stages.empty() ? 1 : network.stages[0].channels * 2, false);
+  mel_ = RowBuffer(network.mels, false);
+  start_ = RowBuffer(network.stages.empty() ? 1 : network.stages[0].channels * 2, false);
   for (const Stage &stage : network.stages) {
     State state;
-    state.entered = Track(stage.channels, stage.planar);
-    state.sum = Track(stage.channels, stage.planar);
+    state.entered = RowBuffer(stage.channels, stage.planar);
+    state.sum = RowBuffer(stage.channels, stage.planar);
     for (const Block &block : stage.blocks) {
       state.tails.emplace_back(block.layers.size() - 1);
       while (state.between.size() < state.tails.back().size())
@@ -91,7 +91,7 @@ Stream::Stream(Network &network) : network_(network), convolver_(network.kernels
 }
 
 int64_t Stream::push(const float *mel, int64_t frames, bool end, float *out) {
-  network_.pool.remember_process();
+  network_.pool.notice_fork();
   const int64_t begun = written_;
   out_ = out;
   const int64_t at = mel_.end();
@@ -127,7 +127,7 @@ int64_t Stream::push(const float *mel, int64_t frames, bool end, float *out) {
 void Stream::run_stage(size_t index, bool end) {
   const Stage &stage = network_.stages[index];
   State &state = states_[index];
-  const Track &input = index ? states_[index - 1].sum : start_;
+  const RowBuffer &input = index ? states_[index - 1].sum : start_;
   const int64_t whole = input.end() * stage.rate;
   const int64_t available = end ? whole : std::max(state.entered.end(), whole - stage.pad);
   for (;;) {
@@ -159,7 +159,7 @@ void Stream::run_stage(size_t index, bool end) {
 void Stream::upsample(size_t index, int64_t until) {
   const Stage &stage = network_.stages[index];
   State &state = states_[index];
-  const Track &input = index ? states_[index - 1].sum : start_;
+  const RowBuffer &input = index ? states_[index - 1].sum : start_;
   const int64_t from = state.entered.end();
   state.entered.extend(until, std::min(from, state.sum.end()) - stage.lag);
   // Group q of outputs begins at q * rate - pad.
@@ -183,7 +183,7 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   const Stage &stage = network_.stages[index];
   const Block &block = stage.blocks[number];
   State &state = states_[index];
-  std::vector<Track> &between = state.between;
+  std::vector<RowBuffer> &between = state.between;
   std::vector<Tail> &tails = state.tails[number];
   const int pair = network_.resblock == 1 ? 2 : 1;  // layers that one residual goes around
   const int layers = int(block.layers.size());
@@ -201,7 +201,7 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   }
   for (int i = 0; i < layers; i++) {
     const bool last = i == layers - 1;
-    const Track *residual = nullptr;
+    const RowBuffer *residual = nullptr;
     if (i % pair == pair - 1) residual = i >= pair ? &between[i - pair] : &state.entered;
     convolver_.run(block.layers[i], i ? between[i - 1] : state.entered, residual,
                    last ? state.sum : between[i], begun[i], ends[i], last && number > 0, SLOPE);
@@ -215,7 +215,7 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
 }
 
 void Stream::run_last(bool end) {
-  const Track &x = states_.back().sum;
+  const RowBuffer &x = states_.back().sum;
   const int64_t until = end ? x.end() : std::max(written_, x.end() - EDGE_PAD);
   if (until == written_) return;
   const TapWeights &w = network_.last;

@@ -11,7 +11,7 @@
 #include "convolver.h"
 #include "kernels.h"
 #include "pool.h"
-#include "track.h"
+#include "row_buffer.h"
 #include "weights.h"
 
 namespace hifigan {
@@ -49,7 +49,7 @@ struct Network {
   TapWeights first, last;
   std::vector<Stage> stages;
 
-  Network(const Arithmetic &, int threads, const Architecture &, const float *const *weights);
+  Network(const KernelSet &, int threads, const Architecture &, const float *const *weights);
 };
 
 class Stream {
@@ -65,8 +65,8 @@ class Stream {
   // What lies between the layers of a block is needed no more when the block has run, but for a
   // few rows. So blocks share the room for it, which then stays in the caches.
   struct State {
-    Track entered, sum;
-    std::vector<Track> between;            // after each layer but the last
+    RowBuffer entered, sum;
+    std::vector<RowBuffer> between;            // after each layer but the last
     std::vector<std::vector<Tail>> tails;  // of these, per block
   };
 
@@ -77,7 +77,7 @@ class Stream {
 
   Network &network_;
   Convolver convolver_;
-  Track mel_, start_;
+  RowBuffer mel_, start_;
   std::vector<State> states_;
   int64_t written_ = 0;   // samples since the beginning
   float *out_ = nullptr;  // where the next ones go

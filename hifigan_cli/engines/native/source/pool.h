@@ -49,7 +49,7 @@ class Pool {
   // Calls `work(task, thread)` for every task.
   template <class Work>
   void run(int64_t tasks, Work &&work) {
-    if (threads_ == 1 || tasks <= 1 || getpid_cached() != process_) {
+    if (threads_ == 1 || tasks <= 1 || forked_) {
       for (int64_t task = 0; task < tasks; task++) work(task, 0);
       return;
     }
@@ -77,12 +77,8 @@ class Pool {
     if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
- private:
-  // Asked for once a call from outside (see `Network`); a system call in every layer would cost.
-  pid_t getpid_cached() const { return current_; }
-
- public:
-  void remember_process() { current_ = getpid(); }
+  // To be called once a call from outside, not in every layer: it is a system call.
+  void notice_fork() { forked_ = getpid() != process_; }
 
  private:
   static void pause() {
@@ -145,7 +141,7 @@ class Pool {
 
   int threads_ = 1;
   const pid_t process_;
-  pid_t current_ = process_;
+  bool forked_ = false;  // this process has none of the threads
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;

@@ -112,7 +112,7 @@ static void activate(const float *x, int64_t x_start, int64_t x_end, int channel
   }
 }
 
-static void fold(const float *filters, const float *g, int points, int kernel, float *out,
+static void transform_filters(const float *filters, const float *g, int points, int kernel, float *out,
                  int64_t point_stride) {
   for (int p = 0; p < points; p++, out += point_stride, g += kernel)
     for (int lane = 0; lane < PANEL; lane += L) {

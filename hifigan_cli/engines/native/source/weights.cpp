@@ -49,17 +49,17 @@ const Transform *find_transform(const Products &products, int kernel, int length
 // Fewer channels gain nothing, and the last stage's rounding is heard in every sample.
 constexpr int REDUCED_CHANNELS = 64;
 
-// A panel of outputs of one input after another: `fold(filters, input)` takes [tap][panel].
-template <class Fold>
+// A panel of outputs of one input after another: `use(filters, input)` takes [tap][panel].
+template <class Use>
 void each_input(const ConvolutionWeights &c, const float *w, int panel, int size, int from, int to,
-                Fold fold) {
+                Use use) {
   std::vector<float> filters(size_t(c.kernel) * size);
   for (int input = from; input < to; input++) {
     for (int lane = 0; lane < size; lane++) {
       const float *taps = w + (int64_t(panel * size + lane) * c.channels + input) * c.kernel;
       for (int k = 0; k < c.kernel; k++) filters[size_t(k) * size + lane] = taps[k];
     }
-    fold(filters.data(), input);
+    use(filters.data(), input);
   }
 }
 
@@ -74,12 +74,12 @@ void pack_transforms(const Kernels &k, Pool &pool, const float *w, ConvolutionWe
   if (c.products->quantise) {
     pool.run(panels, [&](int64_t panel, int) {
       const int64_t size = int64_t(c.channels) * k.panel;
-      std::vector<float> folded(size_t(points) * size);
+      std::vector<float> transformed(size_t(points) * size);
       each_input(c, w, int(panel), k.panel, 0, c.channels, [&](const float *filters, int input) {
-        k.fold(filters, g.data(), points, c.kernel, folded.data() + input * k.panel, size);
+        k.transform_filters(filters, g.data(), points, c.kernel, transformed.data() + input * k.panel, size);
       });
       for (int p = 0; p < points; p++)
-        c.products->quantise(folded.data() + p * size, c.channels,
+        c.products->quantise(transformed.data() + p * size, c.channels,
                              out + p * point_words + panel * panel_words);
     });
     return;
@@ -89,7 +89,7 @@ void pack_transforms(const Kernels &k, Pool &pool, const float *w, ConvolutionWe
     const int panel = int(task / parts), part = int(task % parts);
     each_input(c, w, panel, k.panel, c.channels * part / parts, c.channels * (part + 1) / parts,
                [&](const float *filters, int input) {
-                 k.fold(filters, g.data(), points, c.kernel,
+                 k.transform_filters(filters, g.data(), points, c.kernel,
                         out + panel * panel_words + int64_t(input) * k.panel, point_words);
                });
   });
@@ -109,10 +109,10 @@ void pack_direct(const Kernels &k, const float *w, ConvolutionWeights &c) {
 
 }  // namespace
 
-ConvolutionWeights pack_convolution(const Arithmetic &arithmetic, Pool &pool, int channels,
+ConvolutionWeights pack_convolution(const KernelSet &set, Pool &pool, int channels,
                                     int kernel, int dilation, const float *w, const float *bias,
                                     int length) {
-  const Kernels &k = arithmetic.kernels;
+  const Kernels &k = *set.kernels;
   ConvolutionWeights result;
   result.channels = channels;
   result.kernel = kernel;
@@ -125,8 +125,8 @@ ConvolutionWeights pack_convolution(const Arithmetic &arithmetic, Pool &pool, in
     std::memcpy(result.weights.as<float>(), w, bytes);
     return result;
   }
-  const bool reduced = arithmetic.reduced && channels >= REDUCED_CHANNELS;
-  result.products = reduced ? arithmetic.reduced : &k.products;
+  const bool reduced = set.reduced && channels >= REDUCED_CHANNELS;
+  result.products = reduced ? set.reduced : &k.products;
   const int wanted = length < 0 ? suitable_length(channels, kernel) : length;
   result.transform = find_transform(*result.products, kernel, wanted);
   if (length > 0 && !result.transform) throw std::invalid_argument("no such transform");

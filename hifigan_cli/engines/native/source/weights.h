@@ -50,13 +50,14 @@ TapWeights pack_taps(const Kernels &k, int outputs, int inputs, int taps, Weight
 
 // What computes the convolutions: kernels in float32, and products that take the place of theirs
 // where channels are many, or none.
-struct Arithmetic {
-  const Kernels &kernels;
+struct KernelSet {
+  const char *name;
+  const Kernels *kernels;
   const Products *reduced;
 };
 
 // w: [output][input][tap] in float32. `length`: of the transform; 0: taps; -1: what suits.
-ConvolutionWeights pack_convolution(const Arithmetic &, Pool &, int channels, int kernel,
+ConvolutionWeights pack_convolution(const KernelSet &, Pool &, int channels, int kernel,
                                     int dilation, const float *w, const float *bias, int length);
 
 }  // namespace hifigan

@@ -19,10 +19,10 @@ struct Tail {
   std::vector<float> values;  // as the track has them
 };
 
-class Track {
+class RowBuffer {
  public:
-  Track() = default;
-  Track(int channels, bool planar) : channels_(channels), planar_(planar) {}
+  RowBuffer() = default;
+  RowBuffer(int channels, bool planar) : channels_(channels), planar_(planar) {}
 
   int channels() const { return channels_; }
   bool planar() const { return planar_; }
