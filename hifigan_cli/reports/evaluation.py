@@ -11,8 +11,8 @@ from hifigan_cli.reports.content import Heading, PageContent, ShownClip, Version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.evaluation.bars import Verdict
     from hifigan_cli.evaluation.report import ClipScores, Report
+    from hifigan_cli.evaluation.thresholds import ThresholdResult
 
 # The first of these that was measured ranks the clips.
 _RANKING = ("mel_l1_full", "log_magnitude", "mcd")
@@ -20,7 +20,7 @@ _RANKING = ("mel_l1_full", "log_magnitude", "mcd")
 _LEFT_OUT = "_change"
 
 
-def page_of_report(report: Report, clips: int, verdicts: Sequence[Verdict] = ()) -> str:
+def page_of_report(report: Report, clips: int, results: Sequence[ThresholdResult] = ()) -> str:
     """Return the listening page of a report, with at most `clips` of its clips to hear.
 
     Raises:
@@ -32,7 +32,7 @@ def page_of_report(report: Report, clips: int, verdicts: Sequence[Verdict] = ())
         PageContent(
             "Recordings and results",
             tuple(_shown(clip) for clip in chosen),
-            _summary(report, len(chosen), verdicts),
+            _summary(report, len(chosen), results),
             [Heading(c.name, c.title, c.unit, c.digits) for c in columns],
             [(clip.name, clip.values) for clip in report.clips],
         )
@@ -63,9 +63,11 @@ def _shown(clip: ClipScores) -> ShownClip:
     )
 
 
-def _summary(report: Report, heard: int, verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+def _summary(
+    report: Report, heard: int, results: Sequence[ThresholdResult]
+) -> list[tuple[str, str]]:
     lines = [("clips", f"{len(report.clips)}, {heard} of them to hear, worst first")]
-    judged = {verdict.limit.column: verdict for verdict in verdicts}
+    limited = {result.column: result for result in results}
     for column in report.columns:
         summary = report.summary(column.name)
         if summary is None:
@@ -73,8 +75,7 @@ def _summary(report: Report, heard: int, verdicts: Sequence[Verdict]) -> list[tu
         text = f"{summary.mean:.{column.digits}f} {column.unit}".rstrip()
         if summary.low is not None and summary.high is not None:
             text += f" ({summary.low:.{column.digits}f} to {summary.high:.{column.digits}f})"
-        if column.name in judged:
-            verdict = judged[column.name]
-            text += f", bar {verdict.limit}: {'ok' if verdict.passed else 'missed'}"
+        if result := limited.get(column.name):
+            text += f", limit {result.limit}: {'ok' if result.passed else 'missed'}"
         lines.append((column.title, text))
     return lines
