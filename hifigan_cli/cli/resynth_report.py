@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.work import Written
     from hifigan_cli.enhancement.stages import Enhancement
-    from hifigan_cli.reports.resynthesis import Made
+    from hifigan_cli.reports.resynthesis import Resynthesized
     from hifigan_cli.synthesis.jobs import Job
 
 Report = Annotated[
@@ -86,13 +86,13 @@ class _Report:
     enhancement: Callable[[], Enhancement]
     players: int
     mono: bool
-    made: list[Made] = field(default_factory=list)
+    made: list[Resynthesized] = field(default_factory=list)
 
     def note(self, job: Job, written: Written) -> None:
         """Remember a file that was made."""
-        from hifigan_cli.reports.resynthesis import Made
+        from hifigan_cli.reports.resynthesis import Resynthesized
 
-        self.made.append(Made(job.source, job.target, written.length_s, written.elapsed_s))
+        self.made.append(Resynthesized(job.source, job.target, written.length_s, written.elapsed_s))
 
     def write(self, failed: str = "") -> None:
         """Write the page, with a word on what failed.
@@ -112,7 +112,7 @@ class _Report:
 
 
 def _facts(
-    session: Session, enhancement: Enhancement, made: Sequence[Made], failed: str
+    session: Session, enhancement: Enhancement, made: Sequence[Resynthesized], failed: str
 ) -> list[tuple[str, str]]:
     from hifigan_cli.runtime.devices import device_title
 

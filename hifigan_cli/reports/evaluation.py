@@ -1,12 +1,11 @@
-"""The page of a report: a few clips to hear, spread from the worst to the best."""
+"""The page of an evaluation: a few clips to hear, spread from the worst to the best."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import read_audio
-from hifigan_cli.reports.build import build_page
-from hifigan_cli.reports.content import Heading, PageContent, ShownClip, Version
+from hifigan_cli.reports.page import Heading, PageContent, ShownClip, Version, build_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,26 +13,28 @@ if TYPE_CHECKING:
     from hifigan_cli.evaluation.report import ClipScores, Report
     from hifigan_cli.evaluation.thresholds import ThresholdResult
 
-# The first of these that was measured ranks the clips.
+# The first of these that was computed ranks the clips.
 _RANKING = ("mel_l1_full", "log_magnitude", "mcd")
-# Columns that would only widen the table of clips: single clips' changes say little.
-_LEFT_OUT = "_change"
 
 
 def page_of_report(report: Report, clips: int, results: Sequence[ThresholdResult] = ()) -> str:
     """Return the listening page of a report, with at most `clips` of its clips to hear.
 
     Raises:
-        InputError: a file has gone since it was measured.
+        InputError: a file has disappeared since the evaluation.
     """
     chosen = spread(report, clips)
-    columns = [c for c in report.columns if not c.name.endswith(_LEFT_OUT)]
+    headings = [
+        Heading(column.name, column.title, column.unit, column.digits)
+        for column in report.columns
+        if not column.name.endswith("_change")  # of single clips, it means little
+    ]
     return build_page(
         PageContent(
             "Recordings and results",
-            tuple(_shown(clip) for clip in chosen),
+            [_shown(clip) for clip in chosen],
             _summary(report, len(chosen), results),
-            [Heading(c.name, c.title, c.unit, c.digits) for c in columns],
+            headings,
             [(clip.name, clip.values) for clip in report.clips],
         )
     )
@@ -41,8 +42,8 @@ def page_of_report(report: Report, clips: int, results: Sequence[ThresholdResult
 
 def spread(report: Report, count: int) -> list[ClipScores]:
     """Choose clips evenly along their ranking, worst first."""
-    measured = {column.name for column in report.columns}
-    key = next((name for name in _RANKING if name in measured), None)
+    computed = {column.name for column in report.columns}
+    key = next((name for name in _RANKING if name in computed), None)
     ranked = list(report.clips)
     if key:
         ranked.sort(key=lambda clip: -(clip.values[key] or 0.0))
@@ -54,13 +55,9 @@ def spread(report: Report, count: int) -> list[ClipScores]:
 
 
 def _shown(clip: ClipScores) -> ShownClip:
-    return ShownClip(
-        clip.name,
-        [
-            Version("recording", read_audio(clip.reference, repair=True)),
-            Version("result", read_audio(clip.hypothesis, repair=True)),
-        ],
-    )
+    files = {"recording": clip.reference, "result": clip.hypothesis}
+    versions = [Version(title, read_audio(path, repair=True)) for title, path in files.items()]
+    return ShownClip(clip.name, versions)
 
 
 def _summary(

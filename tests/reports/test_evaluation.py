@@ -17,8 +17,8 @@ from hifigan_cli.audio import Audio
 from hifigan_cli.evaluation.metrics import METRICS
 from hifigan_cli.evaluation.report import ClipScores, Report
 from hifigan_cli.reports import PageContent, ShownClip, Version, build_page
-from hifigan_cli.reports.content import Heading
 from hifigan_cli.reports.evaluation import spread
+from hifigan_cli.reports.page import Heading
 from tests.evaluation.damage import RATE_HZ, clip, dull
 from tests.tools.chromium import chromium
 
