@@ -157,8 +157,9 @@ def _envelope(clip: FloatArray, sample_rate: int) -> DoubleArray:
     width = max(round(_SMOOTHING_S * sample_rate), 1)
     window = np.hanning(width + 2)[1:-1]
     smooth = np.convolve(np.abs(clip.astype(np.float64)), window / window.sum())
-    centered: DoubleArray = smooth[width // 2 : width // 2 + len(clip)]
-    return centered - centered.mean()
+    envelope: DoubleArray = smooth[width // 2 : width // 2 + len(clip)]
+    envelope -= envelope.mean()
+    return envelope
 
 
 def median_lag(lags: Sequence[int | None]) -> int:
