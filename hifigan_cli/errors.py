@@ -14,7 +14,7 @@
     ├── BatchError              6   some files of many failed
     ├── DivergedError           7   training produced numbers that are not finite
     ├── DeviceError             8   a device or its memory
-    ├── BelowBarError           1   an evaluation below the bar that it was held against
+    ├── BelowThresholdError     1   an evaluation that misses the threshold it was checked against
     └── InterruptedRunError   130   stopped by a signal (143 for SIGTERM)
 
 Every error carries what happened and, where one is known, what mends it. Raising code writes both;
@@ -99,8 +99,8 @@ class DeviceError(HifiganError):
     exit_code = 8
 
 
-class BelowBarError(HifiganError):
-    """An evaluation misses the bar that it was held against; it has no code of its own."""
+class BelowThresholdError(HifiganError):
+    """An evaluation misses the threshold it was checked against; it has no code of its own."""
 
     exit_code = 1
 

@@ -1,19 +1,11 @@
-"""Measurements of this program on this machine, by what a user would run.
-
-Synthesis:
+"""Measurements of this program on this machine, through what a user would run.
 
 - `synthesis`: every engine against the plain forward, in one run: speed, exactness, memory
-- `subjects`: the models that it is measured with; `contenders`: the engines, and the yardstick
-- `footprint`: memory
-- `cold`: whole processes, from the command to the written file
-- `machine`: what it was measured on
-
-Training:
-
-- `training`: the fast training step against the reference step, in one run
-- `gradients`: how far the two steps' gradients lie apart
-
-For both, `work`: what has to be computed, and what the device could at most.
+- `cold`: complete processes, from the command to the written file
+- `training`: the fast training step against the reference step: speed, and their gradients
+- `contenders`: the models and engines that are measured, and the memory that one takes
+- `flops`: the operations that synthesis and training need
+- `machine`: the machine that measures, and its highest speed
 """
 
 from hifigan_cli.benchmarks.training import TrainingFigures, measure_training

@@ -1,6 +1,6 @@
-"""Whole processes: from the command to the written file, start-up and all.
+"""Complete processes, from the command to the written file, including start-up.
 
-For a short recording most of the time goes into importing libraries and making the engine ready,
+For a short recording, most of the time goes into importing libraries and preparing the engine,
 which no measurement within a process sees.
 """
 
@@ -28,14 +28,14 @@ from hifigan_cli.models.model_file import write_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hifigan_cli.benchmarks.subjects import Subject
+    from hifigan_cli.benchmarks.contenders import Subject
 
 LENGTH_S = 5.0
 
 
 @dataclass(frozen=True)
 class ColdFigure:
-    """One engine with one model: seconds a process, and how many times as fast as the plain way."""
+    """One engine with one model: seconds per process, and how much faster than the yardstick."""
 
     model: str
     engine: str
@@ -47,7 +47,7 @@ class ColdFigure:
 
 @dataclass(frozen=True)
 class ColdFigures:
-    """What `measure_cold` found; `length_s` is of the recording."""
+    """The result of `measure_cold`; `length_s` is of the recording."""
 
     machine: Machine
     threads: int
@@ -62,35 +62,42 @@ def measure_cold(
     threads: int,
     rounds: int,
     device: str = "cpu",
-    report: Callable[[int, str], None] = lambda _done, _at_hand: None,
+    report: Callable[[int, str], None] = lambda _done, _current: None,
 ) -> ColdFigures:
     """Run `hifigan resynth` of a short recording with every engine and model, in turn.
 
-    A first round brings the files into the system's memory and is left out.
+    A first round brings the files into the system's memory and does not count.
     """
     machine = describe_machine()
     figures: list[ColdFigure] = []
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        recording = _write_recording(folder / "recording.wav")
+        recording = Path(place) / "recording.wav"
+        speech = shipped_speech()
+        samples = np.arange(round(LENGTH_S * speech.rate_hz))
+        write_audio(
+            recording, np.take(speech.mono().samples, samples, axis=1, mode="wrap"), speech.rate_hz
+        )
         for number, subject in enumerate(subjects):
-            model = folder / f"{number}.safetensors"
+            model = recording.with_name(f"{number}.safetensors")
             write_model(model, subject.model)
             took_s: dict[Contender, list[float]] = {c: [] for c in (YARDSTICK, *contenders)}
             for done in range(rounds + 1):
                 report(number * (rounds + 1) + done, subject.name)
                 for contender, times in took_s.items():
                     times.append(_seconds(contender, model, recording, threads, device))
-            figures += _figures(subject, {each: times[1:] for each, times in took_s.items()})
+            medians = {each: statistics.median(times[1:]) for each, times in took_s.items()}
+            figures += [
+                ColdFigure(
+                    model=subject.name,
+                    engine=each.engine,
+                    precision=each.precision,
+                    median_s=median_s,
+                    fastest_s=min(took_s[each][1:]),
+                    ratio=medians[YARDSTICK] / median_s,
+                )
+                for each, median_s in medians.items()
+            ]
     return ColdFigures(machine, threads, rounds, LENGTH_S, figures)
-
-
-def _write_recording(path: Path) -> Path:
-    speech = shipped_speech()
-    count = round(LENGTH_S * speech.rate_hz)
-    samples = np.take(speech.mono().samples, np.arange(count), axis=1, mode="wrap")
-    write_audio(path, samples, speech.rate_hz)
-    return path
 
 
 def _seconds(
@@ -104,25 +111,10 @@ def _seconds(
     environment = {key: value for key, value in os.environ.items() if key[:8] != "HIFIGAN_"}
     environment["OMP_NUM_THREADS"] = str(threads)
     started = time.perf_counter()
-    run = subprocess.run(  # noqa: S603 - this very program
+    run = subprocess.run(  # noqa: S603 - this program
         command, capture_output=True, text=True, env=environment, check=False
     )
     took_s = time.perf_counter() - started
     if run.returncode:
         raise HifiganError(f"resynth with {contender.title} failed: {run.stderr.strip()}")
     return took_s
-
-
-def _figures(subject: Subject, took_s: dict[Contender, list[float]]) -> list[ColdFigure]:
-    medians = {each: statistics.median(times) for each, times in took_s.items()}
-    return [
-        ColdFigure(
-            model=subject.name,
-            engine=each.engine,
-            precision=each.precision,
-            median_s=median_s,
-            fastest_s=min(took_s[each]),
-            ratio=medians[YARDSTICK] / median_s,
-        )
-        for each, median_s in medians.items()
-    ]

@@ -1,42 +1,94 @@
-"""What is measured against the plain forward: every engine that there is for a device.
+"""The models and engines that synthesis is measured with.
 
-Each works as synthesis uses it: at its own chunk length, with the exact context. The yardstick is
-the official way: torch, eager, weight norm folded, the mel in one piece.
+Every engine works as synthesis uses it, with its own chunk length and the exact context. The
+yardstick is the official way: torch, eager, weight norm folded, the complete mel at once.
+
+Speed does not depend on the weights, but the exactness of an engine does: freshly initialized
+networks are nearly silent and hide errors. So random weights keep the variance from layer to layer,
+and results say which weights they are of.
 """
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from hifigan_cli.config import PRESETS
 from hifigan_cli.engines.choose import LIGHT, EngineOptions, make_engine, missing
 from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.models.model_file import ModelFile, read_model
+from hifigan_cli.models.shapes import generator_shapes
+from hifigan_cli.synthesis.model_lookup import locate_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import numpy as np
-    import numpy.typing as npt
+    from hifigan_cli.config import VocoderConfig
+    from hifigan_cli.types import DoubleArray, FloatArray
 
-    from hifigan_cli.models.model_file import ModelFile
-    from hifigan_cli.types import FloatArray
-
-
+# V1 with trained weights, so that its exactness is that of speech; V2 and V3 have none to load.
+DEFAULT_SUBJECTS = ("ljspeech-v1", "v2", "v3")
 PLAIN = "eager"
 ENGINES = ("torch", "onnx", "native")
+_STATUS = Path("/proc/self/status")
+# Libraries whose import does not count as an engine's memory.
+_LIBRARIES = {PLAIN: ("torch",), "torch": ("torch",), "onnx": ("onnx", "onnxruntime"), "native": ()}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure with, its name, and where its weights come from."""
+
+    name: str
+    weights: Literal["trained", "random"]
+    model: ModelFile
+
+
+def find_subject(name: str) -> Subject:
+    """Return a preset with random weights, or the model of a name or path.
+
+    Raises:
+        ModelError: nothing of that name, or it is damaged.
+    """
+    if name in PRESETS:
+        return Subject(name, "random", random_model(PRESETS[name]))
+    return Subject(name, "trained", read_model(locate_model(name)))
+
+
+def random_model(config: VocoderConfig, seed: int = 0) -> ModelFile:
+    """Return a model of random weights whose waveform is about as loud as speech."""
+    random = np.random.default_rng(seed)
+    rates = config.generator.upsample_rates
+    weights = {}
+    for name, shape in generator_shapes(config.generator, config.mel.n_mels).items():
+        if name.endswith(".bias"):
+            weights[name] = np.zeros(shape, np.float32)
+            continue
+        terms = shape[1] * shape[2]  # in the sum of one output
+        if name.startswith("ups."):
+            terms = shape[0] * shape[2] // rates[int(name.split(".")[1])]
+        weights[name] = random.normal(0, terms**-0.5, shape).astype(np.float32)
+    return ModelFile(config.mel, config.generator, weights, provenance={"name": "random weights"})
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to synthesise: an engine and the precision of its products."""
+    """An engine and the precision of its products."""
 
     engine: str
     precision: str = "fp32"
 
     @property
     def title(self) -> str:
-        """Name it in tables."""
+        """Its name in tables."""
         name = "plain" if self.engine == PLAIN else self.engine
         return name if self.precision == "fp32" else f"{name} {self.precision}"
 
@@ -47,19 +99,19 @@ YARDSTICK = Contender(PLAIN)
 def find_contenders(
     names: Iterable[str] | None, device: str = "cpu"
 ) -> tuple[list[Contender], dict[str, str]]:
-    """Return engines in all their precisions on a device, and of those not to be had, why.
+    """Return engines in all their precisions on a device, and why others are not available.
 
-    Without names all are looked for.
+    Without names, all engines.
 
     Raises:
-        UsageError: an unknown name, or one that was asked for and cannot be had.
+        UsageError: an unknown name, or a named engine that is not available.
     """
     wanted = ENGINES if names is None else tuple(dict.fromkeys(names))
     for name in wanted:
         if name not in ENGINES:
             hint = closest(name, ENGINES) or f"one of: {', '.join(ENGINES)}"
             raise UsageError(f"no engine to measure is called {name!r}", hint)
-    lacking = {name: reason for name in wanted if (reason := _lack(name, device))}
+    lacking = {name: reason for name in wanted if (reason := _why_missing(name, device))}
     if names is not None and lacking:
         raise UsageError("; ".join(f"no {name} engine: {why}" for name, why in lacking.items()))
     found = [
@@ -71,14 +123,13 @@ def find_contenders(
     return found, lacking
 
 
-def _lack(engine: str, device: str) -> str | None:
+def _why_missing(engine: str, device: str) -> str | None:
     if device != "cpu" and engine in LIGHT:
         return f"it runs on the CPU, not on {device}"
     return missing(engine)
 
 
-def _precisions(engine: str, device: str) -> tuple[str, ...] | list[str]:
-    """Return the precisions that an engine has on a device of this machine."""
+def _precisions(engine: str, device: str) -> Iterable[str]:
     if engine == "native":
         from hifigan_cli.engines.native import precisions
 
@@ -91,25 +142,68 @@ def _precisions(engine: str, device: str) -> tuple[str, ...] | list[str]:
 def make_synthesis(
     contender: Contender, model: ModelFile, threads: int, device: str = "cpu"
 ) -> Callable[[FloatArray], FloatArray]:
-    """Make a contender ready; what comes back turns a log-mel into samples.
+    """Prepare a contender; return a function from log-mels to samples.
 
-    A mel is `(batch, mels, frames)`, the samples `(batch, samples)`.
+    A mel is `(batch, n_mels, frames)`, the samples `(batch, samples)`.
     """
-    wish = EngineOptions(contender.engine, contender.precision, device, threads)
+    options = EngineOptions(contender.engine, contender.precision, device, threads)
     if contender == YARDSTICK:
-        return make_engine(model, wish, device).synthesize
-    vocoder = Vocoder(model, wish)
+        return make_engine(model, options, device).synthesize
+    vocoder = Vocoder(model, options)
     return lambda mel: vocoder.vocode(mel).samples
 
 
-def exact_samples(
-    model: ModelFile, mel: FloatArray, device: str = "cpu"
-) -> npt.NDArray[np.float64]:
-    """Synthesize in double precision: what every engine's samples are compared with."""
+def exact_samples(model: ModelFile, mel: FloatArray, device: str = "cpu") -> DoubleArray:
+    """Synthesize in double precision, which the samples of every engine are compared with."""
     import torch
 
-    net = model.build(device).double()
+    generator = model.build(device).double()
     with torch.no_grad():
-        wave = net(torch.from_numpy(mel).to(device).double())[:, 0]
-    samples: npt.NDArray[np.float64] = wave.cpu().numpy()
+        y_hat = generator(torch.from_numpy(mel).to(device).double())[:, 0]
+    samples: DoubleArray = y_hat.cpu().numpy()
     return samples
+
+
+def memory_mb(
+    contender: Contender, model: Path, mel: FloatArray, threads: int, device: str = "cpu"
+) -> float | None:
+    """Measure the peak memory of reading a model file and synthesizing from a mel, in 10^6 bytes.
+
+    On the CPU: above what a process has after importing the engine's libraries. A process never
+    gives back all of its memory, so each measurement has its own. On CUDA: what torch allocates of
+    the device. None if the system does not report it (only Linux does).
+    """
+    if device.startswith("cuda"):
+        return _cuda_memory_mb(contender, model, mel, threads, device)
+    if not _STATUS.exists():
+        return None
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        return fresh.submit(_cpu_memory_mb, contender, model, mel, threads).result()
+
+
+def _cuda_memory_mb(
+    contender: Contender, path: Path, mel: FloatArray, threads: int, device: str
+) -> float:
+    """Measure a new engine, without what other engines of this process hold."""
+    import torch
+
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    synthesize = make_synthesis(contender, read_model(path), threads, device)
+    for _ in range(2):  # the second call of a shape records a graph, which holds memory too
+        synthesize(mel)
+    return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+
+
+def _cpu_memory_mb(contender: Contender, path: Path, mel: FloatArray, threads: int) -> float:
+    for library in _LIBRARIES[contender.engine]:
+        import_module(library)
+    before = _kilobytes("VmRSS")
+    make_synthesis(contender, read_model(path), threads)(mel)
+    return (_kilobytes("VmHWM") - before) * 1024 / 1e6
+
+
+def _kilobytes(field: str) -> int:
+    found = re.search(rf"^{field}:\s*(\d+) kB", _STATUS.read_text("utf-8"), re.MULTILINE)
+    return int(found.group(1)) if found else 0

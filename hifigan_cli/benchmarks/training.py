@@ -1,22 +1,22 @@
 """The fast training step against the reference step, in one run.
 
-All steps run in turn, round after round, on the same synthetic batch, so that whatever else the
-machine does slows them alike; the median over the rounds counts. On CUDA a round has several steps
-of each, since a training run launches the next step while the device computes this one.
+All steps take turns on the same synthetic batch, so that whatever else the machine does slows them
+alike; the median over the rounds counts. On CUDA a round has several steps of each, since a
+training run launches the next step while the device computes this one.
 """
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.benchmarks.gradients import gradient_difference
-from hifigan_cli.benchmarks.work import Peak, step_flop, synchronise
+from hifigan_cli.benchmarks.flops import step_flop
+from hifigan_cli.benchmarks.machine import Peak, seconds, synchronize
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.runtime.devices import device_title
 from hifigan_cli.training.reference import ReferenceStep
@@ -25,16 +25,24 @@ from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep,
 from hifigan_cli.training.runtime.guard import Guard
 from hifigan_cli.training.start import choose_algorithms
 from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, train_step
+from hifigan_cli.training.step import (
+    Mels,
+    cut,
+    discriminators_turn,
+    generate,
+    generators_turn,
+    train_step,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
 
     from hifigan_cli.config import Config
 
 REFERENCE = "reference"
-_FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_STEPS_A_ROUND = {"cuda": 10}
+_STEPS_PER_ROUND = {"cuda": 10}
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,13 @@ class StepFigures:
     """One form of the step, measured.
 
     Attributes:
-        name: `reference`, `fast fp32` or `fast bf16`, and what is done to the latter.
+        name: `reference`, or `fast` with its precision and form.
         step_s: the median over the rounds, in seconds.
         steps_per_s: its inverse.
-        audio_s_per_s: seconds of speech trained on in a second.
+        audio_s_per_s: seconds of speech per second.
         ratio: how many times as fast as the reference step.
-        gflop: billions of floating-point operations that the step makes.
-        peak_share: their speed, relative to the highest that the device was seen to reach (`Peak`).
+        gflop: billions of floating-point operations of the step.
+        peak_share: their speed, relative to the device's `Peak`.
         compiled: whether the networks ran through torch.compile.
         cuda_graph: whether the step was replayed as a CUDA graph.
         warm_up_s: the time before the first measured step: compilation, the search for algorithms.
@@ -70,7 +78,7 @@ class StepFigures:
 
 @dataclass(frozen=True)
 class TrainingFigures:
-    """What `measure_training` found."""
+    """The result of `measure_training`."""
 
     device: str
     threads: int
@@ -106,41 +114,45 @@ def measure_training(
 ) -> TrainingFigures:
     """Measure steps of a configuration's networks and batch; all forms are in memory together.
 
-    On CUDA the fast step is measured plainly, and as a CUDA graph, and both again compiled, as far
-    as the configuration allows them. `report` receives how many rounds are done, of how many;
-    `warn`, that a compilation or a capture failed.
+    On CUDA the fast step is measured plainly and as a CUDA graph, and both again compiled, if the
+    configuration allows it. `report` is called with the number of finished rounds and of all;
+    `warn` when a compilation or a capture fails.
     """
     choose_algorithms(deterministic=False)
-    train = config.train
     batch = synthetic_batch(config)
     mels = Mels.on(config, device)
     state = _state(config, device, "fp32")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         difference = gradient_difference(state, batch, mels)
-    flop = step_flop(state, train.batch_size)
+    flop = step_flop(state, config.train.batch_size)
     reference = ReferenceStep(state)
+    runners = [
+        _warmed_up(lambda: _Runner(REFERENCE, "fp32", lambda: reference(batch, mels)), device)
+    ]
+    for precision in precisions:
+        for compiled, graphed in _forms(state):
+            runners.append(
+                _warmed_up(
+                    lambda p=precision, c=compiled, g=graphed: _fast(  # type: ignore[misc]
+                        _state(config, device, p), batch, mels, warn, compiled=c, graphed=g
+                    ),
+                    device,
+                )
+            )
+    peaks = {name: Peak(device, name, tf32=True) for name in dict.fromkeys(("fp32", *precisions))}
 
-    def fast(precision: str, compiled: bool, graphed: bool) -> _Runner:
-        return _fast(_state(config, device, precision), batch, mels, warn, compiled, graphed)
-
-    builders = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
-    builders += [partial(fast, name, *form) for name in precisions for form in _forms(state)]
-    runners = [_warmed_up(build, device) for build in builders]
-    formats = dict.fromkeys(("fp32", *precisions))
-    peaks = {name: Peak(device, _FORMATS[name], tf32=True) for name in formats}
-
-    steps = _STEPS_A_ROUND.get(device.type, 1)
-    for done in range(rounds):
+    for done in range(1, rounds + 1):
         for peak in peaks.values():
             peak.measure()
         for runner in runners:
-            runner.took_s.append(_seconds(runner.run, steps, device))
-        report(done + 1, rounds)
+            times = _STEPS_PER_ROUND.get(device.type, 1)
+            runner.took_s.append(seconds(runner.run, device, times))
+        report(done, rounds)
     return TrainingFigures(
         device=device_title(device),
         threads=torch.get_num_threads(),
-        batch=train.batch_size,
-        segment_samples=train.segment_samples,
+        batch=config.train.batch_size,
+        segment_samples=config.train.segment_samples,
         rounds=rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
         gradient_difference=difference,
@@ -149,7 +161,7 @@ def measure_training(
 
 
 def synthetic_batch(config: Config) -> Batch:
-    """Make a batch of drifting noise, the same each time."""
+    """Return a batch of drifting noise, the same each time."""
     random = torch.Generator().manual_seed(config.train.seed)
     shape = config.train.batch_size, config.train.segment_samples
     return Batch(torch.randn(*shape, generator=random).cumsum(1).mul(0.01).tanh(), None)
@@ -163,7 +175,7 @@ def _state(config: Config, device: torch.device, precision: str) -> TrainState:
 def _forms(state: TrainState) -> list[tuple[bool, bool]]:
     """Return whether to compile and whether to capture, for each form that is measured."""
     compiling = (False, True) if state.config.train.compile else (False,)
-    if state.device.type != "cuda":  # where nothing is captured, what training would do
+    if state.device.type != "cuda":  # nothing is captured: the form that training would use
         return [(compiling[-1], False)]
     return [(c, g) for c in compiling for g in ((False, True) if usable(state) else (False,))]
 
@@ -173,25 +185,25 @@ def _fast(
     batch: Batch,
     mels: Mels,
     warn: Callable[[str], None],
+    *,
     compiled: bool,
     graphed: bool,
 ) -> _Runner:
     precision, guard = state.config.train.precision, Guard(state.device)
     compiled = compiled and compile_networks(state, batch, mels, warn)
-    words = ["fast", precision, *(["compiled"] if compiled else [])]
+    name = f"fast {precision} compiled" if compiled else f"fast {precision}"
     if not graphed:
-        return _Runner(
-            " ".join(words), precision, lambda: train_step(state, batch, mels, guard), compiled
-        )
+        return _Runner(name, precision, lambda: train_step(state, batch, mels, guard), compiled)
     step = GraphedStep(state, mels, guard, warn)
     for _ in range(WARM_UP_STEPS + 1):  # the last one is captured
         step(batch)
-    words += ["graph"] if step.captured else []
-    return _Runner(" ".join(words), precision, lambda: step(batch), compiled, step.captured)
+    if step.captured:
+        name += " graph"
+    return _Runner(name, precision, lambda: step(batch), compiled, step.captured)
 
 
 def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
-    """Build a runner and run it once, and note what that took."""
+    """Build a runner and run it once; note the time and memory that this took."""
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.empty_cache()
@@ -200,21 +212,11 @@ def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
     started = time.perf_counter()
     runner = build()
     runner.run()
-    synchronise(device)
+    synchronize(device)
     runner.warm_up_s = time.perf_counter() - started
     if on_gpu:
         runner.memory_mb = (torch.cuda.max_memory_allocated(device) - before) / 1e6
     return runner
-
-
-def _seconds(run: Callable[[], object], steps: int, device: torch.device) -> float:
-    """Return the seconds that a step takes, as a mean over several without a break."""
-    synchronise(device)
-    started = time.perf_counter()
-    for _ in range(steps):
-        run()
-    synchronise(device)
-    return (time.perf_counter() - started) / steps
 
 
 def _figures(
@@ -222,17 +224,17 @@ def _figures(
 ) -> list[StepFigures]:
     train = config.train
     audio_s = train.batch_size * train.segment_samples / config.mel.rate_hz
-    medians = {runner.name: statistics.median(runner.took_s) for runner in runners}
+    reference_s = statistics.median(runners[0].took_s)
     figures = []
     for runner in runners:
-        step_s, of_step = medians[runner.name], flop[runner.name != REFERENCE]
+        step_s, of_step = statistics.median(runner.took_s), flop[runner.name != REFERENCE]
         figures.append(
             StepFigures(
                 name=runner.name,
                 step_s=step_s,
                 steps_per_s=1 / step_s,
                 audio_s_per_s=audio_s / step_s,
-                ratio=medians[REFERENCE] / step_s,
+                ratio=reference_s / step_s,
                 gflop=of_step / 1e9,
                 peak_share=of_step / step_s / peaks[runner.precision].flop_per_s,
                 compiled=runner.compiled,
@@ -242,3 +244,52 @@ def _figures(
             )
         )
     return figures
+
+
+def gradient_difference(state: TrainState, batch: Batch, mels: Mels) -> float:
+    """Return the largest difference between the two steps' gradients, at the same weights.
+
+    It is relative to the largest gradient of its tensor. No optimizer moves: after one update, two
+    roundings would differ as much as two gradients. The state's gradients are cleared.
+    """
+    vectors = copy.deepcopy(state.msd.state_dict())
+    reference = ReferenceStep(state)
+    reference.discriminators_turn(batch, mels)
+    expected = [*_gradients(state.mpd), *_gradients(state.msd)]
+    reference.generators_turn(mels)
+    expected += _gradients(state.generator)
+    _clear(state)
+
+    state.msd.load_state_dict(vectors)  # back to where the power iterations began
+    pieces = cut(state, batch, mels)
+    kept = generate(state, pieces[0]) if len(pieces) == 1 else None
+    discriminators_turn(state, pieces, kept)
+    generators_turn(state, pieces, kept, mels)
+    found = [*_gradients(state.mpd), *_gradients(state.msd), *_gradients(state.generator)]
+    _clear(state)
+    return largest_difference(found, expected)
+
+
+def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference between gradients, relative to each tensor's largest.
+
+    A tensor of one number (a last layer's gain or bias) may be only the rest of large terms that
+    cancel; it is compared with its neighbors, which belong to the same layer.
+    """
+    largest = [float(of.abs().max()) for of in expected]
+    differences = []
+    for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        near = (
+            slice(max(0, place - 1), place + 3) if theirs.numel() == 1 else slice(place, place + 1)
+        )
+        differences.append(float((ours - theirs).abs().max()) / max(*largest[near], 1e-30))
+    return max(differences)
+
+
+def _gradients(network: nn.Module) -> list[Tensor]:
+    return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+
+def _clear(state: TrainState) -> None:
+    for network in (state.generator, state.mpd, state.msd):
+        network.zero_grad()

@@ -68,8 +68,11 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    from hifigan_cli.benchmarks.contenders import find_contenders
-    from hifigan_cli.benchmarks.subjects import DEFAULT_SUBJECTS, find_subject
+    from hifigan_cli.benchmarks.contenders import (
+        DEFAULT_SUBJECTS,
+        find_contenders,
+        find_subject,
+    )
     from hifigan_cli.cli.bench_view import print_cold, print_synthesis
     from hifigan_cli.runtime.devices import find_device
     from hifigan_cli.runtime.threads import available_threads

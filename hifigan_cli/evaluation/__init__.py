@@ -1,24 +1,25 @@
-"""How good a result is: recordings beside what was made of them.
+"""How near results come to their recordings: metrics, thresholds and a report.
 
     report = evaluate("recordings", "results")
     report.summary("mel_l1_full").mean
 
-No metric alone is enough, so that there are many, and bars that take them together. Read in this
-order:
+No metric is enough by itself. So there are many, and a threshold limits several of them at once.
+Read in this order:
 
-- `pairing`: which file belongs to which
-- `clips`: two files -> channels at one rate
-- `alignment`: one delay a system, from energy envelopes
-- `metrics`: the computations, one idea a file
-- `measures`: the list of them: names, units, packages
-- `run`: `evaluate`: match, align, measure, collect
-- `report`: figures of clips, means with intervals
-- `bars`: what models of a class reach
-- `tables`: CSV and JSON
+- `run`: `evaluate`: pair files, find the delay, compute the metrics in several processes
+- `pairing`: which result belongs to which recording
+- `clips`: two files -> aligned channels at one sample rate
+- `metrics`: the list of metrics, with titles, units and packages
+- `spectral`: mel and STFT distances, the level in silence, the bias of high frequencies
+- `speech`: mel-cepstral distortion, pitch, PESQ, STOI
+- `mos`: DNSMOS and DistillMOS, which need no recording
+- `packages`: optional packages, and the command that installs them
+- `report`: values of clips, means with intervals, CSV and JSON
+- `thresholds`: limits that a class of models keeps
 """
 
-from hifigan_cli.evaluation.bars import judge
 from hifigan_cli.evaluation.report import Report
 from hifigan_cli.evaluation.run import evaluate
+from hifigan_cli.evaluation.thresholds import check_threshold
 
-__all__ = ["Report", "evaluate", "judge"]
+__all__ = ["Report", "check_threshold", "evaluate"]

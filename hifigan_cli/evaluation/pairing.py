@@ -1,4 +1,4 @@
-"""Which file belongs to which: two files, or two folders whose files share their relative stems."""
+"""Which result belongs to which recording: two files, or folders that share relative stems."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hifigan_cli.io.files import is_folder
 
 
 @dataclass(frozen=True)
-class Match:
-    """A recording and what was made of it, under one name."""
+class FilePair:
+    """A recording and its result, under one name."""
 
     name: str
     reference: Path
@@ -23,16 +23,16 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Matching:
-    """Two folders side by side: what belongs together, and what has no partner."""
+class PairedFiles:
+    """Files of two folders: those that belong together, and those without a partner."""
 
-    matches: tuple[Match, ...]
-    lonely_references: tuple[Path, ...] = ()
-    lonely_hypotheses: tuple[Path, ...] = ()
+    pairs: tuple[FilePair, ...]
+    unmatched_references: tuple[Path, ...] = ()
+    unmatched_hypotheses: tuple[Path, ...] = ()
 
 
-def match_files(reference: Path, hypothesis: Path) -> Matching:
-    """Pair the recordings of two files or two folders; extensions may differ.
+def pair_files(reference: Path, hypothesis: Path) -> PairedFiles:
+    """Pair two files, or the recordings in two folders; extensions may differ.
 
     Raises:
         UsageError: a file against a folder.
@@ -40,52 +40,46 @@ def match_files(reference: Path, hypothesis: Path) -> Matching:
     """
     folders = is_folder(reference), is_folder(hypothesis)
     if folders == (False, False):
-        return Matching((Match(reference.stem, reference, hypothesis),))
+        return PairedFiles((FilePair(reference.stem, reference, hypothesis),))
     if folders != (True, True):
         raise UsageError(
             f"{reference} and {hypothesis}: one is a folder, the other is not",
             "evaluate takes two files or two folders",
         )
-    references, hypotheses = _named(reference), _named(hypothesis)
+    references, hypotheses = _audio_by_name(reference), _audio_by_name(hypothesis)
     shared = [name for name in references if name in hypotheses]
     if not shared:
         raise InputError(
             f"no file in {hypothesis} has the name of one in {reference}",
-            "files belong together when they agree in everything but the extension",
+            "files belong together when their names agree in everything but the extension",
         )
-    return Matching(
-        tuple(Match(name, references[name], hypotheses[name]) for name in shared),
+    return PairedFiles(
+        tuple(FilePair(name, references[name], hypotheses[name]) for name in shared),
         tuple(path for name, path in references.items() if name not in hypotheses),
         tuple(path for name, path in hypotheses.items() if name not in references),
     )
 
 
-def _named(folder: Path) -> dict[str, Path]:
-    """Name the audio below a folder by relative stems; a.wav beside a.flac keep their extensions.
+def _audio_by_name(folder: Path) -> dict[str, Path]:
+    """Return the audio below a folder by relative stem; a.wav and a.flac keep their extensions.
 
-    So `resynth` names its results too.
+    `resynth` names its results by the same rule.
     """
-    files = _audio_below(folder)
-    relative = [path.relative_to(folder) for path in files]
-    sharing = Counter(path.with_suffix("") for path in relative)
-    names = [
-        str(path.with_suffix("") if sharing[path.with_suffix("")] == 1 else path)
-        for path in relative
-    ]
-    return dict(zip(names, files, strict=True))
-
-
-def _audio_below(folder: Path) -> list[Path]:
     found = []
-    for here, _, files in os.walk(folder, onerror=_unreadable):
+    for here, _, files in os.walk(folder, onerror=_refuse_unreadable):
         paths = (Path(here, name) for name in files)
         found += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
     if not found:
         raise InputError(
             f"{folder} has no audio files", f"looked for {' '.join(sorted(AUDIO_SUFFIXES))}"
         )
-    return sorted(found)
+    relative = {path.relative_to(folder): path for path in sorted(found)}
+    stems = Counter(name.with_suffix("") for name in relative)
+    return {
+        str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name): path
+        for name, path in relative.items()
+    }
 
 
-def _unreadable(error: OSError) -> NoReturn:
+def _refuse_unreadable(error: OSError) -> NoReturn:
     raise InputError(f"{error.filename}: {error.strerror}") from error

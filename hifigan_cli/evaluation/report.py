@@ -1,33 +1,37 @@
-"""What an evaluation found: the figures of every clip, and their means with intervals."""
+"""The result of an evaluation: values of every clip, means with intervals, CSV and JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import csv
+import io
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.evaluation.metrics.pair import COMPARED_RATE_HZ
+from hifigan_cli.evaluation.clips import COMPARED_RATE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hifigan_cli.errors import HifiganError
-    from hifigan_cli.evaluation.measures import Column, Measure, Scores
+    from hifigan_cli.evaluation.metrics import Metric, MetricColumn, Scores
+    from hifigan_cli.evaluation.thresholds import ThresholdResult
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
-_SEED = 0  # the same figures give the same interval
+_SEED = 0  # the same values give the same interval
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A figure over clips: the mean, and the interval that holds it in 95 of 100 draws of clips.
+class MetricSummary:
+    """A value over clips: its mean with a 95 % interval.
 
     Attributes:
-        mean: over the clips that have the figure.
+        mean: over the clips that have the value.
         low, high: the ends of the interval; None with fewer than two clips.
-        clips: how many have the figure.
+        clips: how many have the value.
     """
 
     mean: float
@@ -38,7 +42,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class ClipScores:
-    """One clip: its name, its two files, its length in seconds, its figures, and what to know."""
+    """One clip: its name, its two files, seconds compared, values, and notes for the user."""
 
     name: str
     reference: Path
@@ -47,57 +51,104 @@ class ClipScores:
     values: Scores
     notes: tuple[str, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the clip as plain dictionaries, lists, numbers and text."""
+        return {
+            "name": self.name,
+            "reference": str(self.reference),
+            "hypothesis": str(self.hypothesis),
+            "length_s": self.length_s,
+            "metrics": self.values,
+            "notes": list(self.notes),
+        }
+
 
 @dataclass(frozen=True)
 class Report:
     """The result of `evaluate`.
 
     Attributes:
-        clips: the figures of every clip that could be compared, by name.
-        measures: what was measured.
-        left_out: what was not, because its package is not installed.
+        clips: the values of every clip that could be compared, by name.
+        metrics: those that were computed.
+        left_out: those that were not, because a package is not installed.
         lag_samples: by how much the results were late, at 22 050 Hz; they were shifted by it.
-        lonely_references, lonely_hypotheses: files without a partner.
+        unmatched_references, unmatched_hypotheses: files without a partner.
         failures: names of clips that could not be compared, and why.
     """
 
     clips: tuple[ClipScores, ...]
-    measures: tuple[Measure, ...]
-    left_out: tuple[Measure, ...] = ()
+    metrics: tuple[Metric, ...]
+    left_out: tuple[Metric, ...] = ()
     lag_samples: int = 0
-    lonely_references: tuple[Path, ...] = ()
-    lonely_hypotheses: tuple[Path, ...] = ()
-    failures: tuple[tuple[str, HifiganError], ...] = field(default=())
+    unmatched_references: tuple[Path, ...] = ()
+    unmatched_hypotheses: tuple[Path, ...] = ()
+    failures: tuple[tuple[str, HifiganError], ...] = ()
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """The figures that were measured, in the order of the table."""
-        return tuple(column for measure in self.measures for column in measure.columns)
+    def columns(self) -> tuple[MetricColumn, ...]:
+        """The values that were computed, in the order of the table."""
+        return tuple(column for metric in self.metrics for column in metric.columns)
 
     @property
     def lag_ms(self) -> float:
         """The shift in milliseconds."""
-        return 1000 * self.lag_samples / COMPARED_RATE_HZ
+        return 1000 * self.lag_samples / COMPARED_RATE
 
-    def summary(self, column: str) -> Summary | None:
-        """Return a figure over all clips, or None where no clip has it."""
+    def summary(self, column: str) -> MetricSummary | None:
+        """Return a value over all clips, or None if no clip has it."""
         values = [v for clip in self.clips if (v := clip.values.get(column)) is not None]
-        return summarise(values) if values else None
+        return summarize(values) if values else None
+
+    def as_csv(self) -> str:
+        """Return a row per clip: name, files, seconds, and every value (empty if unknown)."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = [column.name for column in self.columns]
+        writer.writerow(["name", "reference", "hypothesis", "length_s", *names])
+        for clip in self.clips:
+            values = (clip.values[name] for name in names)
+            cells = ("" if value is None else f"{value:.6g}" for value in values)
+            paths = str(clip.reference), str(clip.hypothesis)
+            writer.writerow([clip.name, *paths, f"{clip.length_s:.3f}", *cells])
+        return text.getvalue()
+
+    def as_json(
+        self, threshold: str | None = None, results: Sequence[ThresholdResult] = ()
+    ) -> dict[str, Any]:
+        """Return the means, and the results of a threshold, as plain dictionaries and lists."""
+        summaries = {column.name: self.summary(column.name) for column in self.columns}
+        return {
+            "clips": len(self.clips),
+            "lag_ms": self.lag_ms,
+            "metrics": {name: found and asdict(found) for name, found in summaries.items()},
+            "left_out": {metric.name: list(metric.missing) for metric in self.left_out},
+            "unmatched_references": [str(path) for path in self.unmatched_references],
+            "unmatched_hypotheses": [str(path) for path in self.unmatched_hypotheses],
+            "failed": [
+                {"name": name, "message": error.message, "exit_code": error.exit_code}
+                for name, error in self.failures
+            ],
+            "threshold": threshold,
+            "results": [
+                {"metric": r.column, "limit": r.limit, "mean": r.mean, "passed": r.passed}
+                for r in results
+            ],
+        }
 
 
-def summarise(values: list[float]) -> Summary:
-    """Return the mean of clips' figures and its bootstrap interval (Efron 1979, percentiles).
+def summarize(values: Sequence[float]) -> MetricSummary:
+    """Return the mean of clips' values and its bootstrap interval (Efron 1979, percentiles).
 
-    >>> summarise([1.0, 3.0]).mean
+    >>> summarize([1.0, 3.0]).mean
     2.0
-    >>> summarise([1.0])
-    Summary(mean=1.0, low=None, high=None, clips=1)
+    >>> summarize([1.0])
+    MetricSummary(mean=1.0, low=None, high=None, clips=1)
     """
     data = np.asarray(values, np.float64)
     mean = float(data.mean())
     if len(data) == 1:
-        return Summary(mean, None, None, 1)
+        return MetricSummary(mean, None, None, 1)
     draws = np.random.default_rng(_SEED).integers(len(data), size=(_RESAMPLES, len(data)))
     tail = 100 * (1 - _CONFIDENCE) / 2
     low, high = np.percentile(data[draws].mean(axis=1), [tail, 100 - tail])
-    return Summary(mean, float(low), float(high), len(data))
+    return MetricSummary(mean, float(low), float(high), len(data))

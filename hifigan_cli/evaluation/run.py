@@ -1,37 +1,60 @@
-"""Two folders -> a report: match, align, measure in several processes, collect."""
+"""Two files or folders -> a report: pair, align, compute the metrics, collect."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hifigan_cli.data.preparation.pool import map_in_order
-from hifigan_cli.errors import HifiganError, InputError
-from hifigan_cli.evaluation.alignment import common_lag
-from hifigan_cli.evaluation.clips import read_clips
-from hifigan_cli.evaluation.measures import choose, measure_pairs
-from hifigan_cli.evaluation.metrics.pair import COMPARED_RATE_HZ
-from hifigan_cli.evaluation.pairing import Match, match_files
+from hifigan_cli.errors import InputError
+from hifigan_cli.evaluation.clips import COMPARED_RATE, ClipPair, median_lag, read_clips
+from hifigan_cli.evaluation.metrics import choose_metrics, score_channels
+from hifigan_cli.evaluation.pairing import FilePair, pair_files
 from hifigan_cli.evaluation.report import ClipScores, Report
 from hifigan_cli.runtime.threads import processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
-# Processes take seconds to start: fewer clips than this are measured here.
-_CLIPS_WORTH_A_PROCESS = 4
+# Processes take seconds to start: fewer clips are compared in this one.
+_CLIPS_PER_PROCESS = 4
 
 
 @dataclass(frozen=True)
-class Task:
-    """A match, and how to compare its files; `lag` None asks for the lag alone."""
+class Comparison:
+    """Two files, and how to compare them; the result is shifted by `lag` samples first."""
 
-    match: Match
-    measures: tuple[str, ...]
+    files: FilePair
+    metrics: tuple[str, ...]
     repair: bool
-    lag: int | None = None
+    lag: int = 0
+
+    def read(self) -> ClipPair:
+        """Read both files."""
+        return read_clips(self.files.reference, self.files.hypothesis, repair=self.repair)
+
+    def find_lag(self) -> int | None:
+        """Return by how many samples the result is late; None if one file is silent."""
+        return self.read().lag
+
+    def score(self) -> ClipScores:
+        """Compute the metrics."""
+        clips = self.read()
+        pairs = clips.aligned(self.lag)
+        length_s = len(pairs[0].reference) / COMPARED_RATE
+        values = score_channels(pairs, self.metrics)
+        files = self.files
+        return ClipScores(
+            files.name, files.reference, files.hypothesis, length_s, values, clips.notes
+        )
 
 
 def evaluate(
@@ -44,87 +67,123 @@ def evaluate(
     repair: bool = False,
     workers: int | None = None,
 ) -> Report:
-    """Compare recordings with what was made of them: two files, or two folders.
+    """Compare results with their recordings: two files, or two folders.
 
     Args:
         reference: the recording, or a folder of recordings.
-        hypothesis: what was made of them, under the same relative names; extensions may differ.
-        metrics: names of `MEASURES` or of their columns; None: all whose packages are installed.
-        report: told how many of how many clips are finished, and the last one's name.
+        hypothesis: the result, or a folder with the same relative names; extensions may differ.
+        metrics: names of `METRICS` or of their columns; None: all whose packages are installed.
+        report: called with the number of finished clips, of all clips, and the last one's name.
         align: shift all results by their common delay first.
-        repair: take damaged files as far as they go.
-        workers: processes; None: one a core, where there are enough clips.
+        repair: decode as much of a damaged file as possible.
+        workers: processes; None: one per core, if there are enough clips.
 
     Raises:
         UsageError: an unknown metric, or one whose package is missing; a file against a folder.
-        InputError: two files that cannot be compared, or folders with nothing to compare. What
-            fails among several clips is in the report's `failures`.
+        InputError: two files that cannot be compared, or folders with nothing to compare. If one
+            of several clips cannot be compared, it is in the report's `failures` instead.
     """
-    matching = match_files(Path(reference), Path(hypothesis))
-    measures, left_out = choose(metrics)
-    count = len(matching.matches)
-    workers = workers or max(1, min(processors(), count // _CLIPS_WORTH_A_PROCESS))
-    names = tuple(measure.name for measure in measures)
-    tasks = [Task(match, names, repair) for match in matching.matches]
-    failures: list[tuple[str, HifiganError]] = []
+    paired = pair_files(Path(reference), Path(hypothesis))
+    chosen, left_out = choose_metrics(metrics)
+    names = tuple(metric.name for metric in chosen)
+    comparisons = [Comparison(files, names, repair) for files in paired.pairs]
+    count = len(comparisons)
+    workers = workers or max(1, min(processors(), count // _CLIPS_PER_PROCESS))
+    failures: list[tuple[str, InputError]] = []
+
+    def results(work: Callable[[Comparison], T]) -> Iterator[tuple[Comparison, T]]:
+        found = map_in_order(work, comparisons, workers)
+        for comparison, result in zip(comparisons, found, strict=True):
+            if isinstance(result, InputError):
+                failures.append((comparison.files.name, result))
+            else:
+                yield comparison, result
 
     lag = 0
     if align:
-        found = list(_collected(_lag, tasks, workers, failures))
-        lag = common_lag([lag for _, lag in found])
-        tasks = [task for task, _ in found]
-    tasks = [replace(task, lag=lag) for task in tasks]
+        lags = list(results(Comparison.find_lag))
+        lag = median_lag([lag for _, lag in lags])
+        comparisons = [replace(comparison, lag=lag) for comparison, _ in lags]
     clips = []
-    for done, (task, scores) in enumerate(_collected(_scores, tasks, workers, failures), 1):
+    for done, (comparison, scores) in enumerate(results(Comparison.score), 1):
         clips.append(scores)
         if report:
-            report(done, count, task.match.name)
+            report(done, count, comparison.files.name)
     if count == 1 and failures:
         raise failures[0][1]
     return Report(
         tuple(clips),
-        measures,
+        chosen,
         left_out,
         lag,
-        matching.lonely_references,
-        matching.lonely_hypotheses,
+        paired.unmatched_references,
+        paired.unmatched_hypotheses,
         tuple(failures),
     )
 
 
-def _collected(
-    work: Callable[[Task], T | HifiganError],
-    tasks: list[Task],
-    workers: int,
-    failures: list[tuple[str, HifiganError]],
-) -> Iterator[tuple[Task, T]]:
-    """Yield what becomes of each task; those that fail go to `failures` instead."""
-    results = map_in_order(work, tasks, workers, _crashed)
-    for task, result in zip(tasks, results, strict=True):
-        if isinstance(result, HifiganError):
-            failures.append((task.match.name, result))
-        else:
-            yield task, result
+def map_in_order(
+    work: Callable[[Comparison], T], comparisons: Sequence[Comparison], workers: int
+) -> Iterator[T | InputError]:
+    """Yield `work(comparison)`, or its `InputError`, in order; with one worker in this process.
+
+    A decoder that crashes on a damaged file ends its process, and with it the pool. The comparison
+    that was waited for is then repeated by itself, the rest in a new pool.
+    """
+    attempt = partial(_attempt, work)
+    if workers == 1:
+        yield from map(attempt, comparisons)
+        return
+    waiting = list(comparisons)
+    while waiting:
+        pool = _process_pool(min(workers, len(waiting)))
+        try:
+            for future in [pool.submit(attempt, comparison) for comparison in waiting]:
+                yield future.result()
+                waiting.pop(0)
+        except BrokenProcessPool:
+            yield _attempt_alone(attempt, waiting.pop(0))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _lag(task: Task) -> int | HifiganError | None:
+def _attempt(work: Callable[[Comparison], T], comparison: Comparison) -> T | InputError:
     try:
-        return read_clips(task.match.reference, task.match.hypothesis, repair=task.repair).lag
+        return work(comparison)
     except InputError as error:
         return error
 
 
-def _scores(task: Task) -> ClipScores | HifiganError:
-    match = task.match
-    try:
-        clips = read_clips(match.reference, match.hypothesis, repair=task.repair)
-        pairs = clips.pairs(task.lag or 0)
-    except InputError as error:
-        return error
-    length_s = len(pairs[0].reference) / COMPARED_RATE_HZ
-    values = measure_pairs(pairs, task.measures)
-    return ClipScores(match.name, match.reference, match.hypothesis, length_s, values, clips.notes)
+def _attempt_alone(
+    attempt: Callable[[Comparison], T | InputError], comparison: Comparison
+) -> T | InputError:
+    with _process_pool(1) as pool:
+        try:
+            return pool.submit(attempt, comparison).result()
+        except BrokenProcessPool:
+            path = comparison.files.hypothesis
+            return InputError(f"{path} or its reference ended the process that read it")
 
 
-def _crashed(task: Task) -> HifiganError:
-    return InputError(f"{task.match.hypothesis} or its reference ended the process that read it")
+def _process_pool(workers: int) -> ProcessPoolExecutor:
+    # A server that has imported everything forks workers that are ready at once. This process has
+    # threads and must not be forked.
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload([__name__])
+    return ProcessPoolExecutor(workers, context, _begin_worker)
+
+
+def _begin_worker() -> None:
+    """Set up a worker: no output from decoders, ended by Ctrl-C and with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(silent, descriptor)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -1,17 +1,16 @@
-"""Pages to look at and to listen to: one HTML file that needs no network, for any recordings.
-
-- `content`: what a page shows: clips, their versions, figures
-- `media`: sound and pictures as text within the page; `curves`: figures over steps
-- `document`: the frame of every page; `listening.css` and `listening.js` are put into it
-- `build`: the page of such content
-- `evaluation`, `training`: the pages of `hifigan evaluate` and of a training run
-- `describe`: what any file or folder is, for `hifigan info`
-- `resynthesis`: what `hifigan resynth` read and wrote, side by side
+"""HTML pages to look at and to listen to: one file each, which needs no network.
 
     build_page(PageContent("noisy and clean", (ShownClip("a", (Version("noisy", audio), ...)),)))
+
+- `page`: what a page shows (clips, versions, a table), and its HTML with `listening.css` and
+  `listening.js`
+- `media`: sound and pictures as `data:` addresses; `curves`: values over steps as drawings
+- `evaluation`: the page of `hifigan evaluate`
+- `resynthesis`: the page of `hifigan resynth`, recordings and results
+- `training`: the page of a training run
+- `describe`: what any file or folder is, for `hifigan info`
 """
 
-from hifigan_cli.reports.build import build_page
-from hifigan_cli.reports.content import PageContent, Picture, ShownClip, Version
+from hifigan_cli.reports.page import PageContent, Picture, ShownClip, Version, build_page
 
 __all__ = ["PageContent", "Picture", "ShownClip", "Version", "build_page"]

@@ -1,4 +1,4 @@
-"""What a file or folder is: model, checkpoint, training run, prepared data, audio or mel."""
+"""The kind of a file or folder: model, checkpoint, run, prepared data, audio or mel."""
 
 from __future__ import annotations
 
@@ -29,21 +29,19 @@ if TYPE_CHECKING:
     from hifigan_cli.types import AnyArray
 
 _PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
-
-
-_USUAL_BANDS = (80, 100, 128)
+_USUAL_N_MELS = (80, 100, 128)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What something is, and what there is to know about it, in plain words and numbers."""
+    """The kind of a file or folder, and facts about it in plain words and numbers."""
 
     kind: str
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 def describe(path: Path) -> Description:
-    """Look at a file or folder and say what it is.
+    """Look at a file or folder and describe it.
 
     Raises:
         InputError: nothing that hifigan works with.
@@ -79,12 +77,12 @@ def _folder(path: Path) -> Description:
 
 
 def _run(path: Path) -> Description:
-    facts: dict[str, Any] = {}
-    validations: list[dict[str, Any]] = []
-    for entry in _entries(path / _METRICS):
-        facts |= {key: entry[key] for key in ("step",) if key in entry}
-        if entry.get("event") == "validation" and "mel_l1_full" in entry:
-            validations.append(entry)
+    entries = list(_entries(path / _METRICS))
+    steps = [entry["step"] for entry in entries if "step" in entry]
+    facts: dict[str, Any] = {"step": steps[-1]} if steps else {}
+    validations = [
+        entry for entry in entries if entry.get("event") == "validation" and "mel_l1_full" in entry
+    ]
     if validations:
         last, best = validations[-1], min(validations, key=lambda found: found["mel_l1_full"])
         facts["mel_l1_full"] = last["mel_l1_full"]
@@ -102,12 +100,12 @@ def _entries(metrics: Path) -> Iterator[dict[str, Any]]:
     for line in metrics.read_text("utf-8").splitlines():
         try:
             yield json.loads(line)
-        except ValueError:  # cut by a kill; the next run of the command mends it
+        except ValueError:  # half written; the next run of the command repairs it
             continue
 
 
 def _safetensors(path: Path) -> Description:
-    """Tell our model files and checkpoints from files of the same kind that hold a mel."""
+    """Describe a model, a checkpoint, or a mel in a file of the same format."""
     try:
         read_description(path)
     except ModelError as error:
@@ -115,10 +113,6 @@ def _safetensors(path: Path) -> Description:
             return _mel(path)
         except InputError:
             raise error from None
-    return _model(path)
-
-
-def _model(path: Path) -> Description:
     arrays, content = read_arrays(path)  # all of it, so that the digest is checked
     if content["kind"] == ENHANCER:
         keys = ("mel", "enhancer", "provenance", "digest")
@@ -127,14 +121,12 @@ def _model(path: Path) -> Description:
             "enhancer", {"parameters": parameters, **{key: content.get(key) for key in keys}}
         )
     if content["kind"] != KIND:
-        facts: dict[str, Any] = {key: content.get(key) for key in ("step", "digest")}
-        return Description(str(content["kind"]), facts)
+        return Description(str(content["kind"]), {k: content.get(k) for k in ("step", "digest")})
     mel, generator = read_architecture(path, content)
-    numbers = sum(value.size for key, value in arrays.items() if key.startswith(GENERATOR))
     return Description(
         "vocoder model",
         {
-            "parameters": numbers,
+            "parameters": sum(v.size for key, v in arrays.items() if key.startswith(GENERATOR)),
             "context_frames": context_frames(generator),
             "discriminators": any(not key.startswith(GENERATOR) for key in arrays),
             "mel": mel.model_dump(mode="json"),
@@ -174,13 +166,13 @@ def _mel(path: Path) -> Description:
         facts["not_numbers"] = int(array.size - np.isfinite(array).sum())
         mel = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
         if mel.ndim == 2:
-            facts |= _of_values(mel)
+            facts |= _reading_of(mel)
     return Description("mel", facts)
 
 
-def _of_values(mel: AnyArray) -> dict[str, Any]:
-    """Say which axis is which, what the values look like, and whose mels are like that."""
-    turned = mel.shape[1] in _USUAL_BANDS and mel.shape[0] not in _USUAL_BANDS
+def _reading_of(mel: AnyArray) -> dict[str, Any]:
+    """Return which axis is which, the range of values, and the conventions that they fit."""
+    turned = mel.shape[1] in _USUAL_N_MELS and mel.shape[0] not in _USUAL_N_MELS
     mel = mel.T if turned else mel
     facts: dict[str, Any] = {"axes": "(frames, mels)" if turned else "(mels, frames)"}
     evidence = conventions.gather(mel)
@@ -189,11 +181,11 @@ def _of_values(mel: AnyArray) -> dict[str, Any]:
     facts |= {"lowest": evidence.low, "highest": evidence.high}
     if evidence.bad:
         return facts
-    verdict = conventions.recognise(evidence)
-    facts |= {"looks_like": verdict.title, "because": verdict.why, "certain": verdict.certain}
-    if verdict.kind in conventions.SCALES:
-        facts["mel_as"] = verdict.kind
-    if families := likely(mel.shape[0], verdict, evidence):
+    found = conventions.recognise(evidence)
+    facts |= {"looks_like": found.title, "because": found.why, "certain": found.certain}
+    if found.kind in conventions.SCALES:
+        facts["mel_as"] = found.kind
+    if families := likely(mel.shape[0], found, evidence):
         facts["as_of"] = "; ".join(
             f"{family.tools}: {family.rate_hz} Hz, hop {family.hop_samples}" for family in families
         )

@@ -1,39 +1,40 @@
-"""The page of a report: a few clips to hear, spread from the worst to the best."""
+"""The page of an evaluation: a few clips to hear, spread from the worst to the best."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import read_audio
-from hifigan_cli.reports.build import build_page
-from hifigan_cli.reports.content import Heading, PageContent, ShownClip, Version
+from hifigan_cli.reports.page import Heading, PageContent, ShownClip, Version, build_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.evaluation.bars import Verdict
     from hifigan_cli.evaluation.report import ClipScores, Report
+    from hifigan_cli.evaluation.thresholds import ThresholdResult
 
-# The first of these that was measured ranks the clips.
+# The first of these that was computed ranks the clips.
 _RANKING = ("mel_l1_full", "log_magnitude", "mcd")
-# Columns that would only widen the table of clips: single clips' changes say little.
-_LEFT_OUT = "_change"
 
 
-def page_of_report(report: Report, clips: int, verdicts: Sequence[Verdict] = ()) -> str:
+def page_of_report(report: Report, clips: int, results: Sequence[ThresholdResult] = ()) -> str:
     """Return the listening page of a report, with at most `clips` of its clips to hear.
 
     Raises:
-        InputError: a file has gone since it was measured.
+        InputError: a file has disappeared since the evaluation.
     """
     chosen = spread(report, clips)
-    columns = [c for c in report.columns if not c.name.endswith(_LEFT_OUT)]
+    headings = [
+        Heading(column.name, column.title, column.unit, column.digits)
+        for column in report.columns
+        if not column.name.endswith("_change")  # of single clips, it means little
+    ]
     return build_page(
         PageContent(
             "Recordings and results",
-            tuple(_shown(clip) for clip in chosen),
-            _summary(report, len(chosen), verdicts),
-            [Heading(c.name, c.title, c.unit, c.digits) for c in columns],
+            [_shown(clip) for clip in chosen],
+            _summary(report, len(chosen), results),
+            headings,
             [(clip.name, clip.values) for clip in report.clips],
         )
     )
@@ -41,8 +42,8 @@ def page_of_report(report: Report, clips: int, verdicts: Sequence[Verdict] = ())
 
 def spread(report: Report, count: int) -> list[ClipScores]:
     """Choose clips evenly along their ranking, worst first."""
-    measured = {column.name for column in report.columns}
-    key = next((name for name in _RANKING if name in measured), None)
+    computed = {column.name for column in report.columns}
+    key = next((name for name in _RANKING if name in computed), None)
     ranked = list(report.clips)
     if key:
         ranked.sort(key=lambda clip: -(clip.values[key] or 0.0))
@@ -54,18 +55,16 @@ def spread(report: Report, count: int) -> list[ClipScores]:
 
 
 def _shown(clip: ClipScores) -> ShownClip:
-    return ShownClip(
-        clip.name,
-        [
-            Version("recording", read_audio(clip.reference, repair=True)),
-            Version("result", read_audio(clip.hypothesis, repair=True)),
-        ],
-    )
+    files = {"recording": clip.reference, "result": clip.hypothesis}
+    versions = [Version(title, read_audio(path, repair=True)) for title, path in files.items()]
+    return ShownClip(clip.name, versions)
 
 
-def _summary(report: Report, heard: int, verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+def _summary(
+    report: Report, heard: int, results: Sequence[ThresholdResult]
+) -> list[tuple[str, str]]:
     lines = [("clips", f"{len(report.clips)}, {heard} of them to hear, worst first")]
-    judged = {verdict.limit.column: verdict for verdict in verdicts}
+    limited = {result.column: result for result in results}
     for column in report.columns:
         summary = report.summary(column.name)
         if summary is None:
@@ -73,8 +72,7 @@ def _summary(report: Report, heard: int, verdicts: Sequence[Verdict]) -> list[tu
         text = f"{summary.mean:.{column.digits}f} {column.unit}".rstrip()
         if summary.low is not None and summary.high is not None:
             text += f" ({summary.low:.{column.digits}f} to {summary.high:.{column.digits}f})"
-        if column.name in judged:
-            verdict = judged[column.name]
-            text += f", bar {verdict.limit}: {'ok' if verdict.passed else 'missed'}"
+        if result := limited.get(column.name):
+            text += f", limit {result.limit}: {'ok' if result.passed else 'missed'}"
         lines.append((column.title, text))
     return lines

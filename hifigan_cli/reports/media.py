@@ -21,42 +21,41 @@ if TYPE_CHECKING:
     from hifigan_cli.audio.reading import Audio
     from hifigan_cli.types import FloatArray
 
-# Browsers decode FLAC; half the bytes of WAV, and nothing is lost.
-_MOST_RATE_HZ = 48_000
+# Browsers decode FLAC; it has half the bytes of WAV, and loses nothing.
+_HIGHEST_RATE = 48_000
 _MOST_CHANNELS = 2
-_PICTURE = MelConfig(n_mels=128).full_band()
+_PICTURE_MEL = MelConfig(n_mels=128).full_band()
 _WIDEST_PIXELS = 1200
-# A picture takes at least one frame.
-_LEAST_SAMPLES = _PICTURE.n_fft
 
 
 def sound_address(audio: Audio) -> str:
     """Return a recording as a `data:` address of FLAC, 16 bits, at most stereo and 48 kHz."""
     if audio.channels > _MOST_CHANNELS:
         audio = audio.mono()
-    rate_hz = min(audio.rate_hz, _MOST_RATE_HZ)
-    samples = resample(audio.samples, audio.rate_hz, rate_hz)
+    sample_rate = min(audio.rate_hz, _HIGHEST_RATE)
+    samples = resample(audio.samples, audio.rate_hz, sample_rate)
     memory = io.BytesIO()
     with signals_held():
-        soundfile.write(memory, to_int16(samples).T, rate_hz, format="FLAC")
+        soundfile.write(memory, to_int16(samples).T, sample_rate, format="FLAC")
     return _address("audio/flac", memory.getvalue())
 
 
 def shown_mel(audio: Audio) -> FloatArray:
     """Return the log-mel up to 11 025 Hz `(128, frames)` that pictures of a recording show."""
-    samples = resample(audio.mono().samples, audio.rate_hz, _PICTURE.rate_hz)
-    mel: FloatArray = log_mel(fit(samples, max(samples.shape[1], _LEAST_SAMPLES)), _PICTURE)[0]
+    samples = resample(audio.mono().samples, audio.rate_hz, _PICTURE_MEL.rate_hz)
+    at_least_a_frame = fit(samples, max(samples.shape[1], _PICTURE_MEL.n_fft))
+    mel: FloatArray = log_mel(at_least_a_frame, _PICTURE_MEL)[0]
     return mel
 
 
 def picture_address(audio: Audio) -> str:
-    """Return the log-mel up to 11 025 Hz as a `data:` address of PNG, a row of pixels a band."""
+    """Return the log-mel up to 11 025 Hz as a `data:` address of PNG, a row of pixels per band."""
     mel = shown_mel(audio)
     return _png(mel_picture([np.maximum.reduceat(mel, _columns(mel), axis=1)]))
 
 
 def difference_address(difference_db: FloatArray, limit_db: float) -> str:
-    """Return a difference `(mels, frames)` in dB as a PNG whose colours end at `limit_db`."""
+    """Return a difference `(n_mels, frames)` in dB as a PNG whose colors end at `limit_db`."""
     edges = _columns(difference_db)
     widths = np.diff(np.append(edges, difference_db.shape[1]))
     narrow = (np.add.reduceat(difference_db, edges, axis=1) / widths).astype(np.float32)
@@ -64,7 +63,7 @@ def difference_address(difference_db: FloatArray, limit_db: float) -> str:
 
 
 def _columns(mel: FloatArray) -> npt.NDArray[np.int64]:
-    """Return where the columns of a picture that is not too wide begin."""
+    """Return the first frame of each column of a picture that is not too wide."""
     return np.arange(0, mel.shape[1], -(-mel.shape[1] // _WIDEST_PIXELS))
 
 

@@ -1,4 +1,4 @@
-"""What `hifigan resynth` read and wrote, side by side: sound, mels, and where they differ."""
+"""The page of `hifigan resynth`: recordings and results, their mels, and the difference."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ import numpy as np
 from hifigan_cli.audio.pictures import difference_colours, level_colours
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.recording import open_recording
-from hifigan_cli.reports.build import build_page
-from hifigan_cli.reports.content import Heading, PageContent, Picture, Scale, ShownClip, Version
 from hifigan_cli.reports.media import difference_address, shown_mel
+from hifigan_cli.reports.page import (
+    ColorScale,
+    Heading,
+    PageContent,
+    Picture,
+    ShownClip,
+    Version,
+    build_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,9 +34,8 @@ HEARD_S = 30.0
 MOST_ROWS = 1000
 _DB_PER_NEPER = 20 / math.log(10)
 _LIMIT_DB = 20.0
-_DEPTH_DB = 80.0  # what lies deeper under the loudest is not compared
+_DEPTH_DB = 80.0  # differences deeper below the loudest do not count
 _NO_LEVEL = 1e-5  # -100 dB, of digital silence
-
 _HEADINGS = (
     Heading("length_s", "length", "s", 2),
     Heading("factor", "speed", "x real time", 1),
@@ -39,49 +45,55 @@ _HEADINGS = (
     Heading("rms_out", "level out", "dBFS", 1),
     Heading("difference", "mel difference", "dB, mean size", 1),
 )
-
-
-Figures = dict[str, float | None]
+_Row = tuple[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
-class Made:
-    """A recording and what was made of it: names of the files, seconds of speech and of work."""
+class Resynthesized:
+    """A recording and its result: both files, seconds of speech and seconds of work."""
 
     source: Path
     target: Path
     length_s: float
     elapsed_s: float
 
-    def figures(self) -> Figures:
-        """Return what is known of it without looking."""
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The columns that are known without reading the files."""
         return {"length_s": self.length_s, "factor": self.length_s / self.elapsed_s}
 
 
 def page_of_resynthesis(
-    made: Sequence[Made], facts: Sequence[tuple[str, str]], players: int, *, mono: bool = False
+    results: Sequence[Resynthesized],
+    facts: Sequence[tuple[str, str]],
+    players: int,
+    *,
+    mono: bool = False,
 ) -> str:
-    """Return the page of what was made, at most `players` channels of it to hear and to see.
+    """Return the page of results, with at most `players` channels of them to hear and to see.
 
-    Of each the first half minute. `facts` go on top; `mono` says that the channels were mixed.
+    Of each channel the first half minute. `facts` go on top; `mono`: inputs were mixed to mono.
 
     Raises:
-        InputError: a file has gone, or changed into none of sound, since it was made.
+        InputError: a file has disappeared, or is no audio any more.
     """
     clips: list[ShownClip] = []
-    rows: list[tuple[str, Figures]] = []
-    for each in made:
+    rows: list[_Row] = []
+    for result in results:
         if len(clips) < players:
-            for clip, figures in islice(_channels(each, mono=mono), players - len(clips)):
+            for clip, row in islice(_channels(result, mono=mono), players - len(clips)):
                 clips.append(clip)
-                rows.append((clip.name, figures))
+                rows.append(row)
         elif len(rows) < MOST_ROWS:
-            rows.append((str(each.source), each.figures()))
+            rows.append((str(result.source), result.values))
+    shown = f"{len(clips)} to hear, one per channel, of each at most the first {HEARD_S:g} s"
+    if len(results) > MOST_ROWS:
+        shown += f"; values of the first {MOST_ROWS:,} of {len(results):,} files"
     return build_page(
         PageContent(
             "Recordings and what resynth made of them",
             clips,
-            [*facts, ("shown", _told(len(made), len(clips)))],
+            [*facts, ("shown", shown)],
             _HEADINGS,
             rows,
             _scales(),
@@ -89,24 +101,18 @@ def page_of_resynthesis(
     )
 
 
-def _told(made: int, clips: int) -> str:
-    """Say what the page leaves out."""
-    rows = "" if made <= MOST_ROWS else f"; figures of the first {MOST_ROWS:,} of {made:,} files"
-    return f"{clips} to hear, one a channel, of each at most the first {HEARD_S:g} s{rows}"
-
-
-def _channels(made: Made, *, mono: bool) -> Iterator[tuple[ShownClip, Figures]]:
-    """Yield each channel of a recording, beside what was made of it, and its figures."""
-    sources, targets = _heard(made.source, mono=mono), _heard(made.target)
+def _channels(result: Resynthesized, *, mono: bool) -> Iterator[tuple[ShownClip, _Row]]:
+    """Yield each channel of a recording with its result, and its row of the table."""
+    sources, targets = _look_through(result.source, mono=mono), _look_through(result.target)
     for number, (before, after) in enumerate(zip(sources, targets, strict=False), 1):
-        name = str(made.source)
+        name = str(result.source)
         if len(sources) > 1:
             name += f", channel {number} of {len(sources)}"
-        yield _clip(name, made, before, after)
+        yield _clip(name, result, before, after)
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Channel:
     """One channel of a file: its beginning, and levels and length of all of it."""
 
     beginning: Audio
@@ -115,15 +121,15 @@ class _Heard:
     length: int
 
     def __str__(self) -> str:
-        rate_hz = self.beginning.rate_hz
+        sample_rate = self.beginning.rate_hz
         return (
-            f"{self.length / rate_hz:.2f} s, {self.length:,} samples at {rate_hz:,} Hz, "
+            f"{self.length / sample_rate:.2f} s, {self.length:,} samples at {sample_rate:,} Hz, "
             f"peak {self.peak_dbfs:.1f}, level {self.rms_dbfs:.1f} dBFS"
         )
 
 
-def _heard(path: Path, *, mono: bool = False) -> list[_Heard]:
-    """Look through a file of any length, block by block; return its channels."""
+def _look_through(path: Path, *, mono: bool = False) -> list[_Channel]:
+    """Read a file of any length, block by block; return its channels."""
     recording = open_recording(path, repair=True)
     sound = recording.mono() if mono else recording
     peaks, squares = np.zeros(sound.channels), np.zeros(sound.channels)
@@ -137,7 +143,7 @@ def _heard(path: Path, *, mono: bool = False) -> list[_Heard]:
     beginning = np.concatenate(pieces, axis=1)
     levels = zip(peaks, np.sqrt(squares / sound.length), strict=True)
     return [
-        _Heard(Audio(samples[None], sound.rate_hz), _dbfs(peak), _dbfs(rms), sound.length)
+        _Channel(Audio(samples[None], sound.rate_hz), _dbfs(peak), _dbfs(rms), sound.length)
         for samples, (peak, rms) in zip(beginning, levels, strict=True)
     ]
 
@@ -147,38 +153,47 @@ def _dbfs(size: float) -> float:
     return 20 * math.log10(max(size, _NO_LEVEL))
 
 
-def _clip(name: str, made: Made, before: _Heard, after: _Heard) -> tuple[ShownClip, Figures]:
+def _clip(
+    name: str, result: Resynthesized, before: _Channel, after: _Channel
+) -> tuple[ShownClip, _Row]:
     difference = difference_db(shown_mel(before.beginning), shown_mel(after.beginning))
     size = float(np.abs(difference).mean())
-    levels = {
+    words = (
+        f"output minus input: {difference.mean():+.1f} dB in the mean, {size:.1f} dB of either sign"
+    )
+    speed = result.length_s / result.elapsed_s
+    clip = ShownClip(
+        name,
+        [Version("input", before.beginning), Version("output", after.beginning)],
+        [
+            Picture(
+                "difference of the mels",
+                difference_address(difference, _LIMIT_DB),
+                f"error map, {words}",
+            )
+        ],
+        [
+            ("input", str(before)),
+            ("output", str(after)),
+            ("computed in", f"{result.elapsed_s:.2f} s, {speed:.1f} x real time"),
+            ("mel", words),
+        ],
+    )
+    values = {
+        **result.values,
         "peak_in": before.peak_dbfs,
         "rms_in": before.rms_dbfs,
         "peak_out": after.peak_dbfs,
         "rms_out": after.rms_dbfs,
+        "difference": size,
     }
-    words = (
-        f"output minus input: {difference.mean():+.1f} dB in the mean, {size:.1f} dB of either sign"
-    )
-    facts = [
-        ("input", str(before)),
-        ("output", str(after)),
-        ("made in", f"{made.elapsed_s:.2f} s, {made.length_s / made.elapsed_s:.1f} x real time"),
-        ("mel", words),
-    ]
-    address = difference_address(difference, _LIMIT_DB)
-    clip = ShownClip(
-        name,
-        [Version("input", before.beginning), Version("output", after.beginning)],
-        [Picture("difference of the mels", address, f"error map, {words}")],
-        facts,
-    )
-    return clip, {**made.figures(), **levels, "difference": size}
+    return clip, (name, values)
 
 
 def difference_db(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Return by how many dB one log-mel `(mels, frames)` is louder than another, as far as both go.
+    """Return by how many dB a log-mel `(n_mels, frames)` is louder than another, over both.
 
-    What lies 80 dB and more under the loudest counts as equally silent: nobody hears it.
+    Whatever lies 80 dB or more below the loudest counts as equally silent: nobody hears it.
     """
     frames = min(before.shape[1], after.shape[1])
     pair = np.stack([before[:, :frames], after[:, :frames]]) * _DB_PER_NEPER
@@ -187,16 +202,12 @@ def difference_db(before: FloatArray, after: FloatArray) -> FloatArray:
     return difference
 
 
-def _scales() -> tuple[Scale, Scale]:
-    colours, low, high = level_colours()
-    below, above = f"{low * _DB_PER_NEPER:.0f} dB", f"{high * _DB_PER_NEPER:.0f} dB"
-    sign = f"{_LIMIT_DB:g} dB"
-    return (
-        Scale("Spectrograms, mel magnitude up to 11 kHz", colours, below, above),
-        Scale(
-            "Difference",
-            difference_colours(),
-            f"output quieter by {sign}",
-            f"output louder by {sign}; white: the same",
-        ),
-    )
+def _scales() -> list[ColorScale]:
+    colors, low, high = level_colours()
+    ends = [f"{level * _DB_PER_NEPER:.0f} dB" for level in (low, high)]
+    quieter = f"output quieter by {_LIMIT_DB:g} dB"
+    louder = f"output louder by {_LIMIT_DB:g} dB; white: the same"
+    return [
+        ColorScale("Spectrograms, mel magnitude up to 11 kHz", colors, *ends),
+        ColorScale("Difference", difference_colours(), quieter, louder),
+    ]

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 from hifigan_cli.config import resolve
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.io.files import is_file, is_folder
-from hifigan_cli.reports.build import clip_sections, keys_line
-from hifigan_cli.reports.content import ShownClip, Version
 from hifigan_cli.reports.curves import Curve, chart
-from hifigan_cli.reports.document import definitions, document
+from hifigan_cli.reports.page import (
+    ShownClip,
+    Version,
+    clip_sections,
+    definitions,
+    document,
+    keys_line,
+)
 from hifigan_cli.training.progress.reference import reference_of, stand
 from hifigan_cli.training.records.folder import RunFolder
 from hifigan_cli.training.records.heard import read_heard

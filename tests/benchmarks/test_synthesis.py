@@ -14,11 +14,12 @@ from hifigan_cli.benchmarks.contenders import (
     Contender,
     exact_samples,
     find_contenders,
+    find_subject,
     make_synthesis,
+    memory_mb,
+    random_model,
 )
-from hifigan_cli.benchmarks.footprint import memory_mb
-from hifigan_cli.benchmarks.subjects import find_subject, random_model
-from hifigan_cli.benchmarks.work import synthesis_flop
+from hifigan_cli.benchmarks.flops import synthesis_flop
 from hifigan_cli.config import PRESETS
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models import write_model

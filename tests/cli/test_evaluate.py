@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hifigan_cli.cli.main import run
-from hifigan_cli.evaluation.metrics import packages
+from hifigan_cli.evaluation import packages
 from tests.evaluation.damage import clip, dull, write_folder
 from tests.helpers import hifigan
 
@@ -43,50 +43,52 @@ def test_folders_to_table_csv_json_and_page(folders: tuple[Path, Path], tmp_path
     assert again.returncode == 4, "what exists is not overwritten"
 
 
-def test_json_and_a_bar_that_is_missed(
+def test_json_and_a_threshold_that_is_missed(
     folders: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Guard exit code 1 and JSON: an object a clip, the means with verdicts, then the error."""
-    code = run(["evaluate", *map(str, folders), "--metrics", PLAIN, "--bar", "release", "--json"])
+    """Guard exit code 1 and JSON: an object per clip, the means and results, then the error."""
+    code = run(
+        ["evaluate", *map(str, folders), "--metrics", PLAIN, "--threshold", "release", "--json"]
+    )
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert code == 1
     assert [line["event"] for line in lines] == ["clip", "clip", "evaluation", "error"]
     assert all(line["schema"] == 1 for line in lines)
-    verdicts = {v["figure"]: v for v in lines[2]["verdicts"]}
-    assert verdicts["high_bias"]["passed"] is False
-    assert verdicts["vuv_error"]["mean"] is None
-    assert "could not be judged: periodicity_rmse, vuv_error" in lines[3]["message"]
+    results = {r["metric"]: r for r in lines[2]["results"]}
+    assert results["high_bias"]["passed"] is False
+    assert results["vuv_error"]["mean"] is None
+    assert "not measured: periodicity_rmse, vuv_error" in lines[3]["message"]
 
 
-def test_a_missing_package_is_named_and_fails_the_bar(
+def test_a_missing_package_is_named_and_fails_the_threshold(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Guard a bare install: a warning with the pip command, figures of the rest, no pass."""
     monkeypatch.setattr(packages, "is_installed", lambda package: False)
-    code = run(["evaluate", *map(str, folders), "--bar", "v1", "--workers", "1"])
+    code = run(["evaluate", *map(str, folders), "--threshold", "v1", "--workers", "1"])
     out, err = capfd.readouterr()
     assert code == 1
     assert "not measured: mcd, pesq, stoi, pitch, distillmos, dnsmos" in err
     assert "pip install 'hifigan-cli[evaluate]'" in err
-    assert "pesq" in err.partition("could not be judged:")[2]
+    assert "pesq" in err.partition("threshold v1: ")[2]
     assert "mel L1 to 8 kHz" in out
-    assert "2 clips: a bar wants at least 20" in err
+    assert "2 clips: a threshold needs at least 20" in err
 
 
 def test_a_copy_passes_what_it_can_be_judged_by(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Guard that the release bar can be passed at all, with two files as arguments."""
+    """Guard that the release threshold can be passed at all, with two files as arguments."""
     pytest.importorskip("swift_f0")
     folder = write_folder(tmp_path, {"a": clip(0, 1.0), "b": clip(0, 1.0)})
     code = run(
         [
             *("evaluate", str(folder / "a.wav"), str(folder / "b.wav")),
-            *("--metrics", "mel,pitch,high", "--bar", "release"),
+            *("--metrics", "mel,pitch,high", "--threshold", "release"),
         ]
     )
     assert code == 0
-    assert "the bar release is passed" in capfd.readouterr().err
+    assert "the threshold release is passed" in capfd.readouterr().err
 
 
 def test_damaged_files_among_good_ones(
@@ -106,7 +108,7 @@ def test_damaged_files_among_good_ones(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--bar", "v7"), 2, "no bar is called v7"),
+        (("--threshold", "v7"), 2, "no threshold is called v7"),
         (("--metrics", "pesk"), 2, "did you mean pesq?"),
         (("--csv", "/dev/null/x.csv"), 4, "/dev/null"),
     ],

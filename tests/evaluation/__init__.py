@@ -1,1 +1,1 @@
-"""Tests of metrics, bars, reports and the listening page."""
+"""Tests of metrics, thresholds and reports."""

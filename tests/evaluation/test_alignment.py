@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from hifigan_cli.errors import InputError
 from hifigan_cli.evaluation import evaluate
-from hifigan_cli.evaluation.alignment import lag_samples, shifted
-from hifigan_cli.evaluation.clips import read_clips
+from hifigan_cli.evaluation.clips import find_lag, read_clips, shift
 from tests.evaluation.damage import RATE_HZ, clip, late, louder, noisy, write_folder
 
 
@@ -22,7 +21,7 @@ def test_a_delay_is_found_to_a_millisecond(lag: int, seed: int) -> None:
     """Guard the lag in both directions, with noise and another level: an envelope is no sharper."""
     sound = clip(seed, 1.5)
     pair = (sound, late(sound, lag)) if lag >= 0 else (late(sound, -lag), sound)
-    found = lag_samples(pair[0], noisy(louder(pair[1])), RATE_HZ)
+    found = find_lag(pair[0], noisy(louder(pair[1])), RATE_HZ)
     assert found is not None
     assert abs(found - lag) <= RATE_HZ / 1000
 
@@ -30,14 +29,14 @@ def test_a_delay_is_found_to_a_millisecond(lag: int, seed: int) -> None:
 @given(st.integers(-50, 50), st.integers(1, 200), st.integers(1, 200))
 def test_shifted_clips_are_equally_long_and_in_step(lag: int, first: int, second: int) -> None:
     """Guard the cut: sample i of one is sample i + lag of the other."""
-    a, b = shifted(np.arange(first, dtype=np.float32), np.arange(second, dtype=np.float32), lag)
+    a, b = shift(np.arange(first, dtype=np.float32), np.arange(second, dtype=np.float32), lag)
     assert len(a) == len(b) == max(0, min(first - max(-lag, 0), second - max(lag, 0)))
     assert (b - a == lag).all()
 
 
 def test_silence_has_no_delay() -> None:
     """Guard a clip of silence: it does not vote."""
-    assert lag_samples(np.zeros(5000, np.float32), clip()[:5000], RATE_HZ) is None
+    assert find_lag(np.zeros(5000, np.float32), clip()[:5000], RATE_HZ) is None
 
 
 def test_one_delay_a_system(tmp_path: Path) -> None:
@@ -73,11 +72,11 @@ def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
         "the result is 0.12 s shorter than its reference",
         "compared up to 8000 Hz",
     ]
-    (pair,) = clips.pairs(0)
-    assert pair.rate_hz == RATE_HZ
+    (pair,) = clips.aligned(0)
+    assert pair.sample_rate == RATE_HZ
     assert abs(pair.reference - pair.hypothesis)[200:-200].max() < 0.05
     with pytest.raises(InputError, match="to compare"):
-        clips.pairs(RATE_HZ)
+        clips.aligned(RATE_HZ)
 
 
 def test_channels_are_judged_by_themselves(tmp_path: Path) -> None:

@@ -8,32 +8,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hifigan_cli.evaluation.measures import COLUMNS, MEASURES, measure_pairs
-from hifigan_cli.evaluation.metrics.cepstral import envelope_distance_db
-from hifigan_cli.evaluation.metrics.levels import high_bias, silence_delta
-from hifigan_cli.evaluation.metrics.pair import Pair
-from hifigan_cli.evaluation.metrics.spectral import log_magnitude, magnitudes, mel_errors
+from hifigan_cli.evaluation.clips import ChannelPair
+from hifigan_cli.evaluation.metrics import COLUMNS, METRIC_OF, METRICS, score_channels
+from hifigan_cli.evaluation.spectral import (
+    high_bias,
+    log_magnitude,
+    magnitudes,
+    mel_errors,
+    silence_delta,
+)
+from hifigan_cli.evaluation.speech import envelope_distance_db
 from hifigan_cli.types import FloatArray
 from tests.audio.reference_mel import log_mel
 from tests.evaluation.damage import RATE_HZ, clip, dull, hum, late, louder, noisy
 
 PERFECT = {"pesq": 4.64, "estoi": 1.0, "stoi": 1.0}
-# Opinions are about one clip, so that a copy has no perfect one; only its change is nothing.
-OPINIONS = {name for name in COLUMNS if name.startswith(("distillmos", "dnsmos"))}
+# These score one clip, so that a copy has no perfect score; only its change is zero.
+MOS = {name for name in COLUMNS if name.startswith(("distillmos", "dnsmos"))}
 
 
 def scores(name: str, reference: FloatArray, hypothesis: FloatArray) -> dict[str, float | None]:
-    """Return the figures of one measure, or skip where its package is missing."""
-    measure = next(m for m in MEASURES if m.name == name)
-    if measure.missing:
-        pytest.skip(f"needs {measure.missing}: the `evaluate` extra installs it")
-    return measure.compute(Pair(reference, hypothesis))
+    """Return the values of one metric, or skip where its package is missing."""
+    metric = next(m for m in METRICS if m.name == name)
+    if metric.missing:
+        pytest.skip(f"needs {metric.missing}: the `evaluate` extra installs it")
+    return metric.compute(ChannelPair(reference, hypothesis))
 
 
 def figure(column: str, reference: FloatArray, hypothesis: FloatArray) -> float:
-    """Return one figure by its column."""
-    measure = next(m for m in MEASURES if column in {c.name for c in m.columns})
-    value = scores(measure.name, reference, hypothesis)[column]
+    """Return one value by its column."""
+    value = scores(METRIC_OF[column].name, reference, hypothesis)[column]
     assert value is not None
     return value
 
@@ -43,15 +47,14 @@ def seeds_for(name: str) -> tuple[int, ...]:
     return (0,) if name.startswith(("distillmos", "dnsmos")) else (0, 1)
 
 
-@pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.name)
-def test_a_copy_is_perfect(measure: object) -> None:
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS])
+def test_a_copy_is_perfect(name: str) -> None:
     """Guard each metric's end of the scale, for two clips."""
-    name = str(getattr(measure, "name", ""))
     for seed in seeds_for(name):
         sound = clip(seed)
         for column, value in scores(name, sound, sound.copy()).items():
             assert value is not None, column
-            if column in OPINIONS and not column.endswith("_change"):
+            if column in MOS and not column.endswith("_change"):
                 assert 1 <= value <= 5, column
             else:
                 assert value == pytest.approx(PERFECT.get(column, 0.0), abs=5e-3), column
@@ -107,7 +110,7 @@ def test_mel_error_is_the_reference_mels_difference(length: int, seed: int) -> N
     rng = np.random.default_rng(seed)
     one, two = (0.1 * rng.standard_normal((2, length))).astype(np.float32)
     slow = float(np.abs(log_mel(one) - log_mel(two)).mean())
-    assert mel_errors(Pair(one, two))["mel_l1"] == pytest.approx(slow, abs=1e-4)
+    assert mel_errors(ChannelPair(one, two))["mel_l1"] == pytest.approx(slow, abs=1e-4)
 
 
 @given(st.integers(1200, 9000), st.floats(1.0, 12.0), st.integers(0, 2**31))
@@ -115,7 +118,7 @@ def test_gain_is_read_as_it_is(length: int, gain_db: float, seed: int) -> None:
     """Guard the decibels: a gain shows as itself in the bias, as its logarithm in the STFT."""
     rng = np.random.default_rng(seed)
     sound = (0.05 * rng.standard_normal(length)).astype(np.float32)
-    pair = Pair(sound, (sound * 10 ** (gain_db / 20)).astype(np.float32))
+    pair = ChannelPair(sound, (sound * 10 ** (gain_db / 20)).astype(np.float32))
     assert high_bias(pair)["high_bias"] == pytest.approx(gain_db, abs=0.01)
     in_logs = gain_db / 20 * np.log(10)
     assert log_magnitude(pair)["log_magnitude"] == pytest.approx(in_logs, rel=0.02)
@@ -132,21 +135,25 @@ def test_short_clips_have_spectra(samples: int) -> None:
 def test_no_silence_and_no_highs_are_said() -> None:
     """Guard honesty: a figure that a clip cannot give is None, not 0."""
     steady = np.full(RATE_HZ, 0.1, np.float32)
-    assert silence_delta(Pair(steady, steady)) == {"silence_delta": None}
-    assert high_bias(Pair(clip(), clip(), top_hz=8000.0)) == {"high_bias": None}
-    with_none = [Pair(clip(), clip(), top_hz=8000.0), Pair(clip(), louder(clip()))]
-    value = measure_pairs(with_none, ["high"])["high_bias"]
+    assert silence_delta(ChannelPair(steady, steady)) == {"silence_delta": None}
+    assert high_bias(ChannelPair(clip(), clip(), top_hz=8000.0)) == {"high_bias": None}
+    with_none = [ChannelPair(clip(), clip(), top_hz=8000.0), ChannelPair(clip(), louder(clip()))]
+    value = score_channels(with_none, ["high"])["high_bias"]
     assert value == pytest.approx(2.0, abs=0.1), "the mean is over the channels that have it"
 
 
 def test_silence_has_no_score_and_no_crash() -> None:
     """Guard digital silence on either side of every metric that compares."""
     sound, nothing = clip(), np.zeros_like(clip())
-    for measure in MEASURES:
-        if measure.name in ("distillmos", "dnsmos") or measure.missing:
+    for metric in METRICS:
+        if metric.name in ("distillmos", "dnsmos") or metric.missing:
             continue
-        for pair in (Pair(sound, nothing), Pair(nothing, sound), Pair(nothing, nothing)):
-            for column, value in measure.compute(pair).items():
+        for pair in (
+            ChannelPair(sound, nothing),
+            ChannelPair(nothing, sound),
+            ChannelPair(nothing, nothing),
+        ):
+            for column, value in metric.compute(pair).items():
                 assert value is None or np.isfinite(value), (column, value)
 
 

@@ -90,7 +90,7 @@ def test_nothing_in_the_package_runs_what_it_reads() -> None:
             assert text.count("torch.load(") == text.count("weights_only=True"), path
     assert loaders == {
         "untrusted/child.py",
-        "evaluation/metrics/opinions.py",
+        "evaluation/mos.py",
     }
 
 

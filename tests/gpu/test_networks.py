@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hifigan_cli.audio import MelSpectrogram
-from hifigan_cli.benchmarks.subjects import random_model
+from hifigan_cli.benchmarks.contenders import random_model
 from hifigan_cli.config import PRESETS, MelConfig
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.losses import (

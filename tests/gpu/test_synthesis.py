@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from hifigan_cli.benchmarks.subjects import random_model
+from hifigan_cli.benchmarks.contenders import random_model
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS
 from hifigan_cli.engines.choose import EngineOptions

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hifigan_cli.benchmarks.gradients import gradient_difference
-from hifigan_cli.benchmarks.training import synthetic_batch
+from hifigan_cli.benchmarks.training import gradient_difference, synthetic_batch
 from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared

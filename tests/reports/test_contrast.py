@@ -10,7 +10,7 @@ import pytest
 
 from hifigan_cli.audio import Audio
 from hifigan_cli.reports import PageContent, ShownClip, Version, build_page
-from hifigan_cli.reports.content import Heading
+from hifigan_cli.reports.page import Heading
 from tests.helpers import speech
 from tests.reports.looking import seen_in_a_browser
 

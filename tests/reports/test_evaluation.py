@@ -14,11 +14,11 @@ import pytest
 import soundfile
 
 from hifigan_cli.audio import Audio
-from hifigan_cli.evaluation.measures import MEASURES
+from hifigan_cli.evaluation.metrics import METRICS
 from hifigan_cli.evaluation.report import ClipScores, Report
 from hifigan_cli.reports import PageContent, ShownClip, Version, build_page
-from hifigan_cli.reports.content import Heading
 from hifigan_cli.reports.evaluation import spread
+from hifigan_cli.reports.page import Heading
 from tests.evaluation.damage import RATE_HZ, clip, dull
 from tests.tools.chromium import chromium
 
@@ -70,7 +70,7 @@ def test_clips_are_spread_from_worst_to_best() -> None:
         ClipScores(f"c{i}", Path("r"), Path("h"), 1.0, {"mel_l1": 0.0, "mel_l1_full": float(i)})
         for i in range(9)
     )
-    report = Report(clips, MEASURES[:1])
+    report = Report(clips, METRICS[:1])
     assert [c.name for c in spread(report, 3)] == ["c8", "c4", "c0"]
     assert [c.name for c in spread(report, 1)] == ["c8"]
     assert len(spread(report, 20)) == 9

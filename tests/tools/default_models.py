@@ -6,8 +6,8 @@
 The enhancer is packed into `hifigan_cli/assets/` in half precision, with its licences: 60 to 75
 minutes on a CPU of two cores. The vocoder wants a GPU and hours, in as many legs as one likes: the
 same call goes on, and `--minutes` ends a leg. It becomes the default when
-`python -m tests.tools.quality OUT/vocoder` says that it passes the bars; until then `universal-v1`
-is. On one CPU core an hour of a like recipe is far from them.
+`python -m tests.tools.quality OUT/vocoder` says that it passes the thresholds; until then
+`universal-v1` is. On one CPU core an hour of a like recipe is far from them.
 
 A leg on a machine that is lent bare and takes back files of 16 MiB, 64 MiB in all, with the corpus
 and the last leg's files in `leg/`: the checkpoint is 65 MiB, and packed below 61.

@@ -36,8 +36,9 @@ from hifigan_cli.enhancement.augmentation.pairs import mixed
 from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
 from hifigan_cli.enhancement.augmentation.sounds import load_sounds
 from hifigan_cli.enhancement.noise_filter import NoiseFilter
-from hifigan_cli.evaluation.metrics.intelligibility import stoi
-from hifigan_cli.evaluation.metrics.opinions import distillmos, dnsmos
+from hifigan_cli.evaluation.clips import ChannelPair
+from hifigan_cli.evaluation.mos import distillmos, dnsmos
+from hifigan_cli.evaluation.speech import stoi
 from hifigan_cli.runtime.environment import processor
 from tests.conftest import SHARED_DATA
 from tests.tools.readme import README, between
@@ -120,7 +121,8 @@ def scores(wave: Wave, clean: Wave) -> Scores:
     found = {name: rated[name] for name in ("ovrl", "sig", "bak")}
     found |= distillmos(wave, SAMPLE_RATE)
     length = min(len(wave), len(clean))
-    found["stoi"] = float(stoi(clean[:length], wave[:length], SAMPLE_RATE) or np.nan)
+    pair = ChannelPair(clean[:length], wave[:length], SAMPLE_RATE)
+    found["stoi"] = float(stoi(pair)["stoi"] or np.nan)
     return found
 
 

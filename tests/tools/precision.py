@@ -26,9 +26,9 @@ from hifigan_cli.benchmarks.contenders import (
     Contender,
     exact_samples,
     find_contenders,
+    find_subject,
     make_synthesis,
 )
-from hifigan_cli.benchmarks.subjects import find_subject
 from hifigan_cli.evaluation import Report, evaluate
 from hifigan_cli.runtime.threads import available_threads
 from hifigan_cli.synthesis.onnx_export import snr_db

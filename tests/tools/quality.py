@@ -4,7 +4,7 @@
 
 A MODEL is a name, a file or a run's folder, as for `hifigan resynth --model`, or `griffin-lim`, the
 floor. Each clip is resynthesised whole, without enhancement, and compared with its recording by
-`hifigan_cli.evaluation`; the table has the means over clips, and the best bar that they pass.
+`hifigan_cli.evaluation`; the table has the means over clips, and the best threshold that they pass.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from hifigan_cli.api import load_model, resynthesize
 from hifigan_cli.audio import Audio, mel_spectrogram, read_audio, resample
 from hifigan_cli.config import MelConfig
-from hifigan_cli.evaluation import Report, evaluate, judge
-from hifigan_cli.evaluation.bars import BARS
-from hifigan_cli.evaluation.measures import COLUMNS
+from hifigan_cli.evaluation import Report, check_threshold, evaluate
+from hifigan_cli.evaluation.metrics import COLUMNS
+from hifigan_cli.evaluation.thresholds import THRESHOLDS
 from tests.tools.griffin_lim import griffin_lim
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "valid"
@@ -89,7 +89,9 @@ def row(label: str, report: Report) -> str:
     for name in SHOWN:
         summary = report.summary(name)
         cells.append("-" if summary is None else f"{summary.mean:.{COLUMNS[name].digits}f}")
-    passed = (bar for bar in BARS if all(v.passed for v in judge(report, bar)))
+    passed = (
+        name for name in THRESHOLDS if all(each.passed for each in check_threshold(report, name))
+    )
     return f"| {' | '.join([*cells, next(passed, 'none')])} |\n"
 
 
@@ -103,7 +105,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep what is synthesised; take up what is there")
     options = parser.parse_args()
     heads = [f"{COLUMNS[n].title} {COLUMNS[n].unit}".strip() for n in SHOWN]
-    sys.stdout.write(f"| model, clips of | clips | {' | '.join(heads)} | bar |\n")
+    sys.stdout.write(f"| model, clips of | clips | {' | '.join(heads)} | threshold |\n")
     sys.stdout.write("|---" * (len(SHOWN) + 3) + "|\n")
     with ExitStack() as stack:
         home = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hifigan_cli.benchmarks.gradients import largest_difference
+from hifigan_cli.benchmarks.training import largest_difference
 from hifigan_cli.config import GeneratorConfig, MelConfig, TrainConfig, preset
 from hifigan_cli.config.schema import Config
 from hifigan_cli.data.batches import Batch

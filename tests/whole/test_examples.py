@@ -61,11 +61,11 @@ HOW = {
     "evaluate held-out/ results/ --html page.html": How(FAST, results=("results",)),
     "evaluate recordings/ out/": How(FAST, results=("out",)),
     "evaluate recordings/ out/ --html page.html": How(FAST, results=("out",)),
-    # 1: the bar wants measures that are left out here
-    "evaluate recordings/ out/ --bar v2 --csv scores.csv --html page.html": How(
+    # 1: the threshold needs metrics that are left out here
+    "evaluate recordings/ out/ --threshold v2 --csv scores.csv --html page.html": How(
         FAST, code=1, results=("out",)
     ),
-    "evaluate recordings/ results/ --bar v2 --csv scores.csv --html page.html": How(
+    "evaluate recordings/ results/ --threshold v2 --csv scores.csv --html page.html": How(
         FAST, code=1, results=("results",)
     ),
     "export -o model.onnx": How(("runs/v1",), without="onnx"),

@@ -1,4 +1,4 @@
-"""The pages beside the README tell the truth: their links, presets and bars exist."""
+"""The pages beside the README tell the truth: their links, presets and thresholds exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from hifigan_cli.config import preset
 from hifigan_cli.config.presets import NAMES
 from hifigan_cli.config.solver import work_per_s
-from hifigan_cli.evaluation.bars import BARS
+from hifigan_cli.evaluation.thresholds import THRESHOLDS
 from tests.helpers import ROOT
 
 PAGES = sorted((ROOT / ".github").glob("*.md"))
@@ -34,13 +34,13 @@ def test_the_table_of_presets_is_true() -> None:
         assert told == [round(work_per_s(preset(name)) / unit, 1) for name in names]
 
 
-def test_the_table_of_bars_is_true() -> None:
-    """The quality page's limits are those that `--bar` holds."""
+def test_the_table_of_thresholds_is_true() -> None:
+    """The quality page's limits are those that `--threshold` checks."""
     page = (ROOT / ".github" / "QUALITY.md").read_text("utf-8")
-    table = page.partition("## Bars")[2]
-    told = {name: set[float]() for name in BARS}
+    table = page.partition("## Thresholds")[2]
+    told = {name: set[float]() for name in THRESHOLDS}
     for row in re.findall(r"^\| [a-zA-Z].*\|$", table, re.MULTILINE):
-        for name, cell in zip(BARS, row.strip("|").split("|")[1:], strict=True):
+        for name, cell in zip(THRESHOLDS, row.strip("|").split("|")[1:], strict=True):
             told[name] |= {float(cell)} if cell.strip() else set()
-    for name, limits in BARS.items():
-        assert told[name] == {limit.bound for limit in limits}
+    for name, limits in THRESHOLDS.items():
+        assert told[name] == set(limits.values())

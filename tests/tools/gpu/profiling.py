@@ -20,9 +20,9 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from hifigan_cli.benchmarks.subjects import random_model
+from hifigan_cli.benchmarks.contenders import random_model
+from hifigan_cli.benchmarks.machine import synchronize
 from hifigan_cli.benchmarks.training import synthetic_batch
-from hifigan_cli.benchmarks.work import synchronise
 from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.engines.choose import EngineOptions, make_engine
 from hifigan_cli.training.reference import ReferenceStep
@@ -112,18 +112,18 @@ def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[
     """Return the wall time of a run, how busy the device was, and its top kernels."""
     for _ in range(runs):
         run()
-    synchronise(device)
+    synchronize(device)
     started = time.perf_counter()
     for _ in range(runs):
         run()
-    synchronise(device)
+    synchronize(device)
     wall_ms = 1e3 * (time.perf_counter() - started) / runs
     on_gpu = device.type == "cuda"
     # Without the host's events, tens of thousands in a step, which take the profiler long to sort.
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
     with profile(activities=[activity]) as recorded:
         run()
-        synchronise(device)
+        synchronize(device)
     kind = DeviceType.CUDA if on_gpu else DeviceType.CPU
     totals: dict[str, tuple[float, int]] = {}
     for event in recorded.events() or ():

@@ -1,41 +1,39 @@
-"""Packages that some metrics need: what is missing is named, with the command that brings it."""
+"""Packages that some metrics need; errors name the command that installs them."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.errors import UsageError
 
-# The name that is imported -> the name that is installed.
-DISTRIBUTIONS = {
-    "distillmos": "distillmos",
-    "onnxruntime": "onnxruntime",
-    "pesq": "pesq",
-    "pystoi": "pystoi",
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Import names -> distributions, where they differ.
+_DISTRIBUTIONS = {
     "pyworld": "pyworld-prebuilt",
-    "speechmos": "speechmos",
     "swift_f0": "swift-f0",
     "xls_r_sqa": "xls-r-sqa",
 }
-# Their requirements name libraries that scoring a clip never imports.
+# Their requirements include libraries that scoring a clip never imports.
 _WITHOUT_DEPENDENCIES = frozenset({"distillmos", "xls_r_sqa"})
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a package is there, without running any of its code."""
+    """Tell whether a package is installed, without running any of its code."""
     return importlib.util.find_spec(package) is not None
 
 
-def missing_of(packages: tuple[str, ...]) -> tuple[str, ...]:
+def missing_of(packages: Iterable[str]) -> tuple[str, ...]:
     """Return those of some packages that are not installed."""
     return tuple(package for package in packages if not is_installed(package))
 
 
-def how_to_install(missing: tuple[str, ...]) -> str:
-    """Return the pip commands that bring missing packages.
+def how_to_install(missing: Iterable[str]) -> str:
+    """Return the pip commands that install missing packages.
 
     >>> how_to_install(("pesq", "pystoi"))
     "pip install 'hifigan-cli[evaluate]'"
@@ -58,19 +56,22 @@ def load(module: str) -> Any:
     """
     package = module.partition(".")[0]
     if not is_installed(package):
-        name = DISTRIBUTIONS[package]
-        raise UsageError(f"the package {name} is not installed", how_to_install((package,)))
+        raise _not_installed(package)
     return importlib.import_module(module)
 
 
 def folder_of(package: str) -> Path:
-    """Return the folder of a package that is used for its files alone.
+    """Return the folder of a package of which only data files are used.
 
     Raises:
         UsageError: it is not installed; the hint is the pip command.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        name = DISTRIBUTIONS[package]
-        raise UsageError(f"the package {name} is not installed", how_to_install((package,)))
+        raise _not_installed(package)
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _not_installed(package: str) -> UsageError:
+    name = _DISTRIBUTIONS.get(package, package)
+    return UsageError(f"the package {name} is not installed", how_to_install((package,)))

@@ -1,0 +1,73 @@
+"""Floating-point operations of synthesis and of training steps.
+
+A multiplication and an addition are two. Only convolutions count; the rest is below 1 %.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hifigan_cli.models.shapes import generator_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hifigan_cli.config import GeneratorConfig
+    from hifigan_cli.training.state import TrainState
+
+_BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
+# Forward passes' worth of the discriminators on one batch. The reference step runs real and
+# generated samples through them in both turns, each with a complete backward pass. The fast step
+# leaves out, in the generator's turn, the backward pass of the real samples and the gradients of
+# the weights.
+_REFERENCE_PASSES = 4 * (1 + _BACKWARD)
+_FAST_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
+
+
+def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
+    """Count the operations of a plain forward pass, from the sizes of the layers.
+
+    Every weight is used once for each sample of its layer's output, or of its input in transposed
+    convolutions.
+    """
+    lengths = {"conv_pre": frames}  # that a layer's weights are used for
+    kernels, length = len(config.resblock_kernel_sizes), frames
+    for stage, rate in enumerate(config.upsample_rates):
+        lengths[f"ups.{stage}"] = length
+        length *= rate
+        for block in range(stage * kernels, (stage + 1) * kernels):
+            lengths[f"resblocks.{block}"] = length
+    lengths["conv_post"] = length
+    total = 0
+    for name, shape in generator_shapes(config, n_mels).items():
+        if name.endswith(".weight"):
+            parts = name.split(".")
+            layer = parts[0] if parts[0].startswith("conv") else ".".join(parts[:2])
+            total += 2 * math.prod(shape) * lengths[layer]
+    return float(total)
+
+
+def step_flop(state: TrainState, batch: int) -> tuple[float, float]:
+    """Count the operations of a reference step and of a fast one."""
+    config = state.config
+    samples = torch.zeros(batch, 1, config.train.segment_samples, device=state.device)
+    frames = config.train.segment_samples // config.mel.hop_samples
+    mel = torch.zeros(batch, config.mel.n_mels, frames, device=state.device)
+    # In evaluation mode the spectral norm makes no power iteration.
+    discriminators = (state.mpd.eval(), state.msd.eval())
+    with torch.no_grad():
+        of_generator = (1 + _BACKWARD) * _flop(lambda: state.generator(mel))
+        forward = _flop(lambda: [network(samples) for network in discriminators])
+    for network in discriminators:
+        network.train()
+    return of_generator + _REFERENCE_PASSES * forward, of_generator + _FAST_PASSES * forward
+
+
+def _flop(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops())

@@ -1,0 +1,108 @@
+"""Distances of spectra, and what they forgive: hum in pauses, missing or hissing highs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hifigan_cli.audio.mel import mel_spectrogram
+from hifigan_cli.config import MelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hifigan_cli.evaluation.clips import ChannelPair
+    from hifigan_cli.types import FloatArray
+
+RESOLUTIONS = (512, 1024, 2048)
+# Added to STFT magnitudes: about the rounding of 16-bit samples, below which nothing is heard.
+MAGNITUDE_OFFSET = 1e-4
+_LEVEL_N_FFT = 1024
+HIGH_BAND_HZ = (8_000, 10_000)
+# A frame is silent if it lies this far below the loudest.
+SILENT_BELOW_DB = 40.0
+_FEWEST_SILENT_FRAMES = 5
+_MAGNITUDE_FLOOR = 3.2e-5  # the root of the epsilon in the mel's magnitudes
+_POWER_FLOOR = 1e-8  # of a frame's spectrum: rounding to 16 bits gives 1e-7
+
+
+def mel_errors(pair: ChannelPair) -> dict[str, float | None]:
+    """Return the L1 of natural-log mels: `mel_l1` up to 8 kHz, `mel_l1_full` up to Nyquist.
+
+    The second is the validation error of training, and comparable to the official curve.
+    """
+    band = MelConfig(rate_hz=pair.sample_rate)
+    return {"mel_l1": _mel_l1(pair, band), "mel_l1_full": _mel_l1(pair, band.full_band())}
+
+
+def _mel_l1(pair: ChannelPair, band: MelConfig) -> float:
+    clips = torch.from_numpy(np.stack([pair.reference, pair.hypothesis]))
+    reference, hypothesis = mel_spectrogram(clips, band).double()
+    return float((reference - hypothesis).abs().mean())
+
+
+def log_magnitude(pair: ChannelPair) -> dict[str, float | None]:
+    """Return the L1 of natural-log STFT magnitudes, the mean over windows of 512, 1024 and 2048."""
+    distances = []
+    for n_fft in RESOLUTIONS:
+        reference, hypothesis = (
+            torch.log(magnitudes(clip, n_fft) + MAGNITUDE_OFFSET)
+            for clip in (pair.reference, pair.hypothesis)
+        )
+        distances.append(float((reference - hypothesis).abs().mean()))
+    return {"log_magnitude": float(np.mean(distances))}
+
+
+def silence_delta(pair: ChannelPair) -> dict[str, float | None]:
+    """Return by how many dB the result is louder in the reference's silent frames.
+
+    None if the reference has fewer than five silent frames.
+    """
+    reference_db, hypothesis_db = (
+        10 * torch.log10(magnitudes(clip, _LEVEL_N_FFT).square().sum(dim=0) + _POWER_FLOOR)
+        for clip in (pair.reference, pair.hypothesis)
+    )
+    silent = reference_db < reference_db.max() - SILENT_BELOW_DB
+    if int(silent.sum()) < _FEWEST_SILENT_FRAMES:
+        return {"silence_delta": None}
+    return {"silence_delta": float((hypothesis_db - reference_db)[silent].mean())}
+
+
+def high_bias(pair: ChannelPair) -> dict[str, float | None]:
+    """Return the mean difference of log spectra from 8 to 10 kHz, in dB.
+
+    Negative if high frequencies are missing, positive if the result hisses. None if the sample rate
+    of a file does not reach that high.
+    """
+    low_hz, high_hz = HIGH_BAND_HZ
+    if pair.top_hz < high_hz:
+        return {"high_bias": None}
+    bins_hz = np.arange(_LEVEL_N_FFT // 2 + 1) * pair.sample_rate / _LEVEL_N_FFT
+    band = torch.from_numpy((bins_hz >= low_hz) & (bins_hz <= high_hz))
+    reference, hypothesis = (
+        20 * torch.log10(magnitudes(clip, _LEVEL_N_FFT)[band].clamp(min=_MAGNITUDE_FLOOR))
+        for clip in (pair.reference, pair.hypothesis)
+    )
+    return {"high_bias": float((hypothesis - reference).mean())}
+
+
+def magnitudes(clip: FloatArray, n_fft: int) -> Tensor:
+    """Return the STFT magnitudes `(bins, frames)` of `(samples,)`: periodic Hann, hop n_fft / 4.
+
+    Frames are centered and the ends reflected; a clip that is too short for that is padded.
+    """
+    samples = torch.from_numpy(clip).double()
+    if len(samples) <= n_fft // 2:
+        samples = torch.nn.functional.pad(samples, (0, n_fft // 2 + 1 - len(samples)))
+    spectrum = torch.stft(
+        samples, n_fft, n_fft // 4, window=_window(n_fft), center=True, return_complex=True
+    )
+    return spectrum.abs()
+
+
+@lru_cache(maxsize=8)
+def _window(n_fft: int) -> Tensor:
+    return torch.hann_window(n_fft, dtype=torch.float64)

@@ -1,0 +1,147 @@
+"""Metrics of speech that optional packages compute: mel-cepstra, pitch, PESQ and STOI.
+
+All compare a result with its reference. PESQ and STOI miss absent high frequencies and hum, so they
+can only be one of several limits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hifigan_cli.audio.resampling import resample
+from hifigan_cli.evaluation.packages import load
+
+if TYPE_CHECKING:
+    from hifigan_cli.evaluation.clips import ChannelPair
+    from hifigan_cli.types import DoubleArray, FloatArray
+
+_CEPSTRA = 24
+# Added to WORLD's power: below the rounding of 16 bits, where the logarithm measures nothing real.
+_POWER_OFFSET = 1e-11
+_FRAME_MS = 5.0
+_PITCH_RATE = 16_000
+_VOICED_FROM = 0.5  # confidence
+_PESQ_RATE = 16_000
+_STOI_RATE = 10_000
+
+
+def cepstral_distortion(pair: ChannelPair) -> dict[str, float | None]:
+    """Return `mcd` (Kubichek 1993) in dB: the mean over frames of 5 ms, coefficients 1 to 24.
+
+    WORLD (Morise et al. 2016) takes the pitch out of the spectrum. Frames are compared where they
+    stand: a vocoder keeps the time, so nothing needs to be warped.
+
+    Raises:
+        UsageError: pyworld-prebuilt is not installed.
+    """
+    world = load("pyworld")
+    envelopes = []
+    for clip in (pair.reference, pair.hypothesis):
+        samples = clip.astype(np.float64)
+        pitch_hz, times_s = world.harvest(samples, pair.sample_rate, frame_period=_FRAME_MS)
+        envelopes.append(world.cheaptrick(samples, pitch_hz, times_s, pair.sample_rate))
+    shared = min(len(power) for power in envelopes)
+    distances = envelope_distance_db(envelopes[0][:shared], envelopes[1][:shared], pair.sample_rate)
+    return {"mcd": float(distances.mean())}
+
+
+def envelope_distance_db(
+    reference: DoubleArray, hypothesis: DoubleArray, sample_rate: int
+) -> DoubleArray:
+    """Return the distance in dB of each two spectral envelopes `(frames, bins)`: `(frames,)`.
+
+    Envelopes are coded as coefficients of a cosine transform over the mel axis. Without the first,
+    the level, the distance of two codes is the root mean square difference of the envelopes.
+
+    Raises:
+        UsageError: pyworld-prebuilt is not installed.
+    """
+    world = load("pyworld")
+    codes = [
+        world.code_spectral_envelope(power + _POWER_OFFSET, sample_rate, _CEPSTRA + 1)
+        for power in (reference, hypothesis)
+    ]
+    squares = np.square(codes[1][:, 1:] - codes[0][:, 1:])
+    return np.asarray(10 / np.log(10) * np.sqrt(squares.sum(axis=1)))
+
+
+def pitch_errors(pair: ChannelPair) -> dict[str, float | None]:
+    """Compare pitch tracks of a neural tracker (swift-f0), which buzz and phasiness disturb.
+
+    `vuv_error`: frames whose voicing differs, percent. `periodicity_rmse`: root mean square
+    difference of the confidences that a frame is voiced. `f0_rmse`: of the pitches, in cents, where
+    both are voiced; None if no frame is.
+
+    Raises:
+        UsageError: swift-f0 is not installed.
+    """
+    reference, hypothesis = (
+        _pitch_tracker().detect(clip, _PITCH_RATE) for clip in _resampled(pair, _PITCH_RATE)
+    )
+    voiced = [track.confidence >= _VOICED_FROM for track in (reference, hypothesis)]
+    both = voiced[0] & voiced[1]
+    cents = 1200 * np.log2(hypothesis.pitch_hz[both] / reference.pitch_hz[both])
+    return {
+        "vuv_error": 100 * float(np.mean(voiced[0] != voiced[1])),
+        "periodicity_rmse": _rms(hypothesis.confidence - reference.confidence),
+        "f0_rmse": _rms(cents) if both.any() else None,
+    }
+
+
+@lru_cache(maxsize=1)
+def _pitch_tracker() -> Any:
+    return load("swift_f0").SwiftF0(threads=1, spin=False)
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _resampled(pair: ChannelPair, sample_rate: int) -> list[FloatArray]:
+    return [
+        resample(clip[None], pair.sample_rate, sample_rate)[0]
+        for clip in (pair.reference, pair.hypothesis)
+    ]
+
+
+def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
+    """Return `pesq` (ITU-T P.862.2), 1.04 to 4.64; None if it finds no utterance.
+
+    Raises:
+        UsageError: pesq is not installed.
+    """
+    package = load("pesq")
+    clips = _resampled(pair, _PESQ_RATE)
+    if not all(clip.any() for clip in clips):
+        return {"pesq": None}  # PESQ divides by the peak
+    try:
+        score = float(package.pesq(_PESQ_RATE, *clips, "wb"))
+    except package.PesqError:
+        return {"pesq": None}
+    return {"pesq": score if np.isfinite(score) else None}
+
+
+def stoi(pair: ChannelPair) -> dict[str, float | None]:
+    """Return `stoi` and its extended form `estoi`, up to 1.
+
+    None if fewer than 0.4 s of the reference are not silent.
+
+    Raises:
+        UsageError: pystoi is not installed.
+    """
+    package = load("pystoi.stoi")
+    clips = [clip.astype(np.float64) for clip in _resampled(pair, _STOI_RATE)]
+    scores: dict[str, float | None] = {}
+    for name, extended in (("estoi", True), ("stoi", False)):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                score = float(package.stoi(*clips, _STOI_RATE, extended=extended))
+            except (ValueError, IndexError):  # shorter than one of its frames
+                score = np.nan
+        scores[name] = None if warned or not np.isfinite(score) else score
+    return scores
