@@ -14,10 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from hifigan_cli.enhancement.config import (
-    CENTRE,
+    CENTER,
     FLOOR_QUANTILE,
     GATES_OPEN,
-    OUT_CENTRE,
+    OUT_CENTER,
     SPREAD,
     STEM_KERNEL,
 )
@@ -103,7 +103,7 @@ class ArrayCleaner:
         return np.stack([self._one(mel, own) for mel, own in zip(noisy, floor, strict=True)])
 
     def _one(self, noisy: Array, floor: Array) -> Array:
-        seen = np.stack([(noisy - CENTRE) / SPREAD, (noisy - floor) / SPREAD], axis=-1)
+        seen = np.stack([(noisy - CENTER) / SPREAD, (noisy - floor) / SPREAD], axis=-1)
         seen = seen.swapaxes(0, 1)  # (frames, mels, 2)
         h = seen.reshape(len(seen), -1) @ self._enter[0]
         h += self._patches(seen) @ self._enter[1]
@@ -114,7 +114,7 @@ class ArrayCleaner:
         weight, bias = self._leave
         made, gate = np.split((_normed(h) @ weight + bias).T, 2)
         keep = 1 / (1 + np.exp(-(gate + GATES_OPEN)))
-        clean: Array = keep * noisy + (1 - keep) * (made * SPREAD + OUT_CENTRE)
+        clean: Array = keep * noisy + (1 - keep) * (made * SPREAD + OUT_CENTER)
         return clean
 
     def _patches(self, seen: Array) -> Array:
