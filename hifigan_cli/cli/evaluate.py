@@ -68,8 +68,8 @@ def evaluate(
     intervals over clips. Metrics whose package is not installed are named and left out; a bar that
     needs them is not passed.
     """
+    from hifigan_cli.cli.console import check_page, write_page
     from hifigan_cli.cli.evaluate_view import print_report, say_what_to_know
-    from hifigan_cli.cli.page import check_page, write_page
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.bars import judge, limits_of
     from hifigan_cli.evaluation.pairing import match_files

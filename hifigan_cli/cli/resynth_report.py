@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.cli.page import check_page, write_page
+from hifigan_cli.cli.console import check_page, write_page
 from hifigan_cli.errors import BatchError, UsageError
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ STEM_KERNEL = (5, 3)  # bands, frames
 
 Probability = Annotated[Real, Field(ge=0, le=1)]
 Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]
+Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class EnhancerConfig(Frozen):
@@ -30,18 +31,7 @@ class EnhancerConfig(Frozen):
     stem_channels: Positive = 16
     kernel: Odd = 7
     expansion: Positive = 2
-    dilations: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
-        1,
-        1,
-        2,
-        2,
-        4,
-        4,
-        8,
-        8,
-        16,
-        1,
-    )
+    dilations: Dilations = (1, 1, 2, 2, 4, 4, 8, 8, 16, 1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -97,7 +97,7 @@ class Enhancer(nn.Module):
     def forward(self, noisy: Tensor, floor: Tensor | None = None) -> Tensor:
         """Return the clean log-mel of `(batch, n_mels, frames)`.
 
-        `floor` is each band's level without speech, `(batch, n_mels, 1)`; by default the input's own.
+        `floor` is each band's level without speech, `(batch, n_mels, 1)`; default: the input's.
         """
         floor = noise_floor(noisy) if floor is None else floor
         features = torch.stack([(noisy - CENTER) / SPREAD, (noisy - floor) / SPREAD], dim=1)

@@ -41,7 +41,7 @@ def recipe(**training: Any) -> EnhancerRun:
 
 
 def sounds(folder: Path) -> tuple[Path, Path, Path]:
-    """Make prepared speech, a folder of noises and one of room impulse responses; return the three."""
+    """Write prepared speech, a folder of noises and one of RIRs; return the three."""
     prepare(corpus(folder / "corpus", 4, length_s=1.2), folder / "prepared")
     draw = np.random.default_rng(5)
     for number in range(9):
