@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 from base64 import urlsafe_b64decode
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
@@ -128,32 +127,19 @@ class FilterState:
         return result
 
 
-@dataclass(frozen=True)
 class FilteredSound:
-    """A recording after the filter: same rate, channels and length, aligned to the sample.
+    """A recording after the filter, aligned to the sample.
 
     The filter runs in a thread, ahead of the reader of the blocks; its states are freed there, also
     when the reader gives up or fails.
+
+    Attributes:
+        rate_hz, channels, length: as the recording's; `length` in samples of a channel.
     """
 
-    noise_filter: NoiseFilter
-    recording: Sound
-    limit_db: float | None = None
-
-    @property
-    def rate_hz(self) -> int:
-        """Samples per second."""
-        return self.recording.rate_hz
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.recording.channels
-
-    @property
-    def length(self) -> int:
-        """Samples a channel."""
-        return self.recording.length
+    def __init__(self, noise_filter: NoiseFilter, sound: Sound, limit_db: float | None) -> None:
+        self.rate_hz, self.channels, self.length = sound.rate_hz, sound.channels, sound.length
+        self._noise_filter, self._recording, self._limit_db = noise_filter, sound, limit_db
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield `(channels, samples)`, a second at a time or less."""
@@ -163,21 +149,21 @@ class FilteredSound:
         rate, channels = self.rate_hz, self.channels
         seconds = (
             block[:, start : start + rate]
-            for block in self.recording.blocks()
+            for block in self._recording.blocks()
             for start in range(0, block.shape[1], rate)
         )
-        if self.limit_db == 0 or not self.length:  # nothing may change
+        if self._limit_db == 0 or not self.length:  # nothing may change
             yield from seconds
             return
-        gains = _gains(self.recording)
+        gains = _gains(self._recording)
         amplified = (block * gains for block in seconds)
         wide = resample_blocks(amplified, rate, SAMPLE_RATE, channels)
         with closing(self._aligned(wide)) as clean:
             blocks = resample_blocks(clean, SAMPLE_RATE, rate, channels)
             blocks = (block / gains for block in fit_blocks(blocks, self.length, channels))
-            if is_short(self.recording):
+            if is_short(self._recording):
                 short = np.concatenate(list(blocks), axis=1)
-                recorded = np.concatenate(list(self.recording.blocks()), axis=1)
+                recorded = np.concatenate(list(self._recording.blocks()), axis=1)
                 yield hold_level(short, recorded, LEVEL_LOSS_DB)
             else:
                 yield from blocks
@@ -188,7 +174,7 @@ class FilteredSound:
         rest, lag = flush[:, :0], DELAY
         with ExitStack() as stack:
             states = [
-                stack.enter_context(self.noise_filter.state(self.limit_db))
+                stack.enter_context(self._noise_filter.state(self._limit_db))
                 for _ in range(self.channels)
             ]
             for block in chain(blocks, [flush]):
