@@ -1,9 +1,9 @@
-"""`hifigan bench`: how fast this machine is at what the program does."""
+"""`hifigan bench`: the speed of synthesis and of training on this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -11,6 +11,7 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 _BATCH = 2  # segments
+Number = TypeVar("Number", int, float)
 
 app = typer.Typer(help="Measure the speed of this machine.")
 Threads = Annotated[
@@ -94,7 +95,8 @@ def bench(
         return
     from hifigan_cli.benchmarks.synthesis import Setting, measure_synthesis
 
-    lengths_s, sizes = numbers(lengths), counts(batches)
+    lengths_s = _numbers("--lengths", lengths, float, 36_000.0)
+    sizes = _numbers("--batch", batches, int, 1024)
     setting = Setting(contenders, lengths_s, threads, rounds, memory, device, sizes)
     if speech is not None:
         setting = setting.of_recording(speech)
@@ -102,35 +104,19 @@ def bench(
         print_synthesis(console, measure_synthesis(subjects, setting, advance))
 
 
-def numbers(text: str) -> list[float]:
-    """Read lengths in seconds, such as 1,5,20.
-
-    Raises:
-        UsageError: something else.
-    """
+def _numbers(option: str, text: str, kind: type[Number], most: Number) -> list[Number]:
+    """Read a list such as 1,5,20 of numbers above 0."""
     from hifigan_cli.errors import UsageError
 
     try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"--lengths {text} is not a list of numbers", "as in 1,5,20") from error
-    if not all(0 < each <= 36_000 for each in found):
-        raise UsageError(f"--lengths {text}: from above 0 to 36000 seconds")
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < each <= most for each in found):
+        raise UsageError(
+            f"{option} {text} is not a list of numbers above 0, up to {most:g}", "as in 1,16"
+        )
     return found
-
-
-def counts(text: str) -> list[int]:
-    """Read sizes of batches, such as 1,16.
-
-    Raises:
-        UsageError: something else.
-    """
-    from hifigan_cli.errors import UsageError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in parts):
-        raise UsageError(f"--batch {text} is not a list of 1 to 1024", "as in 1,16")
-    return [int(part) for part in parts]
 
 
 @app.command("train")

@@ -1,13 +1,12 @@
-"""What `hifigan bench` shows: tables for people, the figures as JSON for programs."""
+"""The output of `hifigan bench`: tables for people, the figures as JSON for programs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from hifigan_cli.benchmarks.contenders import Contender
+from hifigan_cli.cli.console import new_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from hifigan_cli.benchmarks.training import TrainingFigures
     from hifigan_cli.cli.console import Console
 
-_UNDISTURBED = 0.9  # of the processor's time is as much as a quiet machine gives
+_UNDISTURBED = 0.9  # share of the processor's time on a quiet machine
 
 
 def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
     """Print the table of synthesis, and say what it was measured on."""
-    table = _table(("model", "s", "engine"), ("RTF", "ratio", "of peak", "SNR dB", "memory MB"))
+    table = new_table(("model", "s", "engine"), ("RTF", "ratio", "of peak", "SNR dB", "memory MB"))
     last = None
     for each in measured.figures:
         if last not in (None, (each.model, each.length_s, each.batch)):
@@ -54,7 +53,7 @@ def print_synthesis(console: Console, measured: SynthesisFigures) -> None:
 
 def print_cold(console: Console, measured: ColdFigures) -> None:
     """Print how long whole processes took."""
-    table = _table(("model", "engine"), ("seconds", "fastest", "ratio"))
+    table = new_table(("model", "engine"), ("seconds", "fastest", "ratio"))
     for each in measured.figures:
         table.add_row(
             each.model,
@@ -71,7 +70,7 @@ def print_cold(console: Console, measured: ColdFigures) -> None:
 def print_training(console: Console, figures: TrainingFigures) -> None:
     """Print the table of training steps."""
     numbers = ("steps/s", "s audio/s", "ratio", "GFLOP", "of peak", "warm-up s", "memory MB")
-    table = _table(("step",), numbers)
+    table = new_table(("step",), numbers)
     for step in figures.steps:
         table.add_row(
             step.name,
@@ -90,15 +89,6 @@ def print_training(console: Console, figures: TrainingFigures) -> None:
         f"gradients differ by {figures.gradient_difference:.1e} at most"
     )
     console.data("bench_train", table, **asdict(figures))
-
-
-def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in words:
-        table.add_column(heading)
-    for heading in numbers:
-        table.add_column(heading, justify="right")
-    return table
 
 
 def _peaks(peaks: Mapping[str, float]) -> str:

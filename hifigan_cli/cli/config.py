@@ -1,22 +1,17 @@
-"""`hifigan config`: a configuration for another rate and hop, and the presets that there are."""
+"""`hifigan config`: a configuration for another sample rate and hop length, and the presets."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hifigan_cli.cli import options
-from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.console import Console, new_table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hifigan_cli.config import Config
-
-# Stated even where they are the preset's: what the solver chose.
+# Written even where they are the preset's: the solver chose them.
 _ALWAYS = ("upsample_rates", "upsample_kernel_sizes", "segment_samples")
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for other rates and hops.")
@@ -50,6 +45,8 @@ def new(
     The result is a TOML file for --config of preprocess, train and mel. Each choice is explained in
     it, and on stderr. A hop that cannot be made is refused with the nearest that can.
     """
+    import tomli_w
+
     from hifigan_cli.cli.pipes import PIPE
     from hifigan_cli.config.presets import PRESETS, design_for
     from hifigan_cli.config.resolve import overlay
@@ -61,9 +58,19 @@ def new(
     if out is not None:
         check_output(out, force)
     config = overlay(design_for(preset, rate, hop), sets or ())
+    base = PRESETS[preset].model_dump(mode="json")
+    content = config.model_dump(mode="json")
+    values = {"mel": content["mel"]} | {
+        section: {
+            key: value
+            for key, value in content[section].items()
+            if value != base[section][key] or key in _ALWAYS
+        }
+        for section in ("generator", "train")
+    }
     reasons = list(explain(config, PRESETS[preset], preset))
-    values = _stated(config, PRESETS[preset])
-    text = _toml(preset, values, reasons)
+    comments = "".join(f"# {reason}\n" for reason in reasons)
+    text = f"{comments}\n{tomli_w.dumps({'preset': preset, **values})}"
     for reason in reasons:
         console.note(reason)
     if out is not None:
@@ -79,15 +86,11 @@ def new(
 @app.command("presets")
 def presets(json: options.Json = False) -> None:
     """List the presets: rate, hop, bands, upsample rates, and the work that each means."""
-    from rich.table import Table
-
     from hifigan_cli.config.presets import NAMES, preset
     from hifigan_cli.config.solver import product, work_per_s
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("preset")
-    for heading in ("rate Hz", "hop", "n_fft", "bands", "to Hz", "upsample rates", "work"):
-        table.add_column(heading, justify="right")
+    numbers = ("rate Hz", "hop", "n_fft", "bands", "to Hz", "upsample rates", "work")
+    table = new_table(("preset",), numbers)
     unit, rows = work_per_s(preset("v2")), []
     for name in NAMES:
         config = preset(name)
@@ -101,24 +104,3 @@ def presets(json: options.Json = False) -> None:
     console = Console(json=json)
     console.note("work: multiplications for a second of speech, in units of v2")
     console.data("presets", table, presets=rows)
-
-
-def _stated(config: Config, preset: Config) -> dict[str, dict[str, Any]]:
-    """Return what a new configuration says beside its preset: the whole mel, and what differs."""
-    content, base = (each.model_dump(mode="json") for each in (config, preset))
-    return {"mel": content["mel"]} | {
-        section: {
-            key: value
-            for key, value in content[section].items()
-            if value != base[section][key] or key in _ALWAYS
-        }
-        for section in ("generator", "train")
-    }
-
-
-def _toml(preset: str, values: dict[str, dict[str, Any]], reasons: Sequence[str]) -> str:
-    """Write the values as TOML, the reasons above them as comments."""
-    import tomli_w
-
-    comments = "".join(f"# {reason}\n" for reason in reasons)
-    return f"{comments}\n{tomli_w.dumps({'preset': preset, **values})}"

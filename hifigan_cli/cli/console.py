@@ -1,7 +1,7 @@
-"""Everything that is printed.
+"""Everything that commands print, and the HTML pages that they write.
 
-stdout carries data and, with `--json`, one object a line; all else goes to stderr. A live display
-appears only on a terminal; elsewhere a line every few seconds says how far the work is.
+stdout carries data and, with `--json`, one object a line; everything else goes to stderr. A live
+display appears only on a terminal; elsewhere a line every few seconds reports the progress.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from hifigan_cli.errors import HifiganError, UsageError
+from hifigan_cli.io.files import check_output, write_bytes
 
-    from hifigan_cli.errors import HifiganError
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rich.table import Table
 
 SCHEMA = 1
 _LINE_EVERY_S = 5.0
-_PIPE_WIDTH = 1000  # tables that are read by programs are not folded
+_PIPE_WIDTH = 1000  # programs read tables without folds
 
 
 class Console:
@@ -41,12 +45,12 @@ class Console:
             self.stdout.width = _PIPE_WIDTH
 
     def note(self, text: str) -> None:
-        """Say something useful on stderr."""
+        """Print a useful remark on stderr."""
         if not self.quiet:
             self.stderr.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Say on stderr what the user should know about the result."""
+        """Print on stderr what the user should know about the result."""
         self.stderr.print("[yellow]warning:[/] ", end="")
         self.stderr.print(text, markup=False)
 
@@ -70,7 +74,7 @@ class Console:
         sys.stdout.flush()
 
     def error(self, error: HifiganError) -> None:
-        """Print what happened and how to mend it; with `--json` an object on stdout too."""
+        """Print what happened and how to fix it; with `--json` an object on stdout too."""
         self.stderr.print("[bold red]error:[/] ", end="")
         self.stderr.print(error.message, markup=False)
         if error.hint:
@@ -87,22 +91,19 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        """Yield a function that takes how many of `total` are done, and what is at hand."""
+        """Yield a function that takes how many of `total` are done, and the current item."""
         if self.quiet:
             yield lambda _done, _current: None
         elif sys.stderr.isatty():  # rich would take FORCE_COLOR for a terminal
-            yield from self._live(title, total)
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import TimeRemainingColumn as Remaining
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            with Progress(*columns, Remaining(), console=self.stderr, transient=True) as bar:
+                task = bar.add_task(title, total=total)
+                yield lambda done, _current: bar.update(task, completed=done)
         else:
             yield self._lines(title, total)
-
-    def _live(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-        with Progress(*columns, console=self.stderr, transient=True) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done, _current: bar.update(task, completed=done)
 
     def _lines(self, title: str, total: int) -> Callable[[int, str], None]:
         last = time.monotonic()
@@ -114,3 +115,43 @@ class Console:
                 self.note(f"{title}: {done} of {total}  {current}".rstrip())
 
         return advance
+
+
+def new_table(words: Sequence[str], numbers: Sequence[str] = (), *, header: bool = True) -> Table:
+    """Return an empty table: columns of words, then columns of numbers, flush right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=header)
+    for heading in words:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def check_page(path: Path, force: bool) -> None:
+    """Refuse a page that cannot be written, before any computing.
+
+    With --force, a mistaken name could overwrite a recording; so it must be that of a page.
+
+    Raises:
+        UsageError: the name is not one of a page.
+        OutputError: it exists, or its folder cannot be written.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: the name of a page ends in .html", f"name it {path}.html")
+    check_output(path, force)
+
+
+def write_page(
+    console: Console, path: Path, page: str, said: str = "", event: str = "page", **fields: Any
+) -> None:
+    """Write a page atomically and report it; names that are not text are marked.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    content = page.encode(errors="replace")
+    write_bytes(path, content)
+    text = f"{path}: {said}{len(content) / 1e6:.1f} MB"
+    console.result(event, text, target=str(path), bytes=len(content), **fields)

@@ -1,11 +1,11 @@
-"""`hifigan doctor`: what this installation can do, and what mends it."""
+"""`hifigan doctor`: what this installation can do, and how to fix it."""
 
 from __future__ import annotations
 
 import typer
 
 from hifigan_cli.cli import options
-from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.console import Console, new_table
 
 
 def doctor(json: options.Json = False) -> None:
@@ -15,7 +15,6 @@ def doctor(json: options.Json = False) -> None:
     """
     from dataclasses import asdict
 
-    from rich.table import Table
     from rich.text import Text
 
     from hifigan_cli.engines.doctor import engines
@@ -23,7 +22,7 @@ def doctor(json: options.Json = False) -> None:
     from hifigan_cli.runtime.environment import diagnose
 
     checks = [*diagnose(), *engines(), noise_filter_check()]
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = new_table(("", "", ""), header=False)
     marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:
         fix = f"  -> {check.fix}" if check.fix else ""

@@ -69,7 +69,7 @@ def evaluate(
     95 % intervals over clips. Metrics whose package is not installed are named and left out; a
     threshold that needs them is not passed.
     """
-    from hifigan_cli.cli.page import check_page, write_page
+    from hifigan_cli.cli.console import check_page, write_page
     from hifigan_cli.evaluation import check_threshold
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.pairing import pair_files

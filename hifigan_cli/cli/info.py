@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hifigan_cli.cli import options
-from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.console import Console, check_page, new_table, write_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-
-_LISTED = 16  # values in a row; longer ones are counted
+_LONGEST_LIST = 16  # values; of a longer list their number is printed
 
 
 def info(
@@ -42,74 +41,55 @@ def info(
 
     The page of a run may be written at any time, also while training goes on.
     """
+    import os
+
+    from rich.text import Text  # plain: the brackets of a list are not markup
+
     from hifigan_cli.errors import UsageError
 
     console = Console(json=json)
     if resolved == (path is not None):
         raise UsageError("info takes a file, or --resolved", "hifigan info FILE")
+    if path is None and html:
+        raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
+    fields: dict[str, Any]
     if path is None:
-        if html:
-            raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
-        _print_resolved(console, config, preset, sets)
-        return
-    if html:
-        from hifigan_cli.cli.page import check_page, write_page
+        from hifigan_cli.config import resolve
+
+        result = resolve(preset, config, os.environ, sets or ())
+        values = dict(_flat(result.config.model_dump(mode="json")))
+        rows = [(key, _plain(value), result.sources[key]) for key, value in values.items()]
+        event, fields = "resolved", {"values": values, "sources": result.sources}
+    elif html:
         from hifigan_cli.reports.training import page_of_run
 
         check_page(html, force)
         write_page(console, html, page_of_run(path))
         return
-    from hifigan_cli.reports.describe import describe
+    else:
+        from hifigan_cli.reports.describe import describe
 
-    description = describe(path)
-    rows = [(key, _plain(value)) for key, value in _flat(description.facts)]
-    console.data(
-        "info",
-        _table([("what", description.kind), *rows]),
-        path=str(path),
-        kind=description.kind,
-        facts=description.facts,
-    )
-
-
-def _print_resolved(
-    console: Console, config: Path | None, preset: str | None, sets: list[str] | None
-) -> None:
-    import os
-
-    from hifigan_cli.config import resolve
-
-    result = resolve(preset, config, os.environ, sets or ())
-    values = dict(_flat(result.config.model_dump(mode="json")))
-    rows = [(key, _plain(value), result.sources[key]) for key, value in values.items()]
-    console.data("resolved", _table(rows), values=values, sources=result.sources)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Any:
-    from rich.table import Table
-    from rich.text import Text  # plain: a list's brackets are no markup
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for _ in rows[0]:
-        table.add_column(overflow="fold")
+        found = describe(path)
+        rows = [("what", found.kind)]
+        rows += [(key, _plain(value)) for key, value in _flat(found.facts)]
+        event, fields = "info", {"path": str(path), "kind": found.kind, "facts": found.facts}
+    table = new_table([""] * len(rows[0]), header=False)
     for row in rows:
         table.add_row(*map(Text, row))
-    return table
+    console.data(event, table, **fields)
 
 
-def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in facts.items():
         if isinstance(value, dict) and value:
-            rows += _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", value))
-    return rows
+            yield f"{prefix}{key}", value
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list) and len(value) > _LISTED:
+    if isinstance(value, list) and len(value) > _LONGEST_LIST:
         return f"{len(value)} values"
     return "-" if value is None or value in ([], {}) else str(value)

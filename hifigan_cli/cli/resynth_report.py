@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.cli.page import check_page, write_page
+from hifigan_cli.cli.console import check_page, write_page
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def write_report(
     if not view.written:
         view.console.note("nothing was made, so there is no report")
         return
-    files = [Resynthesized(each.source, each.target, each.length_s, each.elapsed_s) for each in view.written]
+    files = [
+        Resynthesized(each.source, each.target, each.length_s, each.elapsed_s)
+        for each in view.written
+    ]
     length_s = sum(each.length_s for each in files)
     work_s = sum(each.elapsed_s for each in files)
     vocoder = pipeline.vocoder

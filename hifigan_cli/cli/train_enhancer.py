@@ -57,7 +57,7 @@ def train_enhancer(
     """
     from hifigan_cli.config import MelConfig
     from hifigan_cli.config.resolve import resolve_sections
-    from hifigan_cli.enhancement.augmentation.pool import Sources
+    from hifigan_cli.enhancement.augmentation.pairs_file import Sources
     from hifigan_cli.enhancement.config import EnhancerRun
     from hifigan_cli.enhancement.training import EnhancerPlan
     from hifigan_cli.runtime.devices import resolve_device
@@ -141,7 +141,7 @@ def _dry_run(plan: EnhancerPlan, console: Console) -> None:
     sources = plan.sources
     training = sources.run.training
     speech = sources.open_speech()
-    noises, rooms = len(sound_files(sources.noises)), len(sound_files(sources.rooms))
+    noises, rooms = len(sound_files(sources.noises)), len(sound_files(sources.rirs))
     shape = (training.pairs, 2, training.pair_frames, sources.mel.n_mels)
     size = 2 * shape[0] * shape[1] * shape[2] * shape[3]
     parameters = count_parameters(Enhancer(sources.run.enhancer, sources.mel.n_mels))

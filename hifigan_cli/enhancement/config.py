@@ -1,4 +1,4 @@
-"""The configuration of the enhancer: its architecture, its training, and the damage it learns from.
+"""The configuration of the enhancer: its architecture, its training and its data augmentation.
 
 The paper has no such stage: a vocoder reproduces the noise that is in its mel. The enhancer maps
 the noisy log-mel to a clean one in front of it.
@@ -12,28 +12,26 @@ from pydantic import Field, model_validator
 
 from hifigan_cli.config.conventions import Fraction, Frozen, NotNegative, Positive, Real, Whole
 
-# What no configuration changes. Log-mels of speech lie around the centre, within a few spreads.
-CENTRE, SPREAD = -5.0, 2.5
-OUT_CENTRE = -6.0
+# Constant. Log-mels of speech lie around the center, within a few spreads.
+CENTER, SPREAD = -5.0, 2.5
+OUT_CENTER = -6.0
 FLOOR_QUANTILE = 0.1
 GATES_OPEN = 0.5  # what the gates start from: a little towards the input
 STEM_KERNEL = (5, 3)  # bands, frames
 
 Probability = Annotated[Real, Field(ge=0, le=1)]
 Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]
+Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class EnhancerConfig(Frozen):
-    """The network (`models/enhancer.py`)."""
+    """The network, `enhancement/network.py`."""
 
     channels: Positive = 192
     stem_channels: Positive = 16
     kernel: Odd = 7
     expansion: Positive = 2
-    dilations: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
-        *(1, 1, 2, 2, 4, 4),
-        *(8, 8, 16, 1),
-    )
+    dilations: Dilations = (1, 1, 2, 2, 4, 4, 8, 8, 16, 1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -48,7 +46,7 @@ class EnhancerConfig(Frozen):
 
 
 class EnhancerTraining(Frozen):
-    """How it is trained: first on distances alone, then against a small judge of patches."""
+    """How it is trained: first on distances only, then against a patch discriminator as well."""
 
     seed: Whole = 1234
     pairs: Positive = 20_000  # noisy and clean, rendered once
@@ -60,9 +58,9 @@ class EnhancerTraining(Frozen):
     adversarial_steps: Whole = 1_500  # the last of `steps`
     learning_rate: Annotated[Real, Field(gt=0)] = 2e-3
     adversarial_rate: Annotated[Real, Field(gt=0)] = 3e-4
-    judge_rate: Annotated[Real, Field(gt=0)] = 4e-4
+    discriminator_rate: Annotated[Real, Field(gt=0)] = 4e-4
     difference_weight: NotNegative = 0.4
-    average_decay: Fraction = 0.99  # of the weights, while the judge is there
+    ema_decay: Fraction = 0.99  # in the adversarial steps
     level_range: NotNegative = 1.2  # natural-log units by which a pair's level is moved
     log_every: Positive = 50
     validate_every: Positive = 500
@@ -78,10 +76,10 @@ class EnhancerTraining(Frozen):
 
 
 class AugmentationConfig(Frozen):
-    """How often and how strongly clean speech is damaged (`data/degrading`)."""
+    """How often and how strongly clean speech is changed, `enhancement/augmentation`."""
 
-    untouched: Probability = 0.06  # pairs that teach to leave clean speech alone
-    room: Probability = 0.65
+    untouched: Probability = 0.06  # pairs that teach the network to leave clean speech as it is
+    reverb: Probability = 0.65
     noise: Probability = 0.92
     second_noise: Probability = 0.4
     snr_db: tuple[Real, Real] = (-4.0, 26.0)
@@ -93,8 +91,8 @@ class AugmentationConfig(Frozen):
 
 
 class EnhancerRun(Frozen):
-    """Everything that a training of the enhancer is made of, beside the mel convention."""
+    """Everything that defines a training of the enhancer, except the mel convention."""
 
     enhancer: EnhancerConfig = EnhancerConfig()
     training: EnhancerTraining = EnhancerTraining()
-    damage: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()

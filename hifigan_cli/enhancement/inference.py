@@ -1,81 +1,71 @@
-"""The enhancer's network at work, in two forms: numpy on the CPU, torch on a GPU.
+"""The enhancer network at inference: numpy on a CPU, torch on a GPU.
 
-The numpy form computes what `models/enhancer.py` does, with what is constant folded: the affine
-parts of norms into the layers that follow, the scale of each block into its last layer. Time comes
-before channels throughout, so that every layer is one matrix product. A test compares the two.
+The numpy form computes what `network.Enhancer` does, with constants folded: the affine parts of
+norms into the layers that follow, the scale of each block into its last layer. Time comes before
+channels, so that every layer is one matrix product. A test compares the two.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from hifigan_cli.enhancement.config import (
-    CENTRE,
+    CENTER,
     FLOOR_QUANTILE,
     GATES_OPEN,
-    OUT_CENTRE,
+    OUT_CENTER,
     SPREAD,
     STEM_KERNEL,
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Callable
 
     from hifigan_cli.enhancement.model_file import EnhancerFile
+    from hifigan_cli.types import FloatArray
 
-    Array = npt.NDArray[np.float32]
+    # Maps a noisy log-mel `(channels, n_mels, frames)` and its floor, of as many frames or of one,
+    # to the clean log-mel.
+    Inference = Callable[[FloatArray, FloatArray], FloatArray]
 
 _NORM_EPSILON = np.float32(1e-5)
 _PATCH_FRAMES = 128  # at once: their windows take 5 MB
 _BANDS, _FRAMES = STEM_KERNEL
 
 
-class Cleaner(Protocol):
-    """The network on some device, ready to work."""
-
-    def __call__(self, noisy: Array, floor: Array) -> Array:
-        """Return the clean log-mel of `(channels, mels, frames)`; `floor` may have 1 frame."""
-        ...
-
-
-def make_cleaner(model: EnhancerFile, device: str) -> Cleaner:
-    """Make the form for a device.
+def load_inference(model: EnhancerFile, device: str) -> Inference:
+    """Return the network on a device, ready to run.
 
     Raises:
         ModelError: the weights do not fit the architecture.
     """
-    return ArrayCleaner(model) if device == "cpu" else TorchCleaner(model, device)
+    if device == "cpu":
+        return NumpyEnhancer(model)
+    import torch
+
+    network = model.build(device)
+
+    def infer(noisy: FloatArray, floor: FloatArray) -> FloatArray:
+        inputs = (torch.from_numpy(np.ascontiguousarray(each)) for each in (noisy, floor))
+        with torch.no_grad():
+            clean = network(*(each.to(device) for each in inputs))
+        result: FloatArray = clean.cpu().numpy()
+        return result
+
+    return infer
 
 
-def noise_floor(mel: Array) -> Array:
-    """Return each band's 10th percentile over time: `(..., mels, frames)` -> `(..., mels, 1)`."""
-    floor: Array = np.quantile(mel, FLOOR_QUANTILE, axis=-1, keepdims=True).astype(np.float32)
+def noise_floor(mel: FloatArray) -> FloatArray:
+    """Return each band's 10th percentile: `(..., n_mels, frames)` -> `(..., n_mels, 1)`."""
+    floor: FloatArray = np.quantile(mel, FLOOR_QUANTILE, axis=-1, keepdims=True).astype(np.float32)
     return floor
 
 
-class TorchCleaner:
-    """The network in torch, on a GPU."""
-
-    def __init__(self, model: EnhancerFile, device: str) -> None:
-        self._network = model.build(device)
-        self._device = device
-
-    def __call__(self, noisy: Array, floor: Array) -> Array:
-        """Return the clean log-mel of `(channels, mels, frames)`."""
-        import torch
-
-        given = (torch.from_numpy(np.ascontiguousarray(each)) for each in (noisy, floor))
-        with torch.no_grad():
-            clean = self._network(*(each.to(self._device) for each in given))
-        result: Array = clean.cpu().numpy()
-        return result
-
-
-class ArrayCleaner:
+class NumpyEnhancer:
     """The network in numpy, on the CPU."""
 
     def __init__(self, model: EnhancerFile) -> None:
@@ -83,7 +73,7 @@ class ArrayCleaner:
         config, bands = model.enhancer, model.mel.n_mels
         self._stem = _patch_layer(weights, "stem")
         self._halve = _patch_layer(weights, "halve")
-        # Columns in the order of `seen` and `patches` here: frames, then bands, then channels.
+        # Columns in the order of `features` and `patches` here: frames, then bands, then channels.
         enter = weights["enter.weight"]
         split = (len(enter), -1, bands), (len(enter), config.stem_channels, -1)
         self._enter = [
@@ -98,36 +88,36 @@ class ArrayCleaner:
         ]
         self._leave = _normed_linear(weights, "leave_norm", "leave")
 
-    def __call__(self, noisy: Array, floor: Array) -> Array:
-        """Return the clean log-mel of `(channels, mels, frames)`."""
-        return np.stack([self._one(mel, own) for mel, own in zip(noisy, floor, strict=True)])
+    def __call__(self, noisy: FloatArray, floor: FloatArray) -> FloatArray:
+        """Return the clean log-mel of `(channels, n_mels, frames)`."""
+        return np.stack([self._channel(*pair) for pair in zip(noisy, floor, strict=True)])
 
-    def _one(self, noisy: Array, floor: Array) -> Array:
-        seen = np.stack([(noisy - CENTRE) / SPREAD, (noisy - floor) / SPREAD], axis=-1)
-        seen = seen.swapaxes(0, 1)  # (frames, mels, 2)
-        h = seen.reshape(len(seen), -1) @ self._enter[0]
-        h += self._patches(seen) @ self._enter[1]
+    def _channel(self, noisy: FloatArray, floor: FloatArray) -> FloatArray:
+        features = np.stack([(noisy - CENTER) / SPREAD, (noisy - floor) / SPREAD], axis=-1)
+        features = features.swapaxes(0, 1)  # (frames, n_mels, 2)
+        h = features.reshape(len(features), -1) @ self._enter[0]
+        h += self._patches(features) @ self._enter[1]
         h += self._enter_bias
         h = _normed(h) * self._enter_norm[0] + self._enter_norm[1]
         for block in self._blocks:
             h = block(h)
         weight, bias = self._leave
-        made, gate = np.split((_normed(h) @ weight + bias).T, 2)
+        generated, gate = np.split((_normed(h) @ weight + bias).T, 2)
         keep = 1 / (1 + np.exp(-(gate + GATES_OPEN)))
-        clean: Array = keep * noisy + (1 - keep) * (made * SPREAD + OUT_CENTRE)
+        clean: FloatArray = keep * noisy + (1 - keep) * (generated * SPREAD + OUT_CENTER)
         return clean
 
-    def _patches(self, seen: Array) -> Array:
-        """Run the two 2-D convolutions over `(frames, mels, 2)`; return `(frames, columns)`.
+    def _patches(self, features: FloatArray) -> FloatArray:
+        """Run the two 2-D convolutions over `(frames, n_mels, 2)`; return `(frames, columns)`.
 
-        In pieces of frames, with a frame more at each end for each of them.
+        They run on pieces of the frames, each with one more frame at either end.
         """
         pieces = []
-        for start in range(0, len(seen), _PATCH_FRAMES):
-            stop = min(start + _PATCH_FRAMES, len(seen))
-            first, last = max(0, start - 1), min(len(seen), stop + 1)
-            # The stem of the piece needs another frame; beyond the ends lie zeros.
-            around = seen[max(0, first - 1) : last + 1]
+        for start in range(0, len(features), _PATCH_FRAMES):
+            stop = min(start + _PATCH_FRAMES, len(features))
+            first, last = max(0, start - 1), min(len(features), stop + 1)
+            # The stem needs one frame more; beyond the ends of the mel lie zeros.
+            around = features[max(0, first - 1) : last + 1]
             stem = _patch(around, *self._stem)[first - max(0, first - 1) :][: last - first]
             halved = _patch(stem, *self._halve, stride=2)[start - first :][: stop - start]
             pieces.append(halved.reshape(stop - start, -1))
@@ -137,7 +127,7 @@ class ArrayCleaner:
 class _Block:
     """A depthwise convolution over time, then a small network within each frame, added on."""
 
-    def __init__(self, weights: dict[str, Array], name: str, dilation: int) -> None:
+    def __init__(self, weights: dict[str, FloatArray], name: str, dilation: int) -> None:
         self._taps = weights[f"{name}.depthwise.weight"]
         self._bias = weights[f"{name}.depthwise.bias"]
         self._dilation = dilation
@@ -146,26 +136,26 @@ class _Block:
         self._narrow = np.ascontiguousarray(weights[f"{name}.narrow.weight"].T * scale)
         self._narrow_bias = weights[f"{name}.narrow.bias"] * scale
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: FloatArray) -> FloatArray:
         frames, reach = len(x), self._dilation * (len(self._taps) // 2)
         padded = np.pad(x, ((reach, reach), (0, 0)))
         h = np.broadcast_to(self._bias, x.shape).copy()
         product = np.empty_like(h)
-        for place, tap in enumerate(self._taps):
-            start = place * self._dilation
+        for index, tap in enumerate(self._taps):
+            start = index * self._dilation
             h += np.multiply(padded[start : start + frames], tap, out=product)
         wide = _normed(h) @ self._widen
         wide += self._widen_bias
-        result: Array = gelu(wide) @ self._narrow
+        result: FloatArray = gelu(wide) @ self._narrow
         result += self._narrow_bias
         result += x
         return result
 
 
-def gelu(x: Array) -> Array:
+def gelu(x: FloatArray) -> FloatArray:
     """Return x times the normal distribution's share below it: x / 2 (1 + erf(x / sqrt 2)).
 
-    erf by formula 7.1.26 of Abramowitz and Stegun, whose error is below 2e-7: what float32 holds.
+    erf by formula 7.1.26 of Abramowitz and Stegun, whose error is below 2e-7: as exact as float32.
     """
     a = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
     size = np.abs(x)
@@ -181,39 +171,40 @@ def gelu(x: Array) -> Array:
     tail *= np.exp(size, out=size)  # erf(|x|) = 1 - tail
     # For x < 0 the share below is tail / 2, for x > 0 it is 1 - tail / 2.
     tail *= np.float32(0.5)
-    share = np.where(x < 0, tail, 1 - tail)
-    result: Array = share * x
+    result: FloatArray = np.where(x < 0, tail, 1 - tail) * x
     return result
 
 
-def _normed(x: Array) -> Array:
-    """Take mean and spread of each row `(rows, channels)` away."""
+def _normed(x: FloatArray) -> FloatArray:
+    """Normalize each row of `(rows, channels)` to mean 0 and variance 1."""
     x = x - x.mean(axis=-1, keepdims=True)
     variance = np.einsum("ij,ij->i", x, x)[:, None] / np.float32(x.shape[1])
-    result: Array = x / np.sqrt(variance + _NORM_EPSILON)
+    result: FloatArray = x / np.sqrt(variance + _NORM_EPSILON)
     return result
 
 
-def _normed_linear(weights: dict[str, Array], norm: str, linear: str) -> tuple[Array, Array]:
+def _normed_linear(
+    weights: dict[str, FloatArray], norm: str, linear: str
+) -> tuple[FloatArray, FloatArray]:
     """Fold a norm's affine part into the layer that reads it; return `(in, out)` and a bias."""
     weight = weights[f"{linear}.weight"]
     bias = weights[f"{linear}.bias"] + weight @ weights[f"{norm}.bias"]
     return np.ascontiguousarray((weight * weights[f"{norm}.weight"]).T), bias
 
 
-def _patch_layer(weights: dict[str, Array], name: str) -> tuple[Array, Array]:
+def _patch_layer(weights: dict[str, FloatArray], name: str) -> tuple[FloatArray, FloatArray]:
     """Turn `(out, in, bands, frames)` into a matrix for windows of (frames, bands, in)."""
     weight = weights[f"{name}.weight"]
     matrix = weight.transpose(3, 2, 1, 0).reshape(-1, len(weight))
     return np.ascontiguousarray(matrix), weights[f"{name}.bias"]
 
 
-def _patch(x: Array, matrix: Array, bias: Array, stride: int = 1) -> Array:
-    """Convolve `(frames, bands, channels)` and pass it through GELU; `stride` is of the bands."""
+def _patch(x: FloatArray, matrix: FloatArray, bias: FloatArray, stride: int = 1) -> FloatArray:
+    """Convolve `(frames, bands, channels)` and apply GELU; `stride` is along the bands."""
     frames, bands, channels = x.shape
     padded = np.pad(x, ((_FRAMES // 2,) * 2, (_BANDS // 2,) * 2, (0, 0)))
     step_f, step_b, step_c = padded.strides
-    # A window's bands and channels lie side by side in memory.
+    # A window's bands and channels lie next to each other in memory.
     windows = as_strided(
         padded,
         (frames, -(-bands // stride), _FRAMES, _BANDS * channels),

@@ -1,4 +1,4 @@
-"""The enhancer's file: weights, architecture, the mel it works on, where it came from, a digest."""
+"""The enhancer's file: weights, architecture, the mel it works on, provenance, digest."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from hifigan_cli.models.shapes import Shape, check_shapes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
     import torch
 
     from hifigan_cli.enhancement.network import Enhancer
-    from hifigan_cli.types import AnyArray
+    from hifigan_cli.types import AnyArray, FloatArray
 
 KIND = "enhancer"
 
@@ -31,10 +30,10 @@ class EnhancerFile:
     """The content of an enhancer's file.
 
     Attributes:
-        mel: the convention of the mel that it cleans.
-        enhancer: its architecture.
+        mel: the convention of the mels that it cleans.
+        enhancer: the architecture.
         weights: of the network.
-        provenance: where it came from, as plain words.
+        provenance: where it came from, in plain words.
         digest: SHA-256 of the content; empty before it is written.
     """
 
@@ -44,8 +43,8 @@ class EnhancerFile:
     provenance: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
-    def weights_for_synthesis(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the weights in float32, after checking that the architecture has these.
+    def weights_for_synthesis(self) -> dict[str, FloatArray]:
+        """Return the weights in float32, after a check that they fit the architecture.
 
         Raises:
             ModelError: they do not fit; names the first that does not.
@@ -54,7 +53,7 @@ class EnhancerFile:
         return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
 
     def build(self, device: torch.device | str = "cpu") -> Enhancer:
-        """Make the torch network, with these weights, ready to work.
+        """Build the torch network with these weights, for inference.
 
         Raises:
             ModelError: the weights do not fit the architecture.
@@ -63,11 +62,11 @@ class EnhancerFile:
 
         from hifigan_cli.enhancement.network import Enhancer
 
-        own = tensors_of(self.weights_for_synthesis())
+        weights = tensors_of(self.weights_for_synthesis())
         with torch.device("meta"):
-            net = Enhancer(self.enhancer, self.mel.n_mels)
-        net.load_state_dict(own, assign=True)
-        return net.eval().requires_grad_(requires_grad=False).to(device)
+            network = Enhancer(self.enhancer, self.mel.n_mels)
+        network.load_state_dict(weights, assign=True)
+        return network.eval().requires_grad_(requires_grad=False).to(device)
 
 
 def write_enhancer(path: Path, model: EnhancerFile) -> str:
@@ -95,7 +94,7 @@ def read_enhancer(path: Path) -> EnhancerFile:
     if content.get("kind") != KIND:
         raise ModelError(
             f"{path} is a {content.get('kind', 'file of another kind')}, not an enhancer",
-            "`hifigan train-enhancer` makes one: RUN/enhancer.safetensors",
+            "`hifigan train-enhancer` writes one: RUN/enhancer.safetensors",
         )
     try:
         mel = MelConfig.model_validate(content["mel"])
@@ -107,35 +106,25 @@ def read_enhancer(path: Path) -> EnhancerFile:
 
 
 def enhancer_shapes(config: EnhancerConfig, n_mels: int) -> dict[str, Shape]:
-    """Return the weights of an enhancer."""
-    stem, channels, inner = (
-        config.stem_channels,
-        config.channels,
-        config.channels * config.expansion,
-    )
-    shapes: dict[str, Shape] = {
-        "stem.weight": (stem, 2, *STEM_KERNEL),
-        "stem.bias": (stem,),
-        "halve.weight": (stem, stem, *STEM_KERNEL),
-        "halve.bias": (stem,),
-        "enter.weight": (channels, 2 * n_mels + stem * -(-n_mels // 2)),
-        "enter.bias": (channels,),
-        "leave.weight": (2 * n_mels, channels),
-        "leave.bias": (2 * n_mels,),
-    }
-    norms = ["enter_norm", "leave_norm"]
-    for number in range(len(config.dilations)):
-        block = f"blocks.{number}"
-        norms.append(f"{block}.norm")
-        shapes |= {
-            f"{block}.depthwise.weight": (config.kernel, channels),
-            f"{block}.depthwise.bias": (channels,),
-            f"{block}.widen.weight": (inner, channels),
-            f"{block}.widen.bias": (inner,),
-            f"{block}.narrow.weight": (channels, inner),
-            f"{block}.narrow.bias": (channels,),
-            f"{block}.scale": (channels,),
-        }
-    for norm in norms:
-        shapes |= {f"{norm}.weight": (channels,), f"{norm}.bias": (channels,)}
+    """Return the names and shapes of an enhancer's weights."""
+    stem, channels = config.stem_channels, config.channels
+    inner = channels * config.expansion
+    shapes: dict[str, Shape] = {}
+
+    def add(name: str, *weight: int, bias: int) -> None:
+        shapes[f"{name}.weight"] = weight
+        shapes[f"{name}.bias"] = (bias,)
+
+    add("stem", stem, 2, *STEM_KERNEL, bias=stem)
+    add("halve", stem, stem, *STEM_KERNEL, bias=stem)
+    add("enter", channels, 2 * n_mels + stem * -(-n_mels // 2), bias=channels)
+    add("enter_norm", channels, bias=channels)
+    for block in (f"blocks.{number}" for number in range(len(config.dilations))):
+        add(f"{block}.depthwise", config.kernel, channels, bias=channels)
+        add(f"{block}.norm", channels, bias=channels)
+        add(f"{block}.widen", inner, channels, bias=inner)
+        add(f"{block}.narrow", channels, inner, bias=channels)
+        shapes[f"{block}.scale"] = (channels,)
+    add("leave_norm", channels, bias=channels)
+    add("leave", 2 * n_mels, channels, bias=2 * n_mels)
     return shapes

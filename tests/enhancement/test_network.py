@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hifigan_cli.config import MelConfig
 from hifigan_cli.enhancement.config import EnhancerConfig
 from hifigan_cli.enhancement.model_file import read_enhancer, write_enhancer
-from hifigan_cli.enhancement.network import Depthwise, Enhancer, PatchJudge, noise_floor
+from hifigan_cli.enhancement.network import Depthwise, Enhancer, PatchDiscriminator, noise_floor
 from hifigan_cli.errors import ModelError
 from tests.enhancement.small import tiny_enhancer
 from tests.models_for_tests import write_tiny_model
@@ -73,11 +73,11 @@ def test_the_floor_is_what_a_band_has_without_speech() -> None:
     assert torch.all(noise_floor(mel) == -8)
 
 
-def test_the_judge_keeps_features_of_every_layer() -> None:
-    """Verdicts are per patch; features feed the feature loss."""
-    verdict, features = PatchJudge()(torch.randn(2, 80, 32))
-    assert verdict.shape == (2, 1, 10, 8)
-    assert len(features) == 4
+def test_the_discriminator_keeps_feature_maps_of_every_layer() -> None:
+    """Scores are per patch; feature maps feed the feature loss."""
+    scores, feature_maps = PatchDiscriminator()(torch.randn(2, 80, 32))
+    assert scores.shape == (2, 1, 10, 8)
+    assert len(feature_maps) == 4
 
 
 def test_file_round_trip(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import MelConfig
 from hifigan_cli.enhancement import restorer
 from hifigan_cli.enhancement.config import EnhancerConfig
-from hifigan_cli.enhancement.inference import ArrayCleaner, gelu, make_cleaner, noise_floor
+from hifigan_cli.enhancement.inference import NumpyEnhancer, gelu, load_inference, noise_floor
 from hifigan_cli.enhancement.model_file import EnhancerFile, read_enhancer
 from hifigan_cli.enhancement.network import Enhancer
 from hifigan_cli.enhancement.network import noise_floor as torch_floor
@@ -87,7 +87,7 @@ def test_arrays_give_what_torch_gives(
     mel = mel_of(frames, seed)[:, :n_mels]
     floor = noise_floor(mel)
     np.testing.assert_allclose(floor, torch_floor(torch.from_numpy(mel)).numpy(), atol=1e-5)
-    found = ArrayCleaner(model)(mel, floor)
+    found = NumpyEnhancer(model)(mel, floor)
     np.testing.assert_allclose(found, plain(model, mel, floor), atol=2e-5)
 
 
@@ -95,7 +95,7 @@ def test_the_enhancer_that_comes_along() -> None:
     """The shipped weights, on a mel of speech: both forms agree within 1e-5."""
     model = read_enhancer(locate_enhancer())
     mel = log_mel(speech(3.0)[None], model.mel)
-    made = make_cleaner(model, "cpu")(mel, noise_floor(mel))
+    made = load_inference(model, "cpu")(mel, noise_floor(mel))
     assert np.abs(made - plain(model, mel)).max() < 1e-5
     assert np.abs(made - mel).max() > 0.1
 

@@ -17,7 +17,7 @@ import torch
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.config.resolve import resolve_sections
-from hifigan_cli.enhancement.augmentation.pool import Sources
+from hifigan_cli.enhancement.augmentation.pairs_file import Sources
 from hifigan_cli.enhancement.config import EnhancerRun, EnhancerTraining
 from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.enhancement.training import EnhancerPlan, bookkeeping, train_enhancer
@@ -35,7 +35,7 @@ from tests.helpers import hifigan, speech
 from tests.models_for_tests import write_tiny_model
 
 if TYPE_CHECKING:
-    from hifigan_cli.enhancement.augmentation.pool import Mels
+    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
 
 CPU = torch.device("cpu")
 
@@ -163,7 +163,7 @@ def poisoned(at: range) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """Return batches that are no numbers at some steps."""
 
     def batch(
-        pairs: Mels, training: EnhancerTraining, step: int, device: torch.device
+        pairs: Pairs, training: EnhancerTraining, step: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
         noisy, clean = enhancer_batch(pairs, training, step, device)
         return (noisy * float("nan"), clean) if step in at else (noisy, clean)
@@ -218,11 +218,11 @@ def test_wrong_settings_are_named(item: str, message: str) -> None:
 def test_settings_come_from_file_and_options(tmp_path: Path) -> None:
     """File, then --set, then named options."""
     path = tmp_path / "c.toml"
-    path.write_text("[training]\nsteps = 7000\nbatch_size = 3\n[damage]\nroom = 0.1\n")
+    path.write_text("[training]\nsteps = 7000\nbatch_size = 3\n[augmentation]\nreverb = 0.1\n")
     run = resolve_sections(
-        EnhancerRun, path, ["batch_size=5", "room=0.2"], {"training.steps": 6000}
+        EnhancerRun, path, ["batch_size=5", "reverb=0.2"], {"training.steps": 6000}
     )
-    assert (run.training.steps, run.training.batch_size, run.damage.room) == (6000, 5, 0.2)
+    assert (run.training.steps, run.training.batch_size, run.augmentation.reverb) == (6000, 5, 0.2)
 
 
 def test_command_line_end_to_end(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:

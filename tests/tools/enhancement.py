@@ -31,9 +31,7 @@ from hifigan_cli.audio.pictures import save_mel_figure
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.audio.writing import write_audio
-from hifigan_cli.enhancement.augmentation.noises import draw_noise
-from hifigan_cli.enhancement.augmentation.pairs import mixed
-from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
+from hifigan_cli.enhancement.augmentation.effects import draw_noise, draw_rir, mix, reverberate
 from hifigan_cli.enhancement.augmentation.sounds import load_sounds
 from hifigan_cli.enhancement.noise_filter import NoiseFilter
 from hifigan_cli.evaluation.clips import ChannelPair
@@ -86,15 +84,15 @@ def speech(data: Path) -> list[Wave]:
 def mixes(clips: list[Wave], data: Path) -> list[Wave]:
     """Put each clip into a room, or none, and a noise, all held out from training."""
     noises = load_sounds(data / "noise", SAMPLE_RATE, validation=True)
-    rooms = load_sounds(data / "rir", SAMPLE_RATE, validation=True)
+    rirs = load_sounds(data / "rir", SAMPLE_RATE, validation=True)
     found = []
     for number, clean in enumerate(clips):
         draw = np.random.default_rng((2020, number))
         wave = clean.astype(np.float64)
         if in_room(number):
-            wave = reverberated(wave, *draw_room(draw, rooms, SAMPLE_RATE, varied=False))
+            wave = reverberate(wave, *draw_rir(draw, rirs, SAMPLE_RATE, varied=False))
         noise = draw_noise(draw, noises, len(wave), SAMPLE_RATE, varied=False)
-        noisy = mixed(wave, noise, snr_db(number))
+        noisy = mix(wave, noise, snr_db(number))
         found.append((noisy / max(1.0, np.abs(noisy).max())).astype(np.float32))
     return found
 

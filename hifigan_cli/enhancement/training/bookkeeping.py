@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hifigan_cli.enhancement.augmentation.pool import Mels
+    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.enhancement.training.state import EnhancerState
     from hifigan_cli.training.records.metrics import Metrics
     from hifigan_cli.training.runtime.guard import Guard
@@ -33,7 +33,7 @@ class EnhancerBooks:
         self,
         out: Path,
         data: str,
-        heldout: Mels,
+        heldout: Pairs,
         metrics: Metrics,
         report: Report,
         guard: Guard,

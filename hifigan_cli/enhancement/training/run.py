@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hifigan_cli.enhancement.augmentation.pool import Sources, open_pool
+from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
 from hifigan_cli.enhancement.training.batches import enhancer_batch
 from hifigan_cli.enhancement.training.bookkeeping import EnhancerBooks
 from hifigan_cli.enhancement.training.checkpoint import CHECKPOINT_FILE, MODEL_FILE, resume
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from hifigan_cli.enhancement.augmentation.pool import Mels
+    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.enhancement.training.bookkeeping import Report
     from hifigan_cli.runtime.signals import Stop
 
@@ -75,7 +75,7 @@ def train_enhancer(plan: EnhancerPlan, report: Report) -> Path:
         if plan.fresh:
             for name in (CHECKPOINT_FILE, MODEL_FILE, METRICS_FILE):
                 (plan.out / name).unlink(missing_ok=True)
-        pairs, heldout = open_pool(
+        pairs, heldout = open_pairs(
             plan.sources,
             plan.out / PAIRS_FOLDER,
             plan.workers,
@@ -101,7 +101,7 @@ def _rendered(report: Report, stop: Stop, done: int, of: int) -> None:
         )
 
 
-def _loop(state: EnhancerState, pairs: Mels, stop: Stop, books: EnhancerBooks) -> None:
+def _loop(state: EnhancerState, pairs: Pairs, stop: Stop, books: EnhancerBooks) -> None:
     training = state.run.training
     while state.step < training.steps:
         state.begin_phase()

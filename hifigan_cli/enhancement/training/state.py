@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.enhancement.network import Enhancer, PatchJudge
+from hifigan_cli.enhancement.network import Enhancer, PatchDiscriminator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ class EnhancerState:
         self.run, self.mel, self.device = run, mel, device
         torch.manual_seed(run.training.seed)
         self.enhancer = Enhancer(run.enhancer, mel.n_mels).to(device)
-        self.judge = PatchJudge().to(device)
+        self.judge = PatchDiscriminator().to(device)
         self.average = copy.deepcopy(self.enhancer).requires_grad_(requires_grad=False)
         self.step = 0
         self.optimizer = _adamw(self.enhancer.parameters(), (0.9, 0.98))
@@ -82,13 +82,13 @@ class EnhancerState:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for group in self.judge_optimizer.param_groups:
-            group["lr"] = training.judge_rate
+            group["lr"] = training.discriminator_rate
         return rate
 
     @torch.no_grad()
     def follow(self) -> None:
         """Move the average towards the network by one step."""
-        blend = 1 - self.run.training.average_decay
+        blend = 1 - self.run.training.ema_decay
         for kept, new in zip(self.average.parameters(), self.enhancer.parameters(), strict=True):
             kept.lerp_(new, blend)
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.enhancement.config import (
-    CENTRE,
+    CENTER,
     FLOOR_QUANTILE,
-    OUT_CENTRE,
+    OUT_CENTER,
     SPREAD,
     STEM_KERNEL,
     EnhancerConfig,
@@ -72,7 +72,7 @@ class Restorer(nn.Module):
         """
         mels = torch.stack([noisy, filtered], dim=1)
         floors = noise_floors(mels) if floors is None else floors
-        planes = torch.cat([mels - CENTRE, mels - floors[..., None]], dim=1) / SPREAD
+        planes = torch.cat([mels - CENTER, mels - floors[..., None]], dim=1) / SPREAD
         patches = F.gelu(self.halve(F.gelu(self.stem(planes)))).permute(0, 3, 1, 2)
         # All bands of a frame see each other: harmonics lie far apart.
         patches = patches + F.gelu(self.mix_bands(patches))
@@ -82,7 +82,7 @@ class Restorer(nn.Module):
             h = block(h)
         leaving = self.leave(self.leave_norm(h)).float().transpose(1, 2)
         generated, mix = leaving.split([self.n_mels, _SOURCES * self.n_mels], dim=1)
-        sources = torch.stack([noisy, filtered, generated * SPREAD + OUT_CENTRE], dim=1)
+        sources = torch.stack([noisy, filtered, generated * SPREAD + OUT_CENTER], dim=1)
         weights = torch.softmax(mix.unflatten(1, (_SOURCES, self.n_mels)), dim=1)
         clean: Tensor = (weights * sources).sum(dim=1)
         return clean
@@ -129,7 +129,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, mel: Tensor) -> DiscriminatorOutput:
         """Score `(batch, n_mels, frames)`."""
-        h = F.avg_pool2d(((mel - CENTRE) / SPREAD)[:, None], self.reduction)
+        h = F.avg_pool2d(((mel - CENTER) / SPREAD)[:, None], self.reduction)
         feature_maps = []
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)

@@ -10,10 +10,15 @@ import numpy.typing as npt
 
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import MelConfig
-from hifigan_cli.enhancement.augmentation.channel import band_limited, clipped, coded
-from hifigan_cli.enhancement.augmentation.noises import draw_noise
-from hifigan_cli.enhancement.augmentation.pairs import mixed
-from hifigan_cli.enhancement.augmentation.rirs import draw_room, reverberated
+from hifigan_cli.enhancement.augmentation.effects import (
+    apply_codec,
+    band_limit,
+    clip,
+    draw_noise,
+    draw_rir,
+    mix,
+    reverberate,
+)
 from tests.tools.gpu.rirs import draw_shoebox, rir
 from tests.tools.gpu.speech import MEL_TOP_HZ, SpeechSampler
 
@@ -114,15 +119,15 @@ class BatchPairRenderer:
         if draw.random() < chance.competing:
             other, _ = self._voices.draw(draw, len(wave), avoid=speaker)
             other_wave = self._in_room(draw, other[1])
-            wave = mixed(wave, other_wave, draw.uniform(*chance.competing_snr_db))
+            wave = mix(wave, other_wave, draw.uniform(*chance.competing_snr_db))
         if draw.random() < chance.noise:
-            wave = mixed(wave, self._noise(draw, len(wave), speaker), draw.uniform(*chance.snr_db))
+            wave = mix(wave, self._noise(draw, len(wave), speaker), draw.uniform(*chance.snr_db))
         if draw.random() < chance.band:
-            wave = band_limited(draw, wave, SAMPLE_RATE)
+            wave = band_limit(draw, wave, SAMPLE_RATE)
         if draw.random() < chance.clipping:
-            wave = clipped(draw, wave)
+            wave = clip(draw, wave)
         if draw.random() < chance.codec:
-            wave = coded(draw, wave, SAMPLE_RATE)
+            wave = apply_codec(draw, wave, SAMPLE_RATE)
         return wave
 
     def _in_room(self, draw: np.random.Generator, speech: Wave) -> Wave:
@@ -131,8 +136,8 @@ class BatchPairRenderer:
             return speech
         if draw.random() < self.config.simulated:
             simulated = rir(draw, draw_shoebox(draw), SAMPLE_RATE).astype(np.float32)
-            return reverberated(speech, *draw_room(draw, [simulated], SAMPLE_RATE, varied=False))
-        return reverberated(speech, *draw_room(draw, self._rirs, SAMPLE_RATE, varied=True))
+            return reverberate(speech, *draw_rir(draw, [simulated], SAMPLE_RATE, varied=False))
+        return reverberate(speech, *draw_rir(draw, self._rirs, SAMPLE_RATE, varied=True))
 
     def _noise(self, draw: np.random.Generator, samples: int, speaker: str) -> Wave:
         """Return one or two noises `(samples,)`; one may be babble."""

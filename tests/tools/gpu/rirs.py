@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.enhancement.augmentation.filters import filtered
+from hifigan_cli.enhancement.augmentation.effects import apply_gain
 
 Wave = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def rir(draw: np.random.Generator, room: Shoebox, sample_rate: int) -> Wave:
     response += _tail(draw, room, response, direct_s, sample_rate)
     # The high-pass must not ring around to the end, hence the zeros.
     padded = np.pad(response, (0, sample_rate // 8))
-    return filtered(padded, sample_rate, lambda f: f**2 / (f**2 + _LOWEST_HZ**2))[:samples]
+    return apply_gain(padded, sample_rate, lambda f: f**2 / (f**2 + _LOWEST_HZ**2))[:samples]
 
 
 def _images(draw: np.random.Generator, room: Shoebox) -> tuple[Wave, Wave]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from hifigan_cli.enhancement.augmentation.speech import band_hz, gated
+from hifigan_cli.enhancement.augmentation.sounds import bandwidth_hz, spectral_gate
 from tests.tools.gpu.pack import INDEX_FILE, Entry
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def _speech(content: bytes) -> Decoded:
         wave = soxr.resample(wave, sample_rate, _WIDEST, quality="HQ")
         sample_rate = _WIDEST
     wide = np.pad(wave, (0, max(0, _SHORTEST - len(wave)))).astype(np.float64)
-    both = np.stack([wide, gated(wide)])[:, : len(wave)] * _FULL_SCALE
+    both = np.stack([wide, spectral_gate(wide)])[:, : len(wave)] * _FULL_SCALE
     whole = np.clip(np.round(both), -_FULL_SCALE, _FULL_SCALE).astype(np.int16)
-    return whole, sample_rate, band_hz(wide, sample_rate)
+    return whole, sample_rate, bandwidth_hz(wide, sample_rate)
 
 
 def _sound(content: bytes) -> Decoded:

@@ -1,0 +1,170 @@
+"""All pairs of a run, rendered once and kept in files of log-mels.
+
+Rendering a pair costs more than a step of training, so each pair is used several times. The files
+lie in the run's folder; their names carry the digest of everything that they depend on, so a
+resumed run uses them again, and another recipe gets others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import torch
+
+from hifigan_cli.audio.mel import MelSpectrogram
+from hifigan_cli.data.preparation.pool import map_in_order
+from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.enhancement.augmentation.pair_renderer import PairRenderer
+from hifigan_cli.enhancement.augmentation.sounds import SpeechSampler, fingerprint, load_sounds
+from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.io.files import is_file, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from hifigan_cli.config import MelConfig
+    from hifigan_cli.data.prepared import PreparedData
+    from hifigan_cli.enhancement.config import EnhancerRun
+
+    Pairs = npt.NDArray[np.float16]  # (pairs, 2, frames, n_mels), noisy first
+
+_BATCH = 32  # pairs a task
+_VALIDATION_SEED = 7
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the pairs of a run are rendered from: folders, so that every process opens its own."""
+
+    speech: Path  # prepared
+    noises: Path
+    rirs: Path
+    mel: MelConfig
+    run: EnhancerRun
+
+    def open_speech(self) -> PreparedData:
+        """Open the prepared speech.
+
+        Raises:
+            InputError: it is no prepared folder, or damaged.
+            UsageError: its sample rate is not that of the mel.
+        """
+        speech = open_prepared(self.speech)
+        if speech.rate_hz != self.mel.rate_hz:
+            raise UsageError(
+                f"{self.speech} holds {speech.rate_hz} Hz, the enhancer's mel is of "
+                f"{self.mel.rate_hz} Hz",
+                f"`hifigan preprocess CORPUS -o OTHER` prepares it at {self.mel.rate_hz} Hz",
+            )
+        return speech
+
+    def digest(self) -> str:
+        """Return a hexadecimal digest of everything that the pairs depend on.
+
+        Raises:
+            InputError, UsageError: as `open_speech` does; a sound cannot be read.
+        """
+        training = self.run.training
+        parts = {
+            "speech": self.open_speech().digest,
+            "noises": fingerprint(self.noises),
+            "rirs": fingerprint(self.rirs),
+            "mel": self.mel.model_dump(mode="json"),
+            "augmentation": self.run.augmentation.model_dump(mode="json"),
+            "seed": training.seed,
+            "pairs": training.pairs,
+            "frames": training.pair_frames,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def renderer(self, *, validation: bool) -> PairRenderer:
+        """Read all sounds; validation uses those that training does not."""
+        speech = self.open_speech()
+        return PairRenderer(
+            SpeechSampler(speech, validation=validation, top_hz=self.mel.top_hz),
+            load_sounds(self.noises, speech.rate_hz, validation=validation),
+            load_sounds(self.rirs, speech.rate_hz, validation=validation),
+            self.run.augmentation,
+            self.run.training.seed + (_VALIDATION_SEED if validation else 0),
+        )
+
+
+def open_pairs(
+    sources: Sources, folder: Path, workers: int, progress: Callable[[int, int], None]
+) -> tuple[Pairs, Pairs]:
+    """Return the pairs for training and for validation, rendering those that are not there.
+
+    Shape of each: `(pairs, 2, frames, n_mels)`, noisy first, mapped into memory.
+
+    Raises:
+        InputError: sounds cannot be read.
+        UsageError: the speech's sample rate is not that of the mel.
+        OutputError: the file system refused.
+    """
+    digest, training = sources.digest()[:16], sources.run.training
+    counts = {"training": training.pairs, "validation": training.validation_pairs}
+    files = []
+    for split, count in counts.items():
+        path = folder / f"{split}-{digest}.npy"
+        if not is_file(path):
+            _render_file(sources, path, split == "validation", count, workers, progress)
+        files.append(np.load(path, mmap_mode="r"))
+    return files[0], files[1]
+
+
+def _render_file(
+    sources: Sources,
+    path: Path,
+    validation: bool,
+    count: int,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    shape = (count, 2, sources.run.training.pair_frames, sources.mel.n_mels)
+    batches = [range(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH)]
+    render = partial(_render, sources, validation)
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            blocks = map_in_order(render, batches, workers, _crashed)
+            for numbers, block in zip(batches, blocks, strict=True):
+                stream.write(block.tobytes())
+                progress(numbers.stop, count)
+    finally:
+        _renderer.cache_clear()  # training needs the memory that the sounds take
+
+
+@torch.no_grad()
+def _render(sources: Sources, validation: bool, numbers: range) -> Pairs:
+    """Render pairs as log-mels, in this process or a worker."""
+    renderer = _renderer(sources, validation)
+    samples = sources.run.training.pair_frames * sources.mel.hop_samples
+    waves = np.stack([renderer.pair(number, samples) for number in numbers])
+    mels = MelSpectrogram(sources.mel)(torch.from_numpy(waves.reshape(-1, samples)).float())
+    pairs: Pairs = mels.unflatten(0, (-1, 2)).transpose(2, 3).numpy().astype("<f2")
+    return pairs
+
+
+@lru_cache(maxsize=1)
+def _renderer(sources: Sources, validation: bool) -> PairRenderer:
+    """Build this process's renderer when its first pairs are needed."""
+    if multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)  # the processes share the cores
+    return sources.renderer(validation=validation)
+
+
+def _crashed(numbers: range) -> NoReturn:
+    raise InputError(
+        f"the process that rendered pairs {numbers.start} to {numbers.stop - 1} died twice",
+        "memory is short, perhaps: lower --workers",
+    )
