@@ -91,13 +91,13 @@ class _Analysis:
         Raises:
             InputError: not audio, damaged, or too short.
         """
-        from hifigan_cli.audio.analysis import analyse
+        from hifigan_cli.audio.logmel import audio_to_mel
         from hifigan_cli.audio.reading import read_audio
 
         audio = read_audio(source, repair=self.repair)
         for note in audio.notes:
             self.console.warn(note)
-        return analyse(audio, self.convention)
+        return audio_to_mel(audio, self.convention)
 
     def write(self, job: Job) -> None:
         """Write the log-mel of a job's source to its target, and say so.

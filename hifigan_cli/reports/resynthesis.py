@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.pictures import difference_colours, level_colours
+from hifigan_cli.audio.pictures import difference_colors, level_colors
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.reports.build import build_page
@@ -188,14 +188,14 @@ def difference_db(before: FloatArray, after: FloatArray) -> FloatArray:
 
 
 def _scales() -> tuple[Scale, Scale]:
-    colours, low, high = level_colours()
+    colours, low, high = level_colors()
     below, above = f"{low * _DB_PER_NEPER:.0f} dB", f"{high * _DB_PER_NEPER:.0f} dB"
     sign = f"{_LIMIT_DB:g} dB"
     return (
         Scale("Spectrograms, mel magnitude up to 11 kHz", colours, below, above),
         Scale(
             "Difference",
-            difference_colours(),
+            difference_colors(),
             f"output quieter by {sign}",
             f"output louder by {sign}; white: the same",
         ),
