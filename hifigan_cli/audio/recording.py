@@ -40,21 +40,17 @@ class Sound(Protocol):
     @property
     def rate_hz(self) -> int:
         """Samples per second."""
-        ...
 
     @property
     def channels(self) -> int:
         """Number of channels."""
-        ...
 
     @property
     def length(self) -> int:
         """Samples a channel."""
-        ...
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield all of it as float32 `(channels, samples)`, full scale 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -188,14 +184,13 @@ class Survey:
 
     def add(self, block: FloatArray) -> None:
         """Look at the next block `(channels, samples)`."""
-        low, high = float(block.min()), float(block.max())  # NaN and infinity pass through these
-        if not np.isfinite(low) or not np.isfinite(high):
-            bad = ~np.isfinite(block)
+        bad = ~np.isfinite(block)
+        if bad.any():
             self._bad += int(bad.sum())
             for channel in np.flatnonzero(bad.any(axis=1)):
                 self._first_bad.setdefault(int(channel), self.length + int(bad[channel].argmax()))
             block = np.where(bad, np.float32(0), block)
-            low, high = float(block.min()), float(block.max())
+        low, high = float(block.min()), float(block.max())
         # A constant recording has no zero between its extremes.
         self.low = min(self.low, low) if self.length else low
         self.high = max(self.high, high) if self.length else high
