@@ -1,21 +1,22 @@
 """Audio files and the mel spectrogram: waveform in, log-mel out.
 
-Read in this order:
+An audio file becomes a mel in three steps, in blocks, so that its length costs no memory:
 
-- `formats`: which bytes are audio at all, and whether they are whole
+- `formats`: which bytes are audio at all, and whether they are complete
 - `decoding`: the bytes of a file -> blocks of samples, as stored
-- `survey`: what the samples come to: length, extremes, what is not a number
-- `recording`: a file of any length -> sound in blocks, finite and within full scale
-- `reading`: any file or stream -> `Audio`: float32 samples `(channels, samples)` and a rate
-- `levels`: silent, clipped, off centre
-- `writing`: `Audio` -> a file, whole or in blocks, never half-written, never wrapped around
+- `recording`: -> the same blocks, finite and within full scale; `open_recording` checks all first
+- `resampling`: -> blocks at the rate of the model, through soxr
+- `logmel`: -> blocks of the log-mel
+
+The others:
+
+- `reading`: a file -> `Audio`, samples `(channels, samples)` in memory with their rate
+- `writing`: samples -> a file, atomically, never wrapped around
 - `wav_stream`: samples -> a pipe, as WAV or raw
-- `resampling`: any pair of rates, through soxr
-- `mel`, `filterbank`: the log-mel spectrogram that a model reads and that its loss compares
-- `logmel`: the same of arrays, without torch and its gradients
+- `levels`: silent, clipped, off center
+- `filterbank`, `mel`: the mel bands; the log-mel in torch, with gradients, for training
 - `conventions`: which convention the values of a mel give away, and the way to ours
-- `analysis`: a recording -> its log-mel, as `hifigan mel` makes it
-- `speech`: what comes with the tool to try it with
+- `speech`: the recording that comes with the tool
 - `pictures`: log-mels to look at
 """
 

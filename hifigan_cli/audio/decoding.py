@@ -1,7 +1,7 @@
-"""The bytes of an audio file or stream -> blocks of samples, as they were stored.
+"""The bytes of an audio file or stream -> blocks of samples, as they are stored.
 
-What is not audio, is damaged, or only claims a length in its header is found here; what the samples
-are is judged in `survey`.
+What is not audio, is damaged, or only claims a length in its header is found here; what is wrong
+with the samples themselves is found in `recording`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import IO, TYPE_CHECKING
 import soundfile
 
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
-from hifigan_cli.audio.formats.lengths import mended_length, missing_bytes
-from hifigan_cli.audio.formats.mpeg import counted, mpeg_damage
-from hifigan_cli.audio.formats.ogg import ogg_damage
+from hifigan_cli.audio.formats.damage import completed_header, find_damage
+from hifigan_cli.audio.formats.mpeg import counted
 from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
 from hifigan_cli.errors import EmptyError, InputError, NotAudioError
 from hifigan_cli.io.files import open_regular
@@ -40,6 +39,15 @@ class Encoded:
     source: Path | bytes
     label: str
 
+    def damage(self) -> str | None:
+        """Say what is wrong with a file that libsndfile would decode without complaint.
+
+        Raises:
+            InputError: not audio that is read, or empty.
+        """
+        with self._stream() as (stream, container):
+            return find_damage(stream, container)
+
     @contextmanager
     def opened(self) -> Iterator[Decoder]:
         """Open it for decoding from its beginning.
@@ -47,31 +55,45 @@ class Encoded:
         Raises:
             InputError: not audio that is read, empty, or damaged so that it cannot be decoded.
         """
-        with self._bytes() as (stream, size), _opened(stream, size, self.label) as file:
-            yield Decoder(file)
-
-    def damage(self) -> str | None:
-        """Say what is wrong with a file that libsndfile would decode without a word.
-
-        Raises:
-            InputError: not audio that is read, or empty.
-        """
-        with self._bytes() as (stream, size):
-            container = _container(stream, self.label)
+        with self._stream() as (stream, container):
+            stream = counted(stream) if container == "MP3" else stream
+            guarded = GuardedStream(stream, completed_header(stream))
             try:
-                return _damage(stream, size, container)
-            except OSError as error:
-                raise InputError(f"{self.label}: {error.strerror or error}") from error
+                # The container is known: the extension, which may be wrong, plays no part.
+                with signals_held():
+                    file = soundfile.SoundFile(guarded)
+                try:
+                    yield Decoder(file, self.label)
+                finally:
+                    with signals_held():
+                        file.close()
+                guarded.check()
+            except soundfile.LibsndfileError as error:
+                reason = guarded.error or error.error_string
+                raise InputError(f"{self.label} cannot be decoded: {reason}") from error
 
     @contextmanager
-    def _bytes(self) -> Iterator[tuple[IO[bytes], int]]:
+    def _stream(self) -> Iterator[tuple[IO[bytes], str]]:
+        """Open the bytes; name their container."""
+        if self.source == b"":
+            raise EmptyError(f"{self.label} is empty (0 bytes)")
+        stream: IO[bytes]
         if isinstance(self.source, bytes):
-            if not self.source:
-                raise EmptyError(f"{self.label} is empty (0 bytes)")
-            yield io.BytesIO(self.source), len(self.source)
-            return
-        with open_regular(self.source) as stream:
-            yield stream, self.source.stat().st_size
+            stream = io.BytesIO(self.source)
+        else:
+            stream = open_regular(self.source)
+        with stream:
+            try:
+                container = recognise(stream.read(HEADER_BYTES))
+                stream.seek(0)
+                if container is None:
+                    raise NotAudioError(
+                        f"{self.label} is not audio that hifigan reads",
+                        "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
+                    )
+                yield stream, container
+            except OSError as error:
+                raise InputError(f"{self.label}: {error.strerror or error}") from error
 
 
 class Decoder:
@@ -83,11 +105,20 @@ class Decoder:
         announced: the samples a channel that the header announces; None where it does not say.
     """
 
-    def __init__(self, file: soundfile.SoundFile) -> None:
+    def __init__(self, file: soundfile.SoundFile, label: str) -> None:
         self._file = file
         self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
         self.subtype = str(file.subtype)
         self.announced = int(file.frames) if file.frames < _UNKNOWN_FRAMES else None
+        if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
+            raise InputError(
+                f"{label} claims a rate of {self.rate_hz} Hz",
+                f"rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read",
+            )
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise InputError(
+                f"{label} claims {self.channels} channels", f"1 to {MAX_CHANNELS} channels are read"
+            )
         if self.announced is None:
             # soundfile seeks after each block, to where it is already; libsndfile refuses that in
             # FLAC of unknown length. soundfile has no public way to be told that it cannot seek.
@@ -96,67 +127,9 @@ class Decoder:
     def blocks(self) -> Iterator[FloatArray]:
         """Read `(channels, samples)` to the end; a length only claimed allocates nothing."""
         size = _BLOCK_SAMPLES // self.channels
-        while len(block := self._read(size)):
-            yield block.T
-
-    def _read(self, size: int) -> FloatArray:
-        with signals_held():
-            block: FloatArray = self._file.read(size, dtype="float32", always_2d=True)
-        return block
-
-
-def _container(stream: IO[bytes], label: str) -> str:
-    """Name a stream's container; the stream is left at its start."""
-    container = recognise(stream.read(HEADER_BYTES))
-    stream.seek(0)
-    if container is None:
-        raise NotAudioError(
-            f"{label} is not audio that hifigan reads",
-            "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
-        )
-    return container
-
-
-@contextmanager
-def _opened(stream: IO[bytes], size: int, label: str) -> Iterator[soundfile.SoundFile]:
-    """Open a stream with libsndfile; what fails in it or in its use becomes an `InputError`."""
-    container = _container(stream, label)
-    stream = counted(stream) if container == "MP3" else stream
-    guarded = GuardedStream(stream, mended_length(stream, size))
-    try:
-        # The container is known: the extension, which may be wrong, plays no part.
-        with signals_held():
-            file = soundfile.SoundFile(guarded)
-        try:
-            _check_header(file, label)
-            yield file
-        finally:
+        while True:
             with signals_held():
-                file.close()
-        guarded.check()
-    except OSError as error:
-        raise InputError(f"{label}: {error.strerror or error}") from error
-    except soundfile.LibsndfileError as error:
-        reason = guarded.error or error.error_string
-        raise InputError(f"{label} cannot be decoded: {reason}") from error
-
-
-def _damage(stream: IO[bytes], size: int, container: str) -> str | None:
-    if container == "OGG":
-        return ogg_damage(stream)
-    if container == "MP3":
-        return mpeg_damage(stream)
-    missing = missing_bytes(stream, size)
-    return f"is truncated: {missing} bytes of samples are missing" if missing else None
-
-
-def _check_header(file: soundfile.SoundFile, label: str) -> None:
-    if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
-        raise InputError(
-            f"{label} claims a rate of {file.samplerate} Hz",
-            f"rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read",
-        )
-    if not 1 <= file.channels <= MAX_CHANNELS:
-        raise InputError(
-            f"{label} claims {file.channels} channels", f"1 to {MAX_CHANNELS} channels are read"
-        )
+                block: FloatArray = self._file.read(size, dtype="float32", always_2d=True)
+            if not len(block):
+                return
+            yield block.T

@@ -1,4 +1,4 @@
-"""How loud a recording is where that matters: silent, held at full scale, off centre."""
+"""Levels that matter: silent, clipped, off center; and holding a level through a stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLATEAU_PEAK = 0.98
 SHORT_S = 1.0
 LEVEL_LOSS_DB = 0.2  # the most that any stage may take of such a recording's level
 _TINY = 1e-30
-_TOLD_CLIPPED, _TOLD_OFFSET = 1e-3, 0.02  # shares of the samples and of full scale worth a word
+_NOTED_CLIPPED, _NOTED_OFFSET = 1e-3, 0.02  # shares of the samples and of full scale
 
 
 def swing(samples: FloatArray) -> float:
@@ -88,14 +88,14 @@ def hold_level(
 
 
 def level_notes(recording: Recording) -> list[str]:
-    """Say of a recording what its listener should know of its level: nothing, mostly."""
+    """Warn of an offset, silence or clipping in a recording, as sentences for the user."""
     notes, survey, label = [], recording.survey, recording.label
-    if survey.offset > _TOLD_OFFSET:
+    if survey.offset > _NOTED_OFFSET:
         notes.append(f"{label} has an offset of {survey.offset:.1%} of full scale")
     if (survey.high - survey.low) / 2 / survey.gain < SILENT_PEAK:
         notes.append(f"{label} is silent: it stays below -60 dB of full scale")
     clipped = clipped_in_blocks(recording.blocks(), survey.peak / survey.gain)
     share = clipped / (recording.length * recording.channels)
-    if share > _TOLD_CLIPPED:
+    if share > _NOTED_CLIPPED:
         notes.append(f"{label} is clipped: {share:.1%} of its samples are held at full scale")
     return notes

@@ -11,27 +11,39 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hifigan_cli.audio.filterbank import filterbank
+from hifigan_cli.audio.resampling import resample
 from hifigan_cli.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from hifigan_cli.audio.reading import Audio
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.types import FloatArray
+    from hifigan_cli.types import DoubleArray, FloatArray
 
 # Frames transformed at once: in double precision a few megabytes, which a cache holds.
 _PIECE_FRAMES = 128
 _BLOCK_FRAMES = 4096
 
 
-def log_mel(samples: FloatArray, config: MelConfig) -> FloatArray:
-    """Return the log-mel `(channels, mels, frames)` of `(channels, samples)`, full scale 1.
+def audio_to_mel(audio: Audio, config: MelConfig) -> FloatArray:
+    """Mix a recording to mono, convert its rate, and return its log-mel `(n_mels, frames)`.
 
-    frames = floor(samples / hop), or as `MelConfig.frames` says.
+    Raises:
+        InputError: the recording is too short for a frame.
+    """
+    samples = resample(audio.mono().samples, audio.rate_hz, config.rate_hz)
+    mel: FloatArray = log_mel(samples, config)[0]
+    return mel
+
+
+def log_mel(samples: FloatArray, config: MelConfig) -> FloatArray:
+    """Return the log-mel `(channels, n_mels, frames)` of `(channels, samples)`, full scale 1.
+
+    frames = floor(samples / hop_length), or as `MelConfig.frames` says.
 
     Raises:
         InputError: the clip is too short to be reflected at its ends.
@@ -40,19 +52,8 @@ def log_mel(samples: FloatArray, config: MelConfig) -> FloatArray:
     >>> log_mel(np.zeros((1, 22_050), np.float32), MelConfig()).shape
     (1, 80, 86)
     """
-    blocks = list(log_mel_blocks(samples, config))
+    blocks = list(log_mel_stream([samples], samples.shape[-1], config))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
-
-
-def log_mel_blocks(
-    samples: FloatArray, config: MelConfig, block_frames: int = _BLOCK_FRAMES
-) -> Iterator[FloatArray]:
-    """Yield the log-mel of `(channels, samples)` in pieces of frames, in flat memory.
-
-    Raises:
-        InputError: as `log_mel`.
-    """
-    return log_mel_stream([samples], samples.shape[-1], config, block_frames)
 
 
 def log_mel_stream(
@@ -60,7 +61,7 @@ def log_mel_stream(
 ) -> Iterator[FloatArray]:
     """Yield the log-mel of `length` samples that come in blocks `(channels, samples)`.
 
-    The pieces, put together, are the log-mel of the whole. Memory is that of one piece; of many
+    The pieces, put together, are what `log_mel` returns. Memory is that of one piece; of many
     channels the pieces are shorter.
 
     Raises:
@@ -72,31 +73,16 @@ def log_mel_stream(
     for block in _padded(blocks, length, config):
         held.append(block)
         ready += block.shape[1]
-        frames = _at_once(block_frames, len(block))
+        frames = block_frames // len(block)
+        frames = max(1, frames - frames % _PIECE_FRAMES if frames > _PIECE_FRAMES else frames)
         if ready < (min(left, frames) - 1) * hop + config.n_fft:
             continue
-        whole = np.concatenate(held, axis=1)
-        while left and whole.shape[1] >= ((take := min(left, frames)) - 1) * hop + config.n_fft:
-            yield _in_pieces(whole, take, config)
+        joined = np.concatenate(held, axis=1)
+        while left and joined.shape[1] >= ((take := min(left, frames)) - 1) * hop + config.n_fft:
+            yield _in_pieces(joined, take, config)
             left -= take
-            whole = whole[:, take * hop :]
-        held, ready = [whole], whole.shape[1]
-
-
-def _at_once(block_frames: int, channels: int) -> int:
-    """Return how many frames of so many channels are made at once: whole pieces, if there are."""
-    each = block_frames // channels
-    return max(1, each - each % _PIECE_FRAMES if each > _PIECE_FRAMES else each)
-
-
-def _in_pieces(padded: FloatArray, frames: int, config: MelConfig) -> FloatArray:
-    hop = config.hop_samples
-    mel = np.empty((len(padded), config.n_mels, frames), np.float32)
-    for at in range(0, frames, _PIECE_FRAMES):
-        end = min(at + _PIECE_FRAMES, frames)
-        piece = padded[:, at * hop : (end - 1) * hop + config.n_fft]
-        mel[..., at:end] = _of_padded(piece, config)
-    return mel
+            joined = joined[:, take * hop :]
+        held, ready = [joined], joined.shape[1]
 
 
 def _padded(blocks: Iterable[FloatArray], length: int, config: MelConfig) -> Iterator[FloatArray]:
@@ -121,7 +107,17 @@ def _padded(blocks: Iterable[FloatArray], length: int, config: MelConfig) -> Ite
         yield np.pad(edge, ((0, 0), (0, pad)), mode)[:, edge.shape[1] :]
 
 
-def _of_padded(padded: FloatArray, config: MelConfig) -> npt.NDArray[np.float64]:
+def _in_pieces(padded: FloatArray, frames: int, config: MelConfig) -> FloatArray:
+    hop = config.hop_samples
+    mel = np.empty((len(padded), config.n_mels, frames), np.float32)
+    for at in range(0, frames, _PIECE_FRAMES):
+        end = min(at + _PIECE_FRAMES, frames)
+        piece = padded[:, at * hop : (end - 1) * hop + config.n_fft]
+        mel[..., at:end] = _of_padded(piece, config)
+    return mel
+
+
+def _of_padded(padded: FloatArray, config: MelConfig) -> DoubleArray:
     """Return the log-mel of `(channels, samples)` that needs no more padding."""
     convention = config.convention
     window, bank = _constants(config)
@@ -141,8 +137,8 @@ def _of_padded(padded: FloatArray, config: MelConfig) -> npt.NDArray[np.float64]
 
 
 @lru_cache(maxsize=32)
-def _constants(config: MelConfig) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the window, widened to `(n_fft,)` by zeros, and the filters `(mels, bins)`."""
+def _constants(config: MelConfig) -> tuple[DoubleArray, DoubleArray]:
+    """Return the window, widened to `(n_fft,)` by zeros, and the filters `(n_mels, bins)`."""
     win = config.win_samples
     steps = win if config.convention.periodic_window else max(1, win - 1)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / steps)

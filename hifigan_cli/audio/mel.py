@@ -1,11 +1,11 @@
 """The log-mel spectrogram (paper section 3.1, and the official code where the paper is silent).
 
-reflect-pad (n_fft - hop) / 2 -> STFT without centring, periodic Hann -> sqrt(re^2 + im^2 + 1e-9)
--> Slaney mel bands, Slaney-normalised -> ln(max(value, 1e-5)).
+reflect-pad (n_fft - hop) / 2 -> STFT without centering, periodic Hann -> sqrt(re^2 + im^2 + 1e-9)
+-> Slaney mel bands, Slaney-normalized -> ln(max(value, 1e-5)).
 
 A clip of n samples has floor(n / hop) frames. The steps run in double precision: in single, the
-rounding of the Fourier transform alone moves a quiet band beside a loud one by 1e-3 and more in log
-units. Their cost is nothing beside a network's. Window and filterbank are built once a device.
+rounding of the Fourier transform alone moves a quiet band next to a loud one by 1e-3 and more in
+log units. Their cost is nothing next to a network's.
 
 This is the mel of training, in torch, with gradients; `logmel` is the same for arrays.
 """
@@ -13,7 +13,6 @@ This is the mel of training, in torch, with gradients; `logmel` is the same for 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +23,13 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.config import MelConfig, MelConvention
 from hifigan_cli.errors import InputError, UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MAGNITUDE_EPSILON = 1e-9  # keeps the gradient of the square root finite in silence
 
 
 class MelSpectrogram(nn.Module):
     """Computes log-mels of waveforms, differentiably, on whatever device they live.
 
-    Shape: `(batch, samples)` -> `(batch, mels, frames)`, frames = floor(samples / hop).
+    Shape: `(batch, samples)` -> `(batch, n_mels, frames)`, frames = floor(samples / hop_length).
     """
 
     def __init__(self, config: MelConfig | None = None) -> None:
@@ -51,7 +47,21 @@ class MelSpectrogram(nn.Module):
         Raises:
             InputError: the clip is too short to be reflected at its ends.
         """
-        return self.log_mel(self.padded(samples))
+        c = self.config
+        window, bank = constants(c, samples.device)
+        padded = self.padded(samples).to(window.dtype)
+        spectrum = torch.stft(
+            padded,
+            c.n_fft,
+            c.hop_samples,
+            c.win_samples,
+            window,
+            center=False,
+            return_complex=True,
+        )
+        magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + MAGNITUDE_EPSILON)
+        mel: Tensor = torch.log(torch.clamp(bank @ magnitude, min=FLOOR))
+        return mel.to(torch.promote_types(samples.dtype, torch.float32))
 
     def padded(self, samples: Tensor) -> Tensor:
         """Reflect `(batch, samples)` at both ends, so that frames lie at multiples of the hop.
@@ -67,33 +77,15 @@ class MelSpectrogram(nn.Module):
             )
         return reflected(samples, pad, pad)
 
-    def log_mel(self, padded: Tensor) -> Tensor:
-        """Return the log-mel of `(batch, samples)` that needs no more padding."""
-        c = self.config
-        window, bank = constants(c, padded.device)
-        spectrum = torch.stft(
-            padded.to(window.dtype),
-            c.n_fft,
-            c.hop_samples,
-            c.win_samples,
-            window,
-            center=False,
-            return_complex=True,
-        )
-        magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + MAGNITUDE_EPSILON)
-        mel: Tensor = torch.log(torch.clamp(bank @ magnitude, min=FLOOR))
-        return mel.to(torch.promote_types(padded.dtype, torch.float32))
 
-    def blocks(self, samples: Tensor, block_frames: int = 4096) -> Iterator[Tensor]:
-        """Yield the log-mel of `(batch, samples)` in pieces of frames, in flat memory."""
-        c = self.config
-        padded = self.padded(samples)
-        frames = samples.shape[-1] // c.hop_samples
-        for start in range(0, frames, block_frames):
-            stop = min(start + block_frames, frames)
-            yield self.log_mel(
-                padded[:, start * c.hop_samples : (stop - 1) * c.hop_samples + c.n_fft]
-            )
+def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:
+    """Return the log-mel `(batch, n_mels, frames)` of `(batch, samples)`.
+
+    >>> mel_spectrogram(torch.zeros(1, 22_050)).shape
+    torch.Size([1, 80, 86])
+    """
+    mel: Tensor = MelSpectrogram(config)(samples)
+    return mel
 
 
 def reflected(x: Tensor, left: int, right: int) -> Tensor:
@@ -112,7 +104,7 @@ def reflected(x: Tensor, left: int, right: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the window `(win,)` and the filterbank `(mels, bins)` on a device, made once."""
+    """Return the window `(win_length,)` and the filterbank `(n_mels, bins)` on a device."""
     # MPS has no double precision.
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # A first call in inference mode must not leave tensors that a later gradient cannot use.
@@ -120,13 +112,3 @@ def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
         window = torch.hann_window(config.win_samples, periodic=True, dtype=torch.float64)
         bank = torch.from_numpy(filterbank(config))
         return window.to(dtype).to(device), bank.to(dtype).to(device)
-
-
-def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:
-    """Return the log-mel `(batch, mels, frames)` of `(batch, samples)`.
-
-    >>> mel_spectrogram(torch.zeros(1, 22_050)).shape
-    torch.Size([1, 80, 86])
-    """
-    mel: Tensor = MelSpectrogram(config)(samples)
-    return mel

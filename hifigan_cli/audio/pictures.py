@@ -1,7 +1,7 @@
-"""Pictures of log-mels: bare pixels for TensorBoard, and figures with axes for people.
+"""Pictures of log-mels: pixels for TensorBoard and pages, and figures with axes.
 
-The colours of levels (magma) rise evenly in lightness, so that they read in print and for the
-colour-blind. Those of differences (RdBu) are white at none, and red and blue, which all eyes tell
+The colors of levels (magma) rise evenly in lightness, so that they read in print and for the
+color-blind. Those of differences (RdBu) are white at none, and red and blue, which all eyes tell
 apart, to either side.
 """
 
@@ -25,58 +25,59 @@ if TYPE_CHECKING:
 _CEILING = 2.0  # about the loudest log-mel of speech at full scale
 _GAP_ROWS = 4
 _LEVELS, _DIFFERENCES = "magma", "RdBu_r"
-_STOPS = 9  # colours that a bar of all of them is drawn from
+_STOPS = 9  # colors that a color bar is drawn from
 
 
 def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:
-    """Stack log-mels `(mels, frames)`, the first on top; return pixels `(height, width, 3)`.
+    """Stack log-mels `(n_mels, frames)`, the first on top; return pixels `(height, width, 3)`.
 
-    All share one colour scale, from the log floor to full scale.
+    All share one color scale, from the log floor to full scale.
     """
-    from matplotlib import colormaps
-
     width = max(mel.shape[1] for mel in mels)
     rows: list[npt.NDArray[np.uint8]] = []
     for mel in mels:
-        unit = np.clip((mel[::-1] - LOG_FLOOR) / (_CEILING - LOG_FLOOR), 0, 1)
-        colours = (colormaps[_LEVELS](unit)[..., :3] * 255).astype(np.uint8)
         picture = np.full((mel.shape[0] + _GAP_ROWS, width, 3), 255, np.uint8)
-        picture[: mel.shape[0], : mel.shape[1]] = colours
+        unit = np.clip((mel[::-1] - LOG_FLOOR) / (_CEILING - LOG_FLOOR), 0, 1)
+        picture[: mel.shape[0], : mel.shape[1]] = _pixels(_LEVELS, unit)
         rows.append(picture)
     return np.concatenate(rows)[:-_GAP_ROWS]
 
 
 def difference_picture(difference: FloatArray, limit: float) -> npt.NDArray[np.uint8]:
-    """Colour a difference `(mels, frames)`; return pixels `(mels, frames, 3)`.
+    """Color a difference `(n_mels, frames)`; return pixels `(n_mels, frames, 3)`.
 
     White is none, full red is `limit` and more, full blue the same below.
     """
+    return _pixels(_DIFFERENCES, np.clip(difference[::-1] / limit, -1, 1) / 2 + 0.5)
+
+
+def _pixels(colors: str, unit: FloatArray) -> npt.NDArray[np.uint8]:
+    """Color values between 0 and 1."""
     from matplotlib import colormaps
 
-    unit = np.clip(difference[::-1] / limit, -1, 1) / 2 + 0.5
-    pixels: npt.NDArray[np.uint8] = (colormaps[_DIFFERENCES](unit)[..., :3] * 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = (colormaps[colors](unit)[..., :3] * 255).astype(np.uint8)
     return pixels
 
 
-def level_colours() -> tuple[list[str], float, float]:
-    """Return the colours of log-mels as `#rrggbb`, and the natural logs that they run between."""
+def level_colors() -> tuple[list[str], float, float]:
+    """Return the colors of log-mels as `#rrggbb`, and the natural logs that they run between."""
     return _hex(_LEVELS), LOG_FLOOR, _CEILING
 
 
-def difference_colours() -> list[str]:
-    """Return the colours of differences as `#rrggbb`, from below to above."""
+def difference_colors() -> list[str]:
+    """Return the colors of differences as `#rrggbb`, from below to above."""
     return _hex(_DIFFERENCES)
 
 
-def _hex(name: str) -> list[str]:
+def _hex(colors: str) -> list[str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colormaps[name](place)) for place in np.linspace(0, 1, _STOPS)]
+    return [to_hex(colormaps[colors](place)) for place in np.linspace(0, 1, _STOPS)]
 
 
 def save_mel_figure(path: Path, mels: Sequence[tuple[str, FloatArray]], config: MelConfig) -> None:
-    """Draw titled log-mels under one another with seconds and hertz; write the PNG atomically.
+    """Draw titled log-mels under one another with seconds and bands; write the PNG atomically.
 
     Raises:
         OutputError: the file system refused.

@@ -1,4 +1,4 @@
-"""The few seconds of speech that come with the tool: for the demo, for measurements, for checks."""
+"""The short recording that comes with the tool: for the demo, for measurements, for checks."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.analysis import analyse
+from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.audio.reading import read_audio
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from hifigan_cli.audio.reading import Audio
     from hifigan_cli.config import MelConfig
-
-ASSET = "demo.flac"
+    from hifigan_cli.types import FloatArray
 
 
 def shipped_speech() -> Audio:
     """Read the recording."""
-    return read_audio(files("hifigan_cli.assets").joinpath(ASSET).read_bytes())
+    return read_audio(files("hifigan_cli.assets").joinpath("demo.flac").read_bytes())
 
 
-def shipped_mel(config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
-    """Compute the recording's log-mel `(mels, frames)`, repeated to any length.
+def shipped_mel(config: MelConfig, frames: int) -> FloatArray:
+    """Compute the recording's log-mel `(n_mels, frames)`, repeated to any length.
 
     >>> from hifigan_cli.config import MelConfig
     >>> shipped_mel(MelConfig(), 1000).shape
@@ -34,10 +31,10 @@ def shipped_mel(config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
     return repeated_mel(shipped_speech(), config, frames)
 
 
-def repeated_mel(audio: Audio, config: MelConfig, frames: int) -> npt.NDArray[np.float32]:
-    """Compute a recording's log-mel `(mels, frames)`, cut or repeated to a length.
+def repeated_mel(audio: Audio, config: MelConfig, frames: int) -> FloatArray:
+    """Compute a recording's log-mel `(n_mels, frames)`, cut or repeated to a length.
 
     Raises:
         InputError: the recording is too short for a frame.
     """
-    return np.take(analyse(audio, config), np.arange(frames), axis=1, mode="wrap")
+    return np.take(audio_to_mel(audio, config), np.arange(frames), axis=1, mode="wrap")

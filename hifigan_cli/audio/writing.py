@@ -1,4 +1,4 @@
-"""Samples -> an audio file, whole or in blocks.
+"""Samples -> an audio file, at once or in blocks.
 
 Samples beyond full scale are held at full scale and counted, never wrapped. 16-bit samples are
 rounded after scaling by 32 767, so that 1.0 is the highest code and not the lowest.
@@ -10,7 +10,7 @@ import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import FloatArray
 
-
-# libsndfile's Vorbis encoder puts a whole write on the stack, and crashes with minutes of it.
+# libsndfile's Vorbis encoder puts all of a write on the stack, and crashes with minutes of it.
 _ENCODE_SAMPLES = 1 << 14
 _ENDLESS = 2**32 - 1  # bytes
+_HINT = "write .wav or .flac"
 
 
 def to_int16(samples: FloatArray) -> npt.NDArray[np.int16]:
@@ -86,41 +86,29 @@ def audio_writer(path: Path, rate_hz: int, channels: int) -> Iterator[Writer]:
         UsageError: an extension that is not written, or a rate that its codec does not have.
         OutputError: the file system refused.
     """
-    container = container_of(path)
-    with (
-        replacing(path) as temporary,
-        temporary.open("wb+") as stream,
-        _writer(stream, container, rate_hz, channels, str(path)) as writer,
-    ):
-        yield writer
-
-
-@contextmanager
-def _writer(
-    stream: IO[bytes], container: Container, rate_hz: int, channels: int, label: str
-) -> Iterator[Writer]:
-    if not soundfile.check_format(container.format, container.subtype):
-        raise UsageError(f"this libsndfile cannot write {container.subtype}", "write .wav or .flac")
-    guarded = GuardedStream(stream)
-    try:
-        with signals_held():
-            file = soundfile.SoundFile(
-                guarded, "w", rate_hz, channels, container.subtype, format=container.format
-            )
-    except soundfile.LibsndfileError as error:
-        raise UsageError(
-            f"{label}: {container.subtype} cannot hold {channels} channels at {rate_hz} Hz",
-            "write .wav or .flac",
-        ) from error
-    try:
+    container, subtype = container_of(path)
+    with replacing(path) as temporary, temporary.open("wb+") as stream:
+        if not soundfile.check_format(container, subtype):
+            raise UsageError(f"this libsndfile cannot write {subtype}", _HINT)
+        guarded = GuardedStream(stream)
         try:
-            yield Writer(file, guarded)
-        finally:
             with signals_held():
-                file.close()  # writes the header
-        guarded.check()
-    except soundfile.LibsndfileError as error:
-        raise OutputError(f"cannot write {label}: {error.error_string}") from error
+                file = soundfile.SoundFile(
+                    guarded, "w", rate_hz, channels, subtype, format=container
+                )
+        except soundfile.LibsndfileError as error:
+            raise UsageError(
+                f"{path}: {subtype} cannot hold {channels} channels at {rate_hz} Hz", _HINT
+            ) from error
+        try:
+            try:
+                yield Writer(file, guarded)
+            finally:
+                with signals_held():
+                    file.close()  # writes the header
+            guarded.check()
+        except soundfile.LibsndfileError as error:
+            raise OutputError(f"cannot write {path}: {error.error_string}") from error
 
 
 def container_of(path: Path) -> Container:
@@ -155,15 +143,15 @@ def write_audio(path: Path | str, samples: FloatArray, rate_hz: int) -> int:
 
 
 def wav_header(rate_hz: int, channels: int, samples: int | None) -> bytes:
-    """Make the header of a 16-bit WAV of so many samples a channel.
+    """Return the header of a 16-bit WAV of so many samples a channel; None: not known yet.
 
-    None: as many as there will be. The header then states the greatest length that it can, as it
-    does for more than 4 GB; readers take it for "until the end".
+    Of an unknown length, and of more than 4 GB, it states the greatest length that it can, which
+    readers take for "until the end".
     """
     frame_bytes = 2 * channels
     length = _ENDLESS if samples is None else min(_ENDLESS, samples * frame_bytes)
-    whole = min(_ENDLESS, length + 36)
+    total = min(_ENDLESS, length + 36)
     form = (16, 1, channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 16)
     return struct.pack(
-        "<4sI4s4sIHHIIHH4sI", b"RIFF", whole, b"WAVE", b"fmt ", *form, b"data", length
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", total, b"WAVE", b"fmt ", *form, b"data", length
     )

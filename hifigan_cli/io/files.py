@@ -1,7 +1,7 @@
-"""Files opened and replaced with care.
+"""Open regular files only; replace files atomically.
 
 Reading refuses what is not a regular file (a FIFO would hang). Writing goes to a temporary sibling
-that is flushed, synced and renamed, so that a name holds the old content or the new, never half.
+that is synced and renamed, so that a name holds the old content or the new, never half.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import defaultdict
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
@@ -47,19 +46,6 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def is_folder(path: Path) -> bool:
-    """Tell a folder; a name too long, or a place that cannot be searched, is none.
-
-    pathlib raises there on Python 3.11; os.path answers.
-    """
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def is_file(path: Path) -> bool:
-    """Tell a regular file; a name too long, or a place that cannot be searched, is none."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
 def _nearest(path: Path) -> str | None:
     """Name a file of the same folder that the path may have meant."""
     try:
@@ -69,8 +55,19 @@ def _nearest(path: Path) -> str | None:
     return closest(path.name, siblings) or None
 
 
+# pathlib raises on Python 3.11 where os.path answers: a name too long, a place not to be searched.
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a regular file."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def check_output(path: Path, force: bool, source: Path | None = None) -> None:
-    """Refuse an output that exists, cannot be made, or is its own input, before any computing.
+    """Refuse an output that exists, cannot be written, or is its own input.
 
     Raises:
         UsageError: `path` and `source` are one file.
@@ -92,7 +89,7 @@ def check_output(path: Path, force: bool, source: Path | None = None) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder can be written, or made; makes nothing.
+    """Check that a folder can be written, or created; nothing is created.
 
     Raises:
         OutputError: it cannot.
@@ -106,10 +103,10 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, if they are not there.
+    """Create a folder and its parents, if they do not exist.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +118,7 @@ def make_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; at the end it takes the place of `path`.
 
-    Folders on the way are made. When the block raises, the temporary is removed and `path` is as
+    Missing folders are created. When the block raises, the temporary is removed and `path` is as
     it was.
 
     Raises:
@@ -130,18 +127,30 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{_shortened(path.name)}.tmp")
     make_folder(path.parent)
     try:
-        _create(temporary)
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # of a killed process that had our number
+        # O_EXCL and O_NOFOLLOW: no link that somebody has put there is followed.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(temporary, flags, 0o666))
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        _sync(temporary)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        # Where no file could be made, none can be removed; that error is no news.
+        # Where no file could be created, none can be removed; that error is no news.
         with suppress(OSError):
             temporary.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Let the file system write a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _shortened(name: str) -> str:
@@ -149,33 +158,23 @@ def _shortened(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[:200])
 
 
-def _create(temporary: Path) -> None:
-    """Make an empty file that was not there, and follow no link that somebody has put there."""
-    with suppress(FileNotFoundError):
-        temporary.unlink()  # of a killed process that had our number
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(temporary, flags, 0o666))
-
-
 def sweep(targets: Iterable[Path]) -> None:
-    """Remove the temporaries of these files that processes which are no more have left."""
-    names: defaultdict[Path, set[str]] = defaultdict(set)
-    for target in targets:
-        names[target.parent].add(_shortened(target.name))
-    for folder, ours in names.items():
+    """Remove the temporaries of these files that ended processes have left."""
+    ours = {target.with_name(_shortened(target.name)) for target in targets}
+    for folder in {target.parent for target in ours}:
         with suppress(OSError):  # where there is no folder, there is nothing to remove
             for entry in folder.iterdir():
                 found = _TEMPORARY.fullmatch(entry.name)
-                if found and found[2] in ours and not _lives(int(found[1])):
+                if found and folder / found[2] in ours and not _is_running(int(found[1])):
                     entry.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
+    except PermissionError:  # somebody else's
         return True
     return True
 
@@ -188,11 +187,3 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,6 @@
 """One writer to a folder.
 
-The lock is the operating system's: a killed run leaves none behind. The process number beside it
+The lock is the operating system's: a killed run leaves none behind. The process number next to it
 only serves the message.
 """
 
@@ -26,7 +26,7 @@ HOLDER_FILE = ".lock.pid"
 
 
 def part_lock(part: Shard) -> str:
-    """Name the lock that a part holds while it is at work."""
+    """Name the lock that a shard holds while it is at work."""
     return f"{LOCK_FILE}-{part.number}-of-{part.count}"
 
 
@@ -39,23 +39,30 @@ def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iter
     Raises:
         OutputError: another run holds it, or the file system refused.
     """
-    lock = FileLock(folder / name)
-    holder = folder / f"{name}.pid"
+    path, holder = folder / name, folder / f"{name}.pid"
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=patience_s)
     except Timeout as error:
         raise OutputError(
-            f"{folder} is in use by {_holder(holder)}", "wait until it ends, or choose another -o"
+            f"{folder} is in use by {_pid(holder)}", "wait until it ends, or choose another -o"
         ) from error
     except OSError as error:
         raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
     try:
-        _note(holder)
+        try:
+            # A killed run may have left its note, or somebody a link: neither is written to. There
+            # is no temporary, because others look into the folder meanwhile.
+            holder.unlink(missing_ok=True)
+            with holder.open("xb") as note:
+                note.write(str(os.getpid()).encode())
+        except OSError as error:
+            raise OutputError(f"cannot write {holder}: {error.strerror or error}") from error
         yield
     finally:
         holder.unlink(missing_ok=True)
         # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
-        (folder / name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         lock.release()
 
 
@@ -81,21 +88,8 @@ def hold_folder(folder: Path, name: str, targets: Iterable[Path]) -> Iterator[No
                 folder.rmdir()  # if it is still empty
 
 
-def _note(holder: Path) -> None:
-    """Write down who holds a lock, without a temporary: others look into the folder meanwhile.
-
-    A killed run may have left its note, or somebody a link, in this place: neither is written to.
-    """
+def _pid(holder: Path) -> str:
     try:
-        holder.unlink(missing_ok=True)
-        with holder.open("xb") as note:
-            note.write(str(os.getpid()).encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {holder}: {error.strerror or error}") from error
-
-
-def _holder(path: Path) -> str:
-    try:
-        return f"pid {int(path.read_text())}"
+        return f"pid {int(holder.read_text())}"
     except (OSError, ValueError):  # between its lock and its note
         return "another run"

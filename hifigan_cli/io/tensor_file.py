@@ -1,16 +1,15 @@
-"""Named tensors and a description in one safetensors file, sealed by a digest.
+"""Named tensors and a description in one safetensors file, checked by a digest.
 
 safetensors files cannot run code, but a flipped bit in one goes unnoticed. So the description holds
-a SHA-256 of everything: itself, and each tensor's name, type, shape and bytes.
-
-A file is read once, as bytes; the digest is of these. They become arrays for synthesis, which does
-without torch, or tensors for training.
+a SHA-256 of everything: itself, and each tensor's name, type, shape and bytes. The bytes of a file
+become numpy arrays for synthesis, which does without torch, or torch tensors for training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,25 +27,15 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import AnyArray
 
-
 FORMAT = 1
 _KEY = "hifigan"  # one metadata entry, so that the file's bytes do not depend on map order
 # safetensors' names of types, and those that numpy and torch share.
+_PREFIXES = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
 _TYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
+    f"{prefix}{bits}": f"{name}{bits}"
+    for prefix, name in _PREFIXES.items()
+    for bits in (8, 16, 32, 64)
+} | {"BOOL": "bool"}
 
 
 class Stored(NamedTuple):
@@ -67,11 +56,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: dict[s
 
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     stored = {name: _stored_tensor(value) for name, value in ready.items()}
-
-    def save(temporary: Path, metadata: dict[str, str]) -> None:
-        safetensors.torch.save_file(ready, temporary, metadata)
-
-    return _write(path, stored, description, save)
+    return _write(path, stored, description, partial(safetensors.torch.save_file, ready))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, AnyArray], description: dict[str, Any]) -> str:
@@ -88,11 +73,7 @@ def write_arrays(path: Path, arrays: Mapping[str, AnyArray], description: dict[s
         name: Stored(value.dtype.name, value.shape, value.reshape(-1).view(np.uint8))
         for name, value in ready.items()
     }
-
-    def save(temporary: Path, metadata: dict[str, str]) -> None:
-        safetensors.numpy.save_file(ready, temporary, metadata)
-
-    return _write(path, stored, description, save)
+    return _write(path, stored, description, partial(safetensors.numpy.save_file, ready))
 
 
 def _write(
@@ -104,19 +85,17 @@ def _write(
     content = {"format": FORMAT, **description}
     content["digest"] = _digest(stored, content)
     with replacing(path) as temporary:
+        mode = temporary.stat().st_mode
         try:
-            metadata = {_KEY: json.dumps(content, sort_keys=True)}
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            save(temporary, metadata)
-            temporary.chmod(mode)  # safetensors makes files that only their owner may read
+            save(temporary, {_KEY: json.dumps(content, sort_keys=True)})
         except SafetensorError as error:  # a full disk, for one
             raise OutputError(f"cannot write {path}: {error}") from error
+        temporary.chmod(mode)  # safetensors creates files that only their owner may read
     return str(content["digest"])
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read the description alone; the digest is not checked.
+    """Read the description only; the digest is not checked.
 
     Raises:
         ModelError: not a safetensors file, or not one of this tool.
@@ -131,7 +110,7 @@ def read_description(path: Path) -> dict[str, Any]:
             "a PyTorch checkpoint becomes one by `hifigan import`",
         ) from error
     try:
-        content = json.loads(metadata[_KEY])
+        content = dict(json.loads(metadata[_KEY]))
         version = content["format"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -143,7 +122,7 @@ def read_description(path: Path) -> dict[str, Any]:
             f"{path} has format {version}, this version reads format {FORMAT}",
             "upgrade hifigan-cli",
         )
-    return dict(content)
+    return content
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -169,6 +148,32 @@ def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, Any]]:
     """
     stored, content = _read(path)
     return {name: _array(item) for name, item in stored.items()}, content
+
+
+def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
+    # The library has checked that the header is sound and covers the file, before we follow it.
+    content = read_description(path)
+    try:
+        with open_regular(path) as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            body = np.fromfile(stream, np.uint8)
+        header.pop("__metadata__")
+        stored = {
+            name: Stored(
+                _TYPES[entry["dtype"]], tuple(entry["shape"]), body[slice(*entry["data_offsets"])]
+            )
+            for name, entry in header.items()
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    expected = content.pop("digest", None)
+    if _digest(stored, content) != expected:
+        raise ModelError(
+            f"{path} is damaged: its content does not match its digest",
+            "fetch or train it again; a run falls back to its previous checkpoint",
+        )
+    content["digest"] = expected
+    return stored, content
 
 
 def arrays_of(state: Mapping[str, Tensor]) -> dict[str, AnyArray]:
@@ -198,36 +203,8 @@ def _stored_tensor(value: Tensor) -> Stored:
     return Stored(str(value.dtype).removeprefix("torch."), tuple(value.shape), content)
 
 
-def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
-    # The library has checked that the header is sound and covers the file, before we follow it.
-    content = read_description(path)
-    try:
-        with open_regular(path) as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-            body = np.fromfile(stream, np.uint8)
-        stored = {
-            name: Stored(
-                _TYPES[entry["dtype"]],
-                tuple(entry["shape"]),
-                body[slice(*entry["data_offsets"])],
-            )
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} is damaged: {error}") from error
-    expected = content.pop("digest", None)
-    if _digest(stored, content) != expected:
-        raise ModelError(
-            f"{path} is damaged: its content does not match its digest",
-            "fetch or train it again; a run falls back to its previous checkpoint",
-        )
-    content["digest"] = expected
-    return stored, content
-
-
 def _digest(stored: Mapping[str, Stored], description: Mapping[str, Any]) -> str:
-    """Compute the SHA-256 that seals tensors and description, in hexadecimal."""
+    """Compute the SHA-256 of tensors and description, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name in sorted(stored):
         item = stored[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.pictures import difference_colours, level_colours
+from hifigan_cli.audio.pictures import difference_colors, level_colors
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.reports.media import difference_address, shown_mel
@@ -203,11 +203,11 @@ def difference_db(before: FloatArray, after: FloatArray) -> FloatArray:
 
 
 def _scales() -> list[ColorScale]:
-    colors, low, high = level_colours()
+    colors, low, high = level_colors()
     ends = [f"{level * _DB_PER_NEPER:.0f} dB" for level in (low, high)]
     quieter = f"output quieter by {_LIMIT_DB:g} dB"
     louder = f"output louder by {_LIMIT_DB:g} dB; white: the same"
     return [
         ColorScale("Spectrograms, mel magnitude up to 11 kHz", colors, *ends),
-        ColorScale("Difference", difference_colours(), quieter, louder),
+        ColorScale("Difference", difference_colors(), quieter, louder),
     ]

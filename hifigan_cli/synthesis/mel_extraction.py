@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.analysis import analyse
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
+from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import check_output, write_bytes
@@ -96,7 +96,7 @@ class MelExtraction:
         for audio in items:
             for text in audio.notes:
                 self.report(Note(text, warning=True))
-        return [(analyse(audio, self.mel), iter(())) for audio in items]
+        return [(audio_to_mel(audio, self.mel), iter(())) for audio in items]
 
     def write(self, job: Job, array: FloatArray, _: Iterator[FloatArray]) -> MelWritten:
         """Write a mel to a job's target, atomically."""

@@ -17,7 +17,6 @@ from torchaudio.functional import melscale_fbanks
 from hifigan_cli.audio import mel as mel_module
 from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.audio.logmel import log_mel as numpy_log_mel
-from hifigan_cli.audio.logmel import log_mel_blocks
 from hifigan_cli.audio.mel import LOG_FLOOR, MelSpectrogram, mel_spectrogram, reflected
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.config import MelConfig, MelConvention
@@ -207,19 +206,6 @@ def test_gradient_is_the_derivative() -> None:
         ends = [mel_spectrogram((samples + s * direction)[None]).sum() for s in (1e-7, -1e-7)]
     slope = float(ends[0] - ends[1]) / 2e-7
     assert float(gradient @ direction) == pytest.approx(slope, rel=1e-4)
-
-
-@given(samples=st.integers(400, 6000), block_frames=st.integers(1, 40))
-def test_blocks_equal_the_whole(samples: int, block_frames: int) -> None:
-    """Guard long files, whose mel is made in pieces: the same numbers, bit for bit nearly."""
-    sound = torch.from_numpy(speech(1))[None, :samples]
-    transform = MelSpectrogram()
-    whole = transform(sound)
-    pieces = torch.cat(list(transform.blocks(sound, block_frames)), dim=2)
-    torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=0)
-    light = list(log_mel_blocks(sound.numpy(), transform.config, block_frames))
-    assert [piece.shape[-1] for piece in light[:-1]] == [block_frames] * (len(light) - 1)
-    np.testing.assert_allclose(np.concatenate(light, axis=2), whole.numpy(), atol=1e-6, rtol=0)
 
 
 def test_filterbank_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hifigan_cli.audio.analysis import analyse
+from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.benchmarks.contenders import (
@@ -49,7 +49,7 @@ def measure(
     """
     model = find_subject(name).model
     threads = available_threads()
-    mels = {clip.stem: analyse(read_audio(clip), model.mel)[None] for clip in clips}
+    mels = {clip.stem: audio_to_mel(read_audio(clip), model.mel)[None] for clip in clips}
     exact = {stem: exact_samples(model, mel) for stem, mel in mels.items()}
     rows = []
     for contender in (YARDSTICK, *contenders):

@@ -1,8 +1,7 @@
-"""The bytes of audio files: what decoders do not tell, told before they run.
+"""The bytes of audio files: what libsndfile does not report, found before and around it.
 
-- `containers`: which bytes are audio at all, told by their first few; what is written
-- `lengths`: whether a file with one chunk of samples is whole
-- `ogg`: whether the pages of an Ogg file are whole and one stream
+- `containers`: which containers are read and written, by their first bytes and by extension
+- `damage`: whether the samples that a file announces are all there
 - `mpeg`: how many frames an MP3 really has
 - `streams`: errors and signals, carried around libsndfile's C code
 """

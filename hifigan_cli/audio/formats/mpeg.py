@@ -1,8 +1,8 @@
 """How many frames an MP3 holds, against what its first frame announces.
 
 An encoder's first frame (Xing, Info or VBRI) says how many follow. Where it is missing, or is that
-of the first of two files put together, libsndfile guesses from the bit rate and stops at its guess.
-So the frames are counted here, and libsndfile is given a stream whose first frame says the truth.
+of the first of two joined files, libsndfile guesses from the bit rate and stops at its guess. So
+the frames are counted here, and libsndfile gets a stream whose first frame has the right number.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _COUNT_SLACK = 1  # some encoders count their own first frame
 _ID3V1_BYTES = 128
 
 
-class Frames(NamedTuple):
+class _Frames(NamedTuple):
     """The frames of sound in an MP3, and what the frames without sound announced."""
 
     places: list[tuple[int, int]]  # begin and end, in bytes
     announced: int  # in all; 0 where none did
-    headers: int  # how many frames only announce: more than one where files were put together
+    headers: int  # how many frames only announce: more than one where files were joined
     stopped_at: int | None  # where no further frame begins, though the file goes on
 
 
 def mpeg_damage(stream: IO[bytes]) -> str | None:
-    """Say what an MP3 lacks, or None; `stream` is left at its start."""
+    """Say what an MP3 lacks, or None."""
     frames = _read_frames(stream)
     if frames is None:
         return None
@@ -62,7 +62,7 @@ def counted(stream: IO[bytes]) -> IO[bytes]:
     return io.BytesIO(_announcement(content[first : first + 4], held) + sound)
 
 
-def _read_frames(stream: IO[bytes]) -> Frames | None:
+def _read_frames(stream: IO[bytes]) -> _Frames | None:
     """Walk the frames; None of what is no layer III of known bit rate."""
     content = stream.read()
     stream.seek(0)
@@ -83,7 +83,7 @@ def _read_frames(stream: IO[bytes]) -> Frames | None:
         position = _after_tags(content, position + size)
     if not places:
         return None
-    return Frames(places, announced, headers, position if position < len(content) else None)
+    return _Frames(places, announced, headers, position if position < len(content) else None)
 
 
 def _kind(head: bytes) -> tuple[int, int, bool]:
@@ -123,7 +123,7 @@ def _count(frame: bytes) -> int | None:
 
 
 def _announcement(head: bytes, count: int) -> bytes:
-    """Make the first frame of a stream: silent, with the number of frames to come."""
+    """Build the first frame of a stream: silent, with the number of frames to come."""
     # No CRC, no padding; version, sample rate and channels are those of the sound.
     head = bytes([0xFF, head[1] | 1, _SPARE_INDEX << 4 | head[2] & 0x0C, head[3]])
     body = head + bytes(_side_bytes(head)) + b"Xing" + struct.pack(">II", 1, count)
@@ -132,22 +132,20 @@ def _announcement(head: bytes, count: int) -> bytes:
 
 def _after_tags(content: bytes, position: int) -> int:
     """Skip the tags of players (ID3, APE) and the zeros that pad them."""
-    while (size := _tag_bytes(content, position)) > 0:
+    while True:
+        head = content[position : position + 4096]
+        if head.startswith(b"ID3") and len(head) >= 10:
+            size = 0
+            for seven_bits in head[6:10]:
+                size = size << 7 | seven_bits & 127
+            size += 20 if head[5] & 0x10 else 10  # with or without a footer
+        elif head.startswith(b"TAG"):
+            size = _ID3V1_BYTES
+        elif head.startswith(b"APETAGEX") and len(head) >= 32:
+            size, _, flags = struct.unpack_from("<III", head, 12)
+            size += 32 if flags >> 29 & 1 else 0  # a header is not in its own size
+        else:
+            size = len(head) - len(head.lstrip(b"\0"))
+        if size == 0:
+            return position
         position = min(len(content), position + size)
-    return position
-
-
-def _tag_bytes(content: bytes, position: int) -> int:
-    head = content[position : position + 32]
-    if head.startswith(b"ID3") and len(head) >= 10:
-        size = 0
-        for seven_bits in head[6:10]:
-            size = size << 7 | seven_bits & 127
-        return 10 + size + (10 if head[5] & 0x10 else 0)
-    if head.startswith(b"TAG"):
-        return _ID3V1_BYTES
-    if head.startswith(b"APETAGEX") and len(head) == 32:
-        size, _, flags = struct.unpack_from("<III", head, 12)
-        return int(size) + (32 if flags >> 29 & 1 else 0)  # a header is not in its own size
-    rest = content[position : position + 4096]
-    return len(rest) - len(rest.lstrip(b"\0"))

@@ -28,7 +28,7 @@ def signals_held() -> Iterator[None]:
 @contextmanager
 def _held(number: signal.Signals) -> Iterator[None]:
     handler = signal.getsignal(number)
-    # Python runs handlers in the main thread alone; a default without one ends the process at once.
+    # Python runs handlers in the main thread only; a default without one ends the process at once.
     if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -45,19 +45,19 @@ def _held(number: signal.Signals) -> Iterator[None]:
 class GuardedStream:
     """A binary stream whose first failure is kept, as `error`, until `check` raises it.
 
-    `patch`, an offset and bytes, is read in place of what the stream holds there.
+    `header` is read in place of the stream's first bytes.
     """
 
-    def __init__(self, stream: IO[bytes], patch: tuple[int, bytes] | None = None) -> None:
+    def __init__(self, stream: IO[bytes], header: bytes = b"") -> None:
         self._stream = stream
-        self._patch_at, self._patch = patch or (0, b"")
+        self._header = header
         self.error: OSError | None = None
 
     def check(self) -> None:
         """Raise the failure that C code could not.
 
         Raises:
-            OSError: a call failed since the stream was made.
+            OSError: a call failed since the stream was opened.
         """
         if self.error is not None:
             raise self.error
@@ -66,18 +66,14 @@ class GuardedStream:
         """Read up to `size` bytes; none after a failure."""
         if self.error is None:
             try:
-                return self._patched(self._stream.tell(), self._stream.read(size))
+                position = self._stream.tell()
+                data = self._stream.read(size)
             except OSError as error:
                 self.error = error
+            else:
+                header = self._header[position : position + len(data)]
+                return header + data[len(header) :]
         return b""
-
-    def _patched(self, position: int, data: bytes) -> bytes:
-        first = max(position, self._patch_at)
-        last = min(position + len(data), self._patch_at + len(self._patch))
-        if first >= last:
-            return data
-        piece = self._patch[first - self._patch_at : last - self._patch_at]
-        return data[: first - position] + piece + data[last - position :]
 
     def write(self, data: bytes) -> int:
         """Write bytes; after a failure they are dropped, as the file is lost anyway."""
