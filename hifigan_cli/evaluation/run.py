@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.errors import HifiganError, InputError
 from hifigan_cli.evaluation.alignment import common_lag
 from hifigan_cli.evaluation.clips import read_clips
@@ -14,6 +13,7 @@ from hifigan_cli.evaluation.measures import choose, measure_pairs
 from hifigan_cli.evaluation.metrics.pair import COMPARED_RATE_HZ
 from hifigan_cli.evaluation.pairing import Match, match_files
 from hifigan_cli.evaluation.report import ClipScores, Report
+from hifigan_cli.runtime.process_pool import map_in_order
 from hifigan_cli.runtime.threads import processors
 
 if TYPE_CHECKING:
