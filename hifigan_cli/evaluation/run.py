@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,10 +11,11 @@ from hifigan_cli.evaluation.clips import COMPARED_RATE, ClipPair, median_lag, re
 from hifigan_cli.evaluation.metrics import choose_metrics, score_channels
 from hifigan_cli.evaluation.pairing import FilePair, pair_files
 from hifigan_cli.evaluation.report import ClipScores, Report
+from hifigan_cli.runtime.process_pool import map_in_order
 from hifigan_cli.runtime.threads import processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 # Processes take seconds to start: fewer clips are compared in this one.
@@ -91,8 +85,8 @@ def evaluate(
     workers = workers or max(1, min(processors(), count // _CLIPS_PER_PROCESS))
     failures: list[tuple[str, InputError]] = []
 
-    def results(work: Callable[[Comparison], T]) -> Iterator[tuple[Comparison, T]]:
-        found = map_in_order(work, comparisons, workers)
+    def results(work: Callable[[Comparison], T | InputError]) -> Iterator[tuple[Comparison, T]]:
+        found = map_in_order(work, comparisons, workers, _crashed)
         for comparison, result in zip(comparisons, found, strict=True):
             if isinstance(result, InputError):
                 failures.append((comparison.files.name, result))
@@ -101,11 +95,11 @@ def evaluate(
 
     lag = 0
     if align:
-        lags = list(results(Comparison.find_lag))
+        lags = list(results(_find_lag))
         lag = median_lag([lag for _, lag in lags])
         comparisons = [replace(comparison, lag=lag) for comparison, _ in lags]
     clips = []
-    for done, (comparison, scores) in enumerate(results(Comparison.score), 1):
+    for done, (comparison, scores) in enumerate(results(_score), 1):
         clips.append(scores)
         if report:
             report(done, count, comparison.files.name)
@@ -122,68 +116,21 @@ def evaluate(
     )
 
 
-def map_in_order(
-    work: Callable[[Comparison], T], comparisons: Sequence[Comparison], workers: int
-) -> Iterator[T | InputError]:
-    """Yield `work(comparison)`, or its `InputError`, in order; with one worker in this process.
-
-    A decoder that crashes on a damaged file ends its process, and with it the pool. The comparison
-    that was waited for is then repeated by itself, the rest in a new pool.
-    """
-    attempt = partial(_attempt, work)
-    if workers == 1:
-        yield from map(attempt, comparisons)
-        return
-    waiting = list(comparisons)
-    while waiting:
-        pool = _process_pool(min(workers, len(waiting)))
-        try:
-            for future in [pool.submit(attempt, comparison) for comparison in waiting]:
-                yield future.result()
-                waiting.pop(0)
-        except BrokenProcessPool:
-            yield _attempt_alone(attempt, waiting.pop(0))
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _find_lag(comparison: Comparison) -> int | None | InputError:
+    return _attempt(comparison.find_lag)
 
 
-def _attempt(work: Callable[[Comparison], T], comparison: Comparison) -> T | InputError:
+def _score(comparison: Comparison) -> ClipScores | InputError:
+    return _attempt(comparison.score)
+
+
+def _attempt(work: Callable[[], T]) -> T | InputError:
     try:
-        return work(comparison)
+        return work()
     except InputError as error:
         return error
 
 
-def _attempt_alone(
-    attempt: Callable[[Comparison], T | InputError], comparison: Comparison
-) -> T | InputError:
-    with _process_pool(1) as pool:
-        try:
-            return pool.submit(attempt, comparison).result()
-        except BrokenProcessPool:
-            path = comparison.files.hypothesis
-            return InputError(f"{path} or its reference ended the process that read it")
-
-
-def _process_pool(workers: int) -> ProcessPoolExecutor:
-    # A server that has imported everything forks workers that are ready at once. This process has
-    # threads and must not be forked.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(workers, context, _begin_worker)
-
-
-def _begin_worker() -> None:
-    """Set up a worker: no output from decoders, ended by Ctrl-C and with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(silent, descriptor)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
+def _crashed(comparison: Comparison) -> InputError:
+    path = comparison.files.hypothesis
+    return InputError(f"{path} or its reference ended the process that read it")

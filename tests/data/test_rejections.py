@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.errors import InputError
+from hifigan_cli.runtime.process_pool import map_in_order
 from tests.data.corpora import corpus, digests, prepare, rejected, write
 from tests.helpers import hifigan, speech
 

@@ -7,7 +7,6 @@ Read in this order:
 - `levels`: what makes a recording unfit, and how it becomes 16 bits
 - `pairs`: given mels, and whether they fit their recordings
 - `clip`: one file -> samples ready to be stored, or the reason why not
-- `pool`: the same for many files, in several processes, in order
 - `packing`: shards and their journal, from which a killed run continues
 - `splits`: training and validation
 - `finish`: journals -> index, manifest and totals

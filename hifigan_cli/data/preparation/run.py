@@ -26,10 +26,10 @@ from hifigan_cli.data.preparation.packing.journal import (
     withdraw_ending,
 )
 from hifigan_cli.data.preparation.packing.pack import open_pack
-from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.data.records import MANIFEST_FILE, Clip, Rejection, read_manifest
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import is_file, is_folder, make_folder
+from hifigan_cli.runtime.process_pool import map_in_order
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from hifigan_cli.audio.mel import MelSpectrogram
-from hifigan_cli.data.preparation.pool import map_in_order
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.enhancement.augmentation.pair_renderer import PairRenderer
 from hifigan_cli.enhancement.augmentation.sounds import SpeechSampler, fingerprint, load_sounds
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.io.files import is_file, replacing
+from hifigan_cli.runtime.process_pool import map_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
