@@ -6,7 +6,12 @@ import copy
 from typing import TYPE_CHECKING
 
 from hifigan_cli.training.reference import ReferenceStep
-from hifigan_cli.training.step import cut, discriminators_turn, generate, generators_turn
+from hifigan_cli.training.step import (
+    discriminators_turn,
+    generate,
+    generators_turn,
+    to_micro_batches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,11 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hifigan_cli.data.batches import Batch
-    from hifigan_cli.training.state import TrainState
-    from hifigan_cli.training.step import Mels
+    from hifigan_cli.training.state import VocoderState
+    from hifigan_cli.training.step import MelTransforms
 
 
-def gradient_difference(state: TrainState, batch: Batch, mels: Mels) -> float:
+def gradient_difference(state: VocoderState, batch: Batch, mels: MelTransforms) -> float:
     """Return the largest difference between the two, relative to its tensor's largest gradient.
 
     No optimiser moves: after one update two roundings would lie as far apart as two gradients. The
@@ -33,7 +38,7 @@ def gradient_difference(state: TrainState, batch: Batch, mels: Mels) -> float:
     _clear(state)
 
     state.msd.load_state_dict(vectors)  # back to where the power iterations began
-    pieces = cut(state, batch, mels)
+    pieces = to_micro_batches(state, batch, mels)
     kept = generate(state, pieces[0]) if len(pieces) == 1 else None
     discriminators_turn(state, pieces, kept)
     generators_turn(state, pieces, kept, mels)
@@ -62,6 +67,6 @@ def _taken(network: nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
-def _clear(state: TrainState) -> None:
+def _clear(state: VocoderState) -> None:
     for network in (state.generator, state.mpd, state.msd):
         network.zero_grad()

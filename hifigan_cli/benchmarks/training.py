@@ -19,13 +19,13 @@ from hifigan_cli.benchmarks.gradients import gradient_difference
 from hifigan_cli.benchmarks.work import Peak, step_flop, synchronise
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.training.compiling import compile_networks
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
-from hifigan_cli.training.runtime.compiling import compile_networks
-from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.start import choose_algorithms
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, train_step
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import MelTransforms, mel_transforms, train_step
+from hifigan_cli.training.vocoder import choose_algorithms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def measure_training(
     choose_algorithms(deterministic=False)
     train = config.train
     batch = synthetic_batch(config)
-    mels = Mels.on(config, device)
+    mels = mel_transforms(config, device)
     state = _state(config, device, "fp32")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         difference = gradient_difference(state, batch, mels)
@@ -155,12 +155,12 @@ def synthetic_batch(config: Config) -> Batch:
     return Batch(torch.randn(*shape, generator=random).cumsum(1).mul(0.01).tanh(), None)
 
 
-def _state(config: Config, device: torch.device, precision: str) -> TrainState:
+def _state(config: Config, device: torch.device, precision: str) -> VocoderState:
     train = config.train.model_copy(update={"precision": precision})
-    return TrainState(config.model_copy(update={"train": train}), device)
+    return VocoderState(config.model_copy(update={"train": train}), device)
 
 
-def _forms(state: TrainState) -> list[tuple[bool, bool]]:
+def _forms(state: VocoderState) -> list[tuple[bool, bool]]:
     """Return whether to compile and whether to capture, for each form that is measured."""
     compiling = (False, True) if state.config.train.compile else (False,)
     if state.device.type != "cuda":  # where nothing is captured, what training would do
@@ -169,14 +169,14 @@ def _forms(state: TrainState) -> list[tuple[bool, bool]]:
 
 
 def _fast(
-    state: TrainState,
+    state: VocoderState,
     batch: Batch,
-    mels: Mels,
+    mels: MelTransforms,
     warn: Callable[[str], None],
     compiled: bool,
     graphed: bool,
 ) -> _Runner:
-    precision, guard = state.config.train.precision, Guard(state.device)
+    precision, guard = state.config.train.precision, NonfiniteGuard(state.device)
     compiled = compiled and compile_networks(state, batch, mels, warn)
     words = ["fast", precision, *(["compiled"] if compiled else [])]
     if not graphed:

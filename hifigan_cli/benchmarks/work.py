@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.training.state import TrainState
+    from hifigan_cli.training.state import VocoderState
 
 _SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
 _FIRST_SIDE, _LONGEST_S = 256, 0.25  # a CPU without bfloat16 would take a minute for 2048
@@ -28,7 +28,7 @@ _REFERENCE_PASSES = 4 * (1 + _BACKWARD)
 _FAST_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
 
 
-def step_flop(state: TrainState, batch: int) -> tuple[float, float]:
+def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
     """Count the floating-point operations of a reference step and of a fast one.
 
     A multiplication and an addition are two. Convolutions alone count; the rest is below 1 %.

@@ -189,7 +189,7 @@ def validated(
         raise UsageError(message, hint or None) from error
 
 
-def to_toml(config: Config) -> str:
+def to_toml(config: BaseModel) -> str:
     """Write the configuration as TOML that `resolve` reads back to the same values."""
     return tomli_w.dumps(config.model_dump(mode="json"))
 

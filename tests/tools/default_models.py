@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from hifigan_cli.enhancement.model_file import read_enhancer, write_enhancer
-from hifigan_cli.enhancement.training.checkpoint import MODEL_FILE
+from hifigan_cli.enhancement.training.enhancer import MODEL_FILE
 from hifigan_cli.synthesis.model_lookup import ENHANCER_FILE
 from tests.conftest import SHARED_DATA
 
