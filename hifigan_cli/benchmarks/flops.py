@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.config import GeneratorConfig
-    from hifigan_cli.training.state import TrainState
+    from hifigan_cli.training.state import VocoderState
 
 _BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
 # Forward passes' worth of the discriminators on one batch. The reference step runs real and
@@ -51,7 +51,7 @@ def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
     return float(total)
 
 
-def step_flop(state: TrainState, batch: int) -> tuple[float, float]:
+def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
     """Count the operations of a reference step and of a fast one."""
     config = state.config
     samples = torch.zeros(batch, 1, config.train.segment_samples, device=state.device)

@@ -19,20 +19,21 @@ from hifigan_cli.benchmarks.flops import step_flop
 from hifigan_cli.benchmarks.machine import Peak, seconds, synchronize
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.training.compiling import compile_networks
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
-from hifigan_cli.training.runtime.compiling import compile_networks
-from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.start import choose_algorithms
-from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import (
-    Mels,
-    cut,
+    MelTransforms,
     discriminators_turn,
     generate,
     generators_turn,
+    mel_transforms,
+    to_micro_batches,
     train_step,
 )
+from hifigan_cli.training.vocoder import choose_algorithms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +121,7 @@ def measure_training(
     """
     choose_algorithms(deterministic=False)
     batch = synthetic_batch(config)
-    mels = Mels.on(config, device)
+    mels = mel_transforms(config, device)
     state = _state(config, device, "fp32")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         difference = gradient_difference(state, batch, mels)
@@ -167,12 +168,12 @@ def synthetic_batch(config: Config) -> Batch:
     return Batch(torch.randn(*shape, generator=random).cumsum(1).mul(0.01).tanh(), None)
 
 
-def _state(config: Config, device: torch.device, precision: str) -> TrainState:
+def _state(config: Config, device: torch.device, precision: str) -> VocoderState:
     train = config.train.model_copy(update={"precision": precision})
-    return TrainState(config.model_copy(update={"train": train}), device)
+    return VocoderState(config.model_copy(update={"train": train}), device)
 
 
-def _forms(state: TrainState) -> list[tuple[bool, bool]]:
+def _forms(state: VocoderState) -> list[tuple[bool, bool]]:
     """Return whether to compile and whether to capture, for each form that is measured."""
     compiling = (False, True) if state.config.train.compile else (False,)
     if state.device.type != "cuda":  # nothing is captured: the form that training would use
@@ -181,15 +182,15 @@ def _forms(state: TrainState) -> list[tuple[bool, bool]]:
 
 
 def _fast(
-    state: TrainState,
+    state: VocoderState,
     batch: Batch,
-    mels: Mels,
+    mels: MelTransforms,
     warn: Callable[[str], None],
     *,
     compiled: bool,
     graphed: bool,
 ) -> _Runner:
-    precision, guard = state.config.train.precision, Guard(state.device)
+    precision, guard = state.config.train.precision, NonfiniteGuard(state.device)
     compiled = compiled and compile_networks(state, batch, mels, warn)
     name = f"fast {precision} compiled" if compiled else f"fast {precision}"
     if not graphed:
@@ -246,7 +247,7 @@ def _figures(
     return figures
 
 
-def gradient_difference(state: TrainState, batch: Batch, mels: Mels) -> float:
+def gradient_difference(state: VocoderState, batch: Batch, mels: MelTransforms) -> float:
     """Return the largest difference between the two steps' gradients, at the same weights.
 
     It is relative to the largest gradient of its tensor. No optimizer moves: after one update, two
@@ -261,7 +262,7 @@ def gradient_difference(state: TrainState, batch: Batch, mels: Mels) -> float:
     _clear(state)
 
     state.msd.load_state_dict(vectors)  # back to where the power iterations began
-    pieces = cut(state, batch, mels)
+    pieces = to_micro_batches(state, batch, mels)
     kept = generate(state, pieces[0]) if len(pieces) == 1 else None
     discriminators_turn(state, pieces, kept)
     generators_turn(state, pieces, kept, mels)
@@ -290,6 +291,6 @@ def _gradients(network: nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
-def _clear(state: TrainState) -> None:
+def _clear(state: VocoderState) -> None:
     for network in (state.generator, state.mpd, state.msd):
         network.zero_grad()

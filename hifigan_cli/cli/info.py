@@ -53,6 +53,7 @@ def info(
     if path is None and html:
         raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
     fields: dict[str, Any]
+    rows: list[tuple[str, ...]]
     if path is None:
         from hifigan_cli.config import resolve
 

@@ -12,13 +12,12 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
 if TYPE_CHECKING:
-    from hifigan_cli.config import Resolved
-    from hifigan_cli.training import Plan
+    from hifigan_cli.training import TrainOptions
 
 
 def train(
     prepared: Annotated[
-        Path, typer.Argument(help="The folder that `hifigan preprocess` made.")
+        Path, typer.Argument(help="The folder that `hifigan preprocess` wrote.")
     ] = Path("prepared"),
     preset: options.Preset = None,
     config: options.ConfigFile = None,
@@ -30,7 +29,9 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of weights and data.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")
+    ] = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     init: Annotated[
@@ -43,17 +44,19 @@ def train(
     ] = None,
     overfit: Annotated[
         int | None,
-        typer.Option("--overfit", min=1, metavar="N", help="Train on N fixed segments alone."),
+        typer.Option("--overfit", min=1, metavar="N", help="Train on N fixed segments only."),
     ] = None,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Run the networks in bfloat16; losses stay fp32.")
     ] = False,
     compile_: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="torch.compile, minutes at each start."),
+        typer.Option(
+            "--compile/--no-compile", help="Use torch.compile; takes minutes at each start."
+        ),
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same bits each time, more slowly.")
+        bool, typer.Option("--deterministic", help="Give the same bits each time, more slowly.")
     ] = False,
     fresh: Annotated[
         bool,
@@ -61,7 +64,7 @@ def train(
             "--fresh",
             "--force",
             "-f",
-            help="Start anew; an old run there becomes RUN.1, RUN.2 ...",
+            help="Start over; an old run there becomes RUN.1, RUN.2 ...",
         ),
     ] = False,
     tensorboard: Annotated[
@@ -84,8 +87,12 @@ def train(
     Ctrl-C finishes the step and saves. Under torchrun it trains on several GPUs. The run's folder
     then holds model.safetensors and best.safetensors, which vocode and resynth take.
     """
+    from hifigan_cli.cli.train_view import training_view
+    from hifigan_cli.config import resolve
+    from hifigan_cli.config.resolve import read_toml
     from hifigan_cli.runtime.devices import resolve_device
-    from hifigan_cli.training import Plan
+    from hifigan_cli.training import TrainOptions
+    from hifigan_cli.training import train as run
 
     console = Console(json=json, quiet=quiet)
     named: dict[str, object] = {
@@ -96,74 +103,51 @@ def train(
         "compile": compile_,
         "deterministic": deterministic or None,
     }
-    plan = Plan(
-        config=_resolved(preset, config, sets, named).config,
+    resolved = resolve(preset, config, os.environ, sets or (), named)
+    if out is None:
+        in_file = read_toml(config).get("preset") if config and not preset else None
+        out = Path("runs") / (preset or str(in_file or "v1"))
+    chosen = TrainOptions(
+        config=resolved.config,
         prepared=prepared,
-        out=out or Path("runs") / _preset_name(preset, config),
+        out=out,
         device=resolve_device(options.device_name(device, gpu)),
-        init=_initial(init),
+        init=_initial(init) if init else None,
         fresh=fresh,
         tensorboard=tensorboard,
         wandb=wandb,
     )
     if dry_run:
-        _dry_run(plan, console)
-    else:
-        _train(plan, console)
-
-
-def _train(plan: Plan, console: Console) -> None:
-    from hifigan_cli.cli.train_view import training_view
-    from hifigan_cli.training import train as run
-
+        _dry_run(chosen, console)
+        return
     with training_view(console) as report:
-        run(plan, report)
+        run(chosen, report)
 
 
-def _resolved(
-    preset: str | None, config: Path | None, sets: list[str] | None, named: dict[str, object]
-) -> Resolved:
-    from hifigan_cli.config import resolve
-
-    return resolve(preset, config, os.environ, sets or (), named)
-
-
-def _preset_name(preset: str | None, config: Path | None) -> str:
-    """Name the preset that the default run folder is called after."""
-    from hifigan_cli.config.resolve import read_toml
-
-    named = read_toml(config).get("preset") if config and not preset else None
-    return preset or str(named or "v1")
-
-
-def _initial(name: str | None) -> Path | None:
+def _initial(name: str) -> Path:
     """Find what `--init` means; a run's folder stays a folder, for its discriminators."""
-    if name is None:
-        return None
     from hifigan_cli.io.files import is_folder
     from hifigan_cli.synthesis.model_lookup import locate_model
 
-    if is_folder(Path(name)):
-        return Path(name)
-    return locate_model(name)
+    return Path(name) if is_folder(Path(name)) else locate_model(name)
 
 
-def _dry_run(plan: Plan, console: Console) -> None:
+def _dry_run(chosen: TrainOptions, console: Console) -> None:
     from dataclasses import asdict
 
     from hifigan_cli.data.prepared import open_prepared
-    from hifigan_cli.training import outlook
+    from hifigan_cli.training import estimate
 
-    found = outlook(plan, open_prepared(plan.prepared))
+    found = estimate(chosen, open_prepared(chosen.prepared))
     begun = f"continues at step {found.first_step:,}" if found.first_step else "starts"
     lines = (
         f"{found.run}: {begun}, up to step {found.steps:,} ({found.epochs:.1f} epochs), "
-        f"on {plan.device}",
+        f"on {chosen.device}",
         f"{found.training_clips} clips, {found.training_hours:.2f} h; "
         f"{found.validation_clips} for validation",
         f"generator {found.generator_parameters:,} parameters, "
         f"discriminators {found.discriminator_parameters:,}",
         f"{found.checkpoint_bytes / 1e9:.2f} GB a checkpoint, {found.kept_bytes / 1e9:.1f} GB kept",
     )
-    fields = {**asdict(found), "run": str(found.run), "device": str(plan.device)}
+    fields = {**asdict(found), "run": str(found.run), "device": str(chosen.device)}
     console.data("plan", "\n".join(lines), **fields)

@@ -13,6 +13,7 @@ from hifigan_cli.training.events import (
     Finished,
     Logged,
     Noted,
+    Rendering,
     Saved,
     Started,
     Validated,
@@ -27,10 +28,18 @@ if TYPE_CHECKING:
 
     from hifigan_cli.cli.console import Console
     from hifigan_cli.training.events import Event, Report
-    from hifigan_cli.training.progress.forecast import Forecast
-    from hifigan_cli.training.progress.reference import Standing
+    from hifigan_cli.training.progress import Forecast, Standing
 
 _LINE_EVERY_S = 5.0
+# The losses that people watch, by the names of what they train.
+_SHOWN = {
+    "mel": "mel",
+    "feature": "feature",
+    "adversarial": "generator",
+    "discriminator": "discriminators",
+    "distance": "distance",
+    "differences": "differences",
+}
 
 
 @contextmanager
@@ -70,14 +79,15 @@ class View:
             self._best = event if event.best else self._best
         if self._console.json:
             self._console.emit(_name(event), **_fields(event))
-        elif isinstance(event, Logged):
+        elif isinstance(event, Logged | Rendering):
             self._show(event)
         elif text := describe(event):
             self._console.note(text)
 
-    def _show(self, event: Logged) -> None:
+    def _show(self, event: Logged | Rendering) -> None:
         if self._live is not None:
-            self._live.update(self._table(event), refresh=True)
+            shown = self._table(event) if isinstance(event, Logged) else describe(event)
+            self._live.update(shown, refresh=True)
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             self._console.note(describe(event))
@@ -87,34 +97,30 @@ class View:
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         steps = self._started.steps if self._started else event.step
-        losses = event.losses
         table.add_row("step", f"{event.step:,} of {steps:,}", "left", clock(event.eta_s))
-        table.add_row("mel", f"{losses['mel']:.4f}", "feature", f"{losses['feature']:.4f}")
-        table.add_row(
-            "generator",
-            f"{losses['adversarial']:.4f}",
-            "discriminators",
-            f"{losses['discriminator']:.4f}",
-        )
+        cells = [cell for name, value in _losses(event) for cell in (name, f"{value:.4f}")]
+        for place in range(0, len(cells), 4):
+            table.add_row(*cells[place : place + 4])
         table.add_row(
             "speed", f"{event.steps_per_s:.2f} steps/s", "audio", f"{event.audio_s_per_s:.1f} s/s"
         )
         table.add_row("learning rate", f"{event.learning_rate:.3g}", "", "")
-        if self._validated and self._best:
+        if self._validated:
             table.add_row(
-                "validation",
-                f"mel_l1_full {self._validated.mel_l1_full:.4f} (step {self._validated.step:,})",
-                "best",
-                f"{self._best.mel_l1_full:.4f} (step {self._best.step:,})",
+                "validation", f"{_metrics(self._validated)} (step {self._validated.step:,})"
             )
+            if self._best:
+                table.add_row("best", f"{_metrics(self._best)} (step {self._best.step:,})")
             if text := outlook(self._validated):
-                table.add_row("", text, "", "")
+                table.add_row("", text)
         return table
 
 
 def describe(event: Event) -> str:
-    """Say an event in one line; an empty string where nothing need be said."""
+    """Describe an event in one line; an empty string where nothing need be said."""
     match event:
+        case Rendering():
+            return f"rendering pairs: {event.done} of {event.pairs}"
         case Started():
             where = f"continues at step {event.step:,}" if event.step else "starts"
             processes = f", {event.processes} processes" if event.processes > 1 else ""
@@ -126,18 +132,16 @@ def describe(event: Event) -> str:
                 f"generator {event.generator_parameters:,} parameters"
             )
         case Logged():
-            losses = event.losses
+            losses = "  ".join(f"{name} {value:.4f}" for name, value in _losses(event))
             return (
-                f"step {event.step:,}  mel {losses['mel']:.4f}  feature {losses['feature']:.4f}  "
-                f"generator {losses['adversarial']:.4f}  "
-                f"discriminators {losses['discriminator']:.4f}  "
+                f"step {event.step:,}  {losses}  "
                 f"{event.steps_per_s:.2f} steps/s  {event.audio_s_per_s:.1f} s audio/s  "
                 f"{clock(event.eta_s)} left"
             )
         case Validated():
             mark = "  (best so far)" if event.best else ""
             return (
-                f"step {event.step:,}  validation mel_l1_full {event.mel_l1_full:.4f} "
+                f"step {event.step:,}  validation {_metrics(event)} "
                 f"on {event.clips} clips, {event.took_s:.1f} s{mark}"
                 + (f": {text}" if (text := outlook(event)) else "")
             )
@@ -151,12 +155,21 @@ def describe(event: Event) -> str:
             return ""
 
 
+def _losses(event: Logged) -> list[tuple[str, float]]:
+    return [(title, event.losses[name]) for name, title in _SHOWN.items() if name in event.losses]
+
+
+def _metrics(event: Validated) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+
+
 def outlook(event: Validated) -> str:
-    """Say where an error stands and when it should be at its bar, as far as that is known."""
+    """Describe where an error stands and when it should be at its bar, as far as that is known."""
     if event.standing is None:
         return ""
-    words = [standing(event.standing, event.mel_l1_full)]
-    if event.mel_l1_full < event.standing.bar:
+    error = event.metrics["mel_l1_full"]
+    words = [standing(event.standing, error)]
+    if error < event.standing.bar:
         words.append(f"under the bar of its class ({event.standing.bar:g})")
     elif event.forecast:
         words.append(expected(event.forecast))
@@ -164,12 +177,12 @@ def outlook(event: Validated) -> str:
 
 
 def standing(found: Standing, mel_l1_full: float) -> str:
-    """Say where an error stands on the official training's curve.
+    """Describe where an error stands on the official training's curve.
 
-    >>> from hifigan_cli.training.progress.reference import REFERENCES, stand
-    >>> standing(stand(REFERENCES["v1"], 0.281), 0.281)
+    >>> from hifigan_cli.training.progress import OFFICIAL, stand
+    >>> standing(stand(OFFICIAL["v1"], 0.281), 0.281)
     'like the official V1 after about 170 k steps; converged is 0.214'
-    >>> standing(stand(REFERENCES["v2"], 0.39), 0.39)
+    >>> standing(stand(OFFICIAL["v2"], 0.39), 0.39)
     '0.065 above the official V2, converged (0.325); its errors on the way are not known'
     """
     official = f"the official {found.preset.upper()}"
@@ -192,9 +205,9 @@ def standing(found: Standing, mel_l1_full: float) -> str:
 
 
 def expected(found: Forecast) -> str:
-    """Say when an error should be at its bar.
+    """Describe when an error should be at its bar.
 
-    >>> from hifigan_cli.training.progress.forecast import Forecast
+    >>> from hifigan_cli.training.progress import Forecast
     >>> expected(Forecast(0.23, 1_190_000, 400_000))
     'the bar of its class (0.23) in about 4 d 15 h, at step 1.2 M, at this pace'
     """
@@ -237,5 +250,5 @@ def _name(event: Event) -> str:
 
 def _fields(event: Event) -> dict[str, Any]:
     fields = asdict(event)
-    fields |= fields.pop("losses", {})
+    fields |= fields.pop("losses", {}) | fields.pop("metrics", {})
     return {key: str(value) if isinstance(value, Path) else value for key, value in fields.items()}

@@ -125,7 +125,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def to_toml(config: Config) -> str:
+def to_toml(config: BaseModel) -> str:
     """Write the configuration as TOML that `resolve` reads back to the same values."""
     return tomli_w.dumps(config.model_dump(mode="json"))
 

@@ -116,7 +116,7 @@ def evaluate(
     )
 
 
-def _find_lag(comparison: Comparison) -> int | None | InputError:
+def _find_lag(comparison: Comparison) -> int | InputError | None:
     return _attempt(comparison.find_lag)
 
 

@@ -1,7 +1,7 @@
 """A training run as a page: curves, warnings, configuration, and the last clips to hear.
 
-It is made of what the run's folder holds, at any time, also while training goes on: metrics.jsonl,
-whose last line may be half written, config.toml, and the sounds in heard/. Each may be missing.
+It shows what the run's folder holds, at any time, also while training goes on: metrics.jsonl, whose
+last line may be half written, config.toml, and validation_audio/. Each may be missing.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from hifigan_cli.reports.page import (
     document,
     keys_line,
 )
-from hifigan_cli.training.progress.reference import reference_of, stand
-from hifigan_cli.training.records.folder import RunFolder
-from hifigan_cli.training.records.heard import read_heard
-from hifigan_cli.training.records.metrics import read_entries
+from hifigan_cli.training.loggers import read_entries
+from hifigan_cli.training.progress import official_training, stand
+from hifigan_cli.training.run_folder import RunFolder
+from hifigan_cli.training.validation_audio import read_validation_audio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hifigan_cli.config import Config
-    from hifigan_cli.training.progress.reference import Reference
+    from hifigan_cli.training.progress import OfficialTraining
+    from hifigan_cli.training.validation_audio import SavedClip
 
     Entries = Sequence[dict[str, Any]]
 
@@ -65,18 +66,18 @@ def page_of_run(path: Path) -> str:
     config = _config(run)
     # The run knows whether they are comparable: beside given mels, they are not.
     compared = any("official_converged" in entry for entry in validations)
-    reference = reference_of(config) if config and compared else None
-    heard_step, clips = _clips(run)
+    official = official_training(config) if config and compared else None
+    audio_step, saved = read_validation_audio(run.validation_audio)
     facts = chain(
-        _standing(path, config, steps), _errors(validations, reference), _age(run, warnings)
+        _standing(path, config, steps), _errors(validations, official), _age(run, warnings)
     )
     main = [
         _warnings(warnings),
-        _charts(steps, validations, reference),
+        _charts(steps, validations, official),
         _validations(validations),
         _details("Configuration", _text(run.config)),
-        f"<h2>Validation clips at step {heard_step:,}</h2>{keys_line()}" if clips else "",
-        *clip_sections(clips),
+        f"<h2>Validation clips at step {audio_step:,}</h2>{keys_line()}" if saved else "",
+        *clip_sections([_shown(clip) for clip in saved]),
     ]
     return document(f"Training: {path.resolve().name}", [definitions(list(facts))], main)
 
@@ -106,19 +107,19 @@ def _standing(path: Path, config: Config | None, steps: Entries) -> Iterator[tup
         yield "speed", f"{speed:.3g} steps/s"
 
 
-def _errors(validations: Entries, reference: Reference | None) -> Iterator[tuple[str, str]]:
+def _errors(validations: Entries, official: OfficialTraining | None) -> Iterator[tuple[str, str]]:
     measured = [(v["step"], v["mel_l1_full"]) for v in validations if "mel_l1_full" in v]
     if not measured:
         return
     (step, last), best = measured[-1], min(measured, key=lambda point: point[1])
     yield "validation error", f"mel_l1_full {last:.4f} at step {step:,}"
     yield "best", f"{best[1]:.4f} at step {best[0]:,}"
-    if reference:
-        found = stand(reference, last)
+    if official:
+        found = stand(official, last)
         like = f", this one after {found.official_steps:,} steps" if found.official_steps else ""
         yield (
-            f"official {reference.preset.upper()}",
-            f"{reference.converged:g} at its end{like}; the bar of its class is {reference.bar:g}",
+            f"official {official.preset.upper()}",
+            f"{official.converged:g} at its end{like}; the bar of its class is {official.bar:g}",
         )
 
 
@@ -140,15 +141,17 @@ def _warnings(warnings: Entries) -> str:
     return f'<section class="warnings"><h2>Warnings</h2><ul>{"".join(items)}</ul></section>'
 
 
-def _charts(steps: Entries, validations: Entries, reference: Reference | None) -> str:
+def _charts(steps: Entries, validations: Entries, official: OfficialTraining | None) -> str:
     curves = [Curve("this run", _points(validations, "mel_l1_full"), known=len(validations) < 100)]
-    if reference and reference.curve:
-        title = f"official {reference.preset.upper()}, on LJSpeech"
-        curves.append(Curve(title, reference.curve, known=True))
+    if official and official.curve:
+        title = f"official {official.preset.upper()}, on LJSpeech"
+        curves.append(Curve(title, official.curve, known=True))
     # Errors fall evenly with the logarithm of the steps, and the official run is far ahead.
     drawings = [chart("Validation error, mel_l1_full", curves, log_steps=True)]
     for title, keys in _CHARTS:
-        drawings.append(chart(title, [Curve(_plain(key), _points(steps, key)) for key in keys]))
+        drawings.append(
+            chart(title, [Curve(key.replace("_", " "), _points(steps, key)) for key in keys])
+        )
     level = Curve("level", _points(validations, "level_db"))
     drawings.append(chart("Level against the recordings, dB", [level]))
     return f'<section class="charts" aria-label="curves">{"".join(drawings)}</section>'
@@ -156,10 +159,6 @@ def _charts(steps: Entries, validations: Entries, reference: Reference | None) -
 
 def _points(entries: Entries, key: str) -> list[tuple[float, float]]:
     return [(entry["step"], entry[key]) for entry in entries if key in entry]
-
-
-def _plain(key: str) -> str:
-    return key.replace("_", " ")
 
 
 def _validations(validations: Entries) -> str:
@@ -185,12 +184,6 @@ def _details(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
 
 
-def _clips(run: RunFolder) -> tuple[int, list[ShownClip]]:
-    step, kept = read_heard(run.heard)
-    clips = [
-        ShownClip(
-            clip.name, [Version("recording", clip.recording), Version("generated", clip.generated)]
-        )
-        for clip in kept
-    ]
-    return step, clips
+def _shown(clip: SavedClip) -> ShownClip:
+    versions = [Version("recording", clip.recording), Version("generated", clip.generated)]
+    return ShownClip(clip.name, versions)

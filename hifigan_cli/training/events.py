@@ -1,4 +1,4 @@
-"""What a training run says while it works: plain facts, which the caller shows as it likes."""
+"""What a training run reports while it works: plain facts, which the caller shows as it likes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.training.progress.forecast import Forecast
-    from hifigan_cli.training.progress.reference import Standing
+    from hifigan_cli.training.progress import Forecast, Standing
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Pairs of clean and damaged speech are rendered, which an enhancer's training starts with."""
+
+    done: int
+    pairs: int
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,15 @@ class Logged:
 
 @dataclass(frozen=True)
 class Validated:
-    """The error on whole clips that the training does not see."""
+    """The errors on complete clips that the training does not see, by name."""
 
     step: int
-    mel_l1_full: float
+    metrics: dict[str, float]
     clips: int
     took_s: float
     best: bool
     standing: Standing | None = None  # None where no official training is comparable
-    forecast: Forecast | None = None  # None where nothing can be told
+    forecast: Forecast | None = None  # None where it is unknown
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint, and the model file beside it, are on disk."""
+    """A checkpoint and the model file are on disk."""
 
     step: int
     path: Path
@@ -92,5 +99,5 @@ class Finished:
     already: bool  # nothing was left to do
 
 
-Event = Started | Logged | Validated | Warned | Saved | Noted | Finished
+Event = Rendering | Started | Logged | Validated | Warned | Saved | Noted | Finished
 Report = Callable[[Event], None]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hifigan_cli.data.batches import Batch
-    from hifigan_cli.training.state import TrainState
-    from hifigan_cli.training.step import Mels
+    from hifigan_cli.training.state import VocoderState
+    from hifigan_cli.training.step import MelTransforms
 
 
 class ReferenceLosses(NamedTuple):
@@ -29,12 +29,12 @@ class ReferenceLosses(NamedTuple):
 
 
 class ReferenceStep:
-    """Trains the networks of a state by the official step, with optimisers of its own.
+    """Trains the networks of a state by the official step, with optimizers of its own.
 
-    The state's optimisers, step and average stay as they are.
+    The state's optimizers, step and moving average stay as they are.
     """
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: VocoderState) -> None:
         self.state = state
         train = state.config.train
         both = [*state.mpd.parameters(), *state.msd.parameters()]
@@ -48,7 +48,7 @@ class ReferenceStep:
             for parameters in (list(state.generator.parameters()), both)
         )
 
-    def __call__(self, batch: Batch, mels: Mels) -> ReferenceLosses:
+    def __call__(self, batch: Batch, mels: MelTransforms) -> ReferenceLosses:
         """Update all three networks by one batch, in place."""
         loss_d = self.discriminators_turn(batch, mels)
         self.optimizer_d.step()
@@ -56,12 +56,12 @@ class ReferenceStep:
         self.optimizer_g.step()
         return ReferenceLosses(loss_d.item(), loss_g.item())
 
-    def discriminators_turn(self, batch: Batch, mels: Mels) -> Tensor:
-        """Compute the discriminators' loss (equation 1) and gradients; keep the samples made."""
+    def discriminators_turn(self, batch: Batch, mels: MelTransforms) -> Tensor:
+        """Compute the discriminators' loss (equation 1) and gradients; keep the samples."""
         mpd, msd = self.state.mpd, self.state.msd
         self._real = batch.samples.to(self.state.device)[:, None]  # (batch, 1, segment)
-        given = mels.given(self._real[:, 0]) if batch.mels is None else batch.mels
-        self._fake: Tensor = self.state.generator(given.to(self.state.device))
+        input_mel = mels.input_mel(self._real[:, 0]) if batch.mels is None else batch.mels
+        self._fake: Tensor = self.state.generator(input_mel.to(self.state.device))
 
         self.optimizer_d.zero_grad()
         fake = self._fake.detach()
@@ -70,14 +70,16 @@ class ReferenceStep:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return loss
 
-    def generators_turn(self, mels: Mels) -> Tensor:
+    def generators_turn(self, mels: MelTransforms) -> Tensor:
         """Compute the generator's loss (equations 2 to 7) and gradients, of the same samples."""
         train = self.state.config.train
         self.optimizer_g.zero_grad()
-        loss = train.mel_weight * mel_loss(mels.full(self._real[:, 0]), mels.full(self._fake[:, 0]))
+        loss = train.mel_weight * mel_loss(
+            mels.full_band(self._real[:, 0]), mels.full_band(self._fake[:, 0])
+        )
         for network in (self.state.mpd, self.state.msd):
-            judged_real, judged_fake = network(self._real), network(self._fake)
-            loss = loss + train.feature_weight * feature_loss(judged_real, judged_fake)
-            loss = loss + adversarial_loss(judged_fake)
+            of_real, of_fake = network(self._real), network(self._fake)
+            loss = loss + train.feature_weight * feature_loss(of_real, of_fake)
+            loss = loss + adversarial_loss(of_fake)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return loss

@@ -1,6 +1,6 @@
-"""All that changes while a vocoder is trained: three networks, two optimisers, an average, a step.
+"""All that changes while a network is trained, and what a checkpoint holds, as one object.
 
-What the step function needs and what a checkpoint holds is this one object.
+`State` is what the trainer knows of it; `VocoderState` has the paper's three networks.
 """
 
 from __future__ import annotations
@@ -8,22 +8,23 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from hifigan_cli.config.schema import FREE_ON_RESUME
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.optimized import OptimizedDiscriminators, OptimizedGenerator
+from hifigan_cli.training.optimizers import adamw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pydantic import BaseModel
+    from torch.optim import Optimizer
 
-    from hifigan_cli.config import Config, TrainConfig
-
-NETWORKS = ("generator", "mpd", "msd")
+    from hifigan_cli.config import Config
 
 
 @dataclass
@@ -34,49 +35,107 @@ class Best:
     mel_l1_full: float
 
 
-class TrainState:
-    """A run at one step.
+class State:
+    """A run at one step, as the trainer and a checkpoint know it.
+
+    Attributes:
+        kind: how its checkpoints call themselves.
+        free_on_resume: the configuration keys that a resumed run may change.
+        config: everything that the run depends on.
+        step: steps done.
+        best: the best validation so far, or None.
+        networks: every network, the moving average included, by its name in a checkpoint.
+        optimizers: every optimizer by its name there, with its networks by their prefixes.
+    """
+
+    kind: ClassVar[str]
+    free_on_resume: ClassVar[frozenset[str]]
+    config: BaseModel
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, tuple[Optimizer, dict[str, nn.Module]]]
+
+    def __init__(self, config: BaseModel, device: torch.device, seed: int) -> None:
+        self.config, self.device = config, device
+        self.step = 0
+        self.best: Best | None = None
+        torch.manual_seed(seed)
+
+    def prepare_restore(self, step: int) -> None:
+        """Get ready for the tensors of a checkpoint of this step."""
+
+    def rolled_back(self, before: int) -> None:
+        """Take note that the weights are those of an earlier step now."""
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the moving average of a network's weights towards them by one step."""
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's
+    blend(list(ema.parameters()), list(network.parameters()), 0)
+
+
+class VocoderState(State):
+    """The paper's networks, two optimizers, a moving average.
 
     Attributes:
         generator, mpd, msd: the networks, with weight norm, as checkpoints name them.
-        average: the generator's exponential moving average, or None where none is kept.
+        ema: the generator's exponential moving average, or None where none is kept.
         optimizer_g, optimizer_d: AdamW of the generator, and of both discriminators together.
-        step: steps done.
-        best: the best validation so far, or None.
-        maker, judges: the same networks, arranged for the speed of a step.
-        forward: `generator` and `judges` as a step calls them: those two, or
+        optimized_generator, optimized_discriminators: the same networks, arranged for speed.
+        forward: `generator` and `discriminators` as a step calls them: those two, or
             `DistributedDataParallel` around each where there are several processes.
-        compare: `judges.compare`, compiled where the rest is.
+        compare: `optimized_discriminators.compare`, compiled where the rest is.
     """
+
+    config: Config
+    kind = "checkpoint"
+    free_on_resume = FREE_ON_RESUME
 
     def __init__(self, config: Config, device: torch.device) -> None:
         """Build everything from the configuration's seed, at step 0."""
-        self.config = config
-        self.device = device
-        torch.manual_seed(config.train.seed)
+        train = config.train
+        super().__init__(config, device, train.seed)
         self.generator = Generator(config.generator, config.mel.n_mels).to(device)
-        self.mpd = MultiPeriodDiscriminator(config.train.discriminator_width).to(device)
-        self.msd = MultiScaleDiscriminator(config.train.discriminator_width).to(device)
-        self.average: Generator | None = None
-        if config.train.ema_decay:
-            self.average = copy.deepcopy(self.generator).requires_grad_(requires_grad=False)
-        self.optimizer_g = adamw(self.generator.parameters(), config.train)
-        self.optimizer_d = adamw([*self.mpd.parameters(), *self.msd.parameters()], config.train)
-        self.step = 0
-        self.best: Best | None = None
+        self.mpd = MultiPeriodDiscriminator(train.discriminator_width).to(device)
+        self.msd = MultiScaleDiscriminator(train.discriminator_width).to(device)
+        self.ema: Generator | None = None
+        if train.ema_decay:
+            self.ema = copy.deepcopy(self.generator).requires_grad_(requires_grad=False)
+        # Weight decay 0.01 is what the official code inherits.
+        recipe = train.learning_rate, train.adam_betas, train.weight_decay
+        self.optimizer_g = adamw(self.generator.parameters(), *recipe)
+        self.optimizer_d = adamw([*self.mpd.parameters(), *self.msd.parameters()], *recipe)
+        self.networks = {"generator": self.generator, "mpd": self.mpd, "msd": self.msd}
+        if self.ema is not None:
+            self.networks["ema"] = self.ema
+        discriminators: dict[str, nn.Module] = {"mpd.": self.mpd, "msd.": self.msd}
+        self.optimizers = {
+            "optimizer_g": (self.optimizer_g, {"": self.generator}),
+            "optimizer_d": (self.optimizer_d, discriminators),
+        }
         # In single precision the other order gains 3 % and rounds otherwise, which the logarithm of
-        # a near silence makes much of; in bfloat16 it gains 12 to 30 %.
-        half = config.train.precision == "bf16"
-        self.maker: nn.Module = OptimizedGenerator(self.generator) if half else self.generator
-        self.judges = OptimizedDiscriminators(self.mpd, self.msd)
-        self.forward: dict[str, nn.Module] = {"generator": self.maker, "judges": self.judges}
-        self.compare = self.judges.compare
+        # a near silence magnifies; in bfloat16 it gains 12 to 30 %.
+        half = train.precision == "bf16"
+        self.optimized_generator: nn.Module = (
+            OptimizedGenerator(self.generator) if half else self.generator
+        )
+        self.optimized_discriminators = OptimizedDiscriminators(self.mpd, self.msd)
+        self.forward: dict[str, nn.Module] = {
+            "generator": self.optimized_generator,
+            "discriminators": self.optimized_discriminators,
+        }
+        self.compare = self.optimized_discriminators.compare
+
+    @property
+    def published(self) -> Generator:
+        """The generator that is validated and published: the moving average where one is kept."""
+        return self.ema or self.generator
 
     def distribute(self) -> None:
         """Wrap the networks so that each backward pass averages gradients over the processes."""
         ids = [self.device] if self.device.type == "cuda" else None
         for name, network in self.forward.items():
-            # Spectral norm's buffers depend on the weights alone, so all processes have the same.
+            # Spectral norm's buffers depend on the weights only, so all processes have the same.
             with warnings.catch_warnings():
                 # torch 2.14 has a new name for the option, which 2.11 does not know.
                 warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
@@ -84,31 +143,12 @@ class TrainState:
                     network, device_ids=ids, broadcast_buffers=False
                 )
 
-    @property
-    def listener(self) -> Generator:
-        """The generator that is validated and published: the average where one is kept."""
-        return self.average or self.generator
-
-    @torch.no_grad()
-    def follow(self) -> None:
+    def update_ema(self) -> None:
         """Move the average towards the generator by one step."""
-        if self.average is not None:
-            # torch leaves it unannotated.
-            blend = get_ema_multi_avg_fn(self.config.train.ema_decay)  # type: ignore[no-untyped-call]
-            blend(list(self.average.parameters()), list(self.generator.parameters()), 0)
+        if self.ema is not None:
+            update_ema(self.ema, self.generator, self.config.train.ema_decay)
 
-    def restart_average(self) -> None:
+    def restart_ema(self) -> None:
         """Let the average start from the generator as it is now, after a warm start."""
-        if self.average is not None:
-            self.average.load_state_dict(self.generator.state_dict())
-
-
-def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """Make the paper's optimiser; weight decay 0.01 is what the official code inherits."""
-    return torch.optim.AdamW(
-        parameters,
-        lr=config.learning_rate,
-        betas=config.adam_betas,
-        weight_decay=config.weight_decay,
-        fused=True,  # one kernel a network; the arithmetic is the same
-    )
+        if self.ema is not None:
+            self.ema.load_state_dict(self.generator.state_dict())

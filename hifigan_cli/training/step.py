@@ -1,18 +1,18 @@
 """One training step (paper section 2.4): the discriminators, then the generator, on the same batch.
 
-The discriminators learn from the generator's output cut off from the graph; then, improved, they
-judge the same output again, and through that judgement the generator learns.
+The discriminators learn from the generator's output, detached from its graph. Then, improved, they
+score the same output again, and through these scores the generator learns.
 
-The mathematics are `reference`'s; the networks run as `models.lean` arranges them. What is left
-out changes no gradient: in the generator's turn the discriminators' parameters are constants, and
-their view of the recording a mere target. Nothing here waits for the device.
+The mathematics are those of `reference`; the networks run as `models.optimized` arranges them. What
+is left out changes no gradient: in the generator's turn the discriminators' parameters are
+constants, and their features of the recording a mere target. Nothing here waits for the device.
 
-Before `adversarial_from` there is no judge, and the generator learns by spectra alone.
+Before `adversarial_from` there are no discriminators, and the generator learns from spectra.
 
-With `accumulate` the batch goes through in pieces, whose gradients add up to the whole batch's (but
-for one part of `spectral_loss`). The
-discriminators learn from all pieces before the generator's turn begins; the generator then makes
-its samples again, since keeping every piece's graph would take the memory that pieces are to spare.
+With `accumulate` the batch goes through in micro-batches, whose gradients add up to the batch's
+(except for one part of `spectral_loss`). The discriminators learn from all of them before the
+generator's turn begins. The generator then renders its samples again, since keeping every graph
+would take the memory that micro-batches are to spare.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.batches import Batch
-    from hifigan_cli.training.runtime.guard import Guard
-    from hifigan_cli.training.state import TrainState
+    from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+    from hifigan_cli.training.state import VocoderState
 
 
-class Mels(NamedTuple):
+class MelTransforms(NamedTuple):
     """The generator's input mel, and the mel up to Nyquist that loss and validation compare."""
 
-    given: MelSpectrogram
-    full: MelSpectrogram
+    input_mel: MelSpectrogram
+    full_band: MelSpectrogram
 
-    @classmethod
-    def on(cls, config: Config, device: torch.device) -> Mels:
-        """Build both on a device."""
-        transforms = (MelSpectrogram(config.mel), MelSpectrogram(config.mel.full_band()))
-        return cls(*(transform.to(device) for transform in transforms))
+
+def mel_transforms(config: Config, device: torch.device) -> MelTransforms:
+    """Build both transforms on a device."""
+    transforms = (MelSpectrogram(config.mel), MelSpectrogram(config.mel.full_band()))
+    return MelTransforms(*(transform.to(device) for transform in transforms))
 
 
 class Losses(NamedTuple):
-    """What a step measured, each a tensor of one number that no one has waited for yet."""
+    """The losses of a step, each a tensor of one number that nothing has waited for yet."""
 
     discriminator: Tensor
     generator: Tensor  # adversarial + weighted feature + weighted mel
@@ -69,160 +69,170 @@ class Losses(NamedTuple):
     generator_gradient: Tensor
 
 
-class Piece(NamedTuple):
+class MicroBatch(NamedTuple):
     """A part of the batch that goes through the networks at once."""
 
     real: Tensor  # (batch, 1, segment)
-    given: Tensor  # (batch, mels, frames)
-    share: float  # of the whole batch
+    input_mel: Tensor  # (batch, n_mels, frames)
+    share: float  # of the batch
     last: bool
 
 
-def train_step(state: TrainState, batch: Batch, mels: Mels, guard: Guard) -> Losses:
+def train_step(
+    state: VocoderState, batch: Batch, mels: MelTransforms, guard: NonfiniteGuard
+) -> Losses:
     """Update all three networks by one batch, in place, and count the step.
 
-    `guard` makes each of the two updates, or leaves it out where a gradient is not finite.
+    `guard` makes each of the two updates, or skips it where a gradient is not finite.
     """
-    return update(state, cut(state, batch, mels), mels, guard)
+    return update(state, to_micro_batches(state, batch, mels), mels, guard)
 
 
-def update(state: TrainState, pieces: list[Piece], mels: Mels, guard: Guard) -> Losses:
+def update(
+    state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
+) -> Losses:
     """Make the step of a batch that is on the device already: what a CUDA graph can capture."""
     if state.step < state.config.train.adversarial_from:
-        return _unjudged_step(state, pieces, mels, guard)
+        return _spectral_step(state, micros, mels, guard)
     # The generator runs once where its graph can be kept for its own turn.
-    kept = generate(state, pieces[0]) if len(pieces) == 1 else None
+    kept = generate(state, micros[0]) if len(micros) == 1 else None
 
-    loss_d = discriminators_turn(state, pieces, kept)
+    loss_d = discriminators_turn(state, micros, kept)
     gradient_d = gradient_norm(state.optimizer_d)
     guard.update(state.optimizer_d, gradient_d)
 
-    loss_g, adversarial, feature, mel = generators_turn(state, pieces, kept, mels).unbind()
+    loss_g, adversarial, feature, mel = generators_turn(state, micros, kept, mels).unbind()
     gradient_g = gradient_norm(state.optimizer_g)
     guard.update(state.optimizer_g, gradient_g)
     guard.end_step()
 
-    state.follow()
+    state.update_ema()
     state.step += 1
     return Losses(loss_d, loss_g, adversarial, feature, mel, gradient_d, gradient_g)
 
 
-def _unjudged_step(state: TrainState, pieces: list[Piece], mels: Mels, guard: Guard) -> Losses:
-    """Update the generator alone, by spectra: before the discriminators join."""
+def _spectral_step(
+    state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
+) -> Losses:
+    """Update only the generator, by spectra, before the discriminators join."""
     state.optimizer_g.zero_grad()
     total, mel = torch.zeros(2, device=state.device).unbind()
-    for piece in pieces:
-        with synchronised(state.forward["generator"], now=piece.last):
-            fake = generate(state, piece)
-            loss, error = likeness(state, piece, fake, mels)
-            torch.autograd.backward(piece.share * loss)
-        total, mel = total + piece.share * loss.detach(), mel + piece.share * error.detach()
+    for micro in micros:
+        with synchronized(state.forward["generator"], now=micro.last):
+            fake = generate(state, micro)
+            loss, error = reconstruction_loss(state, micro, fake, mels)
+            torch.autograd.backward(micro.share * loss)
+        total, mel = total + micro.share * loss.detach(), mel + micro.share * error.detach()
     gradient = gradient_norm(state.optimizer_g)
     guard.update(state.optimizer_g, gradient)
     guard.end_step()
-    state.follow()
+    state.update_ema()
     state.step += 1
     none = torch.zeros((), device=state.device)
     return Losses(none, total, none, none, mel, none, gradient)
 
 
-def discriminators_turn(state: TrainState, pieces: list[Piece], kept: Tensor | None) -> Tensor:
+def discriminators_turn(
+    state: VocoderState, micros: list[MicroBatch], kept: Tensor | None
+) -> Tensor:
     """Compute the discriminators' loss and gradients over the batch: real to 1, fake to 0."""
-    judges = state.forward["judges"]
-    vectors = state.judges.vectors()
+    discriminators = state.forward["discriminators"]
+    vectors = state.optimized_discriminators.vectors()
     state.optimizer_d.zero_grad()
     total = torch.zeros((), device=state.device)
-    for piece in pieces:
-        fake = remake(state, piece) if kept is None else kept.detach()
-        with synchronised(judges, now=piece.last):
+    for micro in micros:
+        fake = generate_detached(state, micro) if kept is None else kept.detach()
+        with synchronized(discriminators, now=micro.last):
             with precision(state):
-                judged_real, judged_fake = judges(piece.real, fake, vectors)
-            loss = piece.share * discriminator_loss(judged_real, judged_fake)
+                of_real, of_fake = discriminators(micro.real, fake, vectors)
+            loss = micro.share * discriminator_loss(of_real, of_fake)
             torch.autograd.backward(loss)
         total += loss.detach()
     return total
 
 
 def generators_turn(
-    state: TrainState, pieces: list[Piece], kept: Tensor | None, mels: Mels
+    state: VocoderState, micros: list[MicroBatch], kept: Tensor | None, mels: MelTransforms
 ) -> Tensor:
-    """Compute the generator's loss and gradients over the batch, judged by what the judges are now.
+    """Compute the generator's loss and gradients, against the discriminators as they are now.
 
     Returns:
-        Four numbers: the whole loss; then its parts, unweighted: adversarial, feature, mel.
+        Four numbers: the total loss; then its parts, unweighted: adversarial, feature, mel.
     """
     train = state.config.train
-    vectors = state.judges.vectors()
+    vectors = state.optimized_discriminators.vectors()
     state.optimizer_g.zero_grad()
     totals = torch.zeros(4, device=state.device)
-    for piece in pieces:
-        with synchronised(state.forward["generator"], now=piece.last):
-            fake = generate(state, piece) if kept is None else kept
+    for micro in micros:
+        with synchronized(state.forward["generator"], now=micro.last):
+            fake = generate(state, micro) if kept is None else kept
             with precision(state):
-                judged_real, judged_fake = state.compare(piece.real, fake, vectors)
-            adversarial = adversarial_loss(judged_fake)
-            feature = feature_loss(judged_real, judged_fake)
-            alike, mel = likeness(state, piece, fake, mels)
-            loss = adversarial + train.feature_weight * feature + alike
-            torch.autograd.backward(piece.share * loss)
-        totals += piece.share * torch.stack([loss, adversarial, feature, mel]).detach()
+                of_real, of_fake = state.compare(micro.real, fake, vectors)
+            adversarial = adversarial_loss(of_fake)
+            feature = feature_loss(of_real, of_fake)
+            reconstruction, mel = reconstruction_loss(state, micro, fake, mels)
+            loss = adversarial + train.feature_weight * feature + reconstruction
+            torch.autograd.backward(micro.share * loss)
+        totals += micro.share * torch.stack([loss, adversarial, feature, mel]).detach()
     return totals
 
 
-def likeness(state: TrainState, piece: Piece, fake: Tensor, mels: Mels) -> tuple[Tensor, Tensor]:
-    """Return the loss that needs no judge, weighted, and the mel's part in it, unweighted."""
-    train, real = state.config.train, piece.real[:, 0]
-    mel = mel_loss(mels.full(real), mels.full(fake[:, 0]))
+def reconstruction_loss(
+    state: VocoderState, micro: MicroBatch, fake: Tensor, mels: MelTransforms
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted loss on spectra, and the mel's part in it, unweighted."""
+    train, real = state.config.train, micro.real[:, 0]
+    mel = mel_loss(mels.full_band(real), mels.full_band(fake[:, 0]))
     loss = train.mel_weight * mel
     if train.spectral_weight:
         loss = loss + train.spectral_weight * spectral_loss(real, fake[:, 0])
     return loss, mel
 
 
-def cut(state: TrainState, batch: Batch, mels: Mels) -> list[Piece]:
-    """Bring a batch to the device, in as many pieces as the configuration says."""
+def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> list[MicroBatch]:
+    """Bring a batch to the device, in as many micro-batches as the configuration says."""
     samples = sent(batch.samples, state.device)  # (batch, segment)
-    given = mels.given(samples) if batch.mels is None else sent(batch.mels, state.device)
+    input_mel = mels.input_mel(samples) if batch.mels is None else sent(batch.mels, state.device)
     count = state.config.train.accumulate
     parts = list(
-        zip(samples.tensor_split(count), given.tensor_split(count), strict=True)  # near equal
+        zip(samples.tensor_split(count), input_mel.tensor_split(count), strict=True)  # near equal
     )
     return [
-        Piece(part[:, None], mel, len(part) / len(samples), place == count - 1)
+        MicroBatch(part[:, None], mel, len(part) / len(samples), place == count - 1)
         for place, (part, mel) in enumerate(parts)
     ]
 
 
-def generate(state: TrainState, piece: Piece) -> Tensor:
-    """Make samples `(batch, 1, segment)` with a graph that leads to the generator."""
+def generate(state: VocoderState, micro: MicroBatch) -> Tensor:
+    """Render samples `(batch, 1, segment)` with a graph that leads to the generator."""
     with precision(state):
-        fake: Tensor = state.forward["generator"](piece.given)
+        fake: Tensor = state.forward["generator"](micro.input_mel)
     return single(fake)
 
 
 @torch.no_grad()
-def remake(state: TrainState, piece: Piece) -> Tensor:
-    """Make the same samples without a graph."""
+def generate_detached(state: VocoderState, micro: MicroBatch) -> Tensor:
+    """Render the same samples without a graph."""
     with precision(state):
-        fake: Tensor = state.maker(piece.given)
+        fake: Tensor = state.optimized_generator(micro.input_mel)
     return single(fake)
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
-    """Return the norm of the gradients of all the optimiser's parameters."""
+    """Return the norm of the gradients of all the optimizer's parameters."""
     parameters = (p for group in optimizer.param_groups for p in group["params"])
     return torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
 
 
-def synchronised(network: nn.Module, *, now: bool) -> AbstractContextManager[None]:
-    """Let several processes exchange gradients only with the last piece of a batch."""
+def synchronized(network: nn.Module, *, now: bool) -> AbstractContextManager[None]:
+    """Let several processes exchange gradients only with the last micro-batch."""
     if isinstance(network, DistributedDataParallel) and not now:
         waiting: AbstractContextManager[None] = network.no_sync()
         return waiting
     return nullcontext()
 
 
-def precision(state: TrainState) -> torch.autocast:
+def precision(state: VocoderState) -> torch.autocast:
     """Return the context in which the networks run: bfloat16 if the configuration says so."""
     wanted = state.config.train.precision == "bf16"
     return torch.autocast(state.device.type, torch.bfloat16, enabled=wanted)

@@ -1,15 +1,14 @@
-"""Whole clips that the training does not see: mel_l1_full, and samples to hear.
+"""Complete clips that the training does not see: mel_l1_full, and samples to listen to.
 
-The generator reads each clip's mel and the result's log-mel up to Nyquist is compared with the
-recording's. This is the figure that the official training plots. With `overfit` the fixed segments
-themselves take the place of the clips: there the question is how far they can be learned by heart.
+The generator reads each clip's mel, and the result's log-mel up to Nyquist is compared with the
+recording's. The official training plots the same figure. With `overfit` the fixed segments take the
+place of the clips: there the question is how far they can be learned by heart.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,24 +16,25 @@ from torch import Tensor
 
 from hifigan_cli.data.variation import batches_of
 from hifigan_cli.models.losses import mel_loss
-from hifigan_cli.training.progress.judges import CLIPS_JUDGED, Jury, Verdict, verdicts
+from hifigan_cli.training import discriminator_statistics
+from hifigan_cli.training.discriminator_statistics import DiscriminatorStatistics
+from hifigan_cli.training.trainer import Validation
+from hifigan_cli.training.validation_audio import ValidationClip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.runtime.distributed import DistributedContext
-    from hifigan_cli.training.state import TrainState
-    from hifigan_cli.training.step import Mels
-
+    from hifigan_cli.training.state import VocoderState
+    from hifigan_cli.training.step import MelTransforms
 
 _NO_POWER = 1e-6  # keeps the level of digital silence a number
 
 
 class Utterance(NamedTuple):
-    """A clip to validate on: `(samples,)`, and its given mel `(mels, frames)` if there is one."""
+    """A clip to validate on: `(samples,)`, and its mel `(n_mels, frames)` if the data have one."""
 
     name: str
     samples: Tensor
@@ -50,8 +50,8 @@ class Utterances:
         self._fixed = _fixed_segments(data, config) if config.train.overfit else []
 
     @property
-    def natural(self) -> bool:
-        """Whether unseen clips are made from their own mels, as in the official validation."""
+    def comparable(self) -> bool:
+        """Whether unseen clips are generated from their own mels, as in the official validation."""
         return not (self._fixed or self._data.has_mels)
 
     def __len__(self) -> int:
@@ -76,84 +76,47 @@ def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
     ]
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A clip as recorded and as generated: samples, and the log-mels up to Nyquist, on the CPU."""
-
-    name: str
-    recording: Tensor  # (samples,)
-    generated: Tensor  # (samples,)
-    recording_mel: Tensor  # (mels, frames)
-    generated_mel: Tensor  # (mels, frames)
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a validation found.
-
-    Attributes:
-        mel_l1_full: mean over clips of the L1 between log-mels up to Nyquist.
-        clips: how many there were.
-        took_s: how long it took, in seconds.
-        level_db: the generated clips' power against the recordings', both without their means.
-        verdicts: what each sub-discriminator says, by its name.
-        heard: the first few clips, for ears and eyes.
-    """
-
-    mel_l1_full: float
-    clips: int
-    took_s: float
-    level_db: float
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    heard: list[Heard] = field(default_factory=list)
-
-    def figures(self) -> dict[str, float]:
-        """Return every number worth a curve, by name."""
-        found = {"mel_l1_full": self.mel_l1_full, "level_db": self.level_db}
-        for name, verdict in self.verdicts.items():
-            found |= {f"{name}.{part}": value for part, value in asdict(verdict).items()}
-        return found
-
-
 @torch.no_grad()
 def validate(
-    state: TrainState,
+    state: VocoderState,
     utterances: Utterances,
-    mels: Mels,
-    ranks: DistributedContext,
+    mels: MelTransforms,
+    context: DistributedContext,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
-    """Synthesise every clip and compare; None if a signal broke it off or there are no clips.
+    """Generate every clip and compare; None if a signal came or there are no clips.
 
-    The clips are dealt out to the processes in turn.
+    The processes take the clips in turn. Besides mel_l1_full, the mean over clips of the L1 between
+    log-mels up to Nyquist, it measures level_db, the power of the generated clips against that of
+    the recordings (both without their means), and what each sub-discriminator answers.
     """
     started = time.monotonic()
-    total, count, broken_off = 0.0, 0, 0
-    powers, jury = (0.0, 0.0), Jury()
-    heard: list[Heard] = []
-    for index in range(ranks.rank, len(utterances), ranks.world):
+    total, count, stopped = 0.0, 0, 0
+    powers, statistics = (0.0, 0.0), DiscriminatorStatistics()
+    audio: list[ValidationClip] = []
+    for index in range(context.rank, len(utterances), context.world):
         if stopping():
-            broken_off = 1
+            stopped = 1
             break
-        clip = compare(state, utterances[index], mels)
+        clip = generate_clip(state, utterances[index], mels)
         total += mel_loss(clip.recording_mel, clip.generated_mel).item()
         count += 1
         powers = powers[0] + _power(clip.generated), powers[1] + _power(clip.recording)
-        if index < CLIPS_JUDGED:
-            jury.hear(state, clip.recording, clip.generated)
+        if index < discriminator_statistics.CLIPS:
+            statistics.add(state, clip.recording, clip.generated)
         if index < state.config.train.sample_clips:
-            heard.append(clip)
-    sums = ranks.sums((total, count, broken_off, *powers, *jury.sums()))
-    total, clips, stopped, generated, recorded, *judged = sums
-    if stopped or not clips:
+            audio.append(clip)
+    sums = context.sums((total, count, stopped, *powers, *statistics.sums()))
+    total, clips, any_stopped, generated, recorded, *scores = sums
+    if any_stopped or not clips:
         return None
+    level_db = 10 * math.log10((generated + _NO_POWER) / (recorded + _NO_POWER))
     return Validation(
-        mel_l1_full=total / clips,
+        metrics={"mel_l1_full": total / clips},
         clips=int(clips),
         took_s=time.monotonic() - started,
-        level_db=10 * math.log10((generated + _NO_POWER) / (recorded + _NO_POWER)),
-        verdicts=verdicts(judged),
-        heard=heard,
+        details={"level_db": level_db, **discriminator_statistics.means(scores)},
+        audio=audio,
     )
 
 
@@ -162,25 +125,18 @@ def _power(samples: Tensor) -> float:
     return float(((samples - samples.mean()) ** 2).sum())
 
 
-def compare(state: TrainState, utterance: Utterance, mels: Mels) -> Heard:
-    """Synthesise one clip from its mel, in full precision."""
+def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms) -> ValidationClip:
+    """Generate one clip from its mel, in full precision."""
     samples = utterance.samples.to(state.device)[None]
-    given = mels.given(samples) if utterance.mel is None else utterance.mel.to(state.device)[None]
+    mel = mels.input_mel(samples) if utterance.mel is None else utterance.mel.to(state.device)[None]
     hop = state.config.mel.hop_samples
-    frames = min(given.shape[-1], samples.shape[-1] // hop)
+    frames = min(mel.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
-    with _exact():
-        # Not by calling it: where it is compiled, it would be compiled anew for other lengths.
-        generated = state.listener.forward(given[..., :frames])[:, 0]
-    recording_mel, generated_mel = mels.full(recording), mels.full(generated)
-    parts = (recording, generated, recording_mel, generated_mel)
-    return Heard(utterance.name, *(part[0].float().cpu() for part in parts))
-
-
-def _exact() -> AbstractContextManager[None]:
-    """Keep cuDNN from TF32, and from timing its algorithms: each clip has another length."""
-    chosen = torch.backends.cudnn.deterministic
-    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, deterministic=chosen, allow_tf32=False
-    )
-    return exact
+    # Keeps cuDNN from TF32, and from timing its algorithms: each clip has another length.
+    with torch.backends.cudnn.flags(
+        enabled=True, deterministic=torch.backends.cudnn.deterministic, allow_tf32=False
+    ):
+        # Not by calling the network: a compiled one would be compiled again for other lengths.
+        generated = state.published.forward(mel[..., :frames])[:, 0]
+    parts = (recording, generated, mels.full_band(recording), mels.full_band(generated))
+    return ValidationClip(utterance.name, *(part[0].float().cpu() for part in parts))

@@ -14,7 +14,7 @@ from hifigan_cli.config import Config, MelConvention
 from hifigan_cli.errors import ModelError
 from hifigan_cli.importers.importing import import_checkpoint
 from hifigan_cli.models.model_file import read_model, write_model
-from hifigan_cli.training.records.warmstart import read_source
+from hifigan_cli.training.warm_start import read_source
 from tests.helpers import hifigan, speech
 from tests.importers.foreign import (
     CASES,

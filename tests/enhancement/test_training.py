@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -20,15 +21,23 @@ from hifigan_cli.config.resolve import resolve_sections
 from hifigan_cli.enhancement.augmentation.pairs_file import Sources
 from hifigan_cli.enhancement.config import EnhancerRun, EnhancerTraining
 from hifigan_cli.enhancement.model_file import read_enhancer
-from hifigan_cli.enhancement.training import EnhancerPlan, bookkeeping, train_enhancer
-from hifigan_cli.enhancement.training import run as run_module
-from hifigan_cli.enhancement.training.batches import enhancer_batch
+from hifigan_cli.enhancement.training import EnhancerTrainOptions, enhancer, train_enhancer
+from hifigan_cli.enhancement.training.enhancer import enhancer_batch
 from hifigan_cli.enhancement.training.state import EnhancerState
 from hifigan_cli.enhancement.training.step import enhancer_step
-from hifigan_cli.errors import DivergedError, InterruptedRunError, ModelError, UsageError
+from hifigan_cli.errors import (
+    DivergedError,
+    InputError,
+    InterruptedRunError,
+    ModelError,
+    UsageError,
+)
 from hifigan_cli.io.tensor_file import read_tensors
-from hifigan_cli.training.runtime import meter
-from hifigan_cli.training.runtime.guard import Guard
+from hifigan_cli.training import meter
+from hifigan_cli.training.events import Logged, Noted, Rendering, Saved
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.run_folder import RunFolder
+from hifigan_cli.training.trainer import Validation
 from tests.data.corpora import write
 from tests.enhancement.small import SETS, recipe, sounds
 from tests.helpers import hifigan, speech
@@ -36,6 +45,7 @@ from tests.models_for_tests import write_tiny_model
 
 if TYPE_CHECKING:
     from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
+    from hifigan_cli.training.events import Event, Report
 
 CPU = torch.device("cpu")
 
@@ -46,21 +56,22 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return sounds(tmp_path_factory.mktemp("sounds"))
 
 
-def plan(folders: tuple[Path, Path, Path], out: Path, **training: int) -> EnhancerPlan:
-    """Plan a run of seconds."""
-    return EnhancerPlan(Sources(*folders, MelConfig(), recipe(**training)), out, CPU, workers=1)
+def options(folders: tuple[Path, Path, Path], out: Path, **training: int) -> EnhancerTrainOptions:
+    """Ask for a run of seconds."""
+    sources = Sources(*folders, MelConfig(), recipe(**training))
+    return EnhancerTrainOptions(sources, out, CPU, workers=1)
 
 
 def content(out: Path) -> dict[str, torch.Tensor]:
     """Return every tensor of a run's checkpoint."""
-    return read_tensors(out / "checkpoint.safetensors")[0]
+    return read_tensors(RunFolder(out).saved()[0])[0]
 
 
-def stopping_at(number: int) -> object:
+def stopping_at(number: int) -> Report:
     """Make a report function that sends this process a signal at a step, once."""
 
-    def report(event: str, step: int, _figures: dict[str, float]) -> None:
-        if event == "train" and step == number:
+    def report(event: Event) -> None:
+        if isinstance(event, Logged) and event.step == number:
             signal.raise_signal(signal.SIGTERM)
 
     return report
@@ -69,40 +80,40 @@ def stopping_at(number: int) -> object:
 def test_it_learns_and_resumes_to_the_same_bits(
     folders: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    """Stopped in the first phase, at its end, while the judge is alone, and in the second."""
-    figures: list[tuple[str, int, dict[str, float]]] = []
-    whole = train_enhancer(plan(folders, tmp_path / "whole"), lambda *told: figures.append(told))
-    trained = [f for event, _, f in figures if event == "train"]
+    """Stopped in the first phase, at its end, while only the judge learns, and in the second."""
+    events: list[Event] = []
+    done = train_enhancer(options(folders, tmp_path / "whole"), events.append)
+    trained = [event.losses for event in events if isinstance(event, Logged)]
     assert trained[-1]["distance"] < trained[0]["distance"]
-    assert {"judge", "adversarial", "feature"} <= trained[-1].keys()
-    assert "judge" not in trained[0]
+    assert {"discriminator", "adversarial", "feature"} <= trained[-1].keys()
+    assert "discriminator" not in trained[0]
 
-    broken = plan(folders, tmp_path / "broken")
+    broken = options(folders, tmp_path / "broken")
     for stop in (5, 15, 40, 80):
         with pytest.raises(InterruptedRunError, match=f"after step {stop}"):
-            train_enhancer(broken, stopping_at(stop))  # type: ignore[arg-type]
-    train_enhancer(broken, lambda *_told: None)
+            train_enhancer(broken, stopping_at(stop))
+    train_enhancer(broken, lambda _event: None)
     first, second = content(tmp_path / "whole"), content(tmp_path / "broken")
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
-    model = read_enhancer(whole)
+    model = read_enhancer(done.model)
     assert model.provenance["steps"] == 90
     assert model.build()(torch.zeros(1, 80, 20)).shape == (1, 80, 20)
     written = (tmp_path / "broken/metrics.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in written]
-    assert [line["step"] for line in lines if line["event"] == "train"] == list(range(5, 91, 5))
+    assert [line["step"] for line in lines if line["event"] == "train"] == [1, *range(5, 91, 5)]
 
 
 def test_a_signal_ends_the_rendering(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     """The first is heeded at once, since of half the pairs nothing is worth saving."""
 
-    def report(event: str, _step: int, _figures: dict[str, float]) -> None:
-        assert event == "rendering"
+    def report(event: Event) -> None:
+        assert isinstance(event, Rendering)
         signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(InterruptedRunError, match="while pairs were rendered"):
-        train_enhancer(plan(folders, tmp_path), report)
+        train_enhancer(options(folders, tmp_path), report)
     assert not list((tmp_path / "pairs").iterdir())
 
 
@@ -110,18 +121,18 @@ def test_another_recipe_or_other_sounds_are_refused(
     folders: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     """A run goes on only as it began; --fresh starts anew."""
-    train_enhancer(plan(folders, tmp_path, steps=5, adversarial_steps=0), lambda *_told: None)
+    train_enhancer(options(folders, tmp_path, steps=5, adversarial_steps=0), lambda _event: None)
     with pytest.raises(ModelError, match=r"training\.batch_size = 4, this command says 2"):
         train_enhancer(
-            plan(folders, tmp_path, steps=5, adversarial_steps=0, batch_size=2),
-            lambda *_told: None,
+            options(folders, tmp_path, steps=5, adversarial_steps=0, batch_size=2),
+            lambda _event: None,
         )
     other = tmp_path / "other"
     write(other / "noise.wav", speech(0.5))
-    with pytest.raises(ModelError, match="changed since"):
+    with pytest.raises(InputError, match="changed since"):
         train_enhancer(
-            plan((folders[0], other, folders[2]), tmp_path, steps=5, adversarial_steps=0),
-            lambda *_told: None,
+            options((folders[0], other, folders[2]), tmp_path, steps=5, adversarial_steps=0),
+            lambda _event: None,
         )
 
 
@@ -133,25 +144,25 @@ def test_validations_are_not_the_speed_of_steps(
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s[0])
     monkeypatch.setattr(meter, "time", clock)
 
-    def validated(*_: object) -> dict[str, float]:
+    def validated(*_: object) -> Validation:
         late_s[0] += 1e6
-        return {}
+        return Validation({}, 1, 1e6)
 
-    monkeypatch.setattr(bookkeeping, "validate_enhancer", validated)
-    told: list[tuple[str, dict[str, float]]] = []
-    short = plan(folders, tmp_path, steps=4, adversarial_steps=0, log_every=2, validate_every=1)
-    train_enhancer(short, lambda event, _step, figures: told.append((event, figures)))
-    speeds = [figures["steps_per_s"] for event, figures in told if event == "train"]
-    assert len(speeds) == 2
+    monkeypatch.setattr(enhancer, "validate_enhancer", validated)
+    events: list[Event] = []
+    short = options(folders, tmp_path, steps=4, adversarial_steps=0, log_every=2, validate_every=1)
+    train_enhancer(short, events.append)
+    speeds = [event.steps_per_s for event in events if isinstance(event, Logged)]
+    assert len(speeds) == 3
     assert min(speeds) > 1e-5
 
 
 @pytest.mark.parametrize("step", [0, 80])
 def test_numbers_that_are_not_finite_move_no_weight(step: int) -> None:
     """A bad batch is left out, of the judge's learning as well."""
-    state, guard = EnhancerState(recipe(), MelConfig(), CPU), Guard(CPU)
+    state, guard = EnhancerState(recipe(), MelConfig(), CPU), NonfiniteGuard(CPU)
     state.step = step
-    both = [*state.enhancer.parameters(), *state.judge.parameters()]
+    both = [*state.enhancer.parameters(), *state.discriminator.parameters()]
     before = [p.clone() for p in both]
     bad = torch.full((2, 80, 16), float("nan"))
     enhancer_step(state, bad, bad, guard)
@@ -177,16 +188,19 @@ def test_it_goes_back_once_where_no_gradient_is_finite(
 ) -> None:
     """Ten bad steps in a row: the last checkpoint's weights, other batches; over the change of
     phases too, which the first range holds. Told figures stay numbers."""
-    monkeypatch.setattr(run_module, "enhancer_batch", poisoned(at))
-    told: list[tuple[str, int, dict[str, float]]] = []
-    train_enhancer(plan(folders, tmp_path), lambda *event: told.append(event))
-    assert [f["to"] for event, _, f in told if event == "rolled_back"] == [at.start // 5 * 5]
-    assert sum(f["updates"] for event, _, f in told if event == "left_out") == len(at)
-    assert all(math.isfinite(value) for _, _, figures in told for value in figures.values())
-    saved = [step for event, step, _ in told if event == "saved"]
+    monkeypatch.setattr(enhancer, "enhancer_batch", poisoned(at))
+    events: list[Event] = []
+    train_enhancer(options(folders, tmp_path), events.append)
+    warnings = [event.message for event in events if isinstance(event, Noted)]
+    before = at.start // 5 * 5
+    assert [text for text in warnings if text.endswith(f"weights of step {before}")]
+    skipped = [re.match(r"updates skipped by step \d+: (\d+)", text) for text in warnings]
+    assert sum(int(found[1]) for found in skipped if found) == len(at)
+    logged = [event for event in events if isinstance(event, Logged)]
+    assert all(math.isfinite(value) for event in logged for value in event.losses.values())
+    saved = [event.step for event in events if isinstance(event, Saved)]
     assert saved[-1] == 90
-    back = {step for event, step, _ in told if event == "rolled_back"}
-    assert set(saved) & set(range(at.start + 1, at.stop + 1)) == back
+    assert len(set(saved) & set(range(at.start + 1, at.stop + 1))) == 1  # after going back
     assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
 
 
@@ -194,9 +208,9 @@ def test_it_ends_where_going_back_does_not_help(
     folders: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second time it gives up, and the checkpoint is there still."""
-    monkeypatch.setattr(run_module, "enhancer_batch", poisoned(range(12, 90)))
+    monkeypatch.setattr(enhancer, "enhancer_batch", poisoned(range(12, 90)))
     with pytest.raises(DivergedError, match="no finite gradient"):
-        train_enhancer(plan(folders, tmp_path), lambda *_told: None)
+        train_enhancer(options(folders, tmp_path), lambda _event: None)
     assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
 
 

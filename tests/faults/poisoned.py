@@ -28,14 +28,14 @@ def poison(words: list[str]) -> None:
 
 
 def _nan(steps: range) -> None:
-    likeness: Callable[..., Any] = training_step.likeness
+    reconstruction_loss: Callable[..., Any] = training_step.reconstruction_loss
 
     def poisoned(state: Any, *rest: Any) -> Any:
-        loss, mel = likeness(state, *rest)
+        loss, mel = reconstruction_loss(state, *rest)
         bad = state.step + 1 in steps
         return (loss * float("nan") if bad else loss), mel
 
-    training_step.likeness = poisoned  # type: ignore[assignment]  # of any arguments
+    training_step.reconstruction_loss = poisoned  # type: ignore[assignment]  # of any arguments
 
 
 def _kill(name: str, *, half: bool) -> None:

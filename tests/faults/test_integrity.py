@@ -13,8 +13,8 @@ from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.models import read_model
-from hifigan_cli.training.records.checkpoint import read_checkpoint, write_checkpoint
-from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.checkpoint import read_checkpoint, write_checkpoint
+from hifigan_cli.training.state import VocoderState
 from tests.enhancement.small import write_tiny_enhancer
 from tests.models_for_tests import write_tiny_model
 from tests.training import small
@@ -63,7 +63,7 @@ def test_flipped_bits_in_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Networks, moments, random numbers, configuration."""
     small.shrink(monkeypatch.setattr)
     path = tmp_path / "step_00000000.safetensors"
-    write_checkpoint(path, TrainState(small.config(), torch.device("cpu")), "digest")
+    write_checkpoint(path, VocoderState(small.config(), torch.device("cpu")), "digest")
     assert found(path, 3, lambda: read_checkpoint(path), ModelError) == FLIPS
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from hifigan_cli.audio import read_audio, write_audio
 from hifigan_cli.models import read_model
-from hifigan_cli.training.records.checkpoint import read_checkpoint
+from hifigan_cli.training.checkpoint import read_checkpoint
 from tests.data.corpora import corpus, digests
 from tests.faults.command import HIFIGAN, SMALL, Command
 from tests.faults.kills import chain

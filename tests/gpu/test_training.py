@@ -14,19 +14,19 @@ from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.data.resident import ResidentBatches
+from hifigan_cli.training.cuda_graphs import GraphedStep
 from hifigan_cli.training.events import Logged, Noted
-from hifigan_cli.training.runtime.cuda_graphs import GraphedStep
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.start import choose_algorithms
-from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import (
-    Mels,
-    cut,
     discriminators_turn,
     generate,
     generators_turn,
+    mel_transforms,
+    to_micro_batches,
     train_step,
 )
+from hifigan_cli.training.vocoder import choose_algorithms
 from tests.gpu.conftest import Record, with_limited_memory
 from tests.gpu.test_networks import difference
 from tests.training import small
@@ -47,10 +47,10 @@ def preset(name: str, **train: object) -> Config:
     return Config(generator=PRESETS[name].generator, train=recipe)
 
 
-def gradients(state: TrainState) -> tuple[Tensor, list[Tensor]]:
+def gradients(state: VocoderState) -> tuple[Tensor, list[Tensor]]:
     """Return the losses of one batch, and the gradients of generator and discriminators."""
-    mels = Mels.on(state.config, state.device)
-    pieces = cut(state, synthetic_batch(state.config), mels)
+    mels = mel_transforms(state.config, state.device)
+    pieces = to_micro_batches(state, synthetic_batch(state.config), mels)
     kept = generate(state, pieces[0])
     loss_d = discriminators_turn(state, pieces, kept)
     networks = (state.mpd, state.msd)
@@ -65,7 +65,7 @@ def gradients(state: TrainState) -> tuple[Tensor, list[Tensor]]:
 def test_losses_and_gradients_of_a_step(device: torch.device, record: Record, name: str) -> None:
     """In float32 they are those of the CPU: losses within 1e-4, gradients within 1e-3."""
     config = preset(name, discriminator_width=0.25, segment_samples=4096)
-    states = [TrainState(config, place) for place in (CPU, device)]
+    states = [VocoderState(config, place) for place in (CPU, device)]
     for theirs, ours in zip(
         states[0].generator.parameters(), states[1].generator.parameters(), strict=True
     ):
@@ -85,8 +85,8 @@ def test_the_fast_step_has_the_gradients_of_the_reference(
 ) -> None:
     """Both on the device, V1 with the paper's discriminators."""
     config = preset("v1") if device.type == "cuda" else preset("v2", discriminator_width=0.25)
-    state = TrainState(config, device)
-    error = gradient_difference(state, synthetic_batch(config), Mels.on(config, device))
+    state = VocoderState(config, device)
+    error = gradient_difference(state, synthetic_batch(config), mel_transforms(config, device))
     record("largest_difference", error)
     assert error < 1e-3
 
@@ -103,10 +103,10 @@ def test_captured_steps_are_the_steps(
         "v2", precision=precision, seed=seed, discriminator_width=0.25, segment_samples=4096,
         adversarial_from=6, ema_decay=0.9,
     )  # fmt: skip
-    plain, graphed = (TrainState(config, device) for _ in range(2))
-    mels = Mels.on(config, device)
-    step_of = GraphedStep(graphed, mels, Guard(device), pytest.fail)
-    guard, worst = Guard(device), 0.0
+    plain, graphed = (VocoderState(config, device) for _ in range(2))
+    mels = mel_transforms(config, device)
+    step_of = GraphedStep(graphed, mels, NonfiniteGuard(device), pytest.fail)
+    guard, worst = NonfiniteGuard(device), 0.0
     for number in range(14):
         batch = synthetic_batch(config)._replace()
         batch = batch._replace(samples=batch.samples.roll(number * 997, 1))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from hifigan_cli.training import Plan, train
+from hifigan_cli.training import TrainOptions, train
 from hifigan_cli.training.events import Event
 from tests.training import small
 
@@ -28,7 +28,7 @@ def go(
 ) -> list[Event]:
     """Train, by default on the CPU; return what the run reported."""
     events: list[Event] = []
-    plan = Plan(
+    options = TrainOptions(
         small.config(**recipe),
         prepared,
         out,
@@ -37,7 +37,7 @@ def go(
         fresh=fresh,
         tensorboard=tensorboard,
     )
-    train(plan, events.append)
+    train(options, events.append)
     return events
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 from hifigan_cli.cli.main import run
 from hifigan_cli.training.events import Logged
-from hifigan_cli.training.records.folder import held
+from hifigan_cli.training.run_folder import RunFolder
 from tests.helpers import hifigan
 from tests.training import small
 from tests.training.runs import checkpoint, differing
@@ -113,7 +113,7 @@ def test_dry_run_names_the_folder_as_it_is(
 
 def test_a_run_in_use_is_refused(prepared: Path, tmp_path: Path) -> None:
     """Protects row 27: two runs on one folder; the second leaves with 4 and names the first."""
-    with held(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").held():
         done = train(prepared, "--out", tmp_path / "run")
     assert done.returncode == 4, done.stderr
     assert f"in use by pid {os.getpid()}" in done.stderr

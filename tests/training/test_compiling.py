@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.training.runtime.compiling import compile_networks
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, train_step
-from hifigan_cli.training.validation import Utterance, compare
+from hifigan_cli.training.compiling import compile_networks
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import mel_transforms, train_step
+from hifigan_cli.training.validation import Utterance, generate_clip
 from tests.training import small
 
 CPU = torch.device("cpu")
@@ -34,10 +34,10 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
     """Protects training on GPUs, which compiles by default, from another result, and from being
     compiled anew for each length of a clip."""
     plain, compiled = (
-        TrainState(small.config(compile=choice, precision=precision), CPU)
+        VocoderState(small.config(compile=choice, precision=precision), CPU)
         for choice in (False, True)
     )
-    mels, guard = Mels.on(plain.config, CPU), Guard(CPU)
+    mels, guard = mel_transforms(plain.config, CPU), NonfiniteGuard(CPU)
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, _inputs: Any) -> Any:
@@ -51,7 +51,7 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
     torch.testing.assert_close(torch.stack(ours), torch.stack(theirs), rtol=1e-3, atol=1e-5)
     with torch.no_grad():
         for samples in (2000, 3000, 4100):
-            compare(compiled, Utterance("clip", torch.randn(samples) / 9, None), mels)
+            generate_clip(compiled, Utterance("clip", torch.randn(samples) / 9, None), mels)
     assert len(graphs) == seen
 
 
@@ -60,20 +60,22 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
 @pytest.mark.usefixtures("small_discriminators")
 def test_where_it_fails_training_goes_on_as_it_was() -> None:
     """Protects runs on machines without a compiler: a word, and no weight or vector is moved."""
-    state = TrainState(small.config(compile=True), CPU)
+    state = VocoderState(small.config(compile=True), CPU)
     before = copy.deepcopy([network.state_dict() for network in (state.generator, state.msd)])
 
     def backend(*_: Any) -> Any:
         raise RuntimeError("no compiler\nat all")
 
     words: list[str] = []
-    mels = Mels.on(state.config, CPU)
+    mels = mel_transforms(state.config, CPU)
     assert not compile_networks(state, batch(), mels, words.append, backend)
     assert len(words) == 1
     assert "going on without" in words[0]
     after = [network.state_dict() for network in (state.generator, state.msd)]
     for one, other in zip(before, after, strict=True):
         assert all(torch.equal(value, other[key]) for key, value in one.items())
-    untouched = TrainState(small.config(), CPU)
-    ours, theirs = (train_step(each, batch(), mels, Guard(CPU)) for each in (state, untouched))
+    untouched = VocoderState(small.config(), CPU)
+    ours, theirs = (
+        train_step(each, batch(), mels, NonfiniteGuard(CPU)) for each in (state, untouched)
+    )
     assert torch.equal(torch.stack(ours), torch.stack(theirs))

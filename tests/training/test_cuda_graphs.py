@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.training.records.optimizers import (
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, Capture, GraphedStep, usable
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.optimizers import (
     load_optimizer,
     named_parameters,
     optimizer_tensors,
+    set_learning_rate,
 )
-from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, Capture, GraphedStep, usable
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.schedule import set_learning_rate
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Losses, Mels, train_step
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import Losses, mel_transforms, train_step
 from tests.training import small
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 class CpuCapture(Capture):
     """Runs a step again for each replay; what it was captured with is not executed."""
 
-    def __init__(self, state: TrainState, failure: str = "") -> None:
+    def __init__(self, state: VocoderState, failure: str = "") -> None:
         self.state, self.failure = state, failure
         self.captures = self.replays = 0
 
@@ -62,12 +62,12 @@ def batch(step: int, size: int = 4) -> Batch:
     return Batch(0.3 * torch.randn(size, 1024, generator=generator), None)
 
 
-def rates(state: TrainState, step: int) -> None:
+def rates(state: VocoderState, step: int) -> None:
     for optimizer in (state.optimizer_g, state.optimizer_d):
         set_learning_rate(optimizer, 2e-4 * 0.5**step)
 
 
-def weights(state: TrainState) -> dict[str, torch.Tensor]:
+def weights(state: VocoderState) -> dict[str, torch.Tensor]:
     networks = (state.generator, state.mpd, state.msd)
     return {f"{n}.{k}": v for n, net in enumerate(networks) for k, v in net.state_dict().items()}
 
@@ -78,10 +78,10 @@ def weights(state: TrainState) -> dict[str, torch.Tensor]:
 )
 def test_captured_training_is_the_same(train: dict[str, int]) -> None:
     """Same losses, weights and step counter, with a learning rate that changes at each step."""
-    plain, graphed = (TrainState(small.config(**train), CPU) for _ in range(2))
-    mels, guard = Mels.on(plain.config, CPU), Guard(CPU)
+    plain, graphed = (VocoderState(small.config(**train), CPU) for _ in range(2))
+    mels, guard = mel_transforms(plain.config, CPU), NonfiniteGuard(CPU)
     capture = CpuCapture(graphed)
-    step_of = GraphedStep(graphed, mels, Guard(CPU), pytest.fail, capture)
+    step_of = GraphedStep(graphed, mels, NonfiniteGuard(CPU), pytest.fail, capture)
     kept = []
     for step in range(12):
         rates(plain, step)
@@ -104,12 +104,12 @@ def test_captured_training_is_the_same(train: dict[str, int]) -> None:
 @pytest.mark.usefixtures("small_discriminators")
 def test_where_a_capture_fails_training_goes_on() -> None:
     """One warning with the reason; no step is lost or counted twice."""
-    plain, graphed = (TrainState(small.config(), CPU) for _ in range(2))
-    mels, warnings = Mels.on(plain.config, CPU), list[str]()
+    plain, graphed = (VocoderState(small.config(), CPU) for _ in range(2))
+    mels, warnings = mel_transforms(plain.config, CPU), list[str]()
     capture = CpuCapture(graphed, "CUDA out of memory\nand so on")
-    step_of = GraphedStep(graphed, mels, Guard(CPU), warnings.append, capture)
+    step_of = GraphedStep(graphed, mels, NonfiniteGuard(CPU), warnings.append, capture)
     for step in range(WARM_UP_STEPS + 3):
-        expected = train_step(plain, batch(step), mels, Guard(CPU))
+        expected = train_step(plain, batch(step), mels, NonfiniteGuard(CPU))
         found = step_of(batch(step))
         torch.testing.assert_close(torch.stack(found), torch.stack(expected), rtol=1e-4, atol=1e-6)
         assert graphed.step == step + 1
@@ -121,12 +121,12 @@ def test_where_a_capture_fails_training_goes_on() -> None:
 @pytest.mark.usefixtures("small_discriminators")
 def test_going_back_to_a_checkpoint_keeps_the_optimizers_memory_in_place() -> None:
     """A graph reads and writes the moments where they were when it was captured."""
-    state = TrainState(small.config(), CPU)
-    mels, names = Mels.on(state.config, CPU), named_parameters({"": state.generator})
-    train_step(state, batch(0), mels, Guard(CPU))
+    state = VocoderState(small.config(), CPU)
+    mels, names = mel_transforms(state.config, CPU), named_parameters({"": state.generator})
+    train_step(state, batch(0), mels, NonfiniteGuard(CPU))
     saved = copy.deepcopy(optimizer_tensors(state.optimizer_g, names, "g."))
     places = {n: t.data_ptr() for n, t in optimizer_tensors(state.optimizer_g, names, "g.").items()}
-    train_step(state, batch(1), mels, Guard(CPU))
+    train_step(state, batch(1), mels, NonfiniteGuard(CPU))
     load_optimizer(state.optimizer_g, names, "g.", saved)
     for name, value in optimizer_tensors(state.optimizer_g, names, "g.").items():
         assert torch.equal(value, saved[name])
@@ -135,7 +135,7 @@ def test_going_back_to_a_checkpoint_keeps_the_optimizers_memory_in_place() -> No
 
 @pytest.mark.usefixtures("small_discriminators")
 def test_only_a_single_gpu_without_determinism_is_captured() -> None:
-    state = TrainState(small.config(), CPU)
+    state = VocoderState(small.config(), CPU)
     assert not usable(state)
     state.device = torch.device("cuda", 0)
     assert usable(state)

@@ -27,11 +27,11 @@ from hifigan_cli.models import losses
 from hifigan_cli.models.optimized import convolutions
 from hifigan_cli.runtime.devices import emulates_bfloat16
 from hifigan_cli.training import step
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.runtime.meter import Meter
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Losses, Mels, train_step
-from hifigan_cli.training.validation import Utterance, compare
+from hifigan_cli.training.meter import Meter
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import Losses, mel_transforms, train_step
+from hifigan_cli.training.validation import Utterance, generate_clip
 from tests.enhancement.small import recipe
 from tests.training import small
 
@@ -83,17 +83,17 @@ def without_backward(*networks: nn.Module) -> Iterator[list[Tensor]]:
         yield followed
 
 
-def steps(given: bool = False, **train: Any) -> tuple[TrainState, list[Losses]]:
+def steps(given: bool = False, **train: Any) -> tuple[VocoderState, list[Losses]]:
     """Make two steps; their batches come from the processor."""
     with made_there():
-        state = TrainState(small.config(**train), GPU)
-    mels, guard, meter = Mels.on(state.config, GPU), Guard(GPU), Meter()
+        state = VocoderState(small.config(**train), GPU)
+    mels, guard, meter = mel_transforms(state.config, GPU), NonfiniteGuard(GPU), Meter()
     found = []
     with without_backward(state.generator, state.mpd, state.msd) as followed:
         for _ in range(2):
             batch = Batch(torch.randn(4, 1024), torch.randn(4, 80, 4) if given else None)
             found.append(train_step(state, batch, mels, guard))
-            meter.add(found[-1])
+            meter.add(found[-1]._asdict())
     assert {(loss.device, loss.dtype) for loss in followed} == {(GPU, torch.float32)}
     return state, found
 
@@ -122,7 +122,7 @@ def test_samples_are_single_precision(precision: str) -> None:
     state, _ = steps(precision=precision)
     with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
         assert torch.is_autocast_enabled("cuda") == (precision == "bf16")
-        samples = state.maker(torch.randn(1, 80, 4, device=GPU))
+        samples = state.optimized_generator(torch.randn(1, 80, 4, device=GPU))
     assert samples.dtype == torch.float32
 
 
@@ -130,9 +130,9 @@ def test_an_enhancers_step_does_as_well() -> None:
     """Protects the same of the other training, in both phases."""
     with made_there():
         state = EnhancerState(recipe(), MelConfig(), GPU)
-    guard = Guard(GPU)
+    guard = NonfiniteGuard(GPU)
     noisy, clean = torch.randn(2, 2, 80, 16, device=GPU).unbind()
-    with without_backward(state.enhancer, state.judge):
+    with without_backward(state.enhancer, state.discriminator):
         for step in (0, state.first_adversarial_step, state.run.training.steps - 1):
             state.step = step
             for value in enhancer_step(state, noisy, clean, guard).values():
@@ -144,8 +144,8 @@ def test_validation_brings_its_results_back() -> None:
     state, _ = steps()
     clip = Utterance("clip", torch.randn(3000), None)
     with torch.no_grad():
-        heard = compare(state, clip, Mels.on(state.config, GPU))
-    parts = (heard.recording, heard.generated, heard.recording_mel, heard.generated_mel)
+        found = generate_clip(state, clip, mel_transforms(state.config, GPU))
+    parts = (found.recording, found.generated, found.recording_mel, found.generated_mel)
     assert {part.device.type for part in parts} == {"cpu"}
 
 

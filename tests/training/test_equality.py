@@ -20,8 +20,14 @@ from hifigan_cli.config import GeneratorConfig, MelConfig, TrainConfig, preset
 from hifigan_cli.config.schema import Config
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.training.reference import ReferenceStep
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, cut, discriminators_turn, generate, generators_turn
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import (
+    discriminators_turn,
+    generate,
+    generators_turn,
+    mel_transforms,
+    to_micro_batches,
+)
 from tests.training import small
 
 CPU = torch.device("cpu")
@@ -48,19 +54,19 @@ def noisy(config: Config, count: int, seed: int, *, double: bool = True) -> Batc
     )
 
 
-def fast(state: TrainState, batch: Batch) -> Turns:
+def fast(state: VocoderState, batch: Batch) -> Turns:
     """Run both turns of the fast step."""
-    mels = Mels.on(state.config, CPU)
-    pieces = cut(state, batch, mels)
+    mels = mel_transforms(state.config, CPU)
+    pieces = to_micro_batches(state, batch, mels)
     kept = generate(state, pieces[0]) if len(pieces) == 1 else None
     loss_d = discriminators_turn(state, pieces, kept)
     loss_g = generators_turn(state, pieces, kept, mels)[0]
     return Turns([loss_d.item(), loss_g.item()], *seen(state))
 
 
-def reference(state: TrainState, batch: Batch) -> Turns:
+def reference(state: VocoderState, batch: Batch) -> Turns:
     """Run both turns of the reference step."""
-    step, mels = ReferenceStep(state), Mels.on(state.config, CPU)
+    step, mels = ReferenceStep(state), mel_transforms(state.config, CPU)
     loss_d = step.discriminators_turn(batch, mels)
     of_discriminators = [p.grad.clone() for p in judges(state) if p.grad is not None]
     loss_g = step.generators_turn(mels)
@@ -69,11 +75,11 @@ def reference(state: TrainState, batch: Batch) -> Turns:
     return Turns([loss_d.item(), loss_g.item()], [*of_generator, *of_discriminators], buffers)
 
 
-def judges(state: TrainState) -> list[nn.Parameter]:
+def judges(state: VocoderState) -> list[nn.Parameter]:
     return [*state.mpd.parameters(), *state.msd.parameters()]
 
 
-def seen(state: TrainState) -> tuple[list[Tensor], list[Tensor]]:
+def seen(state: VocoderState) -> tuple[list[Tensor], list[Tensor]]:
     parameters = [*state.generator.parameters(), *judges(state)]
     gradients = [p.grad for p in parameters if p.grad is not None]
     assert len(gradients) == len(parameters)
@@ -91,8 +97,8 @@ def assert_equal(found: Turns, expected: Turns) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def two_of(config: Config, *, double: bool = True) -> tuple[TrainState, TrainState]:
-    state = TrainState(config, CPU)
+def two_of(config: Config, *, double: bool = True) -> tuple[VocoderState, VocoderState]:
+    state = VocoderState(config, CPU)
     if double:
         for network in (state.generator, state.mpd, state.msd):
             network.double()
@@ -148,7 +154,7 @@ def test_pieces_add_up_to_the_batch(seed: int, pieces: int) -> None:
     train = config.train.model_copy(update={"accumulate": pieces})
     other.config = config.model_copy(update={"train": train})
     batch = noisy(config, 5, seed)
-    assert len(cut(other, batch, Mels.on(config, CPU))) == pieces
+    assert len(to_micro_batches(other, batch, mel_transforms(config, CPU))) == pieces
     assert_equal(fast(other, batch), fast(whole, batch))
 
 
@@ -158,7 +164,7 @@ def test_a_difference_would_be_seen() -> None:
     config = small.config()
     one, other = two_of(config)
     batch = noisy(config, 3, 0)
-    one.judges.vectors()
+    one.optimized_discriminators.vectors()
     with pytest.raises(AssertionError):
         assert_equal(fast(one, batch), reference(other, batch))
     one, other = two_of(config)

@@ -17,17 +17,21 @@ from hifigan_cli.cli.train_view import describe as said
 from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.config.presets import PRESETS
 from hifigan_cli.reports.describe import describe
-from hifigan_cli.training import loop
+from hifigan_cli.training import meter, vocoder
 from hifigan_cli.training.events import Logged, Validated
-from hifigan_cli.training.progress.forecast import Forecast, forecast
-from hifigan_cli.training.progress.reference import REFERENCES, reference_of, stand
-from hifigan_cli.training.progress.trend import trend
-from hifigan_cli.training.records.metrics import read_entries
-from hifigan_cli.training.runtime import meter
+from hifigan_cli.training.loggers import read_entries
+from hifigan_cli.training.progress import (
+    OFFICIAL,
+    Forecast,
+    fit_line,
+    forecast,
+    official_training,
+    stand,
+)
 from tests.training import small
 from tests.training.runs import go, metrics
 
-V1 = REFERENCES["v1"]
+V1 = OFFICIAL["v1"]
 
 
 def test_known_points_are_met_and_what_is_between_lies_on_the_logarithm() -> None:
@@ -47,27 +51,27 @@ def test_a_lower_error_never_stands_earlier(one: float, other: float) -> None:
         assert later >= earlier
     for error, steps in ((low, later), (high, earlier)):
         assert (steps is None) == (error > 0.287 or error < 0.214)
-        assert stand(REFERENCES["v2"], error).official_steps is None
+        assert stand(OFFICIAL["v2"], error).official_steps is None
 
 
 def test_only_an_official_architecture_is_compared() -> None:
     """Protects custom configurations, other mels and `--overfit` from a curve not theirs."""
     for name, config in PRESETS.items():
-        found = reference_of(config)
+        found = official_training(config)
         assert found is not None
         assert found.preset == name
     recipe = TrainConfig(batch_size=4, steps=10)
-    assert reference_of(Config(train=recipe)) is V1
-    assert reference_of(Config(generator=GeneratorConfig(upsample_initial_channel=64))) is None
-    assert reference_of(Config(mel=MelConfig(fmax_hz=None))) is None
-    assert reference_of(Config(train=TrainConfig(overfit=2))) is None
+    assert official_training(Config(train=recipe)) is V1
+    assert official_training(Config(generator=GeneratorConfig(upsample_initial_channel=64))) is None
+    assert official_training(Config(mel=MelConfig(fmax_hz=None))) is None
+    assert official_training(Config(train=TrainConfig(overfit=2))) is None
 
 
 def test_line_is_that_of_the_textbook() -> None:
     """Protects slope and standard error: Anscombe's first set, known to be 3.00, 0.500, 0.1179."""
     xs = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5]
     ys = [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68]
-    assert trend(xs, ys) == pytest.approx((3.0001, 0.5001, 0.1179), abs=1e-4)
+    assert fit_line(xs, ys) == pytest.approx((3.0001, 0.5001, 0.1179), abs=1e-4)
 
 
 def test_forecast_of_the_official_training_itself() -> None:
@@ -102,8 +106,10 @@ def test_nothing_is_foretold_where_nothing_is_known() -> None:
 
 
 def validated(error: float, preset: str, foreseen: Forecast | None = None) -> Validated:
-    place = stand(REFERENCES[preset], error)
-    return Validated(5, error, 38, 1.0, best=True, standing=place, forecast=foreseen)
+    place = stand(OFFICIAL[preset], error)
+    return Validated(
+        5, {"mel_l1_full": error}, 38, 1.0, best=True, standing=place, forecast=foreseen
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def validated(error: float, preset: str, foreseen: Forecast | None = None) -> Va
 )
 def test_words_claim_what_is_known(error: float, preset: str, words: str) -> None:
     """Protects the sentence at each place on and off the curve."""
-    assert standing(stand(REFERENCES[preset], error), error).startswith(words)
+    assert standing(stand(OFFICIAL[preset], error), error).startswith(words)
 
 
 @pytest.mark.usefixtures("small_discriminators")
@@ -128,8 +134,9 @@ def test_what_is_done_once_is_not_the_speed_of_a_step(
     late_s = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s[0])
     monkeypatch.setattr(meter, "time", clock)
-    monkeypatch.setattr(loop, "_compile", lambda *_: late_s.__setitem__(0, 1e6))
-    events = go(prepared, tmp_path / "run", steps=2, log_every=2)
+    monkeypatch.setattr(vocoder, "compile_networks", lambda *_: late_s.__setitem__(0, 1e6))
+    events = go(prepared, tmp_path / "run", steps=2, log_every=2, compile=True)
+    assert late_s[0]
     assert all(e.steps_per_s > 1e-5 for e in events if isinstance(e, Logged))
 
 
@@ -151,7 +158,7 @@ def test_outlook_adds_the_bar() -> None:
     )
     assert "under the bar of its class (0.23)" in outlook(validated(0.22, "v1", foreseen))
     assert "bar" not in outlook(validated(0.25, "v1"))
-    assert outlook(Validated(5, 0.3, 38, 1.0, best=True)) == ""
+    assert outlook(Validated(5, {"mel_l1_full": 0.3}, 38, 1.0, best=True)) == ""
     assert said(validated(0.25, "v1")).endswith(outlook(validated(0.25, "v1")))
 
 
@@ -170,9 +177,9 @@ def test_run_says_where_it_stands_and_info_repeats_it(prepared: Path, tmp_path: 
     lines = metrics(tmp_path / "run", "validation")
     assert [line["official_converged"] for line in lines] == [0.345] * 3
     facts = describe(tmp_path / "run").facts
-    best = min(found, key=lambda event: event.mel_l1_full)
+    best = min(found, key=lambda event: event.metrics["mel_l1_full"])
     assert facts["best"] == {"step": best.step, "mel_l1_full": best.mel_l1_full}
-    assert facts["mel_l1_full"] == found[-1].mel_l1_full
+    assert facts["mel_l1_full"] == found[-1].metrics["mel_l1_full"]
     assert facts["official_converged"] == 0.345
     assert facts["step"] == 4
 

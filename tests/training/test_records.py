@@ -18,17 +18,17 @@ from hifigan_cli.models import read_model
 from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.models.norms import folded
 from hifigan_cli.training import step as training_step
-from hifigan_cli.training.events import Finished, Logged, Noted, Saved, Started, Validated
-from hifigan_cli.training.records import saver
-from hifigan_cli.training.records.checkpoint import (
+from hifigan_cli.training import trainer
+from hifigan_cli.training.checkpoint import (
     read_checkpoint,
     restore,
     write_checkpoint,
 )
-from hifigan_cli.training.records.folder import RunFolder, held
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, train_step
+from hifigan_cli.training.events import Finished, Logged, Noted, Saved, Started, Validated
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.run_folder import RunFolder
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import mel_transforms, train_step
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go
 
@@ -65,9 +65,9 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
         "metrics.jsonl",
         "model.safetensors",
         "best.safetensors",
-        "heard/heard.json",
-        "heard/1-recording.flac",
-        "heard/1-generated.flac",
+        "validation_audio/clips.json",
+        "validation_audio/1-recording.flac",
+        "validation_audio/1-generated.flac",
         *steps,
     }
     written = resolve(file=run / "config.toml").config
@@ -77,11 +77,16 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
 
 def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:
     """Protects mistake 9: nothing in the step draws today, and what will may rely on it."""
-    state = TrainState(small.config(), CPU)
-    train_step(state, Batch(torch.randn(4, 1024), None), Mels.on(state.config, CPU), Guard(CPU))
+    state = VocoderState(small.config(), CPU)
+    train_step(
+        state,
+        Batch(torch.randn(4, 1024), None),
+        mel_transforms(state.config, CPU),
+        NonfiniteGuard(CPU),
+    )
     write_checkpoint(tmp_path / "checkpoint.safetensors", state, "")
     expected = torch.rand(3)
-    restored = TrainState(small.config(), CPU)
+    restored = VocoderState(small.config(), CPU)
     restore(restored, read_checkpoint(tmp_path / "checkpoint.safetensors"))
     assert torch.equal(torch.rand(3), expected)
     assert restored.step == 1
@@ -90,7 +95,7 @@ def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:
 def test_model_is_the_folded_average(run: Path) -> None:
     """Protects what is published: the average where one is kept, without weight norm."""
     model = read_model(run / "model.safetensors")
-    average = folded(read_checkpoint(checkpoint(run, 4)).part("average."))
+    average = folded(read_checkpoint(checkpoint(run, 4)).part("ema."))
     assert model.weights.keys() == average.keys()
     assert all(np.array_equal(value, average[key]) for key, value in model.weights.items())
     assert model.provenance["steps"] == 4
@@ -102,13 +107,12 @@ def test_best_model_is_that_of_the_lowest_error(prepared: Path, tmp_path: Path) 
     events = go(prepared, tmp_path / "run", validate_every=2, learning_rate=0.05)
     found = [event for event in events if isinstance(event, Validated)]
     assert [event.step for event in found] == [0, 2, 4, 6]
-    lowest = min(found, key=lambda event: event.mel_l1_full)
+    lowest = min(found, key=lambda event: event.metrics["mel_l1_full"])
     best = read_model(tmp_path / "run/best.safetensors")
     assert best.provenance["steps"] == lowest.step
-    assert best.provenance["mel_l1_full"] == lowest.mel_l1_full
-    lows = [
-        e.mel_l1_full == min(f.mel_l1_full for f in found[: i + 1]) for i, e in enumerate(found)
-    ]
+    assert best.provenance["mel_l1_full"] == lowest.metrics["mel_l1_full"]
+    errors = [event.metrics["mel_l1_full"] for event in found]
+    lows = [error == min(errors[: i + 1]) for i, error in enumerate(errors)]
     assert [event.best for event in found] == lows
 
 
@@ -205,7 +209,7 @@ def test_fresh_sets_the_old_run_aside(prepared: Path, run: Path) -> None:
 
 def test_second_run_in_the_same_folder_is_refused(prepared: Path, run: Path) -> None:
     """Protects row 27: also from being set aside under the feet of the first."""
-    with held(run):
+    with RunFolder(run).held():
         for fresh in (False, True):
             with pytest.raises(OutputError, match="in use by pid"):
                 go(prepared, run, fresh=fresh, ema_decay=0.9)
@@ -224,7 +228,7 @@ def test_full_disk_does_not_end_a_run_until_the_third_time(
             raise OutputError(f"cannot write {path}: No space left on device")
         write(path, *rest)  # type: ignore[arg-type]  # passed through
 
-    monkeypatch.setattr(saver, "write_checkpoint", writing)
+    monkeypatch.setattr(trainer, "write_checkpoint", writing)
     with pytest.raises(OutputError, match="No space"):
         go(prepared, tmp_path / "run", steps=9, checkpoint_every=1)
     assert [p.name[-14:-12] for p in RunFolder(tmp_path / "run").saved()] == ["04", "01"]
@@ -252,7 +256,7 @@ def test_bad_steps_are_left_out_of_weights_and_means(
     events = go(prepared, tmp_path / "run", checkpoint_every=1, log_every=2)
     assert [event.step for event in events if isinstance(event, Saved)] == [1, 2, 5, 6]
     (told,) = (e.message for e in events if isinstance(e, Noted) and e.warning)
-    assert told == "updates left out by step 4: 2, whose gradient was not finite"
+    assert told == "updates skipped by step 4: 2, whose gradient was not finite"
     logged = {event.step: event.losses for event in events if isinstance(event, Logged)}
     assert list(logged) == [1, 2, 6]
     assert all(math.isfinite(value) for losses in logged.values() for value in losses.values())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hifigan_cli.training.events import Finished, Started
-from hifigan_cli.training.records.metrics import Metrics
+from hifigan_cli.training.loggers import MetricsLogger
 from tests.training import small
 from tests.training.runs import checkpoint, differing, go, metrics
 
@@ -82,7 +82,7 @@ def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int])
     """Protects the record of a run that was killed before its first checkpoint."""
     lines = [json.dumps({"event": "validation", "step": number}) + "\n" for number in (0, 1, 2)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    Metrics(tmp_path / "metrics.jsonl", step, print).close()
+    MetricsLogger(tmp_path / "metrics.jsonl", step, print).close()
     assert [line["step"] for line in metrics(tmp_path, "validation")] == kept
 
 

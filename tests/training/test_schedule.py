@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hifigan_cli.config import TrainConfig
-from hifigan_cli.training.schedule import decay_period, learning_rate, set_learning_rate
+from hifigan_cli.training.optimizers import decay_period, learning_rate, set_learning_rate
 
 
 @pytest.mark.parametrize("period", [1, 7, 809])

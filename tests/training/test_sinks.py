@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hifigan_cli.errors import UsageError
-from hifigan_cli.training import Plan, train
+from hifigan_cli.training import TrainOptions, train
 from hifigan_cli.training.events import Noted
 from tests.training import small
 from tests.training.runs import CPU, go
@@ -51,8 +51,10 @@ def test_without_tensorboard_it_is_said_once(
     assert "pip install" in (caught.value.hint or "")
 
 
-def wandb_plan(prepared: Path, out: Path, steps: int) -> Plan:
-    return Plan(small.config(steps=steps), prepared, out, CPU, tensorboard=False, wandb="project")
+def wandb_options(prepared: Path, out: Path, steps: int) -> TrainOptions:
+    return TrainOptions(
+        small.config(steps=steps), prepared, out, CPU, tensorboard=False, wandb="project"
+    )
 
 
 def test_missing_wandb_names_its_installation(
@@ -61,7 +63,7 @@ def test_missing_wandb_names_its_installation(
     """Protects `--wandb` without the extra: an error with the command, not a run without it."""
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UsageError) as caught:
-        train(wandb_plan(prepared, tmp_path / "run", 1), lambda _event: None)
+        train(wandb_options(prepared, tmp_path / "run", 1), lambda _event: None)
     assert caught.value.hint == "pip install 'hifigan-cli[wandb]'"
 
 
@@ -107,7 +109,7 @@ def test_wandb_gets_the_same_and_continues_with_the_run(
     fake = FakeWandB()
     monkeypatch.setitem(sys.modules, "wandb", fake)
     for steps in (1, 2):
-        train(wandb_plan(prepared, tmp_path / "run", steps), lambda _event: None)
+        train(wandb_options(prepared, tmp_path / "run", steps), lambda _event: None)
     first, second = (options["id"] for options in fake.inits)
     assert first == second
     assert len(first) == 8

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Losses, Mels, train_step
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import Losses, mel_transforms, train_step
 from tests.training import small
 
 CPU = torch.device("cpu")
@@ -30,11 +30,11 @@ def batch(seed: int, given: bool = False) -> Batch:
     return Batch(samples, torch.randn(4, 80, 4, generator=generator) if given else None)
 
 
-def step(state: TrainState, of: Batch) -> Losses:
-    return train_step(state, of, Mels.on(state.config, CPU), Guard(CPU))
+def step(state: VocoderState, of: Batch) -> Losses:
+    return train_step(state, of, mel_transforms(state.config, CPU), NonfiniteGuard(CPU))
 
 
-def reference_step(state: TrainState, of: Batch) -> tuple[dict[str, float], list[nn.Module]]:
+def reference_step(state: VocoderState, of: Batch) -> tuple[dict[str, float], list[nn.Module]]:
     """Do the official step once, on copies of the networks, with torch's plain AdamW."""
     c = state.config
     generator, mpd, msd = (copy.deepcopy(n) for n in (state.generator, state.mpd, state.msd))
@@ -74,7 +74,7 @@ def reference_step(state: TrainState, of: Batch) -> tuple[dict[str, float], list
 @pytest.mark.parametrize(("seed", "given"), [(1, False), (2, False), (3, True)])
 def test_step_equals_the_official_one_written_plainly(seed: int, given: bool) -> None:
     """Protects every loss, weight, detach and order at once (mistakes 1 and 2 among them)."""
-    state = TrainState(small.config(seed=seed), CPU)
+    state = VocoderState(small.config(seed=seed), CPU)
     expected, networks = reference_step(state, batch(seed, given))
     losses = step(state, batch(seed, given))
     for name, value in expected.items():
@@ -86,9 +86,9 @@ def test_step_equals_the_official_one_written_plainly(seed: int, given: bool) ->
 
 def test_generator_runs_once_and_all_networks_learn_in_each_step() -> None:
     """Protects against alternate batches, which halve the updates (mistake 2)."""
-    state = TrainState(small.config(), CPU)
+    state = VocoderState(small.config(), CPU)
     calls: list[Tensor] = []
-    state.maker.register_forward_hook(lambda *_: calls.append(torch.empty(0)))
+    state.optimized_generator.register_forward_hook(lambda *_: calls.append(torch.empty(0)))
     for number in range(3):
         before = {
             n: copy.deepcopy(getattr(state, n).state_dict()) for n in ("generator", "mpd", "msd")
@@ -107,7 +107,7 @@ def test_generator_runs_once_and_all_networks_learn_in_each_step() -> None:
 @pytest.mark.parametrize("network", ["mpd", "msd"])
 def test_feature_loss_sees_the_fake_through_each_discriminator(network: str) -> None:
     """Protects against real compared with real in one of them, which is always zero (mistake 1)."""
-    state = TrainState(small.config(), CPU)
+    state = VocoderState(small.config(), CPU)
     other = state.msd if network == "mpd" else state.mpd
     other.discriminators = nn.ModuleList()
     assert step(state, batch(0)).feature.item() > 1e-4
@@ -115,7 +115,7 @@ def test_feature_loss_sees_the_fake_through_each_discriminator(network: str) -> 
 
 def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
     """Protects the discriminators from learning to please the generator."""
-    state = TrainState(small.config(), CPU)
+    state = VocoderState(small.config(), CPU)
     before: list[Tensor] = []
 
     def spy_d(*_: object) -> None:
@@ -132,7 +132,7 @@ def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
 @pytest.mark.parametrize("network", ["generator", "mpd"])
 def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> None:
     """Protects the weights: a NaN in the batch, or in one weight's gradient, moves nothing."""
-    state = TrainState(small.config(), CPU)
+    state = VocoderState(small.config(), CPU)
     poisoned = batch(0)
     if network == "generator":
         parameter = next(state.generator.parameters())
@@ -141,9 +141,9 @@ def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> Non
     else:
         poisoned.samples[2, 7] = float("nan")
     before = copy.deepcopy(getattr(state, network).state_dict())
-    guard = Guard(CPU)
-    train_step(state, poisoned, Mels.on(state.config, CPU), guard)
-    assert guard.in_trouble()
+    guard = NonfiniteGuard(CPU)
+    train_step(state, poisoned, mel_transforms(state.config, CPU), guard)
+    assert guard.last_step_skipped()
     after = getattr(state, network).state_dict()
     assert all(
         torch.equal(v, after[k]) for k, v in before.items() if "original" in k or "bias" in k
@@ -155,13 +155,13 @@ def test_guard_counts_what_it_left_out() -> None:
     weight = nn.Parameter(torch.ones(3))
     weight.grad = torch.ones(3)
     optimizer = torch.optim.AdamW([weight], fused=True)
-    guard, good, bad = Guard(CPU), torch.tensor(1.0), torch.tensor(float("inf"))
+    guard, good, bad = NonfiniteGuard(CPU), torch.tensor(1.0), torch.tensor(float("inf"))
     for gradients in ((good, good), (good, bad), (bad, bad)):
         for gradient in gradients:  # two updates a step
             guard.update(optimizer, gradient)
         guard.end_step()
     assert guard.read() == (2, 2)
-    assert guard.in_trouble()
+    assert guard.last_step_skipped()
     moved = weight.detach().clone()
     guard.update(optimizer, bad)
     assert torch.equal(weight, moved)
@@ -170,7 +170,7 @@ def test_guard_counts_what_it_left_out() -> None:
     guard.update(optimizer, good)
     assert not torch.equal(weight, moved)
     guard.end_step()
-    assert not guard.in_trouble()
+    assert not guard.last_step_skipped()
     assert guard.read() == (0, 3)
     assert guard.read() == (0, 0)
 
@@ -179,7 +179,7 @@ def test_a_flag_that_is_not_raised_changes_no_bit() -> None:
     """Protects exactness: the update under guard is the optimiser's own, to the last bit."""
     weights = [nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
     optimizers = [torch.optim.AdamW([weight], fused=True) for weight in weights]
-    guard = Guard(CPU)
+    guard = NonfiniteGuard(CPU)
     for seed in range(5):
         for weight in weights:
             weight.grad = torch.randn(50, generator=torch.Generator().manual_seed(seed))
@@ -190,8 +190,8 @@ def test_a_flag_that_is_not_raised_changes_no_bit() -> None:
 
 def test_average_follows_the_generator() -> None:
     """Protects the moving average's arithmetic: d * average + (1 - d) * weight, at each step."""
-    state = TrainState(small.config(ema_decay=0.75), CPU)
-    assert state.average is not None
+    state = VocoderState(small.config(ema_decay=0.75), CPU)
+    assert state.ema is not None
     expected = [p.detach().clone() for p in state.generator.parameters()]
     for number in range(2):
         step(state, batch(number))
@@ -199,14 +199,14 @@ def test_average_follows_the_generator() -> None:
             0.75 * e + 0.25 * p.detach()
             for e, p in zip(expected, state.generator.parameters(), strict=True)
         ]
-    for ours, theirs in zip(state.average.parameters(), expected, strict=True):
+    for ours, theirs in zip(state.ema.parameters(), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
-    assert state.listener is state.average
+    assert state.published is state.ema
 
 
 def test_bfloat16_runs_networks_only() -> None:
     """Protects the losses and mels, which bfloat16 would blur; the step stays finite and close."""
-    exact, rough = (TrainState(small.config(precision=p), CPU) for p in ("fp32", "bf16"))
+    exact, rough = (VocoderState(small.config(precision=p), CPU) for p in ("fp32", "bf16"))
     first, second = step(exact, batch(0)), step(rough, batch(0))
     assert second.mel.dtype == torch.float32
     assert second.mel.item() == pytest.approx(first.mel.item(), rel=0.1)
@@ -217,7 +217,8 @@ def test_bfloat16_runs_networks_only() -> None:
 def test_seed_makes_the_weights() -> None:
     """Protects reproducibility: same seed, same weights; another seed, others."""
     one, same, other = (
-        next(TrainState(small.config(seed=seed), CPU).generator.parameters()) for seed in (5, 5, 6)
+        next(VocoderState(small.config(seed=seed), CPU).generator.parameters())
+        for seed in (5, 5, 6)
     )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -225,7 +226,7 @@ def test_seed_makes_the_weights() -> None:
 
 def test_overfitting_one_batch_lowers_the_mel_loss() -> None:
     """Protects the whole: thirty steps on one batch must bring the generated mel nearer."""
-    state = TrainState(small.config(learning_rate=2e-3), CPU)
+    state = VocoderState(small.config(learning_rate=2e-3), CPU)
     of = batch(0)
     first = step(state, of).mel.item()
     for _ in range(29):

@@ -12,8 +12,8 @@ from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import StepBatches, open_prepared
 from hifigan_cli.runtime.distributed import DistributedContext
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import mel_transforms
 from hifigan_cli.training.validation import Utterances, validate
 from tests.training import small
 from tests.training.runs import CPU, go, metrics
@@ -27,7 +27,7 @@ def test_error_is_the_mean_over_whole_clips_up_to_nyquist(tmp_path: Path, mels: 
     """Protects mel_l1_full: whole clips, full band, each clip counted once, given mels used."""
     data = open_prepared(small.prepare(tmp_path / "prepared", seed=3, mels=mels))
     config = small.config()
-    state = TrainState(config, CPU)
+    state = VocoderState(config, CPU)
     full = MelConfig(fmax_hz=None)
     errors = []
     for clip in data.validation:
@@ -41,29 +41,29 @@ def test_error_is_the_mean_over_whole_clips_up_to_nyquist(tmp_path: Path, mels: 
             generated = state.generator(given)[:, 0]
         real = mel_spectrogram(samples[:, : generated.shape[1]], full)
         errors.append((mel_spectrogram(generated, full) - real).abs().mean().item())
-    found = validate(state, Utterances(data, config), Mels.on(config, CPU), ALONE)
+    found = validate(state, Utterances(data, config), mel_transforms(config, CPU), ALONE)
     assert found is not None
     assert found.clips == 2
-    assert found.mel_l1_full == pytest.approx(np.mean(errors), rel=1e-5)
-    assert [heard.name for heard in found.heard] == ["clip08"]  # sample_clips is 1
+    assert found.metrics["mel_l1_full"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert [clip.name for clip in found.audio] == ["clip08"]  # sample_clips is 1
 
 
 def test_average_is_what_is_validated(prepared: Path) -> None:
     """Protects the figure's meaning: it is of the model that is published."""
     config = small.config(ema_decay=0.9)
-    state = TrainState(config, CPU)
-    utterances, mels = Utterances(open_prepared(prepared), config), Mels.on(config, CPU)
+    state = VocoderState(config, CPU)
+    utterances, mels = Utterances(open_prepared(prepared), config), mel_transforms(config, CPU)
     before = validate(state, utterances, mels, ALONE)
     state.generator.requires_grad_(requires_grad=False)
     for parameter in state.generator.parameters():
         parameter.mul_(3)
     unmoved = validate(state, utterances, mels, ALONE)
-    state.restart_average()
+    state.restart_ema()
     moved = validate(state, utterances, mels, ALONE)
     assert before is not None
     assert unmoved is not None
     assert moved is not None
-    assert before.mel_l1_full == unmoved.mel_l1_full != moved.mel_l1_full
+    assert before.metrics == unmoved.metrics != moved.metrics
 
 
 def test_overfit_validates_on_its_own_segments(prepared: Path, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_overfit_validates_on_its_own_segments(prepared: Path, tmp_path: Path) -
 def test_signal_breaks_validation_off(prepared: Path) -> None:
     """Protects row 39: a long validation does not hold up the stop, and gives no half figure."""
     config = small.config()
-    state = TrainState(config, CPU)
-    utterances, mels = Utterances(open_prepared(prepared), config), Mels.on(config, CPU)
+    state = VocoderState(config, CPU)
+    utterances, mels = Utterances(open_prepared(prepared), config), mel_transforms(config, CPU)
     assert validate(state, utterances, mels, ALONE, stopping=lambda: True) is None
 
 

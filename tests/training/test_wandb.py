@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hifigan_cli.training import Plan, train
+from hifigan_cli.training import TrainOptions, train
 from tests.training import small
 from tests.training.runs import CPU
 
@@ -65,8 +65,8 @@ def test_an_offline_run_holds_curves_sounds_and_pictures(
     run = tmp_path / "run"
     for steps in (2, 3):
         recipe = small.config(steps=steps, validate_every=1)
-        plan = Plan(recipe, prepared, run, CPU, tensorboard=False, wandb="project")
-        train(plan, lambda _event: None)
+        options = TrainOptions(recipe, prepared, run, CPU, tensorboard=False, wandb="project")
+        train(options, lambda _event: None)
     folders = sorted((run / "wandb").glob("offline-run-*"), key=lambda path: path.stat().st_mtime)
     assert [path.name.rpartition("-")[2] for path in folders] == [
         (run / "wandb.id").read_text()

@@ -16,8 +16,8 @@ from hifigan_cli.errors import UsageError
 from hifigan_cli.io.tensor_file import read_tensors
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
-from hifigan_cli.training.plan import Plan, outlook
-from hifigan_cli.training.progress.watch import SETTLED, Watch
+from hifigan_cli.training import TrainOptions, estimate
+from hifigan_cli.training.health_checks import SETTLED, HealthChecks
 from hifigan_cli.training.validation import Utterances
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go, metrics
@@ -99,13 +99,13 @@ def test_given_mels_cannot_be_varied(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_small")
 def test_a_plan_knows_what_is_to_be_trained(prepared: Path, tmp_path: Path) -> None:
     """Narrow discriminators are counted as such; mels that cannot be varied are refused."""
-    plan = Plan(small.config(discriminator_width=0.5), prepared, tmp_path / "run", CPU)
+    options = TrainOptions(small.config(discriminator_width=0.5), prepared, tmp_path / "run", CPU)
     judges = MultiPeriodDiscriminator(0.5), MultiScaleDiscriminator(0.5)
-    counted = outlook(plan, open_prepared(prepared)).discriminator_parameters
+    counted = estimate(options, open_prepared(prepared)).discriminator_parameters
     assert counted == sum(map(count_parameters, judges))
     folder = small.prepare(tmp_path / "with_mels", mels=True)
     with pytest.raises(UsageError, match="fit no other rate"):
-        outlook(Plan(small.config(**EXTRAS), folder, tmp_path, CPU), open_prepared(folder))
+        estimate(TrainOptions(small.config(**EXTRAS), folder, tmp_path, CPU), open_prepared(folder))
 
 
 def test_overfitting_is_judged_by_the_segments_that_are_learned(prepared: Path) -> None:
@@ -134,7 +134,7 @@ def test_no_alarm_before_the_discriminators_join() -> None:
         "period_2.spread": 0.001,
     }
     for joined, alarms in ((10 * SETTLED, 0), (0, 1)):
-        watch = Watch(TrainConfig(adversarial_from=joined))
+        checks = HealthChecks(TrainConfig(adversarial_from=joined))
         steps = range(SETTLED, 2 * SETTLED, 100)
-        found = [w for step in steps for w in watch.see("validation", step, figures)]
+        found = [w for step in steps for w in checks.see("validation", step, figures)]
         assert len([w for w in found if w.kind == "period_2_is_dead"]) == alarms

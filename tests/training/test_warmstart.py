@@ -12,11 +12,10 @@ from hifigan_cli.errors import ModelError
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import read_model, write_model
 from hifigan_cli.models.model_file import ModelFile
+from hifigan_cli.training.checkpoint import read_checkpoint
 from hifigan_cli.training.events import Noted
-from hifigan_cli.training.records.checkpoint import read_checkpoint
-from hifigan_cli.training.records.warmstart import read_source
-from hifigan_cli.training.records.warmstart import warm_start as load
-from hifigan_cli.training.state import TrainState
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.warm_start import read_source
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, go
 
@@ -30,15 +29,15 @@ def source(prepared: Path, tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def fresh() -> TrainState:
-    return TrainState(small.config(ema_decay=0.5), CPU)
+def fresh() -> VocoderState:
+    return VocoderState(small.config(ema_decay=0.5), CPU)
 
 
-def warm_start(state: TrainState, path: Path) -> bool:
-    return load(state, read_source(path, state.config))
+def warm_start(state: VocoderState, path: Path) -> str:
+    return read_source(path, state.config).load(state)
 
 
-def same(state: TrainState, network: str, found: dict[str, torch.Tensor]) -> bool:
+def same(state: VocoderState, network: str, found: dict[str, torch.Tensor]) -> bool:
     own = getattr(state, network).state_dict()
     return all(torch.equal(value, own[key]) for key, value in found.items())
 
@@ -47,18 +46,18 @@ def same(state: TrainState, network: str, found: dict[str, torch.Tensor]) -> boo
 def test_run_or_checkpoint_gives_all_networks(source: Path, place: str) -> None:
     """Protects the discriminators, without which a good generator first unlearns."""
     state = fresh()
-    assert warm_start(state, source / place)
+    assert "networks" in warm_start(state, source / place)
     saved = read_checkpoint(checkpoint(source, 3))
     for network in ("generator", "mpd", "msd"):
         assert same(state, network, saved.part(f"{network}."))
-    assert same(state, "average", saved.part("generator."))
+    assert same(state, "ema", saved.part("generator."))
     assert state.step == 0
 
 
 def test_model_file_gives_the_generators_function(source: Path) -> None:
     """Protects the way back from folded weights: the same waveform, discriminators anew."""
     state, untouched = fresh(), fresh()
-    assert not warm_start(state, source / "model.safetensors")
+    assert "no discriminators" in warm_start(state, source / "model.safetensors")
     mel = torch.randn(1, 80, 5)
     model = read_model(source / "model.safetensors")
     torch.testing.assert_close(state.generator(mel), model.build()(mel))
@@ -74,7 +73,7 @@ def test_discriminators_in_a_model_file_come_along(source: Path, tmp_path: Path)
         tmp_path / "whole.safetensors", ModelFile(model.mel, model.generator, model.weights, others)
     )
     state = fresh()
-    assert warm_start(state, tmp_path / "whole.safetensors")
+    assert "networks" in warm_start(state, tmp_path / "whole.safetensors")
     assert same(state, "msd", read_checkpoint(checkpoint(source, 3)).part("msd."))
 
 
@@ -86,7 +85,7 @@ def test_other_architecture_is_named(source: Path) -> None:
     )
     for place in ("", "model.safetensors"):
         with pytest.raises(ModelError, match=r"generator\.upsample_initial_channel = 16"):
-            warm_start(TrainState(wider, CPU), source / place)
+            warm_start(VocoderState(wider, CPU), source / place)
 
 
 def test_discriminators_of_another_width_are_refused_early(source: Path) -> None:

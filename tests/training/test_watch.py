@@ -18,12 +18,16 @@ from hifigan_cli.data import open_prepared
 from hifigan_cli.models import Generator
 from hifigan_cli.models.discriminators import DiscriminatorOutput, PeriodDiscriminator
 from hifigan_cli.runtime.distributed import DistributedContext
+from hifigan_cli.training import health_checks
+from hifigan_cli.training.discriminator_statistics import (
+    DISCRIMINATORS,
+    DiscriminatorStatistics,
+    means,
+)
 from hifigan_cli.training.events import Warned
-from hifigan_cli.training.progress import watch as watching
-from hifigan_cli.training.progress.judges import JUDGES, Jury, verdicts
-from hifigan_cli.training.progress.watch import LOGS, LONG, VALIDATIONS, Watch
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels
+from hifigan_cli.training.health_checks import LOGS, LONG, VALIDATIONS, HealthChecks
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import mel_transforms
 from hifigan_cli.training.validation import Utterances, validate
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go, metrics
@@ -35,7 +39,7 @@ def healthy(seed: int, at: int = 0) -> dict[str, float]:
     """Return figures of a validation such as a sound run has; none of them stands still."""
     rng = random.Random(seed * 10_000 + at)
     found = {"mel_l1_full": 0.3 + rng.gauss(0, 0.003), "level_db": rng.gauss(-0.2, 0.2)}
-    for name in JUDGES:
+    for name in DISCRIMINATORS:
         found |= {
             f"{name}.real": rng.uniform(0.15, 0.3),
             f"{name}.fake": rng.uniform(0.1, 0.25),
@@ -53,22 +57,22 @@ def logged(**other: float) -> dict[str, float]:
     }
 
 
-def shown(watch: Watch, series: list[dict[str, float]], first: int = 1000) -> list[Warned]:
-    """Let a watch see validations a thousand steps apart; return what it said."""
+def shown(checks: HealthChecks, series: list[dict[str, float]], first: int = 1000) -> list[Warned]:
+    """Let a checks see validations a thousand steps apart; return what it said."""
     return [
         warning
         for place, figures in enumerate(series)
-        for warning in watch.see("validation", first + 1000 * place, figures)
+        for warning in checks.see("validation", first + 1000 * place, figures)
     ]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_sound_run_is_left_in_peace(seed: int) -> None:
     """Protects against crying wolf: a plateau with noise, losses near chance, for 100 reports."""
-    watch = Watch(TrainConfig(steps=STEPS))
-    assert shown(watch, [healthy(seed, at) for at in range(100)]) == []
+    checks = HealthChecks(TrainConfig(steps=STEPS))
+    assert shown(checks, [healthy(seed, at) for at in range(100)]) == []
     for step in range(600, 1600, 10):
-        assert watch.see("train", step, logged(discriminator=3.9 - 0.001 * (step % 7))) == []
+        assert checks.see("train", step, logged(discriminator=3.9 - 0.001 * (step % 7))) == []
 
 
 @pytest.mark.parametrize(
@@ -81,24 +85,24 @@ def test_sound_run_is_left_in_peace(seed: int) -> None:
 )
 def test_discriminator_in_trouble_is_named_once(figures: dict[str, float], kind: str) -> None:
     """Protects the criterion against the values of the least-squares loss; chance is no trouble."""
-    watch = Watch(TrainConfig(steps=STEPS))
+    checks = HealthChecks(TrainConfig(steps=STEPS))
     series = [healthy(1, at) | figures for at in range(VALIDATIONS + 5)]
-    found = shown(watch, series)
+    found = shown(checks, series)
     assert [warning.kind for warning in found] == [kind]
     assert found[0].step == 1000 * VALIDATIONS  # as soon as it has lasted
     assert "--init" in found[0].hint
     # A short recovery is none; a long one is, and then a relapse is told.
-    assert shown(watch, [healthy(1, 50), *series]) == []
+    assert shown(checks, [healthy(1, 50), *series]) == []
     recovered = [healthy(1, at) for at in range(VALIDATIONS)]
-    assert [warning.kind for warning in shown(watch, [*recovered, *series])] == [kind]
+    assert [warning.kind for warning in shown(checks, [*recovered, *series])] == [kind]
 
 
 def test_trouble_that_does_not_last_is_none() -> None:
     """Protects against one odd validation."""
-    watch = Watch(TrainConfig(steps=STEPS))
+    checks = HealthChecks(TrainConfig(steps=STEPS))
     dead = {"period_3.spread": 0.0}
     series = [healthy(2, at) | (dead if at % VALIDATIONS else {}) for at in range(30)]
-    assert shown(watch, series) == []
+    assert shown(checks, series) == []
 
 
 @pytest.mark.parametrize(
@@ -110,26 +114,26 @@ def test_trouble_that_does_not_last_is_none() -> None:
 )
 def test_losses_of_the_steps_are_watched_too(figures: dict[str, float], kind: str) -> None:
     """Protects runs without validation clips, and discriminators that know all by heart."""
-    watch = Watch(TrainConfig(steps=STEPS))
+    checks = HealthChecks(TrainConfig(steps=STEPS))
     said = [
         (step, warning.kind)
         for step in range(10, 2000, 10)
-        for warning in watch.see("train", step, logged(**figures))
+        for warning in checks.see("train", step, logged(**figures))
     ]
-    assert said == [(watching.SETTLED + 10 * (LOGS - 1), kind)]
+    assert said == [(health_checks.SETTLED + 10 * (LOGS - 1), kind)]
 
 
 @pytest.mark.parametrize("rate", [2e-4, 1e-3])
 def test_collapsed_learning_rate_is_told_while_it_matters(rate: float) -> None:
     """Protects mistake 9: said below a hundredth of the start, with a tenth of the steps to go."""
-    watch = Watch(TrainConfig(steps=STEPS, learning_rate=rate))
-    assert watch.see("train", 10, logged(learning_rate=rate * 0.011)) == []
-    (warning,) = watch.see("train", 20, logged(learning_rate=rate * 0.009))
+    checks = HealthChecks(TrainConfig(steps=STEPS, learning_rate=rate))
+    assert checks.see("train", 10, logged(learning_rate=rate * 0.011)) == []
+    (warning,) = checks.see("train", 20, logged(learning_rate=rate * 0.009))
     assert warning.kind == "learning_rate"
     assert "99,980 steps" in warning.message
     assert "lr_decay_steps" in warning.hint
-    assert watch.see("train", 30, logged(learning_rate=rate * 0.009)) == []
-    late = Watch(TrainConfig(steps=STEPS, learning_rate=rate))
+    assert checks.see("train", 30, logged(learning_rate=rate * 0.009)) == []
+    late = HealthChecks(TrainConfig(steps=STEPS, learning_rate=rate))
     assert late.see("train", 95_000, logged(learning_rate=rate * 0.009)) == []
 
 
@@ -143,21 +147,23 @@ def test_rising_validation_names_the_best_step(seed: int) -> None:
     rng = random.Random(seed)
     fall = [0.4 - 0.01 * at for at in range(1, 11)]
     rise = [0.301 + 0.002 * at + rng.gauss(0, 0.001) for at in range(1, 3 * LONG)]
-    watch = Watch(TrainConfig(steps=STEPS))
-    (warning,) = shown(watch, errors(fall + rise))
+    checks = HealthChecks(TrainConfig(steps=STEPS))
+    (warning,) = shown(checks, errors(fall + rise))
     assert "step 10,000" in warning.message
     assert "0.3000" in warning.message
     assert warning.step >= 10_000 + LONG * 1000
     # A better one ends it; a new rise is new.
     again = [0.29, *(value - 0.005 for value in rise)]
-    assert [w.kind for w in shown(watch, errors(again), 40_000)] == ["validation_rises_since_40000"]
+    assert [w.kind for w in shown(checks, errors(again), 40_000)] == [
+        "validation_rises_since_40000"
+    ]
 
 
 def test_plateau_is_no_rise() -> None:
     """Protects a converged run: 2000 noisy validations, of which the best is long ago."""
     rng = random.Random(7)
     values = [0.22, *(0.222 + rng.gauss(0, 0.0015) for _ in range(2000))]
-    assert shown(Watch(TrainConfig(steps=STEPS)), errors(values)) == []
+    assert shown(HealthChecks(TrainConfig(steps=STEPS)), errors(values)) == []
 
 
 def lines(figures: list[dict[str, float]]) -> list[dict[str, Any]]:
@@ -172,9 +178,9 @@ def test_resumed_watch_says_what_the_uninterrupted_one_says(stop: int) -> None:
     """Protects resumes: wherever it stopped, nothing is told twice and nothing is lost."""
     dead = {"period_3.spread": 0.0}
     figures = [healthy(8, at) | (dead if at in {2, 3, 4, 5} else {}) for at in range(9)]
-    whole = shown(Watch(TrainConfig(steps=STEPS)), figures)
+    whole = shown(HealthChecks(TrainConfig(steps=STEPS)), figures)
     assert [warning.step for warning in whole] == [5000]
-    first, second = Watch(TrainConfig(steps=STEPS)), Watch(TrainConfig(steps=STEPS))
+    first, second = HealthChecks(TrainConfig(steps=STEPS)), HealthChecks(TrainConfig(steps=STEPS))
     said = shown(first, figures[:stop])
     warned = [{"event": "warning", "step": w.step, "kind": w.kind} for w in said]
     second.recall([*lines(figures[:stop]), *warned, {"event": "new in a later version"}])
@@ -187,7 +193,7 @@ def test_resumed_watch_says_what_the_uninterrupted_one_says(stop: int) -> None:
 @pytest.fixture
 def _settled(monkeypatch: pytest.MonkeyPatch, small_discriminators: None) -> None:
     """Let signs count from the first step, in runs of a few steps."""
-    monkeypatch.setattr(watching, "SETTLED", 1)
+    monkeypatch.setattr(health_checks, "SETTLED", 1)
 
 
 RECIPE: dict[str, Any] = {"steps": 8, "validate_every": 1, "learning_rate": 2e-3}
@@ -208,7 +214,7 @@ def test_dead_discriminator_of_a_real_run_is_found_and_no_other(
         return DiscriminatorOutput(scores * (self.period != 3), feature_maps)
 
     monkeypatch.setattr(PeriodDiscriminator, "forward", forward)
-    monkeypatch.setattr(watching, "SAME", 1e-4)  # a few steps do not make the others outspoken
+    monkeypatch.setattr(health_checks, "SAME", 1e-4)  # a few steps do not make the others outspoken
     events = go(prepared, tmp_path / "whole", **RECIPE)
     for steps in (VALIDATIONS + 1, 8):
         go(prepared, tmp_path / "parts", **{**RECIPE, "steps": steps})
@@ -245,46 +251,47 @@ def test_silent_and_constant_generators_are_found(
 
 
 @pytest.mark.usefixtures("small_discriminators")
-def test_verdicts_are_the_terms_of_the_loss(prepared: Path) -> None:
+def test_statistics_are_the_terms_of_the_loss(prepared: Path) -> None:
     """Protects their meaning: over all eight they sum to the discriminators' loss of a segment."""
     config = small.config()
-    state = TrainState(config, CPU)
-    jury = Jury()
+    state = VocoderState(config, CPU)
+    statistics = DiscriminatorStatistics()
     torch.manual_seed(9)
     clips = [(torch.randn(1024), torch.randn(1024)) for _ in range(2)]
     for clip in clips:
-        jury.hear(state, *clip)
-    jury.hear(state, torch.zeros(500), torch.zeros(500))  # shorter than a segment: left out
-    found = verdicts(jury.sums())
-    assert tuple(found) == JUDGES
+        statistics.add(state, *clip)
+    statistics.add(state, torch.zeros(500), torch.zeros(500))  # shorter than a segment: left out
+    found = means(statistics.sums())
+    parts = ("real", "fake", "spread")
+    assert list(found) == [f"{name}.{part}" for name in DISCRIMINATORS for part in parts]
     state.mpd.eval()
     state.msd.eval()
     real, fake = (torch.stack(part)[:, None] for part in zip(*clips, strict=True))
     for name, r, f in zip(
-        JUDGES,
+        DISCRIMINATORS,
         [*state.mpd(real), *state.msd(real)],
         [*state.mpd(fake), *state.msd(fake)],
         strict=True,
     ):
-        assert found[name].real == pytest.approx(((1 - r.scores) ** 2).mean().item(), rel=1e-4)
-        assert found[name].fake == pytest.approx((f.scores**2).mean().item(), rel=1e-4)
+        assert found[f"{name}.real"] == pytest.approx(((1 - r.scores) ** 2).mean().item(), rel=1e-4)
+        assert found[f"{name}.fake"] == pytest.approx((f.scores**2).mean().item(), rel=1e-4)
         both = torch.cat([r.scores.flatten(), f.scores.flatten()])
-        assert found[name].spread == pytest.approx(both.std(correction=0).item(), rel=1e-3)
-    assert verdicts(Jury().sums()) == {}
+        assert found[f"{name}.spread"] == pytest.approx(both.std(correction=0).item(), rel=1e-3)
+    assert means(DiscriminatorStatistics().sums()) == {}
 
 
 @pytest.mark.usefixtures("small_discriminators")
 def test_validation_changes_nothing_that_is_trained(prepared: Path) -> None:
     """Protects bit-identical training under any `validate_every`: spectral norm's vectors rest."""
     config = small.config()
-    state = TrainState(config, CPU)
+    state = VocoderState(config, CPU)
     networks = {name: getattr(state, name) for name in ("generator", "mpd", "msd")}
     before = copy.deepcopy({name: net.state_dict() for name, net in networks.items()})
     random_state = torch.get_rng_state()
-    utterances, mels = Utterances(open_prepared(prepared), config), Mels.on(config, CPU)
+    utterances, mels = Utterances(open_prepared(prepared), config), mel_transforms(config, CPU)
     found = validate(state, utterances, mels, DistributedContext(0, 1, CPU))
     assert found is not None
-    assert set(found.verdicts) == set(JUDGES)
+    assert {f"{name}.real" for name in DISCRIMINATORS} < found.details.keys()
     for name, network in networks.items():
         assert network.training, name
         assert all(torch.equal(v, before[name][k]) for k, v in network.state_dict().items()), name

@@ -1,11 +1,10 @@
 """Training the enhancer: noisy log-mels -> clean ones.
 
-Read `state` (networks, optimisers, the two phases), `batches` (pairs of a step, by seed and step),
-`step` (one update), `checkpoint` (the state on disk), `validation` (how far the result is from
-clean on sounds that training does not hear), `run` (the loop), `bookkeeping` (what is done between
-steps).
+Read `state` (networks, optimizers, the two phases), `step` (one update), `validation` (how far the
+result is from clean on sounds that training does not use), `enhancer` (pairs, batches of a step,
+and the rest of what `hifigan_cli.training.trainer` needs to know).
 """
 
-from hifigan_cli.enhancement.training.run import EnhancerPlan, train_enhancer
+from hifigan_cli.enhancement.training.enhancer import EnhancerTrainOptions, train_enhancer
 
-__all__ = ["EnhancerPlan", "train_enhancer"]
+__all__ = ["EnhancerTrainOptions", "train_enhancer"]

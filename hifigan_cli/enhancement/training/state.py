@@ -1,8 +1,8 @@
 """All that changes while an enhancer is trained, and what a step's learning rates are.
 
-There are two phases. In the first the network learns distances alone. In the second a judge of
-patches joins, the optimiser starts anew at a lower rate, and an average of the weights is kept,
-which is what the run publishes.
+There are two phases. In the first the network learns only from distances. In the second a patch
+discriminator joins, the optimizer starts over at a lower rate, and a moving average of the weights
+is kept, which is what the run publishes.
 """
 
 from __future__ import annotations
@@ -11,90 +11,101 @@ import copy
 import math
 from typing import TYPE_CHECKING
 
-import torch
-
 from hifigan_cli.enhancement.network import Enhancer, PatchDiscriminator
+from hifigan_cli.training.optimizers import adamw, set_learning_rate
+from hifigan_cli.training.state import State, update_ema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from torch import nn
+    import torch
 
     from hifigan_cli.config import MelConfig
     from hifigan_cli.enhancement.config import EnhancerRun
 
 _WARM_UP = 0.08  # of the first phase
 _LATE_WARM_UP, _FALL_FROM, _LEAST = 0.1, 0.6, 0.05  # of the second
-JUDGE_ALONE_STEPS = 60  # before its word counts
+_WEIGHT_DECAY = 0.01
+_EARLY_BETAS, _LATE_BETAS = (0.9, 0.98), (0.8, 0.98)
 
 
-class EnhancerState:
-    """A run at one step."""
+class EnhancerState(State):
+    """A run at one step: the enhancer, its discriminator and moving average, two optimizers."""
 
-    def __init__(self, run: EnhancerRun, mel: MelConfig, device: torch.device) -> None:
+    kind = "enhancer checkpoint"
+    free_on_resume = frozenset({"log_every", "validate_every", "checkpoint_every"})
+    config: EnhancerRun
+
+    def __init__(self, config: EnhancerRun, mel: MelConfig, device: torch.device) -> None:
         """Build everything from the configuration's seed, at step 0."""
-        self.run, self.mel, self.device = run, mel, device
-        torch.manual_seed(run.training.seed)
-        self.enhancer = Enhancer(run.enhancer, mel.n_mels).to(device)
-        self.judge = PatchDiscriminator().to(device)
-        self.average = copy.deepcopy(self.enhancer).requires_grad_(requires_grad=False)
-        self.step = 0
-        self.optimizer = _adamw(self.enhancer.parameters(), (0.9, 0.98))
-        self.judge_optimizer = _adamw(self.judge.parameters(), (0.8, 0.98))
+        super().__init__(config, device, config.training.seed)
+        self.mel = mel
+        self.enhancer = Enhancer(config.enhancer, mel.n_mels).to(device)
+        self.discriminator = PatchDiscriminator().to(device)
+        self.ema = copy.deepcopy(self.enhancer).requires_grad_(requires_grad=False)
+        self.networks = {
+            "enhancer": self.enhancer,
+            "discriminator": self.discriminator,
+            "ema": self.ema,
+        }
+        self.optimizer_d = adamw(
+            self.discriminator.parameters(),
+            config.training.discriminator_rate,
+            _LATE_BETAS,
+            _WEIGHT_DECAY,
+        )
+        self.optimizers = {"optimizer_d": (self.optimizer_d, {"": self.discriminator})}
+        self._new_optimizer(_EARLY_BETAS)
+
+    def _new_optimizer(self, betas: tuple[float, float]) -> None:
+        rate = self.config.training.learning_rate
+        self.optimizer = adamw(self.enhancer.parameters(), rate, betas, _WEIGHT_DECAY)
+        self.optimizers["optimizer"] = (self.optimizer, {"": self.enhancer})
 
     @property
     def first_adversarial_step(self) -> int:
-        """The step at which the judge joins."""
-        return self.run.training.steps - self.run.training.adversarial_steps
+        """The step at which the discriminator joins."""
+        return self.config.training.steps - self.config.training.adversarial_steps
 
     @property
     def adversarial(self) -> bool:
-        """Whether the judge is there."""
+        """Whether the discriminator is there."""
         return self.step >= self.first_adversarial_step
 
     @property
-    def listener(self) -> Enhancer:
+    def published(self) -> Enhancer:
         """The network that is validated and published."""
-        return self.average if self.step > self.first_adversarial_step else self.enhancer
+        return self.ema if self.step > self.first_adversarial_step else self.enhancer
 
-    def begin_phase(self) -> None:
-        """Start the second phase when its step has come; otherwise do nothing."""
-        if self.step == self.first_adversarial_step and self.run.training.adversarial_steps:
-            self.enter_second_phase()
+    def prepare_restore(self, step: int) -> None:
+        """Take the second phase's optimizer where the checkpoint is of that phase."""
+        if step > self.first_adversarial_step:
+            self._new_optimizer(_LATE_BETAS)
 
-    def enter_second_phase(self) -> None:
-        """Start it from the weights as they are."""
-        self.renew_optimizer()
-        self.average.load_state_dict(self.enhancer.state_dict())
+    def rolled_back(self, before: int) -> None:
+        """Start the second phase from the weights of the first, if that is where they are from."""
+        if before <= self.first_adversarial_step < self.step:
+            self._enter_second_phase()
 
-    def renew_optimizer(self) -> None:
-        """Take the second phase's optimiser, which knows nothing of the first."""
-        self.optimizer = _adamw(self.enhancer.parameters(), (0.8, 0.98))
+    def _enter_second_phase(self) -> None:
+        self._new_optimizer(_LATE_BETAS)
+        self.ema.load_state_dict(self.enhancer.state_dict())
 
-    def set_rates(self) -> float:
-        """Set the learning rates of this step; return the enhancer's."""
-        training = self.run.training
+    def set_learning_rate(self) -> float:
+        """Set the learning rates of this step, entering its phase; return the enhancer's."""
+        training, first = self.config.training, self.first_adversarial_step
+        if self.step == first and training.adversarial_steps:
+            self._enter_second_phase()
         if self.adversarial:
-            done = (self.step - self.first_adversarial_step) / training.adversarial_steps
-            rate = training.adversarial_rate * _late(done)
+            rate = training.adversarial_rate * _late(
+                (self.step - first) / training.adversarial_steps
+            )
         else:
-            rate = training.learning_rate * _early(self.step / self.first_adversarial_step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        for group in self.judge_optimizer.param_groups:
-            group["lr"] = training.discriminator_rate
+            rate = training.learning_rate * _early(self.step / first)
+        set_learning_rate(self.optimizer, rate)
         return rate
 
-    @torch.no_grad()
-    def follow(self) -> None:
+    def update_ema(self) -> None:
         """Move the average towards the network by one step."""
-        blend = 1 - self.run.training.ema_decay
-        for kept, new in zip(self.average.parameters(), self.enhancer.parameters(), strict=True):
-            kept.lerp_(new, blend)
-
-
-def _adamw(parameters: Iterable[nn.Parameter], betas: tuple[float, float]) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameters, betas=betas, weight_decay=0.01, fused=True)
+        update_ema(self.ema, self.enhancer, self.config.training.ema_decay)
 
 
 def _early(done: float) -> float:

@@ -178,8 +178,8 @@ class Models(Kind):
 
         import torch
 
-        from hifigan_cli.training.records.checkpoint import write_checkpoint
-        from hifigan_cli.training.state import TrainState
+        from hifigan_cli.training.checkpoint import write_checkpoint
+        from hifigan_cli.training.state import VocoderState
         from tests.enhancement.small import write_tiny_enhancer
         from tests.models_for_tests import write_tiny_model
         from tests.training import small
@@ -189,7 +189,7 @@ class Models(Kind):
             paths = {name: Path(folder, name) for name in ("vocoder", "enhancer", "checkpoint")}
             write_tiny_model(paths["vocoder"])
             write_tiny_enhancer(paths["enhancer"])
-            state = TrainState(small.config(), torch.device("cpu"))
+            state = VocoderState(small.config(), torch.device("cpu"))
             write_checkpoint(paths["checkpoint"], state, "digest")
             return {name: path.read_bytes() for name, path in paths.items()}
 
@@ -198,7 +198,7 @@ class Models(Kind):
         from hifigan_cli.enhancement.model_file import read_enhancer
         from hifigan_cli.models.model_file import read_model
         from hifigan_cli.reports.describe import describe
-        from hifigan_cli.training.records.checkpoint import read_checkpoint
+        from hifigan_cli.training.checkpoint import read_checkpoint
 
         path = folder / f"{name}.safetensors"
         path.write_bytes(content)

@@ -25,12 +25,12 @@ from hifigan_cli.benchmarks.machine import synchronize
 from hifigan_cli.benchmarks.training import synthetic_batch
 from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.engines.choose import EngineOptions, make_engine
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
-from hifigan_cli.training.runtime.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
-from hifigan_cli.training.runtime.guard import Guard
-from hifigan_cli.training.start import choose_algorithms
-from hifigan_cli.training.state import TrainState
-from hifigan_cli.training.step import Mels, train_step
+from hifigan_cli.training.state import VocoderState
+from hifigan_cli.training.step import mel_transforms, train_step
+from hifigan_cli.training.vocoder import choose_algorithms
 from tests.models_for_tests import TINY, tiny_model
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def training_forms(
     """Yield the reference step, the fast step, and that step as a CUDA graph; bf16 on a GPU."""
     choose_algorithms(deterministic=False)
 
-    def build(precision: str) -> TrainState:
+    def build(precision: str) -> VocoderState:
         train = TrainConfig.model_validate(
             {
                 "batch_size": options.batch,
@@ -77,15 +77,15 @@ def training_forms(
             }
         )
         generator = TINY if options.tiny else PRESETS[options.preset].generator
-        return TrainState(Config(generator=generator, train=train), device)
+        return VocoderState(Config(generator=generator, train=train), device)
 
     plain = build("fp32")
-    batch, mels = synthetic_batch(plain.config), Mels.on(plain.config, device)
+    batch, mels = synthetic_batch(plain.config), mel_transforms(plain.config, device)
     reference = ReferenceStep(plain)
     if not options.tiny:
         yield "reference", lambda: reference(batch, mels)
     precision = "fp32" if device.type == "cpu" else "bf16"
-    fast, guard = build(precision), Guard(device)
+    fast, guard = build(precision), NonfiniteGuard(device)
     yield f"fast {precision}", lambda: train_step(fast, batch, mels, guard)
     if usable(fast):
         step = GraphedStep(fast, mels, guard, print)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.training.runtime.guard import Guard
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from tests.tools.gpu.network import Discriminators, Restorer
 from tests.tools.gpu.pool import DRAWS
 
@@ -55,7 +55,7 @@ class RestorerTraining:
         self.step, self.device = 0, device
         self.adversarial = False
         self.sums = torch.zeros(len(LOSSES), device=device)
-        self._pool, self._guard = pool, Guard(device)
+        self._pool, self._guard = pool, NonfiniteGuard(device)
         self._draws = torch.empty(batch_size, DRAWS, device=device)
         self._ramp = torch.zeros((), device=device)
         self._blend = torch.ones((), device=device)
@@ -152,7 +152,7 @@ class RestorerTraining:
 
     def read(self) -> dict[str, float]:
         """Wait for the device; return the sums and start new ones, with the updates left out."""
-        values = [*self.sums.tolist(), float(self._guard.read().left_out)]
+        values = [*self.sums.tolist(), float(self._guard.read()[0])]
         self.sums.zero_()
         return dict(zip((*LOSSES, "left_out"), values, strict=True))
 
@@ -166,7 +166,7 @@ class Stepper:
         self._training, self._report = training, report
         self._capture: Any = None
         if graph and training.device.type == "cuda":
-            from hifigan_cli.training.runtime.cuda_graphs import Capture
+            from hifigan_cli.training.cuda_graphs import Capture
 
             self._capture = Capture()
         self._phase: bool | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.distributed as dist
 
-from hifigan_cli.training.step import Losses, cut, update
+from hifigan_cli.training.step import Losses, to_micro_batches, update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hifigan_cli.data.batches import Batch
-    from hifigan_cli.training.runtime.guard import Guard
-    from hifigan_cli.training.state import TrainState
-    from hifigan_cli.training.step import Mels, Piece
+    from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+    from hifigan_cli.training.state import VocoderState
+    from hifigan_cli.training.step import MelTransforms, MicroBatch
 
 WARM_UP_STEPS = 3
 _Key = tuple[object, ...]
 
 
-def usable(state: TrainState) -> bool:
+def usable(state: VocoderState) -> bool:
     """Return whether steps may be captured: one GPU, and no demand for the same bits each time."""
     train = state.config.train
     return (
@@ -72,7 +72,7 @@ class Capture:
 
 
 class _Captured(NamedTuple):
-    pieces: list[Piece]  # the graph's input, overwritten for each step
+    micros: list[MicroBatch]  # the graph's input, overwritten for each step
     losses: Losses
     replay: Callable[[], None]
 
@@ -85,9 +85,9 @@ class GraphedStep:
 
     def __init__(
         self,
-        state: TrainState,
-        mels: Mels,
-        guard: Guard,
+        state: VocoderState,
+        mels: MelTransforms,
+        guard: NonfiniteGuard,
         warn: Callable[[str], None],
         capture: Capture | None = None,
     ) -> None:
@@ -107,29 +107,29 @@ class GraphedStep:
     def __call__(self, batch: Batch) -> Losses:
         """Update all networks by one batch, as `train_step` does."""
         state = self._state
-        pieces = cut(state, batch, self._mels)
+        micros = to_micro_batches(state, batch, self._mels)
         before = state.step
-        captured = self._find(pieces)
+        captured = self._find(micros)
         if captured is None:
-            return self._capture.warm_up(lambda: update(state, pieces, self._mels, self._guard))
-        for place, piece in zip(captured.pieces, pieces, strict=True):
-            place.real.copy_(piece.real)
-            place.given.copy_(piece.given)
+            return self._capture.warm_up(lambda: update(state, micros, self._mels, self._guard))
+        for place, micro in zip(captured.micros, micros, strict=True):
+            place.real.copy_(micro.real)
+            place.input_mel.copy_(micro.input_mel)
         captured.replay()
         state.step = before + 1
         return Losses(*torch.stack(captured.losses).unbind())  # the next step overwrites its own
 
-    def _find(self, pieces: list[Piece]) -> _Captured | None:
+    def _find(self, micros: list[MicroBatch]) -> _Captured | None:
         """Return the graph for these shapes, captured now if they have warmed up."""
         state = self._state
         adversarial = state.step >= state.config.train.adversarial_from
-        key = (adversarial, *(piece.real.shape for piece in pieces))
+        key = (adversarial, *(micro.real.shape for micro in micros))
         if key in self._captured or self._failed:
             return self._captured.get(key)
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._runs[key] <= WARM_UP_STEPS:
             return None
-        places = [p._replace(real=p.real.clone(), given=p.given.clone()) for p in pieces]
+        places = [p._replace(real=p.real.clone(), input_mel=p.input_mel.clone()) for p in micros]
         before = state.step
         try:
             losses, replay = self._capture(lambda: update(state, places, self._mels, self._guard))

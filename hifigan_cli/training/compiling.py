@@ -1,8 +1,8 @@
 """torch.compile for the networks of a step: fewer, larger kernels, where it works.
 
 What it gains depends on the device, and whether it works on what is installed there: a C++ compiler
-or Triton. So a step's turns are rehearsed before the first step; where that fails the networks stay
-as they are, and a notice says so. No weight and no vector is moved by the rehearsal.
+or Triton. So both turns of a step are tried before the first step. Where that fails the networks
+stay as they are, with a warning. The trial moves no weight and no spectral vector.
 """
 
 from __future__ import annotations
@@ -12,39 +12,48 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hifigan_cli.training.step import cut, discriminators_turn, generate, generators_turn
+from hifigan_cli.training.step import (
+    discriminators_turn,
+    generate,
+    generators_turn,
+    to_micro_batches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hifigan_cli.data.batches import Batch
-    from hifigan_cli.training.state import TrainState
-    from hifigan_cli.training.step import Mels
+    from hifigan_cli.training.state import VocoderState
+    from hifigan_cli.training.step import MelTransforms
 
 
 def compile_networks(
-    state: TrainState,
+    state: VocoderState,
     batch: Batch,
-    mels: Mels,
+    mels: MelTransforms,
     warn: Callable[[str], None],
     backend: str | Callable[..., Any] = "inductor",
 ) -> bool:
     """Compile the networks if the configuration says so and it works; return whether it did.
 
-    `warn` hears why it did not work. `batch` is rehearsed on, and has the size of all that follow.
+    `warn` gets the reason why it did not. `batch` is for the trial, of the size of all that follow.
     """
     if not state.config.train.compile:
         return False
     vectors = copy.deepcopy(state.msd.state_dict())
+    networks = state.optimized_generator, state.optimized_discriminators
     try:
-        state.maker.compile(backend=backend)
-        state.judges.compile(backend=backend)
-        state.compare = torch.compile(state.judges.compare, backend=backend)
-        _rehearse(state, batch, mels)
+        for network in networks:
+            network.compile(backend=backend)
+        state.compare = torch.compile(state.optimized_discriminators.compare, backend=backend)
+        micros = to_micro_batches(state, batch, mels)
+        kept = generate(state, micros[0]) if len(micros) == 1 else None
+        discriminators_turn(state, micros, kept)
+        generators_turn(state, micros, kept, mels)
     except Exception as error:  # noqa: BLE001 - compilers fail in many ways, none of them ours
-        for network in (state.maker, state.judges):
+        for network in networks:
             network._compiled_call_impl = None
-        state.compare = state.judges.compare
+        state.compare = state.optimized_discriminators.compare
         summary = str(error).strip().partition("\n")[0]
         warn(f"torch.compile failed, going on without: {type(error).__name__}: {summary}")
         return False
@@ -53,11 +62,3 @@ def compile_networks(
         for network in (state.generator, state.mpd, state.msd):
             network.zero_grad()
     return True
-
-
-def _rehearse(state: TrainState, batch: Batch, mels: Mels) -> None:
-    """Go through both turns, the backward passes included, without an update."""
-    pieces = cut(state, batch, mels)
-    kept = generate(state, pieces[0]) if len(pieces) == 1 else None
-    discriminators_turn(state, pieces, kept)
-    generators_turn(state, pieces, kept, mels)

@@ -1,4 +1,4 @@
-"""What a training command asks for and would do, worked out before anything starts."""
+"""What a training command asks for, and what it would do, worked out before anything starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from hifigan_cli.data.variation import batches_of
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
-from hifigan_cli.training.records.folder import RunFolder
+from hifigan_cli.training.run_folder import RunFolder, step_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
 
-_BYTES_A_PARAMETER = 12  # fp32 weight and two moments
+_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One training command.
+class TrainOptions:
+    """What a training command asks for.
 
     Attributes:
         config: the resolved configuration; `config.train.steps` is the total.
-        prepared: the folder that `hifigan preprocess` made.
+        prepared: the folder that `hifigan preprocess` wrote.
         out: the run's folder; an unfinished run there is continued.
         device: where to train; under torchrun on CUDA each process takes its own GPU.
         init: a model file, checkpoint or run folder to start from, or None.
-        fresh: set an existing run aside and start anew.
+        fresh: set an existing run aside and start over.
         tensorboard: None means where it is installed.
         wandb: a Weights & Biases project, or None.
     """
@@ -48,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """What a plan would do."""
+    """What a training would do."""
 
     run: Path
     first_step: int  # steps already done
@@ -63,31 +63,31 @@ class TrainingEstimate:
     kept_bytes: int  # all checkpoints that are kept
 
 
-def outlook(plan: Plan, data: PreparedData) -> TrainingEstimate:
-    """Work out what a plan would do; touches nothing.
+def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
+    """Work out what a training would do, without touching anything.
 
     Raises:
         UsageError: the data do not fit the configuration.
     """
-    batches = batches_of(data, plan.config)  # checks that they fit
-    train = plan.config.train
-    saved = [] if plan.fresh else RunFolder(plan.out).saved()
-    first = int(saved[0].stem.removeprefix("step_")) if saved else 0
+    config, train = options.config, options.config.train
+    batches = batches_of(data, config)  # checks that they fit
+    saved = [] if options.fresh else RunFolder(options.out).saved()
     with torch.device("meta"):  # sizes only: no memory, no random numbers
-        generator = count_parameters(Generator(plan.config.generator, plan.config.mel.n_mels))
-        judges = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))
-        judges += count_parameters(MultiScaleDiscriminator(train.discriminator_width))
-    size = _BYTES_A_PARAMETER * (generator + judges) + (4 * generator if train.ema_decay else 0)
+        generator = count_parameters(Generator(config.generator, config.mel.n_mels))
+        discriminators = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))
+        discriminators += count_parameters(MultiScaleDiscriminator(train.discriminator_width))
+    size = _BYTES_PER_PARAMETER * (generator + discriminators)
+    size += 4 * generator if train.ema_decay else 0
     return TrainingEstimate(
-        run=plan.out,
-        first_step=first,
+        run=options.out,
+        first_step=step_of(saved[0]) if saved else 0,
         steps=train.steps,
         epochs=train.steps / batches.batches_per_epoch,
         training_clips=len(data.training),
         training_hours=sum(clip.samples for clip in data.training) / data.rate_hz / 3600,
         validation_clips=min(len(data.validation), train.validation_clips),
         generator_parameters=generator,
-        discriminator_parameters=judges,
+        discriminator_parameters=discriminators,
         checkpoint_bytes=size,
         kept_bytes=size * train.keep_checkpoints,
     )

@@ -1,8 +1,8 @@
-"""The signs of trouble in a run's figures, each told once, with what to do about it.
+"""The signs of trouble in a run's figures, each reported once, with what to do about it.
 
-It reads the same lines that metrics.jsonl holds, the warnings among them. So a resumed run, which
-reads them again first, knows what it saw and what it said, and the checkpoint need not. A sign must
-last over several lines before it is told, and must be gone as long before it is told anew.
+The checks read the same lines that metrics.jsonl holds, the warnings among them. So a resumed run,
+which reads them again first, knows what it saw and reported, and the checkpoint need not. A sign
+must last over several lines before it is reported, and be gone as long before it is reported again.
 
 The least-squares loss of one discriminator is 0.5 at chance and 0 where it always knows which is
 which; a loss is summed over eight.
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from hifigan_cli.training.discriminator_statistics import DISCRIMINATORS
 from hifigan_cli.training.events import Warned
-from hifigan_cli.training.progress.judges import JUDGES
-from hifigan_cli.training.progress.trend import trend
+from hifigan_cli.training.progress import SURE, fit_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,16 +31,13 @@ SILENT_DB = -40.0  # against the recordings
 LOGS, VALIDATIONS = 20, 3  # lines over which a sign must last
 SETTLED = 500  # steps in which all is quiet and the same, and no sign yet
 LONG = 10  # validations without a better one
-_SURE = 4.0  # standard errors between the slope and zero
 _WORSE = 1.02  # times what followed the best
 
-_ANEW = (
-    "go on in a new run whose discriminators start anew: --init RUN/best.safetensors --out OTHER"
-)
+_RESTART = "go on in a new run with new discriminators: --init RUN/best.safetensors --out OTHER"
 
 
-class Watch:
-    """Sees a run's figures pass, and says where something is wrong.
+class HealthChecks:
+    """Reads a run's figures as they come, and reports where something is wrong.
 
     Attributes:
         validations: steps and errors of all validations so far.
@@ -48,9 +45,9 @@ class Watch:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
-        self._judged_from = SETTLED + config.adversarial_from
+        self._adversarial_from = SETTLED + config.adversarial_from
         self._signs: dict[str, deque[bool]] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.validations: list[tuple[int, float]] = []
         self._best = 0  # its place among them
 
@@ -58,7 +55,7 @@ class Watch:
         """Read what was written before; says nothing."""
         for entry in entries:
             if entry["event"] == "warning":
-                self._told.add(entry["kind"])
+                self._reported.add(entry["kind"])
             elif entry["event"] in ("train", "validation"):
                 self.see(entry["event"], entry["step"], entry, silently=True)
 
@@ -70,7 +67,7 @@ class Watch:
         found = []
         for warning, shown, lasting in signs(step, figures):
             if self._lasts(warning.kind, shown, lasting) and not silently:
-                self._told.add(warning.kind)
+                self._reported.add(warning.kind)
                 found.append(warning)
         return found
 
@@ -81,12 +78,12 @@ class Watch:
         if len(seen) < lasting:
             return False
         if not any(seen):
-            self._told.discard(kind)
-        return all(seen) and kind not in self._told
+            self._reported.discard(kind)
+        return all(seen) and kind not in self._reported
 
     def _train(self, step: int, figures: Mapping[str, Any]) -> Iterator[tuple[Warned, bool, int]]:
         yield self._learning_rate(step, figures["learning_rate"])
-        if step < self._judged_from or not figures.keys() >= {
+        if step < self._adversarial_from or not figures.keys() >= {
             "discriminator",
             "discriminator_gradient",
         }:
@@ -96,15 +93,16 @@ class Watch:
             step,
             "discriminators_win",
             f"the discriminators' loss has been near 0 for {LOGS} reports (now {loss:.4f}; chance "
-            f"is {len(JUDGES) / 2:g}): they know the training clips by heart and teach no more",
-            f"more training data, or {_ANEW}",
+            f"is {len(DISCRIMINATORS) / 2:g}): they know the training clips by heart and teach "
+            "nothing more",
+            f"more training data, or {_RESTART}",
         )
-        yield won, loss < WON * len(JUDGES), LOGS
+        yield won, loss < WON * len(DISCRIMINATORS), LOGS
         vanished = Warned(
             step,
             "discriminator_gradient",
             f"the discriminators' gradients have vanished for {LOGS} reports (now {gradient:.2g})",
-            _ANEW,
+            _RESTART,
         )
         yield vanished, gradient < VANISHED, LOGS
 
@@ -139,20 +137,20 @@ class Watch:
                 "silent_generator",
                 f"the generator's output is silent or constant: {-level_db:.0f} dB below the "
                 "recordings",
-                "listen to the clips in the run's heard/; then start anew (--fresh) with a lower "
-                "learning rate: --set learning_rate=1e-4",
+                "listen to the clips in the run's validation_audio/; then start over (--fresh) "
+                "with a lower learning rate: --set learning_rate=1e-4",
             )
             yield silent, level_db < SILENT_DB, 2
-        for name in JUDGES if step >= self._judged_from else ():
+        for name in DISCRIMINATORS if step >= self._adversarial_from else ():
             if f"{name}.spread" in figures:
                 terms = (figures[f"{name}.{part}"] for part in ("real", "fake", "spread"))
-                yield from _judge(step, name, *terms)
+                yield from _check_discriminator(step, name, *terms)
 
     def _rising(self, step: int) -> tuple[Warned, bool, int]:
         best_step, best = self.validations[self._best]
         since = self.validations[self._best + 1 :]
         long = len(since) >= LONG
-        line = trend(*zip(*since, strict=True)) if long else None
+        line = fit_line(*zip(*since, strict=True)) if long else None
         # The best is lucky where figures are noisy; what came after it is compared with itself.
         first, lately = (_mean(part) for part in (since[: LONG // 2], since[-LONG // 2 :]))
         warning = Warned(
@@ -162,14 +160,15 @@ class Watch:
             f"{best:.4f} at step {best_step:,}, {len(since)} validations ago",
             "best.safetensors in the run's folder is the model of that step; stop, or add data",
         )
-        return warning, bool(line and line.rises(_SURE) and lately > _WORSE * first), 1
+        rising = line is not None and line.slope > SURE * line.slope_error
+        return warning, rising and lately > _WORSE * first, 1
 
 
 def _mean(points: Sequence[tuple[int, float]]) -> float:
     return sum(error for _, error in points) / max(len(points), 1)
 
 
-def _judge(
+def _check_discriminator(
     step: int, name: str, real: float, fake: float, spread: float
 ) -> Iterator[tuple[Warned, bool, int]]:
     title = name.replace("_", " ")
@@ -178,7 +177,7 @@ def _judge(
         f"{name}_is_dead",
         f"discriminator {title} is dead: for {VALIDATIONS} validations it has answered the same "
         f"to everything (spread {spread:.4f})",
-        _ANEW,
+        _RESTART,
     )
     yield dead, spread < SAME, VALIDATIONS
     wins = Warned(
@@ -186,6 +185,6 @@ def _judge(
         f"{name}_wins",
         f"discriminator {title} wins everything: for {VALIDATIONS} validations its loss has been "
         f"near 0 (now {real + fake:.4f}; chance is 0.5), so the generator learns nothing from it",
-        f"let it train on if the validation error still falls; else {_ANEW}",
+        f"let it train on if the validation error still falls; else {_RESTART}",
     )
     yield wins, real + fake < WON, VALIDATIONS

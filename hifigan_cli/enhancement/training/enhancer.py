@@ -1,0 +1,194 @@
+"""Training an enhancer: speech, noises and rooms -> a run's folder.
+
+The pairs are rendered once; then the trainer takes its steps. A batch is a function of seed and
+step, and so are the learning rates.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hifigan_cli.audio.mel import LOG_FLOOR
+from hifigan_cli.data.sending import sent
+from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
+from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
+from hifigan_cli.enhancement.training.state import EnhancerState
+from hifigan_cli.enhancement.training.step import enhancer_step
+from hifigan_cli.enhancement.training.validation import validate_enhancer
+from hifigan_cli.errors import InterruptedRunError
+from hifigan_cli.io.files import make_folder
+from hifigan_cli.io.tensor_file import arrays_of
+from hifigan_cli.models.generator import count_parameters
+from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.runtime.distributed import DistributedContext
+from hifigan_cli.runtime.environment import package_version
+from hifigan_cli.runtime.signals import stop_signals
+from hifigan_cli.training.events import Rendering, Started
+from hifigan_cli.training.loggers import MetricsLogger
+from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
+from hifigan_cli.training.run_folder import RunFolder
+from hifigan_cli.training.start import begin
+from hifigan_cli.training.trainer import Task, Trainer, finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
+    from hifigan_cli.enhancement.config import EnhancerTraining
+    from hifigan_cli.runtime.signals import Stop
+    from hifigan_cli.training.events import Finished, Report
+    from hifigan_cli.training.trainer import Validation
+
+PAIRS_FOLDER, MODEL_FILE = "pairs", "enhancer.safetensors"
+Batch = tuple["Tensor", "Tensor"]
+
+
+@dataclass(frozen=True)
+class EnhancerTrainOptions:
+    """What a training command asks for.
+
+    Attributes:
+        sources: speech, noises, rooms, the mel convention and the recipe.
+        out: the run's folder; an unfinished run there is continued.
+        device: where to train.
+        workers: processes that render pairs.
+        fresh: set an existing run aside, except for its pairs, and start over.
+    """
+
+    sources: Sources
+    out: Path
+    device: torch.device
+    workers: int
+    fresh: bool = False
+
+
+def train_enhancer(options: EnhancerTrainOptions, report: Report) -> Finished:
+    """Start the run, or continue it, up to its last step.
+
+    Raises:
+        InputError: speech or sounds cannot be read, or changed since the start.
+        UsageError: the speech is of another rate than the mel.
+        OutputError: the run's folder is in use or cannot be written.
+        ModelError: a checkpoint is damaged or of another recipe.
+        DivergedError: gradients were not finite for long, again after going back.
+        InterruptedRunError: a signal came; the step was finished and saved.
+    """
+    sources, device = options.sources, options.device
+    run = RunFolder(options.out, MODEL_FILE, stays=PAIRS_FOLDER)
+    context = DistributedContext(0, 1, device)
+    data_digest = sources.digest()  # what does not fit is refused before anything is made
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        build = partial(EnhancerState, sources.run, sources.mel, device)
+        state = begin(run, build, data_digest, context, report, stack, fresh=options.fresh)
+        if state.step >= sources.run.training.steps:
+            done = finished(state, run, already=True)
+            report(done)
+            return done
+        pairs = run.path / PAIRS_FOLDER
+        make_folder(pairs)
+        rendered = partial(_rendered, report, stop)
+        task = EnhancerTask(
+            state, run, data_digest, *open_pairs(sources, pairs, options.workers, rendered)
+        )
+        metrics = stack.enter_context(closing(MetricsLogger(run.metrics, state.step, report)))
+        return Trainer(task, run, data_digest, context, [metrics], report, stop).fit()
+
+
+def _rendered(report: Report, stop: Stop, done: int, pairs: int) -> None:
+    """Report how many pairs are rendered, and obey a signal: nothing of them is worth saving."""
+    report(Rendering(done, pairs))
+    if stop.requested():
+        raise InterruptedRunError(
+            "stopped while pairs were rendered",
+            stop.signal_number,
+            "the same command starts over",
+        )
+
+
+class EnhancerTask(Task[Batch]):
+    """The enhancer's training, as the trainer calls it."""
+
+    keep_checkpoints = 2
+
+    def __init__(
+        self, state: EnhancerState, run: RunFolder, data_digest: str, pairs: Pairs, heldout: Pairs
+    ) -> None:
+        self.state, self.intervals = state, state.config.training
+        self.guard = NonfiniteGuard(state.device)
+        self.audio_s = self.intervals.batch_size * self.intervals.segment_frames
+        self.audio_s *= state.mel.hop_samples / state.mel.rate_hz
+        self._run, self._data_digest = run, data_digest
+        self._pairs, self._heldout = pairs, heldout
+
+    def started(self) -> Started:
+        """Describe the run."""
+        return Started(
+            run=self._run.path,
+            step=self.state.step,
+            steps=self.intervals.steps,
+            device=device_title(self.state.device),
+            precision="bf16",
+            processes=1,
+            training_clips=len(self._pairs),
+            validation_clips=len(self._heldout),
+            batches_per_epoch=max(1, len(self._pairs) // self.intervals.batch_size),
+            generator_parameters=count_parameters(self.state.enhancer),
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the remaining batches."""
+        for step in range(self.state.step, self.intervals.steps):
+            yield enhancer_batch(self._pairs, self.intervals, step, self.state.device)
+
+    def set_learning_rate(self) -> float:
+        """Set the learning rates of the step."""
+        return self.state.set_learning_rate()
+
+    def train_step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Make one step."""
+        return enhancer_step(self.state, *batch, self.guard)
+
+    def validate(self, stopping: Callable[[], bool]) -> Validation | None:
+        """Compare enhanced with clean log-mels."""
+        return validate_enhancer(self.state.published, self._heldout, self.state.device, stopping)
+
+    def write_model(self, path: Path, **provenance: Any) -> None:
+        """Write the enhancer that a state amounts to."""
+        state = self.state
+        origin = {
+            "source": f"hifigan train-enhancer {package_version('hifigan-cli')}",
+            "steps": state.step,
+            "data": self._data_digest,
+            "recipe": state.config.model_dump(mode="json"),
+            **provenance,
+        }
+        weights = arrays_of(state.published.state_dict())
+        write_enhancer(path, EnhancerFile(state.mel, state.config.enhancer, weights, origin))
+
+
+def enhancer_batch(
+    pairs: Pairs, training: EnhancerTraining, step: int, device: torch.device
+) -> Batch:
+    """Return noisy and clean log-mels `(batch, n_mels, frames)`, as a function of seed and step.
+
+    Shape of pairs: `(pairs, 2, frames, n_mels)`. Each pair's level is moved by its own amount, the
+    same for both sides.
+    """
+    draw = np.random.default_rng((training.seed, step))
+    chosen = np.sort(draw.integers(len(pairs), size=training.batch_size))
+    start = int(draw.integers(pairs.shape[2] - training.segment_frames + 1))
+    cut = pairs[chosen, :, start : start + training.segment_frames].astype(np.float32)
+    levels = draw.uniform(-1, 1, (training.batch_size, 1, 1, 1)) * training.level_range
+    moved = np.maximum(cut + levels.astype(np.float32), np.float32(LOG_FLOOR))
+    both = sent(torch.from_numpy(moved).transpose(2, 3).contiguous(), device)
+    return both[:, 0], both[:, 1]
