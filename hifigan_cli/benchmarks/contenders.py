@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
+from hifigan_cli.benchmarks.machine import watch_gpu_memory
 from hifigan_cli.config import PRESETS
 from hifigan_cli.engines.choose import LIGHT, EngineOptions, make_engine, missing
 from hifigan_cli.errors import UsageError, closest
@@ -155,8 +157,6 @@ def make_synthesis(
 
 def exact_samples(model: ModelFile, mel: FloatArray, device: str = "cpu") -> DoubleArray:
     """Synthesize in double precision, which the samples of every engine are compared with."""
-    import torch
-
     generator = model.build(device).double()
     with torch.no_grad():
         y_hat = generator(torch.from_numpy(mel).to(device).double())[:, 0]
@@ -174,26 +174,15 @@ def memory_mb(
     the device. None if the system does not report it (only Linux does).
     """
     if device.startswith("cuda"):
-        return _cuda_memory_mb(contender, model, mel, threads, device)
+        allocated_mb = watch_gpu_memory(torch.device(device))
+        synthesize = make_synthesis(contender, read_model(model), threads, device)
+        for _ in range(2):  # the second call of a shape records a graph, which holds memory too
+            synthesize(mel)
+        return allocated_mb()
     if not _STATUS.exists():
         return None
     with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
         return fresh.submit(_cpu_memory_mb, contender, model, mel, threads).result()
-
-
-def _cuda_memory_mb(
-    contender: Contender, path: Path, mel: FloatArray, threads: int, device: str
-) -> float:
-    """Measure a new engine, without what other engines of this process hold."""
-    import torch
-
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    synthesize = make_synthesis(contender, read_model(path), threads, device)
-    for _ in range(2):  # the second call of a shape records a graph, which holds memory too
-        synthesize(mel)
-    return (torch.cuda.max_memory_allocated(device) - before) / 1e6
 
 
 def _cpu_memory_mb(contender: Contender, path: Path, mel: FloatArray, threads: int) -> float:

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -101,8 +102,8 @@ def _side(device: torch.device, dtype: torch.dtype) -> int:
     while side < largest:
         matrix = torch.randn(side, side, device=device).to(dtype)
         torch.mm(matrix, matrix)  # the first one may load the library
-        # Twice the side takes eight times the work.
-        if 8 * seconds(lambda m=matrix: torch.mm(m, m), device) > _LONGEST_S:  # type: ignore[misc]
+        took_s = seconds(partial(torch.mm, matrix, matrix), device)
+        if 8 * took_s > _LONGEST_S:  # twice the side takes eight times the work
             break
         side *= 2
     return side
@@ -116,6 +117,19 @@ def seconds(run: Callable[[], object], device: torch.device, times: int = 1) -> 
         run()
     synchronize(device)
     return (time.perf_counter() - started) / times
+
+
+def watch_gpu_memory(device: torch.device) -> Callable[[], float | None]:
+    """Return a function that returns the most memory that torch has allocated since, in 10^6 bytes.
+
+    Memory that was allocated before does not count. None on other devices than CUDA's.
+    """
+    if device.type != "cuda":
+        return lambda: None
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    return lambda: float(torch.cuda.max_memory_allocated(device) - before) / 1e6
 
 
 def synchronize(device: torch.device) -> None:

@@ -11,12 +11,13 @@ import copy
 import statistics
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from hifigan_cli.benchmarks.flops import step_flop
-from hifigan_cli.benchmarks.machine import Peak, seconds, synchronize
+from hifigan_cli.benchmarks.machine import Peak, seconds, synchronize, watch_gpu_memory
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.runtime.devices import device_title
 from hifigan_cli.training.compiling import compile_networks
@@ -127,19 +128,11 @@ def measure_training(
         difference = gradient_difference(state, batch, mels)
     flop = step_flop(state, config.train.batch_size)
     reference = ReferenceStep(state)
-    runners = [
-        _warmed_up(lambda: _Runner(REFERENCE, "fp32", lambda: reference(batch, mels)), device)
-    ]
+    builders = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
     for precision in precisions:
-        for compiled, graphed in _forms(state):
-            runners.append(
-                _warmed_up(
-                    lambda p=precision, c=compiled, g=graphed: _fast(  # type: ignore[misc]
-                        _state(config, device, p), batch, mels, warn, compiled=c, graphed=g
-                    ),
-                    device,
-                )
-            )
+        build = partial(_fast, config, device, precision, batch, mels, warn)
+        builders += [partial(build, *form) for form in _forms(state)]
+    runners = [_warmed_up(build, device) for build in builders]
     peaks = {name: Peak(device, name, tf32=True) for name in dict.fromkeys(("fp32", *precisions))}
 
     for done in range(1, rounds + 1):
@@ -182,15 +175,16 @@ def _forms(state: VocoderState) -> list[tuple[bool, bool]]:
 
 
 def _fast(
-    state: VocoderState,
+    config: Config,
+    device: torch.device,
+    precision: str,
     batch: Batch,
     mels: MelTransforms,
     warn: Callable[[str], None],
-    *,
     compiled: bool,
     graphed: bool,
 ) -> _Runner:
-    precision, guard = state.config.train.precision, NonfiniteGuard(state.device)
+    state, guard = _state(config, device, precision), NonfiniteGuard(device)
     compiled = compiled and compile_networks(state, batch, mels, warn)
     name = f"fast {precision} compiled" if compiled else f"fast {precision}"
     if not graphed:
@@ -205,18 +199,13 @@ def _fast(
 
 def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
     """Build a runner and run it once; note the time and memory that this took."""
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    allocated_mb = watch_gpu_memory(device)
     started = time.perf_counter()
     runner = build()
     runner.run()
     synchronize(device)
     runner.warm_up_s = time.perf_counter() - started
-    if on_gpu:
-        runner.memory_mb = (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    runner.memory_mb = allocated_mb()
     return runner
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,44 +25,27 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One value of a metric.
-
-    Attributes:
-        name: in CSV and JSON.
-        title: in tables for people.
-        unit: of the value, or an empty string.
-        better: which values are good: `lower`, `higher`, or near `zero`.
-        digits: after the decimal point, in tables.
-    """
+    """One value of a metric: its name in CSV and JSON, its title, unit and digits in tables."""
 
     name: str
     title: str
-    unit: str
-    better: Literal["lower", "higher", "zero"]
+    unit: str = ""
     digits: int = 3
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A function of a `ChannelPair`, and the values that it returns."""
+    """A function of a `ChannelPair`, the values that it returns, and the packages that it needs."""
 
     name: str
-    columns: tuple[MetricColumn, ...]
     compute: Callable[[ChannelPair], Scores]
+    columns: tuple[MetricColumn, ...]
     packages: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The packages that it needs and that are not installed."""
         return missing_of(self.packages)
-
-
-def _distillmos(pair: ChannelPair) -> Scores:
-    return _mos_and_change(distillmos, "", pair)
-
-
-def _dnsmos(pair: ChannelPair) -> Scores:
-    return _mos_and_change(dnsmos, "dnsmos_", pair)
 
 
 def _mos_and_change(
@@ -77,78 +61,59 @@ def _mos_and_change(
 
 
 def _mos_columns(name: str, title: str) -> tuple[MetricColumn, MetricColumn]:
-    return (
-        MetricColumn(name, title, "MOS", "higher", 2),
-        MetricColumn(f"{name}_change", f"{title}, change", "", "higher", 2),
-    )
+    change = MetricColumn(f"{name}_change", f"{title}, change", digits=2)
+    return MetricColumn(name, title, "MOS", 2), change
 
 
 METRICS = (
     Metric(
         "mel",
-        (
-            MetricColumn("mel_l1", "mel L1 to 8 kHz", "", "lower"),
-            MetricColumn("mel_l1_full", "mel L1 to Nyquist", "", "lower"),
-        ),
         mel_errors,
+        (
+            MetricColumn("mel_l1", "mel L1 to 8 kHz"),
+            MetricColumn("mel_l1_full", "mel L1 to Nyquist"),
+        ),
     ),
     Metric(
-        "log_magnitude",
-        (MetricColumn("log_magnitude", "STFT log-magnitude L1", "", "lower"),),
-        log_magnitude,
+        "log_magnitude", log_magnitude, (MetricColumn("log_magnitude", "STFT log-magnitude L1"),)
     ),
     Metric(
         "mcd",
-        (MetricColumn("mcd", "mel-cepstral distortion", "dB", "lower", 2),),
         cepstral_distortion,
+        (MetricColumn("mcd", "mel-cepstral distortion", "dB", 2),),
         ("pyworld",),
     ),
+    Metric("pesq", pesq_wideband, (MetricColumn("pesq", "PESQ wideband", "MOS", 2),), ("pesq",)),
     Metric(
-        "pesq",
-        (MetricColumn("pesq", "PESQ wideband", "MOS", "higher", 2),),
-        pesq_wideband,
-        ("pesq",),
-    ),
-    Metric(
-        "stoi",
-        (
-            MetricColumn("estoi", "ESTOI", "", "higher"),
-            MetricColumn("stoi", "STOI", "", "higher"),
-        ),
-        stoi,
-        ("pystoi",),
+        "stoi", stoi, (MetricColumn("estoi", "ESTOI"), MetricColumn("stoi", "STOI")), ("pystoi",)
     ),
     Metric(
         "pitch",
-        (
-            MetricColumn("vuv_error", "voicing error", "%", "lower", 1),
-            MetricColumn("periodicity_rmse", "periodicity RMSE", "", "lower"),
-            MetricColumn("f0_rmse", "pitch RMSE", "cents", "lower", 1),
-        ),
         pitch_errors,
+        (
+            MetricColumn("vuv_error", "voicing error", "%", 1),
+            MetricColumn("periodicity_rmse", "periodicity RMSE"),
+            MetricColumn("f0_rmse", "pitch RMSE", "cents", 1),
+        ),
         ("swift_f0", "onnxruntime"),
     ),
-    Metric(
-        "silence",
-        (MetricColumn("silence_delta", "level in silence", "dB", "zero", 2),),
-        silence_delta,
-    ),
-    Metric("high", (MetricColumn("high_bias", "bias 8 to 10 kHz", "dB", "zero", 2),), high_bias),
+    Metric("silence", silence_delta, (MetricColumn("silence_delta", "level in silence", "dB", 2),)),
+    Metric("high", high_bias, (MetricColumn("high_bias", "bias 8 to 10 kHz", "dB", 2),)),
     Metric(
         "distillmos",
+        partial(_mos_and_change, distillmos, ""),
         _mos_columns("distillmos", "DistillMOS"),
-        _distillmos,
         ("distillmos", "xls_r_sqa"),
     ),
     Metric(
         "dnsmos",
+        partial(_mos_and_change, dnsmos, "dnsmos_"),
         (
             *_mos_columns("dnsmos_ovrl", "DNSMOS OVRL"),
             *_mos_columns("dnsmos_sig", "DNSMOS SIG"),
             *_mos_columns("dnsmos_bak", "DNSMOS BAK"),
             *_mos_columns("dnsmos_p808", "DNSMOS P.808"),
         ),
-        _dnsmos,
         ("speechmos", "onnxruntime"),
     ),
 )

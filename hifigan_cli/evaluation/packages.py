@@ -12,12 +12,6 @@ from hifigan_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Import names -> distributions, where they differ.
-_DISTRIBUTIONS = {
-    "pyworld": "pyworld-prebuilt",
-    "swift_f0": "swift-f0",
-    "xls_r_sqa": "xls-r-sqa",
-}
 # Their requirements include libraries that scoring a clip never imports.
 _WITHOUT_DEPENDENCIES = frozenset({"distillmos", "xls_r_sqa"})
 
@@ -73,5 +67,4 @@ def folder_of(package: str) -> Path:
 
 
 def _not_installed(package: str) -> UsageError:
-    name = _DISTRIBUTIONS.get(package, package)
-    return UsageError(f"the package {name} is not installed", how_to_install((package,)))
+    return UsageError(f"the package {package} is not installed", how_to_install((package,)))

@@ -17,49 +17,23 @@ if TYPE_CHECKING:
 
 # A mean over fewer clips is not reliable.
 FEWEST_CLIPS = 20
+_NAMES = ("v1", "v2", "v3", "release")
+_LIMITS = {
+    "mel_l1": (0.215, 0.33, 0.355, None),
+    "mel_l1_full": (0.23, 0.335, 0.36, 0.53),
+    "log_magnitude": (0.73, 0.80, 0.82, None),
+    "mcd": (3.75, 4.35, 4.6, None),
+    "pesq": (3.5, 2.9, 2.7, None),
+    "estoi": (0.95, 0.915, 0.90, None),
+    "periodicity_rmse": (0.10, 0.12, 0.12, 0.14),
+    "vuv_error": (6.5, 8.0, 8.5, 17.0),
+    "silence_delta": (1.0, 1.2, 1.5, None),
+    "high_bias": (1.5, 2.0, 2.0, 10.0),
+}
+# Threshold -> column -> limit.
 THRESHOLDS = {
-    "v1": {
-        "mel_l1": 0.215,
-        "mel_l1_full": 0.23,
-        "log_magnitude": 0.73,
-        "mcd": 3.75,
-        "pesq": 3.5,
-        "estoi": 0.95,
-        "periodicity_rmse": 0.10,
-        "vuv_error": 6.5,
-        "silence_delta": 1.0,
-        "high_bias": 1.5,
-    },
-    "v2": {
-        "mel_l1": 0.33,
-        "mel_l1_full": 0.335,
-        "log_magnitude": 0.80,
-        "mcd": 4.35,
-        "pesq": 2.9,
-        "estoi": 0.915,
-        "periodicity_rmse": 0.12,
-        "vuv_error": 8.0,
-        "silence_delta": 1.2,
-        "high_bias": 2.0,
-    },
-    "v3": {
-        "mel_l1": 0.355,
-        "mel_l1_full": 0.36,
-        "log_magnitude": 0.82,
-        "mcd": 4.6,
-        "pesq": 2.7,
-        "estoi": 0.90,
-        "periodicity_rmse": 0.12,
-        "vuv_error": 8.5,
-        "silence_delta": 1.5,
-        "high_bias": 2.0,
-    },
-    "release": {
-        "mel_l1_full": 0.53,
-        "periodicity_rmse": 0.14,
-        "vuv_error": 17.0,
-        "high_bias": 10.0,
-    },
+    name: {column: limit for column, row in _LIMITS.items() if (limit := row[place]) is not None}
+    for place, name in enumerate(_NAMES)
 }
 # How a mean compares with its limit; below it, where nothing is given.
 _SIGNS = {"pesq": ">", "estoi": ">", "high_bias": "±"}
