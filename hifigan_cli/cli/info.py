@@ -52,6 +52,7 @@ def info(
         raise UsageError("info takes a file, or --resolved", "hifigan info FILE")
     if path is None and html:
         raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
+    rows: list[tuple[str, ...]]
     fields: dict[str, Any]
     rows: list[tuple[str, ...]]
     if path is None:

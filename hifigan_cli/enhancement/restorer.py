@@ -12,6 +12,7 @@ floor is moved towards the usual floor of speech.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,45 +90,51 @@ class Restorer:
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
             blocks = (np.concatenate(pair, axis=1) for pair in pairs)
-        window: list[FloatArray] = []  # up to two blocks before, the current block, the one after
-        at = 0
+        # Two blocks before, the current block, the next one; empty where there is none.
+        window: deque[FloatArray] = deque(maxlen=4)
         for block in reblocked(blocks, self._first_frames, BLOCK_FRAMES):
+            if not window:
+                window.extend([block[..., :0]] * 3)
             window.append(block)
-            if len(window) - at > 1:
-                yield self._restore_block(window, at, limit_db)
-                at += 1
-                if at > 2:
-                    window.pop(0)
-                    at -= 1
+            if window[2].size:
+                yield self._restore_block(window, limit_db)
         if window:
-            yield self._restore_block(window, at, limit_db)
+            window.append(window[-1][..., :0])
+            yield self._restore_block(window, limit_db)
 
-    def _restore_block(
-        self, window: list[FloatArray], at: int, limit_db: float | None
-    ) -> FloatArray:
-        """Restore block `at` of a window, within the limit.
+    def _restore_block(self, window: Iterable[FloatArray], limit_db: float | None) -> FloatArray:
+        """Restore the third block of a window, within the limit.
 
         The bands of a block are those of the mel, then those of the recorded mel, if there is one.
         """
         n_mels = self.model.mel.n_mels
-        recorded = window[at][:, -n_mels:]
-        mels = [block[:, :n_mels] for block in window]
-        if len(window) == 1 and recorded.shape[-1] <= self._short_frames:
-            clean = self._restore_short(mels[0], recorded)
+        oldest, before, block, after = window
+        recorded = block[:, -n_mels:]
+        mels = [each[:, :n_mels] for each in (oldest, before, block, after)]
+        single = not before.size and not after.size
+        if single and block.shape[-1] <= self._short_frames:
+            clean = self._restore_short(mels[2], recorded)
         else:
-            clean = self._restore_long(mels, at)
+            clean = self._restore_long(*mels)
         if limit_db is not None:
             clean = np.maximum(clean, recorded - np.float32(limit_db * _NEPER_PER_DB))
         return clean
 
-    def _restore_long(self, window: list[FloatArray], at: int) -> FloatArray:
+    def _restore_long(
+        self, oldest: FloatArray, before: FloatArray, block: FloatArray, after: FloatArray
+    ) -> FloatArray:
+        """Restore a block with context from both of its neighbors."""
         context = self.model.enhancer.context_frames
-        block = window[at]
-        before = window[at - 1][..., -context:] if at else block[..., :0]
-        after = window[at + 1][..., :context] if at + 1 < len(window) else block[..., :0]
-        noisy = np.concatenate((before, block, after), axis=-1)
-        clean = self._infer(noisy, self._floor(window, at, before.shape[-1], noisy.shape[-1]))
-        result: FloatArray = clean[..., before.shape[-1] : before.shape[-1] + block.shape[-1]]
+        left = before[..., -context:]
+        noisy = np.concatenate((left, block, after[..., :context]), axis=-1)
+        start, stop = left.shape[-1], left.shape[-1] + block.shape[-1]
+        floor = noise_floor(np.concatenate((before, block, after), axis=-1))
+        if before.size:
+            # A line from the floor around the previous block to that around this one.
+            previous = noise_floor(np.concatenate((oldest, before, block), axis=-1))
+            share = (np.arange(noisy.shape[-1], dtype=np.float32) - start) / block.shape[-1]
+            floor = previous + (floor - previous) * share.clip(0, 1)
+        result: FloatArray = self._infer(noisy, floor)[..., start:stop]
         return result
 
     def _restore_short(self, mel: FloatArray, recorded: FloatArray) -> FloatArray:
@@ -144,24 +151,6 @@ class Restorer:
         held = hold_level(np.exp(clean), np.exp(recorded), LEVEL_LOSS_DB, self._widths)
         result: FloatArray = np.log(held)
         return result
-
-    def _floor(self, window: list[FloatArray], at: int, before: int, frames: int) -> FloatArray:
-        """Return the floor of each frame, `(channels, n_mels, frames)`.
-
-        It moves along a line from the floor around the previous block to that around this one.
-        """
-        own = _neighbourhood_floor(window, at)
-        if at == 0:
-            return own
-        share = (np.arange(frames, dtype=np.float32) - before) / window[at].shape[-1]
-        last = _neighbourhood_floor(window, at - 1)
-        result: FloatArray = last + (own - last) * share.clip(0, 1)
-        return result
-
-
-def _neighbourhood_floor(window: list[FloatArray], at: int) -> FloatArray:
-    """Return the floor of a block and both its neighbours, `(channels, n_mels, 1)`."""
-    return noise_floor(np.concatenate(window[max(0, at - 1) : at + 2], axis=-1))
 
 
 def reblocked(blocks: Iterable[FloatArray], first: int, most: int) -> Iterator[FloatArray]:

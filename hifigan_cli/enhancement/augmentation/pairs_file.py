@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -130,14 +130,14 @@ def _render_file(
     progress: Callable[[int, int], None],
 ) -> None:
     shape = (count, 2, sources.run.training.pair_frames, sources.mel.n_mels)
-    batches = [range(start, min(start + _BATCH, count)) for start in range(0, count, _BATCH)]
-    render = partial(_render, sources, validation)
+    starts = range(0, count, _BATCH)
+    tasks = [(sources, validation, range(at, min(at + _BATCH, count))) for at in starts]
     try:
         with replacing(path) as temporary, temporary.open("wb") as stream:
             header = {"descr": "<f2", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            blocks = map_in_order(render, batches, workers, _crashed)
-            for numbers, block in zip(batches, blocks, strict=True):
+            blocks = map_in_order(_render, tasks, workers, _crashed)
+            for (*_, numbers), block in zip(tasks, blocks, strict=True):
                 stream.write(block.tobytes())
                 progress(numbers.stop, count)
     finally:
@@ -145,8 +145,9 @@ def _render_file(
 
 
 @torch.no_grad()
-def _render(sources: Sources, validation: bool, numbers: range) -> Pairs:
+def _render(task: tuple[Sources, bool, range]) -> Pairs:
     """Render pairs as log-mels, in this process or a worker."""
+    sources, validation, numbers = task
     renderer = _renderer(sources, validation)
     samples = sources.run.training.pair_frames * sources.mel.hop_samples
     waves = np.stack([renderer.pair(number, samples) for number in numbers])
@@ -163,7 +164,8 @@ def _renderer(sources: Sources, validation: bool) -> PairRenderer:
     return sources.renderer(validation=validation)
 
 
-def _crashed(numbers: range) -> NoReturn:
+def _crashed(task: tuple[Sources, bool, range]) -> NoReturn:
+    numbers = task[-1]
     raise InputError(
         f"the process that rendered pairs {numbers.start} to {numbers.stop - 1} died twice",
         "memory is short, perhaps: lower --workers",
