@@ -18,11 +18,11 @@ def doctor(json: options.Json = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hifigan_cli.engines.doctor import engines
+    from hifigan_cli.engines.choose import engine_checks
     from hifigan_cli.enhancement.noise_filter import noise_filter_check
     from hifigan_cli.runtime.environment import diagnose
 
-    checks = [*diagnose(), *engines(), noise_filter_check()]
+    checks = [*diagnose(), *engine_checks(), noise_filter_check()]
     table = Table(box=None, show_header=False, pad_edge=False)
     marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:

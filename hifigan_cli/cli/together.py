@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import HifiganError, InterruptedRunError
-from hifigan_cli.runtime.sharding import Shard, choose_part, under_torchrun
+from hifigan_cli.runtime.sharding import Shard, choose_shard, under_torchrun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def chosen_part(shard: str | None) -> Shard:
     Raises:
         UsageError: `shard` is not I/N.
     """
-    return choose_part(shard, os.environ)
+    return choose_shard(shard, os.environ)
 
 
 @contextmanager
