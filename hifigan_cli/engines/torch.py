@@ -107,7 +107,7 @@ class TorchEngine(EagerEngine):
         self._wide = on_cpu or precision != "fp32"
         if self._wide:
             widen(self._net)
-            self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._net.to(memory_format=torch.channels_last)
         self._net.to(self._dtype)
         self._run = Graphs(self._net) if kind == "cuda" else self._net
 

@@ -110,12 +110,10 @@ def fastest_form(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gr
     if key not in _fastest:
         if torch.cuda.is_current_stream_capturing():
             return PLAIN
-        times = {
-            form: _trial_ms(
-                partial(form, bias=bias, stride=stride, groups=groups), x, weight, needed
-            )
-            for form in forms_of(stride, groups)
-        }
+        times = {}
+        for form in forms_of(stride, groups):
+            run = partial(form.__call__, bias=bias, stride=stride, groups=groups)
+            times[form] = _trial_ms(run, x, weight, needed)
         _fastest[key] = min(times, key=times.__getitem__)
     return _fastest[key]
 
