@@ -17,8 +17,8 @@
     ├── BelowThresholdError     1   an evaluation that misses the threshold it was checked against
     └── InterruptedRunError   130   stopped by a signal (143 for SIGTERM)
 
-Every error carries what happened and, where one is known, what mends it. Raising code writes both;
-only the command line prints them.
+Every error carries what happened and, where one is known, the fix. Raising code writes both; only
+the command line prints them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class HifiganError(Exception):
-    """The root: a message, and `hint`, one sentence that says how to mend it."""
+    """The root: `message`, and `hint`, one sentence that says how to fix it."""
 
     exit_code: int = 1
 
@@ -58,7 +58,7 @@ class EmptyError(InputError):
 
 
 class NotAudioError(InputError):
-    """A file holds something else than audio."""
+    """A file holds something other than audio."""
 
 
 class DamagedError(InputError):

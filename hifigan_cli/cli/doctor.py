@@ -17,11 +17,11 @@ def doctor(json: options.Json = False) -> None:
 
     from rich.text import Text
 
-    from hifigan_cli.engines.doctor import engines
+    from hifigan_cli.engines.choose import engine_checks
     from hifigan_cli.enhancement.noise_filter import noise_filter_check
     from hifigan_cli.runtime.environment import diagnose
 
-    checks = [*diagnose(), *engines(), noise_filter_check()]
+    checks = [*diagnose(), *engine_checks(), noise_filter_check()]
     table = new_table(("", "", ""), header=False)
     marks = {True: Text("ok", "green"), False: Text("fault", "red"), None: Text("-", "dim")}
     for check in checks:

@@ -48,7 +48,7 @@ def mel(
     and --set.
     """
     from hifigan_cli.cli.synthesis_view import SynthesisView
-    from hifigan_cli.runtime.sharding import choose_part
+    from hifigan_cli.runtime.sharding import choose_shard
     from hifigan_cli.synthesis.mel_extraction import MelExtraction
 
     console = Console(json=json, quiet=quiet)
@@ -57,7 +57,7 @@ def mel(
             _convention(model, config, preset, sets),
             view,
             repair=repair,
-            shard=choose_part(shard, os.environ),
+            shard=choose_shard(shard, os.environ),
             force=force,
         )
         if pipes := open_pipes(console, recordings, out):

@@ -145,10 +145,10 @@ def synthesis_options(
     Raises:
         UsageError: `shard` is not I/N.
     """
-    from hifigan_cli.runtime.sharding import choose_part
+    from hifigan_cli.runtime.sharding import choose_shard
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
-    return SynthesisOptions(model, engine, chunk, choose_part(shard, os.environ), force)
+    return SynthesisOptions(model, engine, chunk, choose_shard(shard, os.environ), force)
 
 
 def check_pipe_options(piped: bool, out: Path, *, dry_run: bool, raw: bool) -> None:

@@ -21,7 +21,7 @@ from hifigan_cli.cli.options import (
     ShardOption,
 )
 from hifigan_cli.errors import InterruptedRunError, UsageError
-from hifigan_cli.runtime.sharding import choose_part
+from hifigan_cli.runtime.sharding import choose_shard
 from hifigan_cli.runtime.torchrun import wait_for_all
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def preprocess(
         workers=workers,
         force=force,
     )
-    part = choose_part(shard, os.environ)
+    part = choose_shard(shard, os.environ)
     if dry_run:
         show_plan(console, plan(source, out, options, part), out, part)
         return

@@ -1,6 +1,6 @@
 """What every generator has in common, whatever its configuration, and how far it looks.
 
-It stands here rather than beside the network because engines know it that do without torch.
+Here and not beside the network, because engines without torch need it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hifigan_cli.config.schema import GeneratorConfig
 
 SLOPE = 0.1
@@ -28,21 +26,20 @@ def context_frames(config: GeneratorConfig) -> int:
     >>> context_frames(GeneratorConfig())
     13
     """
-    reach = EDGE_KERNEL // 2
-    first, last = -reach, config.hop_samples - 1 + reach
+    sizes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+    undilated = 1 if config.resblock == 1 else 0  # convolutions after each dilated one
+    reach = max(
+        (kernel - 1) // 2 * sum(d + undilated for d in dilated) for kernel, dilated in sizes
+    )
+    edge = EDGE_KERNEL // 2
+    first, last = -edge, config.hop_samples - 1 + edge
     for rate, kernel in zip(
         reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
     ):
-        reach = max(
-            _block_reach(config.resblock, size, dilations)
-            for size, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            )
-        )
         padding = (kernel - rate) // 2
         first = -(-(first - reach + padding - kernel + 1) // rate)
         last = (last + reach + padding) // rate
-    return max(-first, last) + EDGE_KERNEL // 2
+    return max(-first, last) + edge
 
 
 def least_frames(config: GeneratorConfig) -> int:
@@ -65,9 +62,3 @@ def least_frames(config: GeneratorConfig) -> int:
         length *= rate
         least = max(least, widest // length + 1)
     return least
-
-
-def _block_reach(resblock: int, kernel: int, dilations: Sequence[int]) -> int:
-    half = (kernel - 1) // 2
-    dilated = half * sum(dilations)
-    return dilated + half * len(dilations) if resblock == 1 else dilated

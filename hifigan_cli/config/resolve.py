@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from hifigan_cli.config.presets import preset as named_preset
-from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
+from hifigan_cli.config.schema import Config
 from hifigan_cli.errors import UsageError, closest
 
 if TYPE_CHECKING:
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
 Checked = TypeVar("Checked", bound=BaseModel)
 Layer = tuple[str, object, str]  # key, value, where it came from
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "mel": MelConfig,
-    "generator": GeneratorConfig,
-    "train": TrainConfig,
-}
-# What only models of other tools have is no setting.
-_NO_SETTINGS = ("convention", "variant")
-KEYS: dict[str, str] = {
-    key: f"{section}.{key}"
-    for section, model in _SECTIONS.items()
-    for key in model.model_fields
-    if key not in _NO_SETTINGS
-}
 
 
 @dataclass(frozen=True)
@@ -106,8 +92,8 @@ def resolve_sections(
     content = read_toml(file) if file else {}
     layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
     layers += _set_and_options(sets, options)
-    known = {key.partition(".")[2]: key for key in _flatten(model().model_dump())}
-    return _merged(model, {section: {} for section in model.model_fields}, layers, known, {})
+    values: dict[str, dict[str, Any]] = {section: {} for section in model.model_fields}
+    return _merged(model, values, layers, _keys(model()), {})
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -200,3 +186,11 @@ def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _keys(config: BaseModel) -> dict[str, str]:
+    return {key.partition(".")[2]: key for key in _flatten(config.model_dump())}
+
+
+# Without what only models of other tools have: the defaults leave it out.
+KEYS = _keys(Config())

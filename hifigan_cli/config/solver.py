@@ -8,6 +8,7 @@ segments of 0.37 s. The discriminators look at samples and stay as they are at e
 from __future__ import annotations
 
 import math
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig
@@ -87,9 +88,9 @@ def kernel_of(rate: int) -> int:
 
 def work_per_s(config: Config) -> float:
     """Count the multiplications that a generator makes for a second of speech."""
-    generator, per_frame, length = config.generator, 0, 1
+    generator, length = config.generator, 1
     channels = generator.upsample_initial_channel
-    per_frame += 7 * config.mel.n_mels * channels
+    per_frame = 7 * config.mel.n_mels * channels
     taps = sum(
         size * len(dilations) * (2 if generator.resblock == 1 else 1)
         for size, dilations in zip(
@@ -105,25 +106,16 @@ def work_per_s(config: Config) -> float:
 
 def _candidates(base: GeneratorConfig, hop: int) -> Iterator[tuple[int, ...]]:
     """Yield every way to split a hop into stages that the channels can halve through."""
+    divisors = [rate for rate in range(MAX_RATE, 1, -1) if hop % rate == 0]
     for stages in range(1, _MAX_STAGES + 1):
         if base.upsample_initial_channel % 2**stages == 0:
-            yield from _factors(hop, stages, MAX_RATE)
-
-
-def _factors(product: int, count: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Yield the ways to write a product as `count` factors, none above the one before it."""
-    if count == 1:
-        if 2 <= product <= largest:
-            yield (product,)
-        return
-    for first in range(min(largest, product), 1, -1):
-        if product % first == 0:
-            for rest in _factors(product // first, count - 1, first):
-                yield (first, *rest)
+            for rates in combinations_with_replacement(divisors, stages):
+                if math.prod(rates) == hop:
+                    yield rates
 
 
 def _unlikeness(rates: tuple[int, ...], base: GeneratorConfig) -> float:
-    """Judge rates by how far they are from a generator's, stretched to the same product."""
+    """Measure how far rates are from a generator's, stretched to the same product."""
     octaves, stages = math.log2(math.prod(rates)), len(rates)
     own = [math.log2(rate) / math.log2(base.hop_samples) for rate in base.upsample_rates]
     shares = own if stages == len(own) else [1 / stages] * stages
@@ -138,11 +130,10 @@ def _nearest(base: GeneratorConfig, hop: int) -> list[str]:
     found = []
     for step in (-1, 1):
         near = hop + step
-        while 2 <= near <= MAX_HOP:
-            if any(True for _ in _candidates(base, near)):
-                found.append(f"{near} ({product(solve(base, near))})")
-                break
+        while 2 <= near <= MAX_HOP and next(_candidates(base, near), None) is None:
             near += step
+        if 2 <= near <= MAX_HOP:
+            found.append(f"{near} ({product(solve(base, near))})")
     return found
 
 
@@ -157,29 +148,22 @@ def _largest_prime(number: int) -> int:
 
 
 def _mel(rate_hz: int, hop_samples: int) -> MelConfig:
-    """Choose the mel: the paper's window in time; bands and upper edge as the field has them."""
+    """Choose the mel: the paper's window in time; the bands and upper edge that are usual."""
     n_fft = 2 ** round(math.log2(_WINDOW_S * rate_hz))
     while n_fft < _LEAST_OVERLAP * hop_samples:
         n_fft *= 2
     if hop_samples % 2:  # half of n_fft - hop pads each end
         n_fft = _odd_size(n_fft)
-    n_mels, top_hz = _bands(rate_hz)
+    narrow = rate_hz < 24_000
     return MelConfig(
         rate_hz=rate_hz,
         n_fft=n_fft,
         hop_samples=hop_samples,
         win_samples=n_fft,
-        n_mels=n_mels,
+        n_mels=_PAPER.n_mels if narrow else 100 if rate_hz < 32_000 else 128,
         fmin_hz=0.0,
-        fmax_hz=top_hz,
+        fmax_hz=min(_PAPER.top_hz, rate_hz / 2) if narrow else rate_hz / 2,
     )
-
-
-def _bands(rate_hz: int) -> tuple[int, float]:
-    """Return the number of bands and the upper edge, in Hz, that are usual at a rate."""
-    if rate_hz < 24_000:
-        return _PAPER.n_mels, min(_PAPER.top_hz, rate_hz / 2)
-    return (100 if rate_hz < 32_000 else 128), rate_hz / 2
 
 
 def _odd_size(n_fft: int) -> int:
@@ -201,20 +185,8 @@ def product(rates: tuple[int, ...]) -> str:
 
 def explain(config: Config, base: Config, name: str) -> Iterator[str]:
     """Yield a line for each choice in a configuration, made of the preset `base` of that name."""
-    yield from _of_generator(config.generator, base.generator, name)
-    yield from _of_mel(config.mel)
-    segment, mel = config.train.segment_samples, config.mel
-    yield (
-        f"segments of {segment} samples: {segment // mel.hop_samples} frames, "
-        f"{segment / mel.rate_hz:.2f} s (the paper: 0.37 s)"
-    )
-    ratio = work_per_s(config) / work_per_s(base)
-    yield f"work for a second of speech: {ratio:.2g} x that of {name} at 22.05 kHz"
-    yield "the discriminators look at samples, and are the paper's at every rate"
-
-
-def _of_generator(generator: GeneratorConfig, base: GeneratorConfig, name: str) -> Iterator[str]:
-    rates, usual = generator.upsample_rates, len(base.upsample_rates)
+    generator, mel, segment = config.generator, config.mel, config.train.segment_samples
+    rates, usual = generator.upsample_rates, len(base.generator.upsample_rates)
     alike = f"as {name} has" if len(rates) == usual else f"the {usual} of {name} do not fit"
     yield (
         f"upsample rates {product(rates)} = {generator.hop_samples}: {len(rates)} stages, {alike}; "
@@ -232,9 +204,6 @@ def _of_generator(generator: GeneratorConfig, base: GeneratorConfig, name: str) 
     channels = generator.upsample_initial_channel
     halved = " ".join(str(channels // 2 ** (stage + 1)) for stage in range(len(rates)))
     yield f"channels {channels}, halved at each stage: {halved}"
-
-
-def _of_mel(mel: MelConfig) -> Iterator[str]:
     window_ms, hop_ms = (1000 * n / mel.rate_hz for n in (mel.win_samples, mel.hop_samples))
     yield (
         f"window {mel.win_samples} is {window_ms:.1f} ms, hop {mel.hop_samples} is {hop_ms:.1f} ms "
@@ -243,3 +212,10 @@ def _of_mel(mel: MelConfig) -> Iterator[str]:
     if not _USUAL_MS[0] <= hop_ms <= _USUAL_MS[1]:
         yield f"a hop of {hop_ms:.1f} ms is unusual; text-to-speech models have 8 to 16 ms"
     yield f"{mel.n_mels} bands to {mel.top_hz:g} Hz; they must be those of your mels"
+    yield (
+        f"segments of {segment} samples: {segment // mel.hop_samples} frames, "
+        f"{segment / mel.rate_hz:.2f} s (the paper: 0.37 s)"
+    )
+    ratio = work_per_s(config) / work_per_s(base)
+    yield f"work for a second of speech: {ratio:.2g} x that of {name} at 22.05 kHz"
+    yield "the discriminators look at samples, and are the paper's at every rate"

@@ -7,6 +7,5 @@ Read in this order:
 - `graphs`: forward passes that a GPU repeats at one launch
 - `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
 - `native`: compiled kernels, without torch
-- `choose`: which of them runs a model, and why
-- `doctor`: which of them this installation has
+- `choose`: which of them this installation has, which runs a model, and why
 """

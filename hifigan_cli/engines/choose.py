@@ -1,4 +1,4 @@
-"""Which engine runs a model.
+"""Which engines this installation has, and which of them runs a model.
 
 `auto`, from measurements (README, `hifigan bench`): on a GPU torch, which alone runs there. On a
 CPU `native` where it was built, the fastest by far at equal accuracy; else `onnx` where onnxruntime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import UsageError, closest
 from hifigan_cli.runtime.devices import find_device
+from hifigan_cli.runtime.environment import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,16 @@ AUTO = "auto"
 ENGINES = (AUTO, "native", "onnx", "torch", "eager")
 PRECISIONS = ("fp32", "int16", "bf16", "fp16")
 LIGHT = ("native", "onnx")  # without torch, on the CPU; in the order of preference
+_INSTRUCTIONS = {
+    "portable": "vectors of four, which every processor has",
+    "avx2": "AVX2",
+    "avx512": "AVX-512",
+    "avx512vnni": "AVX-512 VNNI",
+}
+_COMPILE = (
+    "install a C++ compiler, then reinstall hifigan-cli: "
+    "pip install --force-reinstall --no-deps --no-cache-dir PLACE, which may be . of a clone"
+)
 _FIXES = {
     "native": "reinstall hifigan-cli where there is a C++ compiler, or leave --engine out",
     "onnx": "pip install 'hifigan-cli[onnx]', or leave --engine out",
@@ -157,3 +168,37 @@ def _precisions(name: str) -> Sequence[str]:
     from hifigan_cli.engines.native import precisions
 
     return precisions()
+
+
+def engine_checks() -> list[Check]:
+    """Examine the engines without torch, for `hifigan doctor`; one that is absent is no fault."""
+    return [_native_check(), _onnx_check()]
+
+
+def _native_check() -> Check:
+    name = "engine: native"
+    if reason := missing("native"):
+        return Check(name, ok=None, detail=reason, fix=_COMPILE)
+    from hifigan_cli.engines.native.engine import PRECISIONS
+    from hifigan_cli.engines.native.library import kernels
+
+    details = []
+    for precision, wanted in PRECISIONS.items():
+        if found := kernels(wanted):
+            details.append(f"{precision} with {_INSTRUCTIONS[found]}")
+        else:
+            details.append(f"no {precision}: this processor has no {_INSTRUCTIONS[wanted]}")
+    return Check(name, ok=True, detail=", ".join(details))
+
+
+def _onnx_check() -> Check:
+    name = "engine: onnx"
+    if reason := missing("onnx"):
+        what, _, install = reason.partition(": ")
+        return Check(name, ok=None, detail=what, fix=install)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        fix = "pip install --force-reinstall onnxruntime"
+        return Check(name, ok=False, detail=f"cannot be imported: {error}", fix=fix)
+    return Check(name, ok=True, detail=f"fp32, onnxruntime {onnxruntime.__version__}")

@@ -42,11 +42,7 @@ def missing() -> str | None:
 
 
 class OnnxEngine:
-    """A generator in onnxruntime, on the CPU.
-
-    Attributes:
-        chunk_frames: the length of mel at which a call is fastest.
-    """
+    """A generator in onnxruntime, on the CPU."""
 
     name = "onnx"
     precision = "fp32"
@@ -74,7 +70,7 @@ class OnnxEngine:
         self._pool = ThreadPoolExecutor(self._threads, "hifigan-onnx")
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop)`.
+        """Turn a log-mel into samples, as `Engine` describes it.
 
         Raises:
             DeviceError: there is not enough memory.

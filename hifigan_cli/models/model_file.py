@@ -1,9 +1,7 @@
 """The model file: a vocoder that describes itself.
 
 One safetensors file with the generator's weights (weight norm folded), its architecture, the mel
-convention it was trained on, its rate, where it came from, and a digest. It may carry
-discriminators for a warm start. Strides and dilations cannot be read from weights, so the
-architecture travels too.
+that it reads, where it came from, and a digest; perhaps discriminators, for a warm start.
 """
 
 from __future__ import annotations

@@ -27,7 +27,10 @@ class Shaped(Protocol):
 
 
 def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:
-    """Return the folded weights of a generator, under the official names."""
+    """Return the folded weights of a generator, under the official names.
+
+    They come in the order of the forward pass, each bias after its weight.
+    """
     channels = config.upsample_initial_channel
     shapes: dict[str, Shape] = {}
 
@@ -39,24 +42,19 @@ def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:
     groups = ("convs1", "convs2") if config.resblock == 1 else ("convs",)
     sizes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
     for stage, kernel in enumerate(config.upsample_kernel_sizes):
-        half = channels // 2
-        add(f"ups.{stage}", channels, half, kernel, bias=half)
-        channels = half
-        for place, (size, dilations) in enumerate(sizes):
-            block = f"resblocks.{stage * len(sizes) + place}"
-            for group in groups:
-                for index in range(len(dilations)):
-                    add(f"{block}.{group}.{index}", channels, channels, size, bias=channels)
+        channels //= 2
+        add(f"ups.{stage}", 2 * channels, channels, kernel, bias=channels)
+        for number, (size, dilations) in enumerate(sizes, stage * len(sizes)):
+            for index in range(len(dilations)):
+                for group in groups:
+                    name = f"resblocks.{number}.{group}.{index}"
+                    add(name, channels, channels, size, bias=channels)
     add("conv_post", 1, channels, EDGE_KERNEL, bias=1)
     return shapes
 
 
 def check_fit(expected: Mapping[str, Shaped], found: Mapping[str, Shaped]) -> None:
-    """Compare the names and shapes of two states.
-
-    Raises:
-        ModelError: names the first key that is missing, unknown, or of another shape.
-    """
+    """Compare the names and shapes of two states, as `check_shapes` does."""
     check_shapes({key: tuple(value.shape) for key, value in expected.items()}, found)
 
 

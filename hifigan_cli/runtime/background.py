@@ -12,38 +12,30 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-_END = object()
 _LOOK_S = 0.2  # how often a thread that waits for room checks whether it is still wanted
-
-
-class _Failed:
-    """Holds what the generator raised."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[Item, None, None]:
     """Yield the items of a generator that runs in another thread, up to `ahead` items ahead.
 
     What it raises is raised here, in its place. The thread starts with the first item that is asked
-    for. When the result is closed or dropped, the thread closes the generator after the item that
-    it is working on, and ends.
+    for. When the result is closed or dropped, the thread closes the generator after its present
+    item, and ends.
 
     >>> list(in_background((letter for letter in "abc"), ahead=2))
     ['a', 'b', 'c']
     """
-    ready: queue.Queue[Any] = queue.Queue(ahead)
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(ahead)  # item, or error
     unwanted = threading.Event()
 
-    def put(item: object) -> None:
+    def put(item: object, error: BaseException | None = None) -> None:
         while not unwanted.is_set():
             with suppress(queue.Full):
-                ready.put(item, timeout=_LOOK_S)
+                ready.put((item, error), timeout=_LOOK_S)
                 return
 
     def run() -> None:
-        last: object = _END
+        end: BaseException = StopIteration()
         try:
             with closing(items):
                 for item in items:
@@ -51,15 +43,18 @@ def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[I
                     if unwanted.is_set():
                         break
         except BaseException as error:  # noqa: BLE001 - raised where the items are read
-            last = _Failed(error)
-        put(last)
+            end = error
+        put(None, end)
 
     thread = threading.Thread(target=run, name="in_background", daemon=True)
     thread.start()
     try:
-        while (item := ready.get()) is not _END:
-            if isinstance(item, _Failed):
-                raise item.error
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
             yield item
     finally:
         unwanted.set()

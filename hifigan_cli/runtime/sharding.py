@@ -1,8 +1,8 @@
-"""Work that several processes or machines share: part I of N.
+"""Work that several processes or machines share: shard I of N.
 
 Every process lists the same work in the same order and takes every N-th item of it, so nothing has
-to be agreed on: a partition is a function of the list and the two numbers. They come from
-`--shard I/N`, or from torchrun, which tells each process its rank.
+to be agreed on. The two numbers come from `--shard I/N`, or from torchrun, which gives each process
+its rank.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TORCHRUN = "TORCHELASTIC_RUN_ID"  # set by torchrun alone; RANK is set by other launchers as well
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # only torchrun sets it; other launchers set RANK too
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part `number` of `count`, counted from 1; alone, all of the work.
+    """Shard `number` of `count`, counted from 1; by default, all of the work.
 
-    >>> Part(2, 3).of("abcdefg")
+    >>> Shard(2, 3).of("abcdefg")
     ['b', 'e']
     """
 
@@ -34,11 +34,11 @@ class Shard:
 
     @property
     def whole(self) -> bool:
-        """Whether there is only this part."""
+        """Whether there is only this shard."""
         return self.count == 1
 
     def of(self, items: Sequence[T]) -> list[T]:
-        """Return this part's items, in their order."""
+        """Return this shard's items, in their order."""
         return list(items[self.number - 1 :: self.count])
 
     def __str__(self) -> str:
@@ -48,37 +48,28 @@ class Shard:
 WHOLE = Shard()
 
 
-def parse_part(text: str) -> Shard:
-    """Read "I/N".
+def choose_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
+    """Return the shard that `--shard` names; else that of this process under torchrun; else all.
 
     Raises:
-        UsageError: it is not that, or I is not one of 1 to N.
+        UsageError: `text` is not I/N, or I is not one of 1 to N.
 
-    >>> parse_part("2/4")
-    Part(number=2, count=4)
+    >>> choose_shard("2/4", {})
+    Shard(number=2, count=4)
     """
+    if text is None:
+        if under_torchrun(environment):
+            return Shard(int(environment["RANK"]) + 1, int(environment["WORLD_SIZE"]))
+        return WHOLE
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip(), re.ASCII)
     if match is None:
         raise UsageError(f"--shard {text!r} is not I/N", "write 1/4, 2/4, 3/4 and 4/4")
     number, count = (int(group) for group in match.groups())
     if not 1 <= number <= count:
-        raise UsageError(f"--shard {text}: there is no such part", "the first is 1/N, the last N/N")
+        raise UsageError(f"--shard {text}: no such shard", "the first is 1/N, the last N/N")
     return Shard(number, count)
 
 
-def choose_part(text: str | None, environment: Mapping[str, str]) -> Shard:
-    """Return the part that `--shard` names; else that of this process under torchrun; else all.
-
-    Raises:
-        UsageError: `text` is not I/N.
-    """
-    if text is not None:
-        return parse_part(text)
-    if under_torchrun(environment):
-        return Shard(int(environment["RANK"]) + 1, int(environment["WORLD_SIZE"]))
-    return WHOLE
-
-
 def under_torchrun(environment: Mapping[str, str]) -> bool:
-    """Tell whether torchrun started this process, and others beside it."""
+    """Return whether torchrun started this process, and others next to it."""
     return _TORCHRUN in environment and int(environment.get("WORLD_SIZE", "1")) > 1

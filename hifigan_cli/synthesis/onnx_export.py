@@ -1,8 +1,8 @@
 """Export to ONNX: a vocoder that runs in any ONNX runtime, without this package.
 
-The file says what it reads: rate, hop and the whole mel convention stand in its metadata, with the
-model's origin, licence and digest. Nothing is written before the very file has been run and gave
-the samples of the plain torch forward.
+The file's metadata describe what it reads (rate, hop, the mel convention), the model's origin,
+licence and digest. Nothing is written before the file itself has been run and gave the samples of
+the plain torch forward.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from hifigan_cli.synthesis.vocoder import Vocoder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from hifigan_cli.models import ModelFile
+    from hifigan_cli.types import AnyArray
 
 # Float32 summed in two orders moves single samples of V1 by up to 5e-5. What a graph could have
 # wrong, a slope or a padding, moves them by more than 1e-3.
@@ -36,7 +35,7 @@ _SHAPES = ((1, 37), (2, 200))  # (batch, frames)
 
 @dataclass(frozen=True)
 class Parity:
-    """How the exported file's samples lie to those of the plain forward, for one mel."""
+    """The exported file's samples compared with the plain forward's, for one mel."""
 
     batch: int
     frames: int
@@ -86,9 +85,8 @@ def export_onnx(model: ModelFile, target: Path) -> Exported:
 def _metadata(model: ModelFile) -> dict[str, str]:
     """Collect what a user of the file must know, as text; compound values are JSON."""
     origin = model.provenance
-    words = {key: str(origin[key]) for key in ("name", "source", "licence") if origin.get(key)}
     return {
-        **words,
+        **{key: str(origin[key]) for key in ("name", "source", "licence") if origin.get(key)},
         "rate_hz": str(model.mel.rate_hz),
         "hop_samples": str(model.mel.hop_samples),
         "n_mels": str(model.mel.n_mels),
@@ -101,7 +99,7 @@ def _metadata(model: ModelFile) -> dict[str, str]:
 
 
 def _parity(model: ModelFile, path: Path) -> list[Parity]:
-    """Run the file beside the plain forward, on speech, at two lengths and batches."""
+    """Compare the file with the plain forward, on speech, at two lengths and batches."""
     import onnxruntime
 
     from hifigan_cli.engines.onnxgraph import INPUT
@@ -125,12 +123,12 @@ def _parity(model: ModelFile, path: Path) -> list[Parity]:
     return found
 
 
-def snr_db(expected: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:
-    """Compare samples with those that they should be: the power of these over the error's, in dB.
+def snr_db(expected: AnyArray, found: AnyArray) -> float:
+    """Return the power of the expected samples over that of the error, in dB.
 
     >>> round(snr_db(np.ones(4), np.full(4, 1.01)))
     40
     """
     right = expected.astype(np.float64)
-    error = np.square(found - right).sum()
-    return float(10 * np.log10(max(np.square(right).sum(), 1e-30) / max(error, 1e-30)))
+    power, error = (max(np.square(each).sum(), 1e-30) for each in (right, found - right))
+    return float(10 * np.log10(power / error))

@@ -19,7 +19,7 @@ from hifigan_cli.data import open_prepared
 from hifigan_cli.data.preparation.packing.names import is_own
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.io.locks import locked
-from hifigan_cli.runtime.sharding import WHOLE, Shard, choose_part, parse_part
+from hifigan_cli.runtime.sharding import WHOLE, Shard, choose_shard
 from tests.data.corpora import content, corpus, digests, prepare, write
 from tests.data.test_restart import at_write, killed
 from tests.helpers import speech
@@ -40,16 +40,16 @@ def test_parts_share_without_rest(items: int, count: int) -> None:
 def test_a_part_that_is_none_is_refused(text: str) -> None:
     """The parts are 1/N to N/N."""
     with pytest.raises(UsageError, match="--shard"):
-        parse_part(text)
+        choose_shard(text, {})
 
 
 def test_ranks_count_only_under_torchrun() -> None:
     """RANK alone may be left over from something else; --shard beats both."""
     ranks = {"RANK": "2", "WORLD_SIZE": "4"}
-    assert choose_part(None, ranks) == WHOLE
-    assert choose_part(None, {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(3, 4)
-    assert choose_part("1/2", {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(1, 2)
-    assert choose_part(None, {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "1"}) == WHOLE
+    assert choose_shard(None, ranks) == WHOLE
+    assert choose_shard(None, {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(3, 4)
+    assert choose_shard("1/2", {**ranks, "TORCHELASTIC_RUN_ID": "x"}) == Shard(1, 2)
+    assert choose_shard(None, {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "1"}) == WHOLE
 
 
 @pytest.fixture(scope="module")

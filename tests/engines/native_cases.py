@@ -15,10 +15,11 @@ import numpy as np
 from filelock import FileLock
 
 from hifigan_cli.config import GeneratorConfig, MelConfig
-from hifigan_cli.engines.native.engine import layer_names, pointer
+from hifigan_cli.engines.native.engine import pointer
 from hifigan_cli.engines.native.library import Floats
 from hifigan_cli.models.model_file import ModelFile
-from hifigan_cli.types import DoubleArray, FloatArray
+from hifigan_cli.models.shapes import generator_shapes
+from hifigan_cli.types import AnyArray, DoubleArray, FloatArray
 
 SOURCE = Path(__file__).parents[2] / "hifigan_cli/engines/native/source"
 CONVOLVE = Path(__file__).with_name("convolve.cpp")  # includes the library's `api.cpp`
@@ -128,26 +129,15 @@ def random_case(
 def random_model(config: GeneratorConfig, seed: int = 0, n_mels: int = 20) -> ModelFile:
     """Make a model whose weights keep the variance from layer to layer."""
     random = np.random.default_rng(seed)
-    weights: dict[str, FloatArray] = {}
-    channels, stage = config.upsample_initial_channel, -1
-    for name in layer_names(config):
-        inputs = channels
-        if name == "conv_pre":
-            shape: tuple[int, ...] = (channels, n_mels, 7)
-            fan = n_mels * 7
-        elif name.startswith("ups."):
-            stage += 1
-            kernel, rate = config.upsample_kernel_sizes[stage], config.upsample_rates[stage]
-            channels //= 2
-            shape, fan = (inputs, channels, kernel), inputs * -(-kernel // rate)
-        elif name == "conv_post":
-            shape, fan = (1, channels, 7), channels * 7
+    weights: dict[str, AnyArray] = {}
+    for name, shape in generator_shapes(config, n_mels).items():
+        if name.endswith(".bias"):
+            values = 0.1 * random.standard_normal(shape)
         else:
-            block = int(name.split(".")[1]) % len(config.resblock_kernel_sizes)
-            kernel = config.resblock_kernel_sizes[block]
-            shape, fan = (channels, channels, kernel), channels * kernel
-        weight = random.standard_normal(shape) * (0.7 / np.sqrt(fan))
-        bias = 0.1 * random.standard_normal(shape[1] if name.startswith("ups.") else shape[0])
-        weights[f"{name}.weight"] = weight.astype(np.float32)
-        weights[f"{name}.bias"] = bias.astype(np.float32)
-    return ModelFile(MelConfig(n_mels=n_mels), config, dict(weights))
+            fan = shape[1] * shape[2]
+            if name.startswith("ups."):
+                stage = int(name.split(".")[1])
+                fan = shape[0] * -(-shape[2] // config.upsample_rates[stage])
+            values = random.standard_normal(shape) * (0.7 / np.sqrt(fan))
+        weights[name] = values.astype(np.float32)
+    return ModelFile(MelConfig(n_mels=n_mels), config, weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hifigan_cli.engines import choose as choosing
-from hifigan_cli.engines import doctor, native, onnx
+from hifigan_cli.engines import native, onnx
 from hifigan_cli.engines.native import library
 
 
@@ -28,7 +28,7 @@ def test_the_instructions(
 ) -> None:
     """Guard the row of an engine that is there: what this processor has, precision by precision."""
     monkeypatch.setattr(library, "kernels", {"": best, "avx512vnni": integers}.get)
-    row = doctor.engines()[0]
+    row = choosing.engine_checks()[0]
     assert (row.name, row.ok, row.detail, row.fix) == ("engine: native", True, told, None)
 
 
@@ -36,7 +36,7 @@ def test_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard the rows of engines that are not: the reason and what to install; no fault."""
     monkeypatch.setattr(native, "missing", lambda: "it was not built")
     monkeypatch.setattr(onnx, "missing", lambda: "onnx not installed: pip install it")
-    rows = doctor.engines()
+    rows = choosing.engine_checks()
     assert [(row.ok, row.detail) for row in rows] == [
         (None, "it was not built"),
         (None, "onnx not installed"),

@@ -129,7 +129,7 @@ def test_float32_on_a_gpu_keeps_the_plain_order(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.nn.Module, "to", stay)  # there is no such device here
     narrow = TorchEngine(model, device="cuda")
     monkeypatch.undo()
-    assert (torch.device("cuda"), torch.float32) in moved
+    assert [(torch.device("cuda"),), (torch.float32,)] == moved
     assert not any(isinstance(each, torch.nn.Conv2d) for each in narrow._net.modules())
     assert any(isinstance(each, torch.nn.Conv2d) for each in wide._net.modules())
     narrow._device, narrow._run = torch.device("cpu"), narrow._net

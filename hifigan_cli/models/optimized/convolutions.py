@@ -14,12 +14,16 @@ On a GPU, in 16-bit formats, several forms of the same sums are tried at the fir
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Form(NamedTuple):
@@ -91,8 +95,8 @@ def fastest_form(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gr
     """Return the form that was the fastest for such tensors on this GPU, tried at the first call.
 
     GPUs have good kernels for 16-bit convolutions of wide groups and slow ones for narrow groups;
-    where the border lies depends on the GPU and its libraries. In float32, where a form must give
-    the same bits each time, and while a CUDA graph is captured or compiled, it is the plain one.
+    where the border lies depends on the GPU and its libraries. In float32, where every run must
+    give the same bits, and while a CUDA graph is captured or compiled, it is the plain one.
     """
     if (
         weight.dtype == torch.float32
@@ -106,22 +110,16 @@ def fastest_form(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gr
     if key not in _fastest:
         if torch.cuda.is_current_stream_capturing():
             return PLAIN
-        times = {
-            form: _trial_ms(form, x, weight, bias, stride, groups, needed)
-            for form in forms_of(stride, groups)
-        }
+        times = {}
+        for form in forms_of(stride, groups):
+            run = partial(form.__call__, bias=bias, stride=stride, groups=groups)
+            times[form] = _trial_ms(run, x, weight, needed)
         _fastest[key] = min(times, key=times.__getitem__)
     return _fastest[key]
 
 
 def _trial_ms(
-    form: Form,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: int,
-    groups: int,
-    needed: tuple[bool, bool],
+    form: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, needed: tuple[bool, bool]
 ) -> float:
     """Return how long a form takes, with the gradients that are needed; inf where it fails."""
     x, weight = x.detach().requires_grad_(needed[0]), weight.detach().requires_grad_(needed[1])
@@ -132,7 +130,7 @@ def _trial_ms(
     )
 
     def run() -> None:
-        y = form(x, weight, bias, stride, groups)
+        y = form(x, weight)
         if wanted:
             torch.autograd.grad(y, wanted, torch.empty_like(y))
 
@@ -194,17 +192,7 @@ class _ForwardInPhases(torch.autograd.Function):
         """Return the gradients of input, weight and bias, where they are wanted."""
         x, weight = ctx.saved_tensors
         wanted = [*ctx.needs_input_grad[:2], ctx.bias and ctx.needs_input_grad[2]]
-        found = torch.ops.aten.convolution_backward(
-            gradients[0],
-            x,
-            weight,
-            [weight.shape[0]],
-            [ctx.stride],
-            [weight.shape[2] // 2],
-            [1],
-            False,
-            [0],
-            ctx.groups,
-            wanted,
-        )
+        outputs, padding = [weight.shape[0]], [weight.shape[2] // 2]
+        sizes = outputs, [ctx.stride], padding, [1], False, [0], ctx.groups
+        found = torch.ops.aten.convolution_backward(gradients[0], x, weight, *sizes, wanted)
         return (*found, None, None)
