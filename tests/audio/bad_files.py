@@ -1,0 +1,165 @@
+"""The audio files that must be refused, by row of the fault matrix.
+
+The tests of `hifigan_cli.audio` read each through the core; those of the fault matrix give all of
+them to one command.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from tests.audio.sounds import encoded, voice, wav
+
+TONE = (np.sin(np.arange(4000) / 10) * 10_000).astype("<i2").tobytes()
+CODECS = {
+    "mp3": ("MP3", "MPEG_LAYER_III", 22_050),
+    "vorbis": ("OGG", "VORBIS", 22_050),
+    "opus": ("OGG", "OPUS", 24_000),
+    "flac": ("FLAC", "PCM_16", 22_050),
+}
+CHUNKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF")  # samples in one chunk
+HALF_WAV = "14 cut WAV 0.5"
+
+
+class BadFile(NamedTuple):
+    """A file's bytes, and what its refusal must say, as a regular expression."""
+
+    content: bytes
+    says: str = ""
+
+
+@cache
+def bad_files() -> dict[str, BadFile]:
+    """Return the files by name; a name begins with the number of the row."""
+    return {f"{row:02} {name}": bad for row, rows in ROWS.items() for name, bad in rows()}
+
+
+def row(name: str) -> int:
+    """Return the row of a file."""
+    return int(name.partition(" ")[0])
+
+
+Named = Iterator[tuple[str, BadFile]]
+
+
+def _empty() -> Named:
+    yield "empty", BadFile(b"", r"empty.* is empty \(0 bytes\)|standard input is empty")
+
+
+def _header_only() -> Named:
+    yield "by hand", BadFile(wav(), "is empty: it has a header and no samples")
+    for name in ("WAV", "AIFF", "AU", "FLAC", "W64", "RF64", "CAF"):
+        yield name, BadFile(encoded(np.zeros((1, 0), np.float32), name), "empty|cannot be decoded")
+
+
+def _not_numbers() -> Named:
+    for bad in (np.nan, np.inf, -np.inf):
+        for channel, index in ((0, 0), (1, 4321)):
+            samples = voice(channels=2)
+            samples[channel, index] = samples[1, 9999] = bad
+            says = f"2 samples that are not numbers, the first at sample {index} of channel"
+            content = encoded(samples, subtype="FLOAT")
+            yield f"{bad} {index}", BadFile(content, f"{says} {channel}.*--repair")
+
+
+def _absurd_level() -> Named:
+    yield "level", BadFile(encoded(3e4 * voice(), subtype="FLOAT"), "this is not audio")
+
+
+def _impossible_rates() -> Named:
+    for rate_hz in (0, 1, 2, 3999, 384_001, 2**31 - 1, 2**32 - 1):
+        says = f"{rate_hz} Hz" if 0 < rate_hz < 2**31 else ""
+        yield str(rate_hz), BadFile(wav(TONE, rate_hz=rate_hz), says)
+
+
+def _impossible_channels() -> Named:
+    for channels in (0, 65, 1024, 65_535):
+        content = wav(bytes(2 * 65_535 * 2), channels=channels)
+        yield str(channels), BadFile(content, str(channels) if 0 < channels < 65_535 else "")
+
+
+def _claims() -> Named:
+    rf64 = bytearray(encoded(voice(), "RF64"))
+    at = rf64.index(b"ds64") + 16
+    rf64[at : at + 16] = struct.pack("<QQ", 2**61, 2**60)
+    w64 = bytearray(encoded(voice(), "W64"))
+    at = w64.index(b"data\xf3\xac") + 16
+    w64[at : at + 8] = struct.pack("<Q", 2**37)
+    au = bytearray(encoded(voice(), "AU"))
+    au[8:12] = struct.pack(">I", 2**32 - 2**20)
+    flac = bytearray(encoded(voice(), "FLAC"))
+    flac[21] |= 0x0F  # the upper bits of the number of samples: 2^36 in all
+    flac[22:26] = b"\xff" * 4
+    yield "WAV", BadFile(wav(TONE, claimed=2**32 - 2**20))
+    for name, content in {"RF64": rf64, "W64": w64, "AU": au, "FLAC": flac}.items():
+        yield name, BadFile(bytes(content))
+
+
+def _cut() -> Named:
+    """Decoders say nothing of missing samples, and codecs end silently at the last whole piece."""
+    for container in CHUNKED:
+        complete = encoded(voice(2.0), container)
+        for kept in (0.5, 0.99):
+            content = complete[: int(len(complete) * kept)]
+            missing = len(complete) - len(content)
+            says = "" if container == "CAF" else f"truncated: {missing} bytes.*--repair"
+            yield f"cut {container} {kept}", BadFile(content, says)
+    for name, (container, subtype, rate_hz) in CODECS.items():
+        complete = encoded(voice(3.0), container, subtype, rate_hz)
+        for kept in (0.3, 0.6, 0.9):
+            yield f"cut {name} {kept}", BadFile(complete[: int(len(complete) * kept)])
+
+
+def _one_flipped_bit() -> Named:
+    for name in ("vorbis", "opus", "flac"):
+        container, subtype, _ = CODECS[name]
+        content = bytearray(encoded(voice(4.0), container, subtype, 24_000))
+        content[int(0.6 * len(content))] ^= 16
+        yield name, BadFile(bytes(content))
+
+
+def _junk() -> Named:
+    random = np.random.default_rng(7)
+    not_audio = {
+        "HTML": b"<!DOCTYPE html><html><body>404</body></html>" * 10,
+        "text": b"These are words.\n" * 100,
+        "random": random.bytes(20_000),
+        "zeros": bytes(20_000),
+        "one byte": b"R",
+        "RIFF of video": b"RIFF\x00\x10\x00\x00AVI LIST" + bytes(1000),
+    }
+    for name, content in not_audio.items():
+        yield name, BadFile(content, "is not audio")
+    yield "WAVE of zeros", BadFile(b"RIFF\x00\x10\x00\x00WAVE" + bytes(100_000))
+    yield "MP3 sync and noise", BadFile(b"\xff\xfb\x90\x64" + random.bytes(3000))
+    yield "Ogg magic only", BadFile(b"OggS")
+    yield "FLAC magic only", BadFile(b"fLaC" + bytes(100))
+
+
+def _exotic() -> Named:
+    """What libsndfile would open, and no speech comes in."""
+    kinds = {"MAT4", "MAT5", "PAF", "PVF", "IRCAM", "VOC", "NIST", "SVX", "SDS", "AVR"}
+    for kind in sorted(kinds & set(soundfile.available_formats())):
+        content = encoded(voice(), kind, soundfile.default_subtype(kind))
+        yield kind, BadFile(content, "is not audio that hifigan reads")
+
+
+ROWS = {
+    1: _empty,
+    2: _header_only,
+    4: _not_numbers,
+    5: _absurd_level,
+    11: _impossible_rates,
+    12: _impossible_channels,
+    13: _claims,
+    14: _cut,
+    15: _one_flipped_bit,
+    17: _junk,
+    18: _exotic,
+}
