@@ -10,10 +10,10 @@ import signal
 from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
+from hifigan_cli.data.augmentation import batches_of
 from hifigan_cli.data.batches import load_batches
+from hifigan_cli.data.gpu_dataset import GpuBatches, fits
 from hifigan_cli.data.prepared import open_prepared
-from hifigan_cli.data.resident import ResidentBatches, fits
-from hifigan_cli.data.variation import batches_of
 from hifigan_cli.errors import InterruptedRunError
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.runtime.devices import device_title
@@ -84,9 +84,7 @@ def train(plan: Plan, report: Report) -> Finished:
         if not done:
             with books.meter.paused():  # what is done once is not the speed of a step
                 if fits(data, ranks.device) and not plan.config.train.varied:
-                    batches = ResidentBatches(
-                        data, plan.config, ranks.rank, ranks.world, ranks.device
-                    )
+                    batches = GpuBatches(data, plan.config, ranks.rank, ranks.world, ranks.device)
                 _compile(state, batches, books)
             _loop(state, batches, books, stop)
         return books.finish(state, already=done)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hifigan_cli.audio.reading import audio_length_s
-from hifigan_cli.data.preparation.clip import Task, prepare_clip
+from hifigan_cli.data.preparation.clip import ClipTask, clip_tasks, prepare_clip
 from hifigan_cli.data.preparation.corpus import find_corpus
-from hifigan_cli.data.preparation.folder import check_folder
-from hifigan_cli.data.preparation.packing.names import journals
-from hifigan_cli.data.preparation.run import tasks_of
+from hifigan_cli.data.preparation.folder import check_output_folder, journals
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import is_file, is_folder
@@ -21,10 +19,8 @@ from hifigan_cli.runtime.sharding import WHOLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.data.preparation.options import Options
+    from hifigan_cli.data.preparation.options import PreparationOptions
     from hifigan_cli.runtime.sharding import Shard
-
-State = Literal["new", "unfinished", "finished", "replaced"]
 
 _TIMED_CLIPS = 6
 _START_S = 3.0  # a pool of processes imports its libraries first
@@ -32,11 +28,11 @@ _INDEX_BYTES = 600  # a clip's line in the index, about
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run, or a part of it, would do.
+class PreparationPlan:
+    """What a run, or a shard of the work, would do.
 
     Attributes:
-        files: audio files found, of which this part takes care.
+        files: audio files found that belong to this shard.
         unreadable: those whose header cannot be read.
         absent: files that the corpus lists and does not have.
         hours: length of the others, by their headers.
@@ -54,21 +50,23 @@ class Plan:
     output_bytes: int
     seconds: float
     processes: int
-    state: State
+    state: Literal["new", "unfinished", "finished", "replaced"]
 
 
-def plan(source: Path, out: Path, options: Options, part: Shard = WHOLE) -> Plan:
-    """Say what `preprocess` would do; touch nothing.
+def plan(
+    source: Path, out: Path, options: PreparationOptions, shard: Shard = WHOLE
+) -> PreparationPlan:
+    """Return what `preprocess` would do; touch nothing.
 
     Raises:
         UsageError: the options do not go together, or `out` is the corpus.
         InputError: there is no audio.
         OutputError: `out` cannot be written, or holds something else.
     """
-    options.check(part)
+    options.check(shard)
     corpus = find_corpus(source, out)
-    check_folder(out, options.force)
-    tasks = tasks_of(corpus, options, part)
+    check_output_folder(out, options.force)
+    tasks = clip_tasks(corpus, options, shard)
     with ThreadPoolExecutor(options.processes) as pool:
         lengths = list(pool.map(_length_s, tasks))
     length_s = sum(length for length in lengths if length is not None)
@@ -78,7 +76,12 @@ def plan(source: Path, out: Path, options: Options, part: Shard = WHOLE) -> Plan
         size += 4 * options.mel.n_mels * (samples // options.mel.hop_samples)
     processes = max(1, min(options.processes, len(tasks)))
     work_s = length_s * _cost(tasks, lengths) / processes
-    return Plan(
+    state: Literal["new", "unfinished", "finished", "replaced"] = "new"
+    if is_file(out / MANIFEST_FILE):
+        state = "replaced" if options.force else "finished"
+    elif is_folder(out) and journals(out):
+        state = "unfinished"
+    return PreparationPlan(
         files=len(tasks),
         unreadable=sum(length is None for length in lengths),
         absent=len(corpus.absent),
@@ -86,29 +89,23 @@ def plan(source: Path, out: Path, options: Options, part: Shard = WHOLE) -> Plan
         output_bytes=size,
         seconds=work_s + (_START_S if processes > 1 else 0),
         processes=processes,
-        state=_state(out, options.force),
+        state=state,
     )
 
 
-def _length_s(task: Task) -> float | None:
-    """Return the length that a file's header announces, in seconds; None if it is not sound."""
+def _length_s(task: ClipTask) -> float | None:
+    """Return the length in seconds that a file's header announces; None if it is not sound."""
     try:
-        return audio_length_s(task.file)
+        return audio_length_s(task.audio_file)
     except InputError:
         return None
 
 
-def _cost(tasks: list[Task], lengths: list[float | None]) -> float:
-    """Measure on a few clips how many seconds of work a second of sound takes."""
+def _cost(tasks: list[ClipTask], lengths: list[float | None]) -> float:
+    """Measure on a few clips how many seconds of work a second of audio takes."""
     known = [(task, length) for task, length in zip(tasks, lengths, strict=True) if length]
     chosen = known[:: max(1, len(known) // _TIMED_CLIPS)][:_TIMED_CLIPS]
     started = time.perf_counter()
     for task, _ in chosen:
         prepare_clip(task)
     return (time.perf_counter() - started) / max(1e-9, sum(length for _, length in chosen))
-
-
-def _state(out: Path, force: bool) -> State:
-    if is_file(out / MANIFEST_FILE):
-        return "replaced" if force else "finished"
-    return "unfinished" if is_folder(out) and journals(out) else "new"
