@@ -118,8 +118,9 @@ def prepare(
     (folder / CLIPS_FILE).write_bytes(b"".join(to_line(record) for record in records))
     (folder / REJECTED_FILE).write_bytes(b"")
     files = {name: checksum(folder / name) for name in names}
-    manifest = Manifest(22_050, {}, MelConfig() if mels else None, {}, files).with_digest()
-    (folder / MANIFEST_FILE).write_text(manifest.to_json())
+    convention = MelConfig() if mels else None
+    manifest = Manifest(rate_hz=22_050, options={}, mel=convention, totals={}, files=files)
+    (folder / MANIFEST_FILE).write_text(manifest.with_digest().to_json())
     return folder
 
 

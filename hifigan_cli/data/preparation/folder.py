@@ -8,14 +8,13 @@ share it can share the work.
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hifigan_cli.data.records import CLIPS_FILE, MANIFEST_FILE, REJECTED_FILE
 from hifigan_cli.errors import InputError, OutputError
-from hifigan_cli.io.files import is_folder, make_folder
+from hifigan_cli.io.files import check_folder, is_folder, make_folder
 from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
@@ -69,21 +68,13 @@ def check_output_folder(out: Path, force: bool) -> None:
     Raises:
         OutputError: says which of these.
     """
-    elsewhere = "choose another place with -o"
+    check_folder(out)
     try:
-        out.lstat()
+        others = [entry.name for entry in out.iterdir() if not is_own(entry.name)]
     except FileNotFoundError:
-        above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(f"{above} cannot be written", elsewhere) from None
         return
     except OSError as error:
-        raise OutputError(f"{out}: {error.strerror}", elsewhere) from error
-    if not is_folder(out):
-        raise OutputError(f"{out} is not a folder", elsewhere)
-    if not os.access(out, os.R_OK | os.W_OK | os.X_OK):
-        raise OutputError(f"{out} cannot be written", elsewhere)
-    others = [entry.name for entry in out.iterdir() if not is_own(entry.name)]
+        raise OutputError(f"{out}: {error.strerror}", "choose another place with -o") from error
     begun = (out / MANIFEST_FILE).exists() or journals(out)
     if others and not begun and not force:
         raise OutputError(
@@ -145,12 +136,9 @@ def check_journals(out: Path, shard: Shard, force: bool) -> None:
         discard(out)
         return
     count = others[0].count
-    known = f"in {count} parts" if count > 1 else "in one piece"
-    how = (
-        f"--shard I/{count} continues each"
-        if count > 1
-        else "the command without --shard continues it"
-    )
+    known, how = "in one piece", "the command without --shard continues it"
+    if count > 1:
+        known, how = f"in {count} parts", f"--shard I/{count} continues each"
     raise OutputError(
         f"{out} holds an unfinished preparation {known}", f"{how}; remove {out} to start again"
     )
