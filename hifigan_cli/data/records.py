@@ -192,9 +192,10 @@ def read_manifest(folder: Path) -> Manifest:
     with open_regular(path) as stream:
         text = stream.read()
     try:
-        version = json.loads(text)["format"]
+        content = json.loads(text)
+        version = content["format"]
         if version == FORMAT:
-            manifest = Manifest.model_validate_json(text)
+            manifest = Manifest.model_validate(content)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path) from error
     if version != FORMAT:

@@ -6,6 +6,7 @@ three processes the second writes the packed shards 1, 4, 7 ... So no two proces
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from contextlib import contextmanager
@@ -63,26 +64,14 @@ class ShardWriter:
             _put(self._journal, to_line(options.lasting()))
 
     def append(self, outcome: ClipOutcome) -> None:
-        """Store what became of the next file.
-
-        Raises:
-            OutputError: the file system refused.
-        """
+        """Store what became of the next file."""
         record, content = outcome.record, outcome.content
-        try:
-            if isinstance(record, Clip):
-                if any(
-                    file.size + len(more) > self._limit_bytes
-                    for file, more in zip(self._open, content, strict=False)
-                ):
-                    self._complete_shard(record)
-                record = self._store(record, content)
-            _put(self._journal, to_line(record))
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._folder}: {error.strerror}",
-                "make room; the same command then continues",
-            ) from error
+        if isinstance(record, Clip):
+            sizes = zip(self._open, content, strict=False)
+            if any(file.size + len(more) > self._limit_bytes for file, more in sizes):
+                self._complete_shard(record)
+            record = self._store(record, content)
+        _put(self._journal, to_line(record))
         self._pending = True
         self.done += 1
 
@@ -159,7 +148,9 @@ def open_shards(
         finally:
             writer.close()
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "make room; the same command then continues" if full else None
+        raise OutputError(f"cannot write {folder}: {error.strerror}", hint) from error
 
 
 def _put(file: IO[bytes], content: bytes) -> None:
