@@ -3,7 +3,7 @@
 Read in this order:
 
 - `options`: what a user may choose
-- `run`: the preparation from beginning to end, by one process or by several
+- `run`: the preparation from beginning to end, and its plan for `--dry-run`
 - `corpus`: a folder of recordings -> the list of its clips, in sorted order
 - `clip`: one file -> samples ready to be stored, or the reason why not
 - `pairs`: given mels, and whether they fit their recordings
@@ -13,12 +13,15 @@ Read in this order:
 - `splits`: training and validation
 - `folder`: the output folder: what may lie in it, and who may write there
 - `compare`: whether a finished folder is what the corpus and the options would give
-- `plan`: what a run would do, for `--dry-run`
 """
 
 from hifigan_cli.data.preparation.options import PreparationOptions, PreparationProgress
-from hifigan_cli.data.preparation.plan import PreparationPlan, plan
-from hifigan_cli.data.preparation.run import PreparationSummary, preprocess
+from hifigan_cli.data.preparation.run import (
+    PreparationPlan,
+    PreparationSummary,
+    plan,
+    preprocess,
+)
 
 __all__ = [
     "PreparationOptions",

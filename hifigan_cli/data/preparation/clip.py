@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,29 +96,24 @@ def clip_tasks(corpus: Corpus, options: PreparationOptions, shard: Shard) -> lis
 
 def prepare_clip(task: ClipTask) -> ClipOutcome:
     """Read, check, mix, resample and round one file; never raises for what the file holds."""
-    source, mel = checksums(task)
+    origin = _origin(task)
     try:
-        return _prepare(task, source, mel)
+        return _prepare(task, origin)
     except UnfitError as error:
-        return _rejected(task, source, mel, error)
+        return ClipOutcome(Rejection(task.file.path, error.reason, error.detail, **origin))
 
 
 def crashed(task: ClipTask) -> ClipOutcome:
     """Return the outcome of a file whose decoder took its process with it."""
-    detail = "the process that decoded it died; it is damaged, or memory is short"
-    error = UnfitError(Reason.CRASHED, f"{task.file.path}: {detail}")
-    return _rejected(task, *checksums(task), error)
-
-
-def checksums(task: ClipTask) -> tuple[FileChecksum | None, FileChecksum | None]:
-    """Return those of a task's recording and given mel; None where there is none to read."""
-    return _checksum(task.audio_file), _checksum(task.mel_file) if task.mel_file else None
+    path = task.file.path
+    detail = f"{path}: the process that decoded it died; it is damaged, or memory is short"
+    return ClipOutcome(Rejection(path, Reason.CRASHED, detail, **_origin(task)))
 
 
 def digests(task: ClipTask) -> tuple[str | None, str | None]:
     """Return the `source_sha256` and `mel_sha256` that a task's record would have now."""
-    source, mel = checksums(task)
-    return source.sha256 if source else None, mel.sha256 if mel else None
+    origin = _origin(task)
+    return origin["source_sha256"], origin["mel_sha256"]
 
 
 def sounding(samples: FloatArray, rate_hz: int) -> slice:
@@ -150,12 +145,10 @@ def to_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int1
     return np.clip(np.rint(scaled), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), gain
 
 
-def _prepare(
-    task: ClipTask, source: FileChecksum | None, mel_source: FileChecksum | None
-) -> ClipOutcome:
+def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
     path = task.file.path
     audio = _read(task)
-    if source is None:
+    if origin["source_sha256"] is None:
         raise UnfitError(Reason.UNREADABLE, f"{path} changed while it was read")
     _check_length(task, audio.length_s)
     if swing(audio.samples) < SILENT_PEAK:
@@ -174,8 +167,6 @@ def _prepare(
     clip = Clip(
         name=task.file.name,
         path=path,
-        source_bytes=source.bytes,
-        source_sha256=source.sha256,
         source_rate_hz=audio.rate_hz,
         offset=0,
         samples=len(stored),
@@ -185,23 +176,9 @@ def _prepare(
         sha256=hashlib.sha256(content[0]).hexdigest(),
         mel_offset=None if mel is None else 0,
         mel_frames=None if mel is None else len(mel),
-        mel_sha256=mel_source.sha256 if mel_source else None,
+        **origin,
     )
     return ClipOutcome(clip, tuple(content))
-
-
-def _rejected(
-    task: ClipTask, source: FileChecksum | None, mel: FileChecksum | None, error: UnfitError
-) -> ClipOutcome:
-    rejection = Rejection(
-        path=task.file.path,
-        reason=error.reason,
-        detail=error.detail,
-        source_bytes=source.bytes if source else None,
-        source_sha256=source.sha256 if source else None,
-        mel_sha256=mel.sha256 if mel else None,
-    )
-    return ClipOutcome(rejection)
 
 
 def _at_rate(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | None]:
@@ -240,6 +217,17 @@ def _read(task: ClipTask) -> Audio:
         # The index names only paths within the corpus, so that it is the same on every machine.
         detail = error.message.replace(str(task.audio_file), task.file.path)
         raise UnfitError(_FAULTS.get(type(error), Reason.UNREADABLE), detail) from error
+
+
+def _origin(task: ClipTask) -> dict[str, Any]:
+    """Return the fields of a record that identify a task's files; None for what cannot be read."""
+    source = _checksum(task.audio_file)
+    mel = _checksum(task.mel_file) if task.mel_file else None
+    return {
+        "source_bytes": source.bytes if source else None,
+        "source_sha256": source.sha256 if source else None,
+        "mel_sha256": mel.sha256 if mel else None,
+    }
 
 
 def _checksum(file: Path) -> FileChecksum | None:
