@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,12 +26,16 @@ from hifigan_cli.runtime.sharding import choose_shard
 from hifigan_cli.runtime.torchrun import wait_for_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from hifigan_cli.data.preparation import Options, Progress, Summary
+    from hifigan_cli.data.preparation import (
+        PreparationPlan,
+        PreparationProgress,
+        PreparationSummary,
+    )
     from hifigan_cli.runtime.sharding import Shard
 
-_CONTINUES = "the same command continues where it stopped"
+_CONTINUES = "the same command continues after the last complete packed file"
 
 SourceFolder = Annotated[
     Path,
@@ -105,16 +110,18 @@ def preprocess(
     """
     import os
 
-    from hifigan_cli.cli.preprocess_view import show_plan, show_summary
     from hifigan_cli.config import resolve
-    from hifigan_cli.data.preparation import Options, plan
+    from hifigan_cli.data.preparation import PreparationOptions, plan
     from hifigan_cli.data.preparation import preprocess as prepare
+    from hifigan_cli.io.files import is_folder
 
     console = Console(json=json, quiet=quiet)
     chosen = resolve(preset, config, os.environ, sets or (), {"seed": seed}).config
-    options = Options(
+    if mels is not None and not is_folder(mels):
+        raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
+    options = PreparationOptions(
         mel=chosen.mel,
-        mels=_folder(mels),
+        mels=mels,
         trim=trim,
         min_length_s=min_length,
         validation=parse_validation(validation),
@@ -125,10 +132,12 @@ def preprocess(
     )
     part = choose_shard(shard, os.environ)
     if dry_run:
-        show_plan(console, plan(source, out, options, part), out, part)
+        _show_plan(console, plan(source, out, options, part), out, part)
         return
     with wait_for_all(part):
-        show_summary(console, _run(console, prepare, source, out, options, part))
+        with _progress(console) as report:
+            summary = prepare(source, out, options, report, part)
+        _show_summary(console, summary)
 
 
 def parse_validation(text: str | None) -> float | int | None:
@@ -156,38 +165,113 @@ def parse_validation(text: str | None) -> float | int | None:
     )
 
 
-def _folder(mels: Path | None) -> Path | None:
-    from hifigan_cli.io.files import is_folder
-
-    if mels is not None and not is_folder(mels):
-        raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
-    return mels
-
-
-def _run(
-    console: Console,
-    prepare: Callable[[Path, Path, Options, Callable[[Progress], None], Shard], Summary],
-    source: Path,
-    out: Path,
-    options: Options,
-    part: Shard,
-) -> Summary:
-    """Prepare under a progress display; an interrupted run says how to go on."""
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[PreparationProgress], None]]:
+    """Yield a function that shows the progress; an interrupted run explains how to go on."""
     bars: dict[str, Callable[[int, str], None]] = {}
     with ExitStack() as stack:
 
-        def report(progress: Progress) -> None:
-            """Move the bar of a stage, which begins with the first that is heard of it."""
+        def report(progress: PreparationProgress) -> None:
+            """Move the bar of a stage, which appears with the first report of that stage."""
             if progress.stage not in bars:
-                bars[progress.stage] = stack.enter_context(
-                    console.progress(progress.stage, progress.total)
-                )
+                bar = console.progress(progress.stage, progress.total)
+                bars[progress.stage] = stack.enter_context(bar)
             bars[progress.stage](progress.done, progress.current)
 
         try:
-            return prepare(source, out, options, report, part)
+            yield report
         except KeyboardInterrupt as error:
             raise InterruptedRunError("interrupted", signal.SIGINT, _CONTINUES) from error
         except InterruptedRunError as error:
             error.hint = _CONTINUES
             raise
+
+
+def _show_plan(console: Console, plan: PreparationPlan, out: Path, shard: Shard) -> None:
+    """Print what a run would do."""
+    skipped = f", {plan.unreadable} unreadable" if plan.unreadable else ""
+    skipped += f", {plan.absent} listed but absent" if plan.absent else ""
+    state = {
+        "new": "would be created",
+        "unfinished": "holds an unfinished run, which would be continued",
+        "finished": "is finished; it would be compared with the corpus",
+        "replaced": "is finished; --force would prepare it again",
+    }[plan.state]
+    text = (
+        f"{_named(shard)}{plan.files} files ({plan.hours:.2f} h{skipped})\n"
+        f"about {plan.output_bytes / 1e6:.1f} MB, {plan.seconds:.0f} s with {plan.processes} "
+        f"processes\n{out} {state}"
+    )
+    console.data("plan", text, out=str(out), shard=str(shard), **asdict(plan))
+
+
+def _named(shard: Shard) -> str:
+    return "" if shard.whole else f"part {shard}: "
+
+
+def _show_summary(console: Console, summary: PreparationSummary) -> None:
+    """Print what was done, as a table or as one JSON object; of a part, that part as well."""
+    if summary.state == "up to date":
+        console.note(f"{_named(summary.shard)}{summary.folder} is up to date")
+    elif summary.continued_from:
+        done = f"{summary.continued_from} files of an earlier run"
+        console.note(f"{_named(summary.shard)}continued after {done}")
+    if not summary.shard.whole and summary.own is not None:
+        console.note(_part_line(summary))
+    totals = summary.totals
+    if totals and totals["split"] == "shared":
+        console.warn("there is only one clip: it serves for training and for validation")
+    if console.json:
+        fields = {
+            "out": str(summary.folder),
+            "state": summary.state,
+            "shard": str(summary.shard),
+            "waiting": list(summary.waiting),
+            "continued_from": summary.continued_from,
+            "seconds": round(summary.seconds, 3),
+            "digest": summary.digest,
+            "own": summary.own,
+        }
+        console.emit("prepared", **fields, **summary.totals)
+    elif totals and not console.quiet:
+        console.stderr.print(_table(summary))
+        if sum(totals["rejected"].values()):
+            console.note(f"{summary.folder / 'rejected.jsonl'} lists what was wrong with each")
+
+
+def _part_line(summary: PreparationSummary) -> str:
+    own = summary.own or {}
+    rejected = sum(own["rejected"].values())
+    done = f"{own['clips']} clips, {own['hours']:.2f} h, {rejected} left out"
+    if summary.state == "prepared":
+        end = "all parts are done, the index is written"
+    else:
+        waiting = ", ".join(f"{number}/{summary.shard.count}" for number in summary.waiting)
+        end = f"not finished yet: {waiting}; the one that ends last writes the index"
+    return f"{_named(summary.shard)}{done} in {summary.seconds:.1f} s; {end}"
+
+
+def _table(summary: PreparationSummary) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    totals = summary.totals
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for split in ("training", "validation"):
+        part = totals[split]
+        table.add_row(split, f"{part['clips']} clips, {part['hours']:.2f} h")
+    table.add_row("split", totals["split"])
+    rates = totals["source_rates_hz"].items()
+    table.add_row("source rates", ", ".join(f"{rate} Hz: {count}" for rate, count in rates))
+    peaks = totals["peak_dbfs"]
+    peak_text = f"{peaks['min']:.1f} / {peaks['median']:.1f} / {peaks['max']:.1f} dBFS"
+    table.add_row("peaks", f"{peak_text} (lowest, median, highest)")
+    clipped = totals["clipped"]
+    table.add_row("clipping", f"{clipped['samples']} samples in {clipped['clips']} clips")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
+    table.add_row("left out", reasons or "none")
+    done = "compared" if summary.state == "up to date" else "prepared"
+    # A Text, because brackets in a path are no markup.
+    where = f"{summary.folder}, {done} in {summary.seconds:.1f} s"
+    table.add_row("folder", Text(where, overflow="fold"))
+    return table

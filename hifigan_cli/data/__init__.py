@@ -2,21 +2,18 @@
 
 A corpus is a folder of recordings as people keep them. `hifigan preprocess` turns it, once, into a
 prepared folder: all samples in a few large files, the shards, with an index and a manifest with
-digests. Training reads nothing else, and what it reads at a step is a function of the seed and the
-step alone.
+digests. Training reads nothing else, and what it reads at a step depends only on the seed and the
+step.
 
 Read in this order:
 
 - `records`: what a prepared folder holds: its files, a clip, a rejection, the manifest
 - `preparation`: corpus -> prepared folder
 - `prepared`: opening a prepared folder: samples and given mels of any clip
-- `index`: which clips there are, each read when it is asked for
-- `shards`: the packed files, each mapped when a clip of it is asked for
-- `order`: which clips a step takes and where it cuts them, as pure functions of seed and step
+- `sampler`: which clips a step takes and where it cuts them, as pure functions of seed and step
 - `batches`: prepared data -> batches, with any number of workers and processes
-- `resident`: the same batches out of a GPU's memory
-- `sending`: numbers on their way to a device
-- `variation`: the same batches at other rates and levels
+- `augmentation`: the same batches at other rates and levels
+- `gpu_dataset`: the same batches out of a GPU's memory
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,7 @@
 """Prepared data -> batches (paper section 3.1: batches of random segments).
 
-`StepBatches` answers one question: what does step s train on? The answer depends on the seed and
-the step alone (see `order`); several processes each take an equal share of the same batch.
-`load_batches` asks it ahead of time in threads.
+The batch of a step depends only on the seed and the step (see `sampler`); several processes each
+take an equal share of it. `load_batches` reads ahead in threads.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hifigan_cli.audio.mel import LOG_FLOOR
-from hifigan_cli.data.order import crop_start, epoch_order
+from hifigan_cli.data.sampler import crop_start, epoch_order
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,14 +28,15 @@ if TYPE_CHECKING:
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.data.records import Clip
+    from hifigan_cli.types import FloatArray
 
-_AHEAD_PER_WORKER = 2  # batches that wait to be trained on
+_AHEAD_PER_WORKER = 2  # batches that wait to be used
 
 
 class Batch(NamedTuple):
-    """What one step trains on.
+    """The training data of one step.
 
-    Shape: samples `(batch, samples)`; mels `(batch, mels, frames)`, given mels only.
+    Shape: samples `(batch, samples)`; given mels, if any, `(batch, n_mels, frames)`.
     """
 
     samples: Tensor
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class StepBatches(Dataset[Batch]):
-    """This process's share of the batch of any step, counted from 0.
+    """This process's share of the batch of each step, counted from 0.
 
     Raises:
         UsageError: data and configuration do not fit, or the batch cannot be shared evenly.
@@ -75,7 +75,7 @@ class StepBatches(Dataset[Batch]):
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many whole batches the training clips fill; at least 1."""
+        """How many complete batches the training clips fill; at least 1."""
         return max(1, len(self.data.training) // self.batch)
 
     def __getitem__(self, step: int) -> Batch:
@@ -84,18 +84,28 @@ class StepBatches(Dataset[Batch]):
         Raises:
             InputError: names a clip that cannot be read.
         """
-        rows = [self._row(clip, start) for clip, start in self.cuts(step)]
-        samples = torch.from_numpy(np.stack([samples for samples, _ in rows]))
-        mels = [mel for _, mel in rows if mel is not None]
-        return Batch(samples, torch.from_numpy(np.stack(mels)) if mels else None)
+        samples, mels = [], []
+        for clip, start in self.cuts(step):
+            segment = self.data.samples(clip, start, start + self.segment_samples)
+            samples.append(np.pad(segment, (0, self.segment_samples - len(segment))))
+            if clip.mel_frames is not None:
+                mels.append(self._mel(clip, start // self.hop_samples))
+        stacked = torch.from_numpy(np.stack(mels)) if mels else None
+        return Batch(torch.from_numpy(np.stack(samples)), stacked)
 
     def cuts(self, step: int) -> list[tuple[Clip, int]]:
         """Return the clips that `step` takes its share from, and the sample each is cut at."""
         step = self._effective(step)
-        return [
-            (clip, self._start(clip, step, slot))
-            for clip, slot in zip(self.clips(step), self.slots, strict=True)
-        ]
+        cuts = []
+        for clip, slot in zip(self.clips(step), self.slots, strict=True):
+            if clip.mel_frames is None:
+                last = max(0, clip.samples - self.segment_samples)
+                start = crop_start(self.seed, step, slot, last)
+            else:  # at a frame's first sample
+                last = max(0, clip.mel_frames - self.segment_samples // self.hop_samples)
+                start = crop_start(self.seed, step, slot, last) * self.hop_samples
+            cuts.append((clip, start))
+        return cuts
 
     def clips(self, step: int) -> list[Clip]:
         """Return the clips that `step` takes its share from."""
@@ -110,31 +120,13 @@ class StepBatches(Dataset[Batch]):
     def _effective(self, step: int) -> int:
         return 0 if self.overfit else step
 
-    def _start(self, clip: Clip, step: int, slot: int) -> int:
-        """Draw where a segment starts; at a frame's first sample where mels are given."""
-        if clip.mel_frames is None:
-            room = max(0, clip.samples - self.segment_samples)
-            return crop_start(self.seed, step, slot, room)
+    def _mel(self, clip: Clip, first: int) -> FloatArray:
+        """Return a segment's given mel `(n_mels, frames)`, from frame `first` on."""
         frames = self.segment_samples // self.hop_samples
-        start = crop_start(self.seed, step, slot, max(0, clip.mel_frames - frames))
-        return start * self.hop_samples
-
-    def _row(
-        self, clip: Clip, start: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-        """Cut one segment `(samples,)`, with its mel `(mels, frames)` where mels are given."""
-        if clip.mel_frames is None:
-            return self._samples(clip, start), None
-        frames, first = self.segment_samples // self.hop_samples, start // self.hop_samples
         mel = self.data.given_mel(clip, first, first + frames)
         # Silence is the floor of the logarithm; 0.0 would be a loud buzz.
         padding = ((0, frames - len(mel)), (0, 0))
-        mel = np.pad(mel, padding, constant_values=LOG_FLOOR)
-        return self._samples(clip, start), np.ascontiguousarray(mel.T)
-
-    def _samples(self, clip: Clip, start: int) -> npt.NDArray[np.float32]:
-        samples = self.data.samples(clip, start, start + self.segment_samples)
-        return np.pad(samples, (0, self.segment_samples - len(samples)))
+        return np.ascontiguousarray(np.pad(mel, padding, constant_values=LOG_FLOOR).T)
 
 
 def _check_fit(data: PreparedData, config: Config) -> None:
@@ -156,9 +148,8 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step` up to, not including, `last_step`, in order.
 
-    `workers` threads read ahead; with 0 each batch is made when it is asked for. Threads do: what
-    they do is copy from mapped files, for which numpy lets other threads run. Unlike processes they
-    cannot be killed one by one, and signals and the GPU are no matter to them.
+    `workers` threads read ahead; with 0 each batch is read when it is asked for. Threads are
+    enough, because copying from mapped files lets other threads run.
 
     Raises:
         InputError: names a clip that cannot be read.

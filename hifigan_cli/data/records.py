@@ -3,33 +3,34 @@
 ::
 
     samples-00000.i16  int16 samples of the clips of shard 0, one clip after another
-    mels-00000.f32     only for pairs: their given mels, float32 (frames, mels), likewise
+    mels-00000.f32     only for pairs: their given mels, float32 (frames, n_mels), likewise
     samples-00001.i16  ... and so on; numbers may be left out
     clips.jsonl        one `Clip` a line: where it lies, where it came from, its digest
     rejected.jsonl     one `Rejection` a line
     prepared.json      the manifest: rate, options, totals, size and SHA-256 of the files above
 
 Both kinds of a shard's files hold whole clips and stay below the size that was asked for, unless
-one clip alone is larger. The index is in the corpus's sorted order whatever lies in which shard,
-and everything that training draws follows the index. Format 1, which had no shards, is read too:
-its one file `samples.i16` (and `mels.f32`) is shard 0.
+a single clip is larger. The index is in the corpus's sorted order whatever lies in which shard, and
+everything that training draws follows the index.
 
 The same corpus and options give the same bytes: nothing here holds a time, a path of the machine or
-anything else that differs between two runs. (Several processes that share the work make other
-shards than one alone; samples, index and order are the same.) The manifest is written last: a
+anything else that differs between two runs. (Several processes that share the work write other
+shards than one process; samples, index and order are the same.) The manifest is written last: a
 folder without one is not finished. It carries a digest of itself, and so, through the digests of
-the other files, of all.
+the other files, of everything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hifigan_cli.config import MelConfig
+from pydantic import BaseModel, ConfigDict
+
+from hifigan_cli.config import MelConfig  # noqa: TC001 - pydantic reads it
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import open_regular
 
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 2
-UNSHARDED = 1  # the format before there were shards
 CLIPS_FILE = "clips.jsonl"
 REJECTED_FILE = "rejected.jsonl"
 MANIFEST_FILE = "prepared.json"
+AGAIN = "prepare the corpus again with `hifigan preprocess --force`"
 
 Split = Literal["training", "validation", "both"]
 Record = TypeVar("Record", bound="Clip | Rejection")
@@ -131,61 +132,44 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class FileSeal:
+class FileChecksum:
     """Size and SHA-256 of a file of the prepared folder."""
 
     bytes: int
     sha256: str
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What `prepared.json` says.
+class Manifest(BaseModel):
+    """The content of `prepared.json`.
 
     Attributes:
         rate_hz: rate of the stored samples.
         options: what the user chose that changes the result, by name.
-        mel: convention of the given mels; None if the folder holds samples alone.
+        mel: convention of the given mels; None if the folder holds only samples.
         totals: clips, lengths, rates, peaks and rejections.
-        files: the seals of the other files, by name.
+        files: the checksums of the other files, by name.
         digest: SHA-256 of all of the above.
-        format: how the folder is laid out.
+        format: the layout of the folder.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rate_hz: int
     options: dict[str, Any]
     mel: MelConfig | None
     totals: dict[str, Any]
-    files: dict[str, FileSeal]
+    files: dict[str, FileChecksum]
     digest: str = ""
     format: int = FORMAT
 
-    def samples_file(self, shard: int) -> str:
-        """Name the file that holds the samples of a shard."""
-        return "samples.i16" if self.format == UNSHARDED else samples_file(shard)
-
-    def mels_file(self, shard: int) -> str:
-        """Name the file that holds the given mels of a shard."""
-        return "mels.f32" if self.format == UNSHARDED else mels_file(shard)
-
-    def sealed(self) -> Manifest:
+    def with_digest(self) -> Manifest:
         """Return the manifest with its digest computed."""
-        return replace(self, digest=hashlib.sha256(self._content().encode()).hexdigest())
+        content = json.dumps(self.model_dump(exclude={"digest"}), sort_keys=True)
+        return self.model_copy(update={"digest": hashlib.sha256(content.encode()).hexdigest()})
 
     def to_json(self) -> str:
         """Write the manifest as JSON that people can read too."""
-        return json.dumps({**json.loads(self._content()), "digest": self.digest}, indent=2) + "\n"
-
-    def _content(self) -> str:
-        mel = self.mel.model_dump() if self.mel else None
-        files = {name: asdict(seal) for name, seal in self.files.items()}
-        content = {
-            "format": self.format,
-            "rate_hz": self.rate_hz,
-            "options": self.options,
-            "mel": mel,
-        }
-        return json.dumps({**content, "totals": self.totals, "files": files}, sort_keys=True)
+        return json.dumps(self.model_dump(), indent=2) + "\n"
 
 
 def samples_file(shard: int) -> str:
@@ -210,26 +194,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(text)
         version = content["format"]
+        if version == FORMAT:
+            manifest = Manifest.model_validate(content)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path) from error
-    if version not in (UNSHARDED, FORMAT):
-        raise InputError(
-            f"{path} has format {version}, this version reads formats {UNSHARDED} and {FORMAT}",
-            "prepare the corpus again with `hifigan preprocess --force`",
-        )
-    try:
-        manifest = Manifest(
-            rate_hz=content["rate_hz"],
-            options=content["options"],
-            mel=MelConfig(**content["mel"]) if content["mel"] else None,
-            totals=content["totals"],
-            files={name: FileSeal(**seal) for name, seal in content["files"].items()},
-            digest=content["digest"],
-            format=version,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(path) from error
-    if manifest.sealed().digest != manifest.digest:
+    if version != FORMAT:
+        raise InputError(f"{path} has format {version}, this version reads format {FORMAT}", AGAIN)
+    if manifest.with_digest().digest != manifest.digest:
         raise damaged(path)
     return manifest
 
@@ -255,15 +226,13 @@ def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
         raise damaged(path) from error
 
 
-def seal(path: Path) -> FileSeal:
-    """Measure a file: its size and SHA-256."""
+def checksum(path: Path) -> FileChecksum:
+    """Return a file's size and SHA-256."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return FileSeal(stream.tell(), digest)
+        return FileChecksum(stream.tell(), digest)
 
 
 def damaged(path: Path) -> InputError:
-    """Say that a file is not as it was written."""
-    return InputError(
-        f"{path} is damaged", "prepare the corpus again with `hifigan preprocess --force`"
-    )
+    """Return the error for a file that is not as it was written."""
+    return InputError(f"{path} is damaged", AGAIN)

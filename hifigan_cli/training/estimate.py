@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.data.variation import batches_of
+from hifigan_cli.data.augmentation import batches_of
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.training.run_folder import RunFolder, step_of

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hifigan_cli.audio import MelSpectrogram
-from hifigan_cli.data.sending import sent
+from hifigan_cli.data.gpu_dataset import to_device
 from hifigan_cli.models.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -191,8 +191,10 @@ def reconstruction_loss(
 
 def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> list[MicroBatch]:
     """Bring a batch to the device, in as many micro-batches as the configuration says."""
-    samples = sent(batch.samples, state.device)  # (batch, segment)
-    input_mel = mels.input_mel(samples) if batch.mels is None else sent(batch.mels, state.device)
+    samples = to_device(batch.samples, state.device)  # (batch, segment)
+    input_mel = (
+        mels.input_mel(samples) if batch.mels is None else to_device(batch.mels, state.device)
+    )
     count = state.config.train.accumulate
     parts = list(
         zip(samples.tensor_split(count), input_mel.tensor_split(count), strict=True)  # near equal

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from hifigan_cli.data.variation import batches_of
+from hifigan_cli.data.augmentation import batches_of
 from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.training import discriminator_statistics
 from hifigan_cli.training.discriminator_statistics import DiscriminatorStatistics

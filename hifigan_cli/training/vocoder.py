@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hifigan_cli.data.augmentation import batches_of
 from hifigan_cli.data.batches import load_batches
+from hifigan_cli.data.gpu_dataset import GpuBatches, fits
 from hifigan_cli.data.prepared import open_prepared
-from hifigan_cli.data.resident import ResidentBatches, fits
-from hifigan_cli.data.variation import batches_of
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.model_file import ModelFile, write_model
@@ -126,7 +126,7 @@ class VocoderTask(Task["Batch"]):
 
         share = data, config, context.rank, context.world
         resident = fits(data, context.device) and not train.varied
-        self._batches = ResidentBatches(*share, context.device) if resident else batches_of(*share)
+        self._batches = GpuBatches(*share, context.device) if resident else batches_of(*share)
         self._period = decay_period(train, self._batches.batches_per_epoch)
 
         def warn(message: str) -> None:

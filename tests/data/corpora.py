@@ -14,7 +14,12 @@ import torch
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.config import Config, GeneratorConfig, MelConfig, TrainConfig
 from hifigan_cli.data import PreparedData, open_prepared
-from hifigan_cli.data.preparation import Options, Progress, Summary, preprocess
+from hifigan_cli.data.preparation import (
+    PreparationOptions,
+    PreparationProgress,
+    PreparationSummary,
+    preprocess,
+)
 from hifigan_cli.data.records import CLIPS_FILE, REJECTED_FILE, Clip, Rejection, read_lines
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 from tests.helpers import speech
@@ -22,7 +27,7 @@ from tests.helpers import speech
 RATE_HZ = 22_050
 
 
-def ignore(_progress: Progress) -> None:
+def ignore(_progress: PreparationProgress) -> None:
     """Take a report and do nothing with it."""
 
 
@@ -40,9 +45,9 @@ def corpus(folder: Path, clips: int, length_s: float = 0.4, prefix: str = "clip"
     return folder
 
 
-def prepare(source: Path, out: Path, part: Shard = WHOLE, **options: Any) -> Summary:
+def prepare(source: Path, out: Path, shard: Shard = WHOLE, **options: Any) -> PreparationSummary:
     """Run `preprocess` in this process."""
-    return preprocess(source, out, Options(**{"workers": 1, **options}), ignore, part)
+    return preprocess(source, out, PreparationOptions(**{"workers": 1, **options}), ignore, shard)
 
 
 def prepared(source: Path, out: Path, **options: Any) -> PreparedData:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import Batch, PreparedData, StepBatches, load_batches
-from hifigan_cli.data.order import crop_start, epoch_order
+from hifigan_cli.data.sampler import crop_start, epoch_order
 from hifigan_cli.errors import InputError, UsageError
 from tests.data.corpora import config, corpus, pairs, prepare, prepared
 

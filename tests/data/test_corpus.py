@@ -14,7 +14,7 @@ from tests.helpers import hifigan
 
 
 def paths(found: Corpus) -> list[str]:
-    return [source.path for source in found.sources]
+    return [file.path for file in found.files]
 
 
 def touch(path: Path) -> None:
@@ -28,15 +28,15 @@ def test_walk_is_sorted_deep_and_passes_over_the_rest(tmp_path: Path) -> None:
         touch(tmp_path / name)
     found = find_corpus(tmp_path, tmp_path / "out")
     assert paths(found) == ["a.mp3", "b/a.WAV", "b/z.flac"]
-    assert [source.name for source in found.sources] == ["a", "b/a", "b/z"]
+    assert [file.name for file in found.files] == ["a", "b/a", "b/z"]
 
 
 def test_formats_that_share_a_stem_keep_their_own_names(tmp_path: Path) -> None:
     """Two clips must never have one name, and the same speech must not fall into both splits."""
     for name in ("x.wav", "x.flac", "y.wav"):
         touch(tmp_path / name)
-    sources = find_corpus(tmp_path, tmp_path / "out").sources
-    assert [(s.name, s.stem) for s in sources] == [("x.flac", "x"), ("x.wav", "x"), ("y", "y")]
+    files = find_corpus(tmp_path, tmp_path / "out").files
+    assert [(s.name, s.stem) for s in files] == [("x.flac", "x"), ("x.wav", "x"), ("y", "y")]
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_ljspeech_layout_takes_what_metadata_names(tmp_path: Path) -> None:
     )
     found = find_corpus(tmp_path, tmp_path / "out")
     assert paths(found) == ["wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav"]
-    assert [s.name for s in found.sources] == ["LJ001-0001", "LJ001-0002"]
+    assert [s.name for s in found.files] == ["LJ001-0001", "LJ001-0002"]
     assert sorted(a.path for a in found.absent) == ["wavs/../secret", "wavs/LJ009-0009"]
     assert {a.reason for a in found.absent} == {"missing"}
     assert found.official

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.preparation.packing.names import is_own
+from hifigan_cli.data.preparation.folder import is_own
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.io.locks import locked
 from hifigan_cli.runtime.sharding import WHOLE, Shard, choose_shard
@@ -117,10 +117,10 @@ def test_a_part_that_is_done_is_checked_again(source: Path, alone: Path, tmp_pat
     """Started twice, a part keeps what it has; what was spoiled meanwhile is done anew."""
     options = {"shard_bytes": SMALL}
     prepare(source, tmp_path, Shard(2, 2), **options)
-    packed = tmp_path / "samples-00001.i16"
+    packed = tmp_path / "samples-00003.i16"
     packed.write_bytes(packed.read_bytes()[:-100])
     again = prepare(source, tmp_path, Shard(2, 2), **options)
-    assert again.continued_from == 1
+    assert again.continued_from == 2
     assert again.waiting == (1,)
     assert prepare(source, tmp_path, Shard(2, 2), **options).continued_from == 4
     prepare(source, tmp_path, Shard(1, 2), **options)

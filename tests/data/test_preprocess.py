@@ -175,7 +175,7 @@ def test_brackets_in_a_path_are_no_markup(
     assert command(["preprocess", str(folder), "-o", str(out), "--workers", "1"]) == 0
     assert f"{out}, prepared in" in capsys.readouterr().err
     assert command(["preprocess", str(folder), "-o", str(out), "--dry-run", "--force"]) == 0
-    assert f"{out} is finished; --force would prepare it anew" in capsys.readouterr().out
+    assert f"{out} is finished; --force would prepare it again" in capsys.readouterr().out
 
 
 def test_a_second_run_is_refused(tmp_path: Path) -> None:
@@ -189,24 +189,24 @@ def test_a_second_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room is exit 4; what is done stays, and the same command continues."""
-    from hifigan_cli.data.preparation.packing import pack
+    from hifigan_cli.data.preparation import shards
 
     corpus(tmp_path / "in", 4)
-    put, calls = pack._put, 0
+    put, calls = shards._put, 0
 
     def refuse(file: object, content: bytes) -> None:
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls == 9:
             raise OSError(28, "No space left on device")
         put(file, content)  # type: ignore[arg-type]  # the stream as it came
 
-    monkeypatch.setattr(pack, "_put", refuse)
+    monkeypatch.setattr(shards, "_put", refuse)
     with pytest.raises(OutputError, match="No space left"):
-        prepare(tmp_path / "in", tmp_path / "out")
+        prepare(tmp_path / "in", tmp_path / "out", shard_bytes=45_000)
     monkeypatch.undo()
-    assert prepare(tmp_path / "in", tmp_path / "out").continued_from == 2
-    prepare(tmp_path / "in", tmp_path / "clean")
+    assert prepare(tmp_path / "in", tmp_path / "out", shard_bytes=45_000).continued_from == 2
+    prepare(tmp_path / "in", tmp_path / "clean", shard_bytes=45_000)
     assert digests(tmp_path / "out") == digests(tmp_path / "clean")
 
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from hifigan_cli.data.preparation import finish
-from hifigan_cli.data.preparation.packing import pack
-from hifigan_cli.data.preparation.packing.names import JOURNAL_FILE
+from hifigan_cli.data.preparation import index, shards
+from hifigan_cli.data.preparation.folder import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
 from tests.data.corpora import corpus, digests, pairs, prepare, write
 from tests.helpers import hifigan, speech
 
 CLIPS = 6
+SMALL: dict[str, Any] = {"shard_bytes": 45_000}  # two of these clips
+PACKED = (6, 11, 16)  # the writes of journal lines that say that a shard is packed
+LAST = 17  # the write of the journal's end
 
 
 def die() -> None:
@@ -43,7 +45,7 @@ def at_write(number: int, part: float) -> Callable[[], None]:
     """Arrange to die at the given write to the packed files, with `part` of it on disk."""
 
     def arrange() -> None:
-        put, calls = pack._put, 0
+        put, calls = shards._put, 0
 
         def trap(file: object, content: bytes) -> None:
             nonlocal calls
@@ -53,7 +55,7 @@ def at_write(number: int, part: float) -> Callable[[], None]:
                 die()
             put(file, content)  # type: ignore[arg-type]  # the stream as it came
 
-        pack._put = trap
+        shards._put = trap
 
     return arrange
 
@@ -65,64 +67,75 @@ def at_manifest() -> None:
         path.with_name(f".{os.getpid()}.{path.name}.tmp").write_text("{")
         die()
 
-    finish.write_bytes = trap  # type: ignore[attr-defined,assignment]  # imported there
+    index.write_bytes = trap  # type: ignore[attr-defined,assignment]  # imported there
 
 
 def after_manifest() -> None:
     """Arrange to die between the manifest and the end of the journal."""
-    write_bytes = finish.write_bytes  # type: ignore[attr-defined]  # imported there
+    write_bytes = index.write_bytes  # type: ignore[attr-defined]  # imported there
 
     def trap(path: Path, content: bytes) -> None:
         write_bytes(path, content)
         die()
 
-    finish.write_bytes = trap  # type: ignore[attr-defined]  # imported there
+    index.write_bytes = trap  # type: ignore[attr-defined]  # imported there
 
 
-TRAPS = {
-    "in the header": at_write(1, 0.5),
-    "in the first samples": at_write(2, 0.3),
-    "after samples": at_write(4, 1.0),
-    "in a journal line": at_write(5, 0.7),
-    "after a journal line": at_write(7, 1.0),
-    "in the last line": at_write(1 + 2 * CLIPS, 0.9),
-    "in the ending": at_write(2 + 2 * CLIPS, 0.5),
-    "after the ending": at_write(2 + 2 * CLIPS, 1.0),
-    "before the manifest": at_manifest,
-    "after the manifest": after_manifest,
-}
+@pytest.mark.parametrize("part", [0.5, 1.0])
+@pytest.mark.parametrize("number", range(1, LAST + 1))
+def test_killed_at_any_write_the_result_is_the_same(
+    tmp_path: Path, number: int, part: float
+) -> None:
+    """kill -9 at any write: the same command continues after the last packed shard, and every byte
+    is that of a clean run."""
+    corpus(tmp_path / "in", CLIPS)
+    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
+    out = tmp_path / "out"
+    killed(at_write(number, part), lambda: prepare(tmp_path / "in", out, **SMALL))
+    assert not (out / "prepared.json").exists()
+    summary = prepare(tmp_path / "in", out, **SMALL)
+    assert digests(out) == digests(tmp_path / "clean")
+    assert summary.state == "prepared"
+    packed = sum(number > line or (number == line and part == 1.0) for line in PACKED)
+    assert summary.continued_from == 2 * packed
 
 
-@pytest.mark.parametrize("where", TRAPS)
-def test_killed_anywhere_the_result_is_the_same(tmp_path: Path, where: str) -> None:
-    """kill -9 at any step: the same command continues, and every byte is that of a clean run."""
+@pytest.mark.parametrize("trap", [at_manifest, after_manifest])
+def test_killed_at_the_manifest(tmp_path: Path, trap: Callable[[], None]) -> None:
+    """Without a manifest only the index is written again; with one everything is done."""
     corpus(tmp_path / "in", CLIPS)
     prepare(tmp_path / "in", tmp_path / "clean")
     out = tmp_path / "out"
-    killed(TRAPS[where], lambda: prepare(tmp_path / "in", out))
-    if where != "after the manifest":
-        assert not (out / "prepared.json").exists()
+    killed(trap, lambda: prepare(tmp_path / "in", out))
     summary = prepare(tmp_path / "in", out)
     assert digests(out) == digests(tmp_path / "clean")
-    assert summary.state == ("up to date" if where == "after the manifest" else "prepared")
-    done = {"in the header": 0, "in the first samples": 0, "after samples": 1}
-    if where in done:
-        assert summary.continued_from == done[where]
-    if where == "in the last line":
-        assert summary.continued_from == CLIPS - 1
+    assert summary.state == ("up to date" if trap is after_manifest else "prepared")
+    assert summary.continued_from == (0 if trap is after_manifest else CLIPS)
 
 
-@pytest.mark.parametrize("number", range(2, 3 + 2 * CLIPS, 2))
-def test_killed_between_shards(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(("clip", "number"), list(enumerate([2, 4, 7, 9, 12, 14])))
+def test_killed_between_shards(tmp_path: Path, clip: int, number: int) -> None:
     """A kill within any clip's samples, the first of a shard among them, and then a smaller clip.
 
     A clip that no longer overflows its shard has to go into the one before, as in a clean run.
     """
-    options: dict[str, Any] = {"shard_bytes": 45_000}
+    options: dict[str, Any] = {"shard_bytes": 46_000}
     corpus(tmp_path / "in", CLIPS)
     out = tmp_path / "out"
     killed(at_write(number, 0.5), lambda: prepare(tmp_path / "in", out, **options))
-    write(tmp_path / "in" / f"clip{number // 2 - 1:03}.wav", speech(0.25, seed=55))
+    write(tmp_path / "in" / f"clip{clip:03}.wav", speech(0.21, seed=55))
+    prepare(tmp_path / "in", out, **options)
+    prepare(tmp_path / "in", tmp_path / "clean", **options)
+    assert digests(out) == digests(tmp_path / "clean")
+
+
+def test_a_corpus_that_grew_after_the_last_shard(tmp_path: Path) -> None:
+    """The last shard ended because the corpus did; with more clips it may take another."""
+    options: dict[str, Any] = {"shard_bytes": 60_000}
+    corpus(tmp_path / "in", CLIPS)
+    out = tmp_path / "out"
+    killed(at_manifest, lambda: prepare(tmp_path / "in", out, **options))
+    write(tmp_path / "in" / "later.wav", speech(0.21, seed=56))
     prepare(tmp_path / "in", out, **options)
     prepare(tmp_path / "in", tmp_path / "clean", **options)
     assert digests(out) == digests(tmp_path / "clean")
@@ -144,11 +157,11 @@ def test_what_changed_meanwhile_is_done_again(tmp_path: Path) -> None:
     """A clip replaced, and one added, between the kill and the restart both count."""
     corpus(tmp_path / "in", CLIPS)
     out = tmp_path / "out"
-    killed(at_write(10, 0.5), lambda: prepare(tmp_path / "in", out))
-    write(tmp_path / "in" / "clip002.wav", speech(0.7, seed=99))
-    write(tmp_path / "in" / "clip0025.wav", speech(0.6, seed=98))
-    assert prepare(tmp_path / "in", out).continued_from == 2
-    prepare(tmp_path / "in", tmp_path / "clean")
+    killed(at_write(13, 0.5), lambda: prepare(tmp_path / "in", out, **SMALL))
+    write(tmp_path / "in" / "clip003.wav", speech(0.7, seed=99))
+    write(tmp_path / "in" / "clip0035.wav", speech(0.6, seed=98))
+    assert prepare(tmp_path / "in", out, **SMALL).continued_from == 2
+    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
     assert digests(out) == digests(tmp_path / "clean")
 
 
@@ -156,13 +169,13 @@ def test_lost_samples_are_noticed(tmp_path: Path) -> None:
     """After a loss of power the journal may know more than the packed file holds."""
     corpus(tmp_path / "in", CLIPS)
     out = tmp_path / "out"
-    killed(at_write(10, 1.0), lambda: prepare(tmp_path / "in", out))
-    size = (out / "samples-00000.i16").stat().st_size
-    with (out / "samples-00000.i16").open("r+b") as file:
+    killed(at_write(13, 1.0), lambda: prepare(tmp_path / "in", out, **SMALL))
+    size = (out / "samples-00001.i16").stat().st_size
+    with (out / "samples-00001.i16").open("r+b") as file:
         file.seek(size // 2)
         file.write(bytes(400))
-    assert prepare(tmp_path / "in", out).continued_from < 4
-    prepare(tmp_path / "in", tmp_path / "clean")
+    assert prepare(tmp_path / "in", out, **SMALL).continued_from == 2
+    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
     assert digests(out) == digests(tmp_path / "clean")
 
 
@@ -178,10 +191,13 @@ def test_other_options_do_not_continue(tmp_path: Path) -> None:
     assert digests(out) == digests(tmp_path / "clean")
 
 
+LARGE = ("--workers", "2", "--shard-mb", "1")
+
+
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start the command with two processes in a session of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "hifigan_cli", "preprocess", source, "-o", out, "--workers", "2"],
+        [sys.executable, "-m", "hifigan_cli", "preprocess", source, "-o", out, *LARGE],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -193,9 +209,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     """Return a corpus that is large enough to be stopped in the middle, and what it becomes."""
     root = tmp_path_factory.mktemp("large")
     folder = corpus(root / "in", 8)
-    for index in range(300):
-        os.link(folder / f"clip{index % 8:03}.wav", folder / f"more{index:03}.wav")
-    prepare(folder, root / "clean")
+    for copy in range(300):
+        os.link(folder / f"clip{copy % 8:03}.wav", folder / f"more{copy:03}.wav")
+    prepare(folder, root / "clean", shard_bytes=2**20)
     return folder, digests(root / "clean")
 
 
@@ -237,7 +253,7 @@ def test_the_command_is_stopped_and_continues(
     folder, clean = large
     out = tmp_path / "out"
     process = start(folder, out)
-    wait_for_lines(out / JOURNAL_FILE, 10)
+    wait_for_lines(out / JOURNAL_FILE, 70)  # more than a packed shard has
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # Ctrl-C reaches the whole group
     else:
@@ -250,7 +266,7 @@ def test_the_command_is_stopped_and_continues(
         assert b"the same command continues" in errors
     assert session_is_empty(process.pid)
     assert not (out / "prepared.json").exists()
-    run = hifigan("preprocess", folder, "-o", out, "--workers", "2")
+    run = hifigan("preprocess", folder, "-o", out, *LARGE)
     assert run.returncode == 0, run.stderr
     assert "continued after" in run.stderr
     assert digests(out) == clean

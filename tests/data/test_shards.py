@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.data import PreparedData, StepBatches, open_prepared
-from hifigan_cli.data.records import CLIPS_FILE, Clip, read_lines
-from hifigan_cli.data.shards import Shards
+from hifigan_cli.data.prepared import PackedFiles
+from hifigan_cli.data.records import CLIPS_FILE, Clip, read_lines, samples_file
 from hifigan_cli.errors import InputError, OutputError
 from hifigan_cli.runtime.sharding import Shard
 from tests.data.corpora import (
@@ -54,7 +52,7 @@ def many(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_shards_keep_to_their_size_and_cut_no_clip(many: Path) -> None:
-    """Each file stays below the limit, is full of whole clips, and has its seal in the manifest."""
+    """Each file stays below the limit, has complete clips only, and a checksum in the manifest."""
     data = open_prepared(many)
     files = sorted(many.glob("samples-*.i16"))
     assert len(files) > 3
@@ -64,7 +62,7 @@ def test_shards_keep_to_their_size_and_cut_no_clip(many: Path) -> None:
     for clip in read_lines(many / CLIPS_FILE, Clip):
         assert clip.offset == ends.get(clip.shard, 0)
         ends[clip.shard] = clip.offset + clip.samples
-    sizes = {data.manifest.samples_file(shard): 2 * end for shard, end in ends.items()}
+    sizes = {samples_file(shard): 2 * end for shard, end in ends.items()}
     assert sizes == {path.name: path.stat().st_size for path in files}
     data.verify()
 
@@ -112,41 +110,12 @@ def test_given_mels_go_with_their_samples(tmp_path: Path) -> None:
     parts.verify()
 
 
-def unsharded(folder: Path, out: Path) -> Path:
-    """Turn a folder of a single shard into what the format before shards would have been."""
-    out.mkdir()
-    (out / "samples.i16").write_bytes((folder / "samples-00000.i16").read_bytes())
-    (out / "rejected.jsonl").write_bytes((folder / "rejected.jsonl").read_bytes())
-    lines = [json.loads(line) for line in (folder / CLIPS_FILE).read_bytes().splitlines()]
-    for line in lines:
-        del line["shard"]
-    (out / CLIPS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    manifest = json.loads((folder / "prepared.json").read_text())
-    manifest |= {"format": 1, "files": {}}
-    del manifest["options"]["shard_bytes"], manifest["digest"]
-    for path in sorted(out.iterdir()):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        manifest["files"][path.name] = {"bytes": path.stat().st_size, "sha256": digest}
-    text = json.dumps(manifest, sort_keys=True)
-    manifest["digest"] = hashlib.sha256(text.encode()).hexdigest()
-    (out / "prepared.json").write_text(json.dumps(manifest))
-    return out
-
-
-def test_the_format_before_shards_is_read(source: Path, one: Path, tmp_path: Path) -> None:
-    """Its one file is shard 0: same clips, same digest as ever, and `preprocess` is content."""
-    old = unsharded(one, tmp_path / "old")
-    data = open_prepared(old)
-    data.verify()
-    assert content(old) == content(one)
-    assert data.digest == json.loads((old / "prepared.json").read_text())["digest"]
-    before = digests(old)
-    assert prepare(source, old).state == "up to date"
-    assert digests(old) == before
-    with pytest.raises(OutputError, match="shard_bytes was 1073741824, now 45000"):
-        prepare(source, old, shard_bytes=SMALL)
-    assert prepare(source, old, force=True).state == "prepared"
-    assert digests(old) == digests(one)
+def test_another_size_of_shards_is_another_preparation(many: Path, source: Path) -> None:
+    """The size is named, and nothing is touched."""
+    before = digests(many)
+    with pytest.raises(OutputError, match="shard_bytes was 45000, now 1073741824"):
+        prepare(source, many)
+    assert digests(many) == before
 
 
 def test_verify_names_the_shard_and_the_clip(many: Path, tmp_path: Path) -> None:
@@ -182,11 +151,11 @@ def test_parts_verify_all_between_them(many: Path, tmp_path: Path, count: int) -
         assert found == 1
 
 
-def numbers(folder: Path, count: int) -> Shards:
+def numbers(folder: Path, count: int) -> PackedFiles:
     """Write shards of four numbers each, of which two may be open."""
     for shard in range(count):
         np.arange(4 * shard, 4 * shard + 4, dtype="<i2").tofile(folder / str(shard))
-    return Shards(lambda shard: folder / str(shard), "<i2", most_open=2)
+    return PackedFiles(lambda shard: folder / str(shard), "<i2", most_open=2)
 
 
 def test_few_shards_stay_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hifigan_cli.config import GeneratorConfig
-from hifigan_cli.data.preparation import Options
+from hifigan_cli.data.preparation import PreparationOptions
 from hifigan_cli.engines import choose as choosing
 from hifigan_cli.engines.choose import EngineOptions, choose, place
 from hifigan_cli.errors import UsageError
@@ -83,4 +83,4 @@ def test_threads_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         assert threads.available_threads() == expected
     monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
     assert threads.available_threads() == 5
-    assert Options().processes == 1  # of preprocess; threads are no matter of it
+    assert PreparationOptions().processes == 1  # of preprocess; threads are no matter of it

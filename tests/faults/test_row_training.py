@@ -303,7 +303,7 @@ KILLED = """
 import sys
 from hifigan_cli.cli.main import run
 from tests.data.test_restart import at_write
-at_write(42, 0.5)()
+at_write(150, 0.5)()
 run(sys.argv[1:])
 """
 
@@ -313,14 +313,15 @@ def test_row_47_preprocess_killed(cli: Command, tmp_path: Path) -> None:
     from tests.data.corpora import digests
 
     source = corpus(tmp_path / "in", 4)
-    for index in range(50):
+    for index in range(100):
         os.link(source / f"clip{index % 4:03}.wav", source / f"more{index:03}.wav")
     out = tmp_path / "out"
-    line = ("preprocess", source, "-o", out, "--workers", "1")
+    words = ("preprocess", source, "--workers", "1", "--shard-mb", "1", "-o")
+    line = (*words, out)
     run = subprocess.run([sys.executable, "-c", KILLED, *line], env=environment(), check=False)
     assert run.returncode == -signal.SIGKILL
-    assert (out / "journal.jsonl").read_bytes().count(b"\n") == 21
+    assert (out / "journal.jsonl").read_bytes().count(b"\n") == 75
     assert not (out / "prepared.json").exists()
     assert "continued after" in cli.done(*line).err
-    cli.done("preprocess", source, "-o", tmp_path / "clean", "--workers", "1")
+    cli.done(*words, tmp_path / "clean")
     assert digests(out) == digests(tmp_path / "clean")

@@ -12,8 +12,8 @@ from torch import Tensor
 from hifigan_cli.benchmarks.training import gradient_difference, synthetic_batch
 from hifigan_cli.config import PRESETS, Config, TrainConfig
 from hifigan_cli.data.batches import StepBatches
+from hifigan_cli.data.gpu_dataset import GpuBatches
 from hifigan_cli.data.prepared import open_prepared
-from hifigan_cli.data.resident import ResidentBatches
 from hifigan_cli.training.cuda_graphs import GraphedStep
 from hifigan_cli.training.events import Logged, Noted
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
@@ -154,7 +154,7 @@ def test_data_on_the_device_give_the_same_batches(device: torch.device, prepared
     """Segments cut on the device are those that the CPU cuts, to the bit."""
     data, config = open_prepared(prepared), small.config()
     usual = StepBatches(data, config)
-    resident = ResidentBatches(data, config, device=device)
+    resident = GpuBatches(data, config, device=device)
     for step in range(6):
         assert torch.equal(resident[step].samples.cpu(), usual[step].samples)
 

@@ -22,9 +22,9 @@ from hifigan_cli.data.records import (
     REJECTED_FILE,
     Clip,
     Manifest,
+    checksum,
     mels_file,
     samples_file,
-    seal,
     to_line,
 )
 from hifigan_cli.models import discriminators
@@ -117,9 +117,10 @@ def prepare(
             (folder / names[-1]).write_bytes(np.concatenate(frames[these]).tobytes())
     (folder / CLIPS_FILE).write_bytes(b"".join(to_line(record) for record in records))
     (folder / REJECTED_FILE).write_bytes(b"")
-    files = {name: seal(folder / name) for name in names}
-    manifest = Manifest(22_050, {}, MelConfig() if mels else None, {}, files).sealed()
-    (folder / MANIFEST_FILE).write_text(manifest.to_json())
+    files = {name: checksum(folder / name) for name in names}
+    convention = MelConfig() if mels else None
+    manifest = Manifest(rate_hz=22_050, options={}, mel=convention, totals={}, files=files)
+    (folder / MANIFEST_FILE).write_text(manifest.with_digest().to_json())
     return folder
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from hifigan_cli.config import TrainConfig
+from hifigan_cli.data.augmentation import AugmentedBatches
 from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.prepared import open_prepared
-from hifigan_cli.data.variation import VariedBatches
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.tensor_file import read_tensors
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
@@ -82,8 +82,8 @@ def test_varied_batches_are_functions_of_seed_and_step(prepared: Path) -> None:
     """Two ranks together see what one process sees; variation changes what is seen."""
     data, config = open_prepared(prepared), small.config(**EXTRAS)
     for step in (0, 5):
-        whole = VariedBatches(data, config)[step].samples
-        halves = [VariedBatches(data, config, rank, 2)[step].samples for rank in (0, 1)]
+        whole = AugmentedBatches(data, config)[step].samples
+        halves = [AugmentedBatches(data, config, rank, 2)[step].samples for rank in (0, 1)]
         assert torch.equal(whole, torch.cat(halves))
         assert whole.shape == StepBatches(data, config)[step].samples.shape
         assert not torch.equal(whole, StepBatches(data, config)[step].samples)
@@ -93,7 +93,7 @@ def test_given_mels_cannot_be_varied(tmp_path: Path) -> None:
     """They fit their recording alone."""
     folder = small.prepare(tmp_path / "with_mels", mels=True)
     with pytest.raises(UsageError, match="fit no other rate"):
-        VariedBatches(open_prepared(folder), small.config(**EXTRAS))
+        AugmentedBatches(open_prepared(folder), small.config(**EXTRAS))
 
 
 @pytest.mark.usefixtures("_small")
@@ -111,7 +111,7 @@ def test_a_plan_knows_what_is_to_be_trained(prepared: Path, tmp_path: Path) -> N
 def test_overfitting_is_judged_by_the_segments_that_are_learned(prepared: Path) -> None:
     """Varied ones, where they are varied."""
     data, config = open_prepared(prepared), small.config(overfit=3, **EXTRAS)
-    learned = VariedBatches(data, config)[5].samples
+    learned = AugmentedBatches(data, config)[5].samples
     judged = Utterances(data, config)
     assert all(torch.equal(judged[row].samples, learned[row]) for row in range(3))
 

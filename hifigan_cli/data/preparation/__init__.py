@@ -1,23 +1,33 @@
-"""Corpus -> prepared folder: what `hifigan preprocess` does.
+"""Corpus -> prepared folder: the work of `hifigan preprocess`.
 
 Read in this order:
 
 - `options`: what a user may choose
+- `run`: the preparation from beginning to end, and its plan for `--dry-run`
 - `corpus`: a folder of recordings -> the list of its clips, in sorted order
-- `levels`: what makes a recording unfit, and how it becomes 16 bits
-- `pairs`: given mels, and whether they fit their recordings
 - `clip`: one file -> samples ready to be stored, or the reason why not
-- `packing`: shards and their journal, from which a killed run continues
+- `pairs`: given mels, and whether they fit their recordings
+- `shards`: clips -> packed shards
+- `journal`: what is done, and the point that a killed run resumes from
+- `index`: journals -> index, manifest and totals
 - `splits`: training and validation
-- `finish`: journals -> index, manifest and totals
-- `compare`: whether a finished folder is what the corpus and the options would give
 - `folder`: the output folder: what may lie in it, and who may write there
-- `run`: all of the above, one after another; alone, or as one of several parts
-- `plan`: what a run would do, for `--dry-run`
+- `compare`: whether a finished folder is what the corpus and the options would give
 """
 
-from hifigan_cli.data.preparation.options import Options
-from hifigan_cli.data.preparation.plan import Plan, plan
-from hifigan_cli.data.preparation.run import Progress, Summary, preprocess
+from hifigan_cli.data.preparation.options import PreparationOptions, PreparationProgress
+from hifigan_cli.data.preparation.run import (
+    PreparationPlan,
+    PreparationSummary,
+    plan,
+    preprocess,
+)
 
-__all__ = ["Options", "Plan", "Progress", "Summary", "plan", "preprocess"]
+__all__ = [
+    "PreparationOptions",
+    "PreparationPlan",
+    "PreparationProgress",
+    "PreparationSummary",
+    "plan",
+    "preprocess",
+]

@@ -1,13 +1,14 @@
-"""One file -> samples ready to be stored, or the reason why not.
+"""One file -> a clip ready to be stored, or the reason why not.
 
 A task and its outcome travel between processes, so both are plain values. Nothing that a recording
-holds may stop the run: what cannot be used is an outcome too.
+holds may stop the run: a file that cannot be used has an outcome too.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from hifigan_cli.audio.levels import SILENT_PEAK, clipped_samples, swing
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
-from hifigan_cli.data.preparation import levels
-from hifigan_cli.data.preparation.pairs import UnfitMelError, fit_pair, load_mel
-from hifigan_cli.data.records import Reason, seal
+from hifigan_cli.data.preparation.pairs import UnfitError, fit_pair, load_mel
+from hifigan_cli.data.prepared import TRAINING_PEAK
+from hifigan_cli.data.records import Clip, FileChecksum, Reason, Rejection, checksum
 from hifigan_cli.errors import (
     DamagedError,
     EmptyError,
@@ -30,9 +31,17 @@ from hifigan_cli.io.files import open_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.config import MelConfig
-    from hifigan_cli.types import FloatArray
+    from hifigan_cli.data.preparation.corpus import Corpus, CorpusFile
+    from hifigan_cli.data.preparation.options import PreparationOptions
+    from hifigan_cli.runtime.sharding import Shard
+    from hifigan_cli.types import DoubleArray, FloatArray
 
+FULL_SCALE = 32_768
+MAX_CLIPPED_SHARE = 0.01
+
+TRIM_BLOCK_S = 0.01
+TRIM_MARGIN_S = 0.05
+TRIM_BELOW_DB = 45.0  # under the loudest block; breath and weak consonants lie above
 
 # The faults of reading that are counted apart; any other is `Reason.UNREADABLE`.
 _FAULTS: dict[type[InputError], Reason] = {
@@ -44,142 +53,186 @@ _FAULTS: dict[type[InputError], Reason] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A file to prepare: where it is, what to call it in messages, and how."""
+class ClipTask:
+    """A file to prepare: which one of the corpus in `folder`, and how."""
 
-    file: Path
-    path: str
-    mel_file: Path | None
-    mel_path: str
-    mel: MelConfig
-    trim: bool
-    min_length_s: float
+    file: CorpusFile
+    folder: Path
+    options: PreparationOptions
 
+    @property
+    def audio_file(self) -> Path:
+        """The recording."""
+        return self.folder / self.file.path
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What tells whether a file changed: size, digest, and for a quick look its time in ns."""
+    @property
+    def mel_name(self) -> str:
+        """The name of the given mel, within the folder of mels."""
+        return f"{self.file.stem}.npy"
 
-    bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A clip ready to be stored: int16 `(samples,)`, and with pairs float32 `(frames, mels)`."""
-
-    source: Stamp
-    samples: npt.NDArray[np.int16]
-    mel: npt.NDArray[np.float32] | None
-    rate_hz: int
-    gain: float
-    clipped: int
+    @property
+    def mel_file(self) -> Path | None:
+        """The given mel; None where recordings come without."""
+        return None if self.options.mels is None else self.options.mels / self.mel_name
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
-    """Why a file is left out."""
+class ClipOutcome:
+    """What became of a task.
 
-    reason: Reason
-    detail: str
+    Attributes:
+        record: a clip, whose place is not known yet, or a rejection.
+        content: what is to be stored: the samples, int16, and with pairs the mel, float32.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a task; a stamp is None where the file could not be read."""
-
-    result: Ready | Unfit
-    source: Stamp | None
-    mel: Stamp | None
+    record: Clip | Rejection
+    content: tuple[bytes, ...] = ()
 
 
-class _UnfitError(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.unfit = Unfit(reason, detail)
+def clip_tasks(corpus: Corpus, options: PreparationOptions, shard: Shard) -> list[ClipTask]:
+    """Return the tasks of a shard of the work, in the corpus's order."""
+    return [ClipTask(file, corpus.folder, options) for file in shard.of(corpus.files)]
 
 
-def prepare_clip(task: Task) -> Outcome:
+def prepare_clip(task: ClipTask) -> ClipOutcome:
     """Read, check, mix, resample and round one file; never raises for what the file holds."""
-    source = stamp(task.file)
-    mel = stamp(task.mel_file) if task.mel_file else None
+    origin = _origin(task)
     try:
-        return Outcome(_prepare(task, source), source, mel)
-    except _UnfitError as error:
-        return Outcome(error.unfit, source, mel)
-    except UnfitMelError as error:
-        return Outcome(Unfit(error.reason, error.detail), source, mel)
+        return _prepare(task, origin)
+    except UnfitError as error:
+        return ClipOutcome(Rejection(task.file.path, error.reason, error.detail, **origin))
 
 
-def crashed(task: Task) -> Outcome:
-    """Return the outcome of a file whose decoder took the whole process with it."""
-    detail = f"{task.path}: the process that decoded it died; it is damaged, or memory is short"
-    mel = stamp(task.mel_file) if task.mel_file else None
-    return Outcome(Unfit(Reason.CRASHED, detail), stamp(task.file), mel)
+def crashed(task: ClipTask) -> ClipOutcome:
+    """Return the outcome of a file whose decoder took its process with it."""
+    path = task.file.path
+    detail = f"{path}: the process that decoded it died; it is damaged, or memory is short"
+    return ClipOutcome(Rejection(path, Reason.CRASHED, detail, **_origin(task)))
 
 
-def stamp(file: Path) -> Stamp | None:
-    """Measure a file, or return None if it cannot be read."""
-    try:
-        open_regular(file).close()  # a FIFO would hang
-        status = file.stat()
-        return Stamp(status.st_size, status.st_mtime_ns, seal(file).sha256)
-    except (InputError, OSError):
-        return None
+def digests(task: ClipTask) -> tuple[str | None, str | None]:
+    """Return the `source_sha256` and `mel_sha256` that a task's record would have now."""
+    origin = _origin(task)
+    return origin["source_sha256"], origin["mel_sha256"]
 
 
-def _prepare(task: Task, source: Stamp | None) -> Ready:
+def sounding(samples: FloatArray, rate_hz: int) -> slice:
+    """Return the part of `(samples,)` between the first and the last sound, with a margin."""
+    block = max(1, round(TRIM_BLOCK_S * rate_hz))
+    blocks = -(-len(samples) // block)
+    padded = np.pad(samples, (0, blocks * block - len(samples)))
+    energy = np.square(padded, dtype=np.float64).reshape(blocks, block).mean(axis=1)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-TRIM_BELOW_DB / 10))
+    margin = round(TRIM_MARGIN_S * rate_hz)
+    return slice(
+        max(0, int(loud[0]) * block - margin),
+        min(len(samples), (int(loud[-1]) + 1) * block + margin),
+    )
+
+
+def to_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
+    """Round `(samples,)`, full scale 1, to 16 bits; return them and the gain they were given.
+
+    Samples that are 16-bit numbers already stay what they are. Others are first brought to the peak
+    that training uses, so that a quiet recording of 24 bits loses nothing; `keep_level` forbids it.
+    """
+    scaled: DoubleArray = samples.astype(np.float64) * FULL_SCALE
+    exact = np.array_equal(scaled, np.rint(scaled)) and scaled.max() < FULL_SCALE
+    gain = 1.0
+    if not keep_level and not exact:
+        gain = TRAINING_PEAK * FULL_SCALE / float(np.abs(scaled).max())
+        scaled *= gain
+    return np.clip(np.rint(scaled), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), gain
+
+
+def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
+    path = task.file.path
     audio = _read(task)
-    if source is None:
-        raise _UnfitError(Reason.UNREADABLE, f"{task.path} changed while it was read")
+    if origin["source_sha256"] is None:
+        raise UnfitError(Reason.UNREADABLE, f"{path} changed while it was read")
     _check_length(task, audio.length_s)
     if swing(audio.samples) < SILENT_PEAK:
-        raise _UnfitError(Reason.SILENT, f"{task.path} stays below -60 dB of full scale")
+        raise UnfitError(Reason.SILENT, f"{path} stays below -60 dB of full scale")
     clipped = clipped_samples(audio.samples)
-    if clipped > levels.MAX_CLIPPED_SHARE * audio.samples.size:
+    if clipped > MAX_CLIPPED_SHARE * audio.samples.size:
         share = clipped / audio.samples.size
-        raise _UnfitError(Reason.CLIPPED, f"{task.path} has {share:.1%} of its samples clipped")
+        raise UnfitError(Reason.CLIPPED, f"{path} has {share:.1%} of its samples clipped")
     samples, mel = _at_rate(task, audio)
-    _check_mixed(task, samples)
-    stored, gain = levels.to_stored(samples, keep_level=mel is not None)
-    return Ready(source, stored, mel, audio.rate_hz, gain, clipped)
+    if swing(samples) < SILENT_PEAK:  # such as stereo whose channels cancel
+        raise UnfitError(Reason.SILENT, f"{path} is silent when mixed to one channel")
+    stored, gain = to_int16(samples, keep_level=mel is not None)
+    content = [stored.astype("<i2").tobytes()]
+    if mel is not None:
+        content.append(mel.astype("<f4").tobytes())
+    clip = Clip(
+        name=task.file.name,
+        path=path,
+        source_rate_hz=audio.rate_hz,
+        offset=0,
+        samples=len(stored),
+        peak=int(np.abs(stored.astype(np.int32)).max()) / FULL_SCALE,
+        gain=gain,
+        clipped=clipped,
+        sha256=hashlib.sha256(content[0]).hexdigest(),
+        mel_offset=None if mel is None else 0,
+        mel_frames=None if mel is None else len(mel),
+        **origin,
+    )
+    return ClipOutcome(clip, tuple(content))
 
 
-def _at_rate(task: Task, audio: Audio) -> tuple[FloatArray, npt.NDArray[np.float32] | None]:
-    """Mix to one channel at the wanted rate; trim, or cut to the frames of the given mel."""
-    samples = resample(audio.mono().samples, audio.rate_hz, task.mel.rate_hz)[0]
-    if task.trim:
-        samples = samples[levels.sounding(samples, task.mel.rate_hz)]
-    _check_length(task, len(samples) / task.mel.rate_hz)
+def _at_rate(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | None]:
+    """Mix to one channel at the target rate; trim, or cut to the frames of the given mel.
+
+    Returns:
+        `(samples,)`, and with pairs `(frames, n_mels)`.
+    """
+    mel_config = task.options.mel
+    samples = resample(audio.mono().samples, audio.rate_hz, mel_config.rate_hz)[0]
+    if task.options.trim:
+        samples = samples[sounding(samples, mel_config.rate_hz)]
+    _check_length(task, len(samples) / mel_config.rate_hz)
     if task.mel_file is None:
         return samples, None
     if audio.notes:
-        raise _UnfitError(
-            Reason.OVER_SCALE, f"{task.path} exceeds full scale, and so its mel would not fit"
+        raise UnfitError(
+            Reason.OVER_SCALE, f"{task.file.path} exceeds full scale, and so its mel would not fit"
         )
-    mel = load_mel(task.mel_file, task.mel_path, task.mel)
-    samples, mel = fit_pair(samples, mel, task.mel_path, task.mel)
-    return samples, np.ascontiguousarray(mel.T)
+    mel = load_mel(task.mel_file, task.mel_name, mel_config)
+    samples, mel = fit_pair(samples, mel, task.mel_name, mel_config)
+    return samples, mel.T
 
 
-def _check_length(task: Task, length_s: float) -> None:
-    # A clip shorter than one window has no mel worth its name, whatever was asked for.
-    if length_s < max(task.min_length_s, task.mel.n_fft / task.mel.rate_hz):
-        raise _UnfitError(Reason.TOO_SHORT, f"{task.path} lasts {length_s:.3f} s")
+def _check_length(task: ClipTask, length_s: float) -> None:
+    # A clip shorter than one window has no useful mel, whatever was asked for.
+    mel = task.options.mel
+    if length_s < max(task.options.min_length_s, mel.n_fft / mel.rate_hz):
+        raise UnfitError(Reason.TOO_SHORT, f"{task.file.path} lasts {length_s:.3f} s")
 
 
-def _check_mixed(task: Task, samples: FloatArray) -> None:
-    """Reject what became silent on the way, such as stereo whose channels cancel."""
-    if swing(samples) < SILENT_PEAK:
-        raise _UnfitError(Reason.SILENT, f"{task.path} is silent when mixed to one channel")
-
-
-def _read(task: Task) -> Audio:
+def _read(task: ClipTask) -> Audio:
     try:
-        return read_audio(task.file, name=task.path)
+        return read_audio(task.audio_file, name=task.file.path)
     except InputError as error:
-        # The index names paths within the corpus only, so that it is the same on every machine.
-        detail = error.message.replace(str(task.file), task.path)
-        reason = _FAULTS.get(type(error), Reason.UNREADABLE)
-        raise _UnfitError(reason, detail) from error
+        # The index names only paths within the corpus, so that it is the same on every machine.
+        detail = error.message.replace(str(task.audio_file), task.file.path)
+        raise UnfitError(_FAULTS.get(type(error), Reason.UNREADABLE), detail) from error
+
+
+def _origin(task: ClipTask) -> dict[str, Any]:
+    """Return the fields of a record that identify a task's files; None for what cannot be read."""
+    source = _checksum(task.audio_file)
+    mel = _checksum(task.mel_file) if task.mel_file else None
+    return {
+        "source_bytes": source.bytes if source else None,
+        "source_sha256": source.sha256 if source else None,
+        "mel_sha256": mel.sha256 if mel else None,
+    }
+
+
+def _checksum(file: Path) -> FileChecksum | None:
+    try:
+        open_regular(file).close()  # a FIFO would hang
+        return checksum(file)
+    except (InputError, OSError):
+        return None

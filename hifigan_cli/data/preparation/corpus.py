@@ -7,6 +7,7 @@ files are passed over, and what `preprocess` itself writes is never taken for pa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -28,7 +29,7 @@ _LJSPEECH_ID = re.compile(r"LJ\d{3}-\d{4}")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CorpusFile:
     """A file of the corpus.
 
     Attributes:
@@ -49,15 +50,21 @@ class Corpus:
 
     Attributes:
         folder: where it is.
-        sources: its audio files, sorted by path.
-        absent: what the corpus promises and does not have.
+        files: its audio files, sorted by path.
+        absent: what the corpus lists and does not have, and folders that cannot be read.
         official: whether it is LJSpeech, or a part of it, which has an official split.
     """
 
     folder: Path
-    sources: tuple[Source, ...]
+    files: tuple[CorpusFile, ...]
     absent: tuple[Rejection, ...]
     official: bool
+
+    @property
+    def listing(self) -> str:
+        """Digest of the list of files."""
+        paths = [file.path.encode("utf-8", "surrogateescape") + b"\0" for file in self.files]
+        return hashlib.sha256(b"".join(paths)).hexdigest()
 
 
 def find_corpus(folder: Path, out: Path) -> Corpus:
@@ -73,7 +80,7 @@ def find_corpus(folder: Path, out: Path) -> Corpus:
         raise UsageError(f"{folder} is both corpus and output", "choose another folder with -o")
     listed = is_file(folder / METADATA_FILE) and is_folder(folder / WAVS_FOLDER)
     corpus = _listed(folder) if listed else _walked(folder, out)
-    if not corpus.sources:
+    if not corpus.files:
         raise _no_audio(corpus, listed)
     return corpus
 
@@ -86,13 +93,15 @@ def _listed(folder: Path) -> Corpus:
     paths, absent = [], []
     for stem in sorted(_ids(folder / METADATA_FILE)):
         if stem in present:
-            # The uncompressed one, should there be several: that is what the corpus is made of.
+            # If there are several, the uncompressed one: the corpus consists of those.
             best = min(present[stem], key=lambda path: (not path.lower().endswith(".wav"), path))
             paths.append(best)
         else:
-            absent.append(_missing(stem))
-    sources = tuple(Source(f"{WAVS_FOLDER}/{path}", _stem(path), _stem(path)) for path in paths)
-    return Corpus(folder, sources, tuple(absent), _all_official(sources))
+            path = f"{WAVS_FOLDER}/{stem}"
+            detail = f"{path} is listed in {METADATA_FILE} and not there"
+            absent.append(Rejection(path, Reason.MISSING, detail))
+    files = tuple(CorpusFile(f"{WAVS_FOLDER}/{path}", _stem(path), _stem(path)) for path in paths)
+    return Corpus(folder, files, tuple(absent), _all_official(files))
 
 
 def _ids(path: Path) -> set[str]:
@@ -112,12 +121,12 @@ def _walked(folder: Path, out: Path) -> Corpus:
     absent: list[Rejection] = []
     paths = sorted(_audio_below(folder, out, absent))
     shared = Counter(_stem(path) for path in paths)
-    sources = tuple(
-        Source(path, _stem(path), path if shared[_stem(path)] > 1 else _stem(path))
+    files = tuple(
+        CorpusFile(path, _stem(path), path if shared[_stem(path)] > 1 else _stem(path))
         for path in paths
     )
     absent.sort(key=lambda rejection: rejection.path)
-    return Corpus(folder, sources, tuple(absent), _all_official(sources))
+    return Corpus(folder, files, tuple(absent), _all_official(files))
 
 
 def _audio_below(folder: Path, out: Path | None, absent: list[Rejection]) -> Iterator[str]:
@@ -155,13 +164,8 @@ def _stem(path: str) -> str:
     return str(Path(path).with_suffix("").as_posix())
 
 
-def _all_official(sources: Iterable[Source]) -> bool:
-    return all(_LJSPEECH_ID.fullmatch(source.stem.rpartition("/")[2]) for source in sources)
-
-
-def _missing(stem: str) -> Rejection:
-    path = f"{WAVS_FOLDER}/{stem}"
-    return Rejection(path, Reason.MISSING, f"{path} is listed in {METADATA_FILE} and not there")
+def _all_official(files: Iterable[CorpusFile]) -> bool:
+    return all(_LJSPEECH_ID.fullmatch(file.stem.rpartition("/")[2]) for file in files)
 
 
 def _no_folder(folder: Path) -> InputError:

@@ -1,142 +1,178 @@
-"""The output folder: what may lie in it, and who may write there.
+"""The output folder: the names of its files, what may lie in it, and who may write there.
 
-A run alone holds the folder's lock from beginning to end. A part holds a lock of its own, and the
-folder's only for the moments at its beginning and end in which it looks at what the others did. The
-locks are the file system's, so parts may run on several machines that share it.
+A run that does all the work holds the folder's lock from beginning to end. One that does a shard of
+the work holds a lock of its own, and the folder's only for the moments at its beginning and end in
+which it looks at what the others did. The locks are the file system's, so several machines that
+share it can share the work.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
+import re
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from hifigan_cli.data.preparation.packing.names import (
-    is_own,
-    is_temporary,
-    journals,
-    results,
-)
-from hifigan_cli.data.records import MANIFEST_FILE
-from hifigan_cli.errors import OutputError
-from hifigan_cli.io.files import is_folder
+from hifigan_cli.data.records import CLIPS_FILE, MANIFEST_FILE, REJECTED_FILE
+from hifigan_cli.errors import InputError, OutputError
+from hifigan_cli.io.files import check_folder, is_folder, make_folder
 from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
+from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from hifigan_cli.runtime.sharding import Shard
-
+JOURNAL_FILE = "journal.jsonl"
+_JOURNAL = re.compile(r"journal(?:-(\d+)-of-(\d+))?\.jsonl")
+_PACKED = re.compile(r"(?:samples-(\d{5,})\.i16|mels-(\d{5,})\.f32)")
+_INDEX = (MANIFEST_FILE, CLIPS_FILE, REJECTED_FILE)
+_TEMPORARY = re.compile(r"\.\d+\.(.+)\.tmp")
+_LOCK = re.compile(r"\.lock(?:-\d+-of-\d+)?(?:\.pid)?")
 _PATIENCE_S = 60.0  # for the others' moments; the longest is the writing of the index
 
 
-def check_folder(out: Path, force: bool) -> None:
-    """Refuse an output folder that is of something else or cannot be written; touch nothing.
+def journal_file(shard: Shard) -> str:
+    """Name the journal of a shard of the work."""
+    return JOURNAL_FILE if shard.whole else f"journal-{shard.number}-of-{shard.count}.jsonl"
+
+
+def journals(folder: Path) -> list[Shard]:
+    """Return the shards of the work that have a journal."""
+    found = (_JOURNAL.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(
+        (Shard(int(m[1]), int(m[2])) if m[1] else WHOLE for m in found if m),
+        key=lambda shard: (shard.count, shard.number),
+    )
+
+
+def packed_files(folder: Path, shard: Shard) -> list[Path]:
+    """Return the packed files that a shard of the work may have written."""
+    found = ((entry, _PACKED.fullmatch(entry.name)) for entry in folder.iterdir())
+    return [
+        entry
+        for entry, match in found
+        if match and int(match[1] or match[2]) % shard.count == shard.number - 1
+    ]
+
+
+def is_own(name: str) -> bool:
+    """Return whether a file of a prepared folder is ours, and not what somebody put there."""
+    return (
+        name in _INDEX or _is_work(name) or _is_temporary(name) or _LOCK.fullmatch(name) is not None
+    )
+
+
+def check_output_folder(out: Path, force: bool) -> None:
+    """Reject an output folder that is of something else or cannot be written; touch nothing.
 
     Raises:
         OutputError: says which of these.
     """
+    check_folder(out)
     try:
-        out.lstat()
+        others = [entry.name for entry in out.iterdir() if not is_own(entry.name)]
     except FileNotFoundError:
-        above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"{above} cannot be written", "choose another place with -o"
-            ) from None
         return
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}", "choose another place with -o") from error
-    if not is_folder(out):
-        raise OutputError(f"{out} is not a folder", "choose another place with -o")
-    if not os.access(out, os.R_OK | os.W_OK | os.X_OK):
-        raise OutputError(f"{out} cannot be written", "choose another place with -o")
-    others = [entry.name for entry in out.iterdir() if not is_own(entry.name)]
     begun = (out / MANIFEST_FILE).exists() or journals(out)
     if others and not begun and not force:
         raise OutputError(
             f"{out} holds other files, such as {min(others)}",
-            "choose a new folder with -o; --force puts the prepared data beside them",
+            "choose a new folder with -o; --force puts the prepared data next to them",
         )
 
 
 @contextmanager
-def held(out: Path, part: Shard) -> Iterator[None]:
-    """Hold the folder for a run alone, or a part of it for a part.
+def hold_folder(out: Path, shard: Shard) -> Iterator[None]:
+    """Create the folder and hold it, or a shard of the work on it; drop it if nothing is fit.
 
     Raises:
-        OutputError: somebody else is at work on it.
+        OutputError: another process is at work on it, or it cannot be created.
     """
-    if part.whole:
-        with locked(out):
-            for other in journals(out):
+    created = not is_folder(out)
+    make_folder(out)
+    try:
+        with locked(out, LOCK_FILE if shard.whole else part_lock(shard)):
+            for other in journals(out) if shard.whole else ():
                 if not other.whole:
                     with locked(out, part_lock(other)):  # nobody is at work on it
                         pass
             yield
-    else:
-        with locked(out, part_lock(part)):
-            yield
+    except InputError:
+        if created:
+            with suppress(OSError):  # it is not empty
+                out.rmdir()
+        raise
 
 
 @contextmanager
-def alone(out: Path, part: Shard) -> Iterator[None]:
-    """Keep the other parts waiting for the length of the block.
+def others_wait(out: Path, shard: Shard) -> Iterator[None]:
+    """Keep the other processes waiting for the length of the block.
 
     Raises:
-        OutputError: a run alone holds the folder, or another part does for too long.
+        OutputError: a run that does all the work holds the folder, or another process does for too
+            long.
     """
-    if part.whole:
+    if shard.whole:
         yield  # it holds that lock already
         return
     with locked(out, LOCK_FILE, _PATIENCE_S):
         yield
 
 
-def check_journals(out: Path, part: Shard, force: bool) -> None:
-    """Refuse to begin beside an unfinished preparation that is cut into other parts.
+def check_journals(out: Path, shard: Shard, force: bool) -> None:
+    """Reject an unfinished preparation by another number of processes.
 
     With `force` it is removed.
 
     Raises:
-        OutputError: says in how many parts it is.
+        OutputError: says by how many.
     """
-    others = [other for other in journals(out) if other.count != part.count]
+    others = [other for other in journals(out) if other.count != shard.count]
     if not others:
         return
     if force:
         discard(out)
         return
     count = others[0].count
-    known = f"in {count} parts" if count > 1 else "in one piece"
-    how = f"--shard I/{count} continues each" if count > 1 else "the command alone continues it"
+    known, how = "in one piece", "the command without --shard continues it"
+    if count > 1:
+        known, how = f"in {count} parts", f"--shard I/{count} continues each"
     raise OutputError(
-        f"{out} holds an unfinished preparation {known}",
-        f"{how}; remove {out} to start anew",
+        f"{out} holds an unfinished preparation {known}", f"{how}; remove {out} to start again"
     )
 
 
-def remove_strays(out: Path) -> None:
+def remove_temporaries(out: Path) -> None:
     """Remove temporaries of a run that was killed while it wrote them.
 
-    Only the index is written by way of temporaries, by who keeps the others waiting (`alone`). So
-    who calls this in that time never removes one that a living process writes.
+    Only the index is written through temporaries, and only while the others wait; so whoever calls
+    this in such a moment never removes one that a living process writes.
     """
     for entry in out.iterdir():
-        if is_temporary(entry.name):
+        if _is_temporary(entry.name):
+            entry.unlink(missing_ok=True)
+
+
+def clean(out: Path, needed: Collection[str]) -> None:
+    """Remove journals, and packed files of an earlier preparation, that a folder does not need."""
+    for entry in sorted(out.iterdir()):
+        if _is_work(entry.name) and entry.name not in needed:
             entry.unlink(missing_ok=True)
 
 
 def discard(out: Path) -> None:
-    """Remove everything that a preparation made, the manifest first."""
-    for path in results(out):
-        path.unlink(missing_ok=True)
+    """Remove a preparation, the manifest first: it must not look finished meanwhile."""
+    for name in _INDEX:
+        (out / name).unlink(missing_ok=True)
+    clean(out, ())
 
 
-def remove_if_empty(out: Path) -> None:
-    """Remove a folder that was made for nothing."""
-    try:
-        out.rmdir()
-    except OSError:
-        return
+def _is_temporary(name: str) -> bool:
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and match[1] in _INDEX
+
+
+def _is_work(name: str) -> bool:
+    return bool(_JOURNAL.fullmatch(name) or _PACKED.fullmatch(name))

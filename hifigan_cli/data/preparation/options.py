@@ -1,9 +1,9 @@
-"""What a user may choose, and which of it changes the result."""
+"""What a user may choose, which of it changes the result, and how a run reports its progress."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import UsageError
@@ -20,18 +20,18 @@ SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
 
 
 @dataclass(frozen=True)
-class Options:
+class PreparationOptions:
     """How a corpus is prepared.
 
     Attributes:
-        mel: gives the rate; beside given mels also their convention.
-        mels: folder of given mels, one STEM.npy a clip; None prepares recordings alone.
+        mel: gives the rate; with given mels also their convention.
+        mels: folder of given mels, one STEM.npy a clip; None prepares only recordings.
         trim: whether silence at both ends is cut.
         min_length_s: shorter clips are left out.
         validation: a share below 1 or a count of clips; None is the official split of LJSpeech,
-            elsewhere a twentieth, at least 1 and at most 150 clips.
+            elsewhere 5 %, at least 1 and at most 150 clips.
         seed: decides the split where it is not official.
-        shard_bytes: no packed file becomes larger, unless a single clip is.
+        shard_bytes: the largest size of a packed file, unless a single clip is larger.
         workers: processes; None takes one for each core.
         force: whether another result in the output folder is replaced.
     """
@@ -56,8 +56,8 @@ class Options:
         """How many processes to use."""
         return self.workers or processors()
 
-    def check(self, part: Shard = WHOLE) -> None:
-        """Check that the choices go together, and with sharing the work.
+    def check(self, shard: Shard = WHOLE) -> None:
+        """Check that the choices go together, and with a shard of the work.
 
         Raises:
             UsageError: they do not.
@@ -66,7 +66,7 @@ class Options:
             raise UsageError(
                 "--trim and --mels do not go together: a given mel belongs to the whole clip"
             )
-        if self.force and not part.whole:
+        if self.force and not shard.whole:
             raise UsageError(
                 "--force and several parts do not go together: one would remove what another makes",
                 "remove the folder first, or let one process replace it",
@@ -88,3 +88,13 @@ class Options:
             "shard_bytes": self.shard_bytes,
             "mels": self.mel.model_dump() if self.mels is not None else None,
         }
+
+
+@dataclass(frozen=True)
+class PreparationProgress:
+    """How far a run is: `done` of `total` files, `current` the last one."""
+
+    stage: Literal["preparing", "comparing"]
+    done: int
+    total: int
+    current: str

@@ -11,20 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from hifigan_cli.audio.conventions import gather, recognise
 from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.data.records import Reason
-from hifigan_cli.types import FloatArray
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.types import FloatArray
+    from hifigan_cli.types import AnyArray, FloatArray
 
 
 # A mel may have a frame more or less than its recording: acoustic models round otherwise.
@@ -35,8 +33,8 @@ MAX_FRAMES_APART = 1
 MAX_DISTANCE = 1.0
 
 
-class UnfitMelError(Exception):
-    """A given mel cannot be paired with its recording."""
+class UnfitError(Exception):
+    """A recording, or its given mel, cannot be used for training."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -45,20 +43,20 @@ class UnfitMelError(Exception):
 
 
 def load_mel(path: Path, label: str, config: MelConfig) -> FloatArray:
-    """Read a given mel `(mels, frames)` or `(1, mels, frames)` and check it by itself.
+    """Read a given mel `(n_mels, frames)` or `(1, n_mels, frames)` and check it by itself.
 
     Raises:
-        UnfitMelError: it cannot be read, or is not a log-mel of this convention.
+        UnfitError: it cannot be read, or is not a log-mel of this convention.
     """
     try:
         # Pickles can run code; an array of numbers is never stored as one.
         mel = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise UnfitMelError(Reason.MEL_MISSING, f"{label} is not there") from error
+        raise UnfitError(Reason.MEL_MISSING, f"{label} is not there") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UnfitMelError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array") from error
+        raise UnfitError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array") from error
     if not isinstance(mel, np.ndarray):  # an archive of arrays, whatever its name
-        raise UnfitMelError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array")
+        raise UnfitError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array")
     if mel.ndim == 3 and mel.shape[0] == 1:
         mel = mel[0]
     _check_shape(mel, label, config.n_mels)
@@ -69,23 +67,23 @@ def load_mel(path: Path, label: str, config: MelConfig) -> FloatArray:
 def fit_pair(
     samples: FloatArray, mel: FloatArray, label: str, config: MelConfig
 ) -> tuple[FloatArray, FloatArray]:
-    """Cut `(samples,)` and `(mels, frames)` to the frames they share, checking that they agree.
+    """Cut `(samples,)` and `(n_mels, frames)` to the frames they share, checking that they agree.
 
     Returns:
-        `(frames * hop,)` samples and `(mels, frames)`.
+        `(frames * hop_length,)` samples and `(n_mels, frames)`.
 
     Raises:
-        UnfitMelError: they differ in length or in content.
+        UnfitError: they differ in length or in content.
     """
     frames, given = len(samples) // config.hop_samples, mel.shape[1]
     if abs(frames - given) > MAX_FRAMES_APART:
-        raise UnfitMelError(Reason.MEL_SHAPE, f"{label} has {given} frames, its recording {frames}")
+        raise UnfitError(Reason.MEL_SHAPE, f"{label} has {given} frames, its recording {frames}")
     own = mel_spectrogram(torch.from_numpy(samples)[None], config)[0].numpy()
     shared = min(frames, given)
     mel = mel[:, :shared]
     distance = float(np.median(np.abs(own[:, :shared] - mel)))
     if distance > MAX_DISTANCE:
-        raise UnfitMelError(
+        raise UnfitError(
             Reason.MEL_FOREIGN,
             f"{label} differs by {distance:.2f} log units from the recording's own mel: "
             "another clip, another level or another logarithm",
@@ -93,29 +91,29 @@ def fit_pair(
     return samples[: shared * config.hop_samples], mel
 
 
-def _check_shape(mel: npt.NDArray[np.generic], label: str, bands: int) -> None:
+def _check_shape(mel: AnyArray, label: str, bands: int) -> None:
     if mel.ndim != 2 or 0 in mel.shape:
-        raise UnfitMelError(Reason.MEL_SHAPE, f"{label} has shape {mel.shape}, not (mels, frames)")
+        raise UnfitError(Reason.MEL_SHAPE, f"{label} has shape {mel.shape}, not (mels, frames)")
     if mel.shape[0] == bands:
         return
     if mel.shape[1] == bands:
-        raise UnfitMelError(
+        raise UnfitError(
             Reason.MEL_SHAPE, f"{label} is (frames, mels); mels come first: np.save(path, mel.T)"
         )
-    raise UnfitMelError(
+    raise UnfitError(
         Reason.MEL_SHAPE, f"{label} has {mel.shape[0]} bands, the configuration {bands}"
     )
 
 
-def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
+def _check_values(mel: AnyArray, label: str) -> None:
     if mel.dtype.kind != "f":
-        raise UnfitMelError(Reason.MEL_VALUES, f"{label} holds {mel.dtype}, not floating point")
+        raise UnfitError(Reason.MEL_VALUES, f"{label} holds {mel.dtype}, not floating point")
     low, high = float(np.min(mel)), float(np.max(mel))  # NaN passes through both
     if not np.isfinite(low) or not np.isfinite(high):
-        raise UnfitMelError(Reason.NOT_FINITE, f"{label} has values that are not numbers")
+        raise UnfitError(Reason.NOT_FINITE, f"{label} has values that are not numbers")
     # The limits alone: log10 and magnitudes show, with less doubt, beside the recording's own mel.
     if low < LOWEST or high > HIGHEST:
-        raise UnfitMelError(
+        raise UnfitError(
             Reason.MEL_VALUES,
             f"{label} lies in {low:.3g} to {high:.3g}: it looks like "
             f"{recognise(gather(mel)).title}, "

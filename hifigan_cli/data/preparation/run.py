@@ -1,34 +1,36 @@
-"""The preparation from beginning to end."""
+"""The preparation from beginning to end: corpus -> tasks -> processes -> shards -> index.
+
+`plan` estimates it for `--dry-run`: sizes from the headers, time from a few clips.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hifigan_cli.data.preparation.clip import Task, crashed, prepare_clip
+from hifigan_cli.audio.reading import audio_length_s
+from hifigan_cli.data.preparation.clip import ClipTask, clip_tasks, crashed, prepare_clip
 from hifigan_cli.data.preparation.compare import check_same
 from hifigan_cli.data.preparation.corpus import Corpus, find_corpus
-from hifigan_cli.data.preparation.finish import clean, finish, part_totals, read_entries
 from hifigan_cli.data.preparation.folder import (
-    alone,
-    check_folder,
     check_journals,
+    check_output_folder,
+    clean,
     discard,
-    held,
-    remove_if_empty,
-    remove_strays,
+    hold_folder,
+    journals,
+    others_wait,
+    remove_temporaries,
 )
-from hifigan_cli.data.preparation.packing.journal import (
-    listing_digest,
-    read_ending,
-    withdraw_ending,
-)
-from hifigan_cli.data.preparation.packing.pack import open_pack
-from hifigan_cli.data.records import MANIFEST_FILE, Clip, Rejection, read_manifest
+from hifigan_cli.data.preparation.index import finish, shard_totals
+from hifigan_cli.data.preparation.journal import withdraw_end
+from hifigan_cli.data.preparation.options import PreparationProgress
+from hifigan_cli.data.preparation.shards import open_shards
+from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
-from hifigan_cli.io.files import is_file, is_folder, make_folder
+from hifigan_cli.io.files import is_file, is_folder
 from hifigan_cli.runtime.process_pool import map_in_order
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
@@ -36,43 +38,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hifigan_cli.data.preparation.options import Options
+    from hifigan_cli.data.preparation.options import PreparationOptions
     from hifigan_cli.data.records import Manifest
 
 
-State = Literal["prepared", "part done", "up to date"]
+_TIMED_CLIPS = 6
+_START_S = 3.0  # a pool of processes imports its libraries first
+_INDEX_BYTES = 600  # a clip's line in the index, about
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is: `done` of `total` files, `current` the one just settled."""
+class PreparationPlan:
+    """What a run, or a shard of the work, would do.
 
-    stage: Literal["preparing", "comparing"]
-    done: int
-    total: int
-    current: str
+    Attributes:
+        files: audio files found that belong to this shard.
+        unreadable: those whose header cannot be read.
+        absent: files that the corpus lists and does not have.
+        hours: length of the others, by their headers.
+        output_bytes: about the size of the prepared folder.
+        seconds: about the time it takes.
+        processes: how many would share the work.
+        state: whether the output folder is new, unfinished, finished and to be compared, or
+            finished and to be replaced.
+    """
+
+    files: int
+    unreadable: int
+    absent: int
+    hours: float
+    output_bytes: int
+    seconds: float
+    processes: int
+    state: Literal["new", "unfinished", "finished", "replaced"]
 
 
 @dataclass(frozen=True)
-class Summary:
+class PreparationSummary:
     """What a run did.
 
     Attributes:
         folder: the prepared folder.
-        state: what happened to it; "part done" where parts of other processes are not finished.
-        part: which part of the work this run did.
-        waiting: the numbers of the parts that are not finished.
+        state: what happened to it; "part done" where other shards of the work are not finished.
+        shard: which shard of the work this run did.
+        waiting: the numbers of the shards that are not finished.
         continued_from: files that an earlier, interrupted run had settled.
         seconds: how long this run took.
-        own: clips, hours and rejections of this part; None where nothing was to be done.
+        own: clips, hours and rejections of this shard; None where nothing was to be done.
         totals: clips, hours, rates, peaks and rejections of all, as the manifest has them; empty
-            while parts are not finished.
+            while shards are not finished.
         digest: the folder's digest; None likewise.
     """
 
     folder: Path
-    state: State
-    part: Shard
+    state: Literal["prepared", "part done", "up to date"]
+    shard: Shard
     waiting: tuple[int, ...]
     continued_from: int
     seconds: float
@@ -84,14 +104,14 @@ class Summary:
 def preprocess(
     source: Path,
     out: Path,
-    options: Options,
-    report: Callable[[Progress], None],
-    part: Shard = WHOLE,
-) -> Summary:
-    """Prepare a folder of recordings for training; what an interrupted run did is kept.
+    options: PreparationOptions,
+    report: Callable[[PreparationProgress], None],
+    shard: Shard = WHOLE,
+) -> PreparationSummary:
+    """Prepare a folder of recordings for training, from where an interrupted run stopped.
 
-    A folder that is already what it should be is left untouched. Of several parts, which may run
-    at the same time or one after another, the one that ends last writes the index.
+    A folder that is already what it should be is left untouched. Of several shards of the work,
+    which may run at the same time or one after another, the one that ends last writes the index.
 
     Raises:
         UsageError: the options do not go together, or `out` is the corpus.
@@ -99,147 +119,114 @@ def preprocess(
         OutputError: `out` cannot be written, is in use, or holds something else.
     """
     started = time.monotonic()
-    options.check(part)
-    corpus = find_corpus(source, out)
-    created = not is_folder(out)
-    check_folder(out, options.force)
-    make_folder(out)
-    try:
-        with held(out, part):
-            done = _while_held(corpus, out, options, part, report)
-    except InputError:
-        if created:
-            remove_if_empty(out)
-        raise
-    manifest = done.manifest
-    return Summary(
+    corpus, tasks = _look(source, out, options, shard)
+    with hold_folder(out, shard):
+        manifest: Manifest | None
+        resumed = 0
+        own: dict[str, Any] | None = None
+        waiting: tuple[int, ...] = ()
+        if finished := _begin(out, shard, options.force):
+            manifest = check_same(out, corpus, tasks, options, shard, report)
+            clean(out, manifest.files)  # of a run that was killed after it wrote the manifest
+        else:
+            with open_shards(out, shard, options, tasks) as writer:
+                resumed = writer.done
+                todo = tasks[resumed:]
+                outcomes = map_in_order(prepare_clip, todo, options.processes, crashed)
+                for done, outcome in enumerate(outcomes, resumed + 1):
+                    writer.append(outcome)
+                    path = outcome.record.path
+                    report(PreparationProgress("preparing", done, len(tasks), path))
+                writer.finish(corpus.listing)
+            own = shard_totals(out, shard, options.rate_hz)
+            manifest, waiting = finish(out, corpus, options, shard)
+    return PreparationSummary(
         folder=out,
-        state=done.state,
-        part=part,
-        waiting=done.waiting,
-        continued_from=done.kept,
+        state="up to date" if finished else "prepared" if manifest else "part done",
+        shard=shard,
+        waiting=waiting,
+        continued_from=resumed,
         seconds=time.monotonic() - started,
-        own=done.own,
+        own=own,
         totals=manifest.totals if manifest else {},
         digest=manifest.digest if manifest else None,
     )
 
 
-def tasks_of(corpus: Corpus, options: Options, part: Shard = WHOLE) -> list[Task]:
-    """Return what has to be done for each clip of a part, in order."""
-    return [
-        Task(
-            file=corpus.folder / source.path,
-            path=source.path,
-            mel_file=None if options.mels is None else options.mels / f"{source.stem}.npy",
-            mel_path=f"{source.stem}.npy",
-            mel=options.mel,
-            trim=options.trim,
-            min_length_s=options.min_length_s,
-        )
-        for source in part.of(corpus.sources)
-    ]
+def _look(
+    source: Path, out: Path, options: PreparationOptions, shard: Shard
+) -> tuple[Corpus, list[ClipTask]]:
+    """Check everything that can be checked without touching the output folder; list the work."""
+    options.check(shard)
+    corpus = find_corpus(source, out)
+    check_output_folder(out, options.force)
+    return corpus, clip_tasks(corpus, options, shard)
 
 
-@dataclass(frozen=True)
-class _Done:
-    state: State
-    manifest: Manifest | None
-    waiting: tuple[int, ...] = ()
-    kept: int = 0
-    own: dict[str, Any] | None = None
-
-
-def _while_held(
-    corpus: Corpus, out: Path, options: Options, part: Shard, report: Callable[[Progress], None]
-) -> _Done:
-    tasks = tasks_of(corpus, options, part)
-    if _begin(out, part, force=options.force):
-        total = len(tasks)
-        manifest = check_same(
-            out,
-            corpus,
-            tasks,
-            options,
-            part,
-            lambda done, current: report(Progress("comparing", done, total, current)),
-        )
-        clean(out, manifest)  # of a run that was killed between manifest and journal
-        return _Done("up to date", manifest)
-    kept = _pack(corpus, tasks, out, options, part, report)
-    own = part_totals(out, part, options.rate_hz)
-    finished, waiting = _end(corpus, out, options, part)
-    return _Done("prepared" if finished else "part done", finished, waiting, kept, own)
-
-
-def _begin(out: Path, part: Shard, *, force: bool) -> bool:
+def _begin(out: Path, shard: Shard, force: bool) -> bool:
     """Get the folder ready; return whether it is finished, and only has to be compared."""
-    with alone(out, part):
-        remove_strays(out)
+    with others_wait(out, shard):
+        remove_temporaries(out)
         if is_file(out / MANIFEST_FILE):
             if not force:
                 return True
             discard(out)
-        check_journals(out, part, force)
-        # Until this part is settled again nobody may write the index.
-        withdraw_ending(out, part)
+        check_journals(out, shard, force)
+        # Until this shard is settled again nobody may write the index.
+        withdraw_end(out, shard)
     return False
 
 
-def _pack(
-    corpus: Corpus,
-    tasks: list[Task],
-    out: Path,
-    options: Options,
-    part: Shard,
-    report: Callable[[Progress], None],
-) -> int:
-    """Pack what an earlier run has not; return how many files that run had settled."""
-    sources = part.of(corpus.sources)
-    work = list(zip(sources, tasks, strict=True))
-    with open_pack(out, part, options.lasting(), work, options.force) as pack:
-        kept = pack.done
-        outcomes = map_in_order(prepare_clip, tasks[kept:], options.processes, crashed)
-        for item, outcome in zip(sources[kept:], outcomes, strict=True):
-            pack.append(item, outcome)
-            report(Progress("preparing", pack.done, len(tasks), item.path))
-        pack.end(listing_digest(corpus.sources))
-    return kept
-
-
-def _end(
-    corpus: Corpus, out: Path, options: Options, part: Shard
-) -> tuple[Manifest | None, tuple[int, ...]]:
-    """Write the index if all parts are settled; else return the numbers of those that are not."""
-    listing = listing_digest(corpus.sources)
-    with alone(out, part):
-        if is_file(
-            out / MANIFEST_FILE
-        ):  # another part came here just before, and saw this one's end
-            return read_manifest(out), ()
-        parts = [Shard(number, part.count) for number in range(1, part.count + 1)]
-        found = [read_ending(out, other, options.lasting()) for other in parts]
-        # An ending of another list of files is that of a corpus that changed meanwhile.
-        endings = [ending for ending in found if ending and ending.listing == listing]
-        if len(endings) == part.count:
-            _check_any_fit(out, corpus, part.count)
-            return finish(out, corpus, options, endings), ()
-    settled = [ending is not None and ending.listing == listing for ending in found]
-    return None, tuple(p.number for p, done in zip(parts, settled, strict=True) if not done)
-
-
-def _check_any_fit(out: Path, corpus: Corpus, count: int) -> None:
-    """Refuse a corpus of which nothing is left; leave no files of it.
+def plan(
+    source: Path, out: Path, options: PreparationOptions, shard: Shard = WHOLE
+) -> PreparationPlan:
+    """Return what `preprocess` would do; touch nothing.
 
     Raises:
-        InputError: says for which reasons.
+        UsageError: the options do not go together, or `out` is the corpus.
+        InputError: there is no audio.
+        OutputError: `out` cannot be written, or holds something else.
     """
-    rejected: list[Rejection] = []
-    for entry in read_entries(out, count):
-        if isinstance(entry.record, Clip):
-            return
-        rejected.append(entry.record)
-    discard(out)
-    reasons = Counter(rejection.reason for rejection in (*corpus.absent, *rejected))
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    raise InputError(f"no clip of {corpus.folder} is fit: {counts}", f"first: {rejected[0].detail}")
+    corpus, tasks = _look(source, out, options, shard)
+    with ThreadPoolExecutor(options.processes) as pool:
+        lengths = list(pool.map(_length_s, tasks))
+    length_s = sum(length for length in lengths if length is not None)
+    samples = round(length_s * options.rate_hz)
+    size = 2 * samples + _INDEX_BYTES * len(tasks)
+    if options.mels is not None:
+        size += 4 * options.mel.n_mels * (samples // options.mel.hop_samples)
+    processes = max(1, min(options.processes, len(tasks)))
+    work_s = length_s * _cost(tasks, lengths) / processes
+    state: Literal["new", "unfinished", "finished", "replaced"] = "new"
+    if is_file(out / MANIFEST_FILE):
+        state = "replaced" if options.force else "finished"
+    elif is_folder(out) and journals(out):
+        state = "unfinished"
+    return PreparationPlan(
+        files=len(tasks),
+        unreadable=sum(length is None for length in lengths),
+        absent=len(corpus.absent),
+        hours=length_s / 3600,
+        output_bytes=size,
+        seconds=work_s + (_START_S if processes > 1 else 0),
+        processes=processes,
+        state=state,
+    )
+
+
+def _length_s(task: ClipTask) -> float | None:
+    """Return the length in seconds that a file's header announces; None if it is not sound."""
+    try:
+        return audio_length_s(task.audio_file)
+    except InputError:
+        return None
+
+
+def _cost(tasks: list[ClipTask], lengths: list[float | None]) -> float:
+    """Measure on a few clips how many seconds of work a second of audio takes."""
+    known = [(task, length) for task, length in zip(tasks, lengths, strict=True) if length]
+    chosen = known[:: max(1, len(known) // _TIMED_CLIPS)][:_TIMED_CLIPS]
+    started = time.perf_counter()
+    for task, _ in chosen:
+        prepare_clip(task)
+    return (time.perf_counter() - started) / max(1e-9, sum(length for _, length in chosen))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hifigan_cli.audio.mel import LOG_FLOOR
-from hifigan_cli.data.sending import sent
+from hifigan_cli.data.gpu_dataset import to_device
 from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
 from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
 from hifigan_cli.enhancement.training.state import EnhancerState
@@ -190,5 +190,5 @@ def enhancer_batch(
     cut = pairs[chosen, :, start : start + training.segment_frames].astype(np.float32)
     levels = draw.uniform(-1, 1, (training.batch_size, 1, 1, 1)) * training.level_range
     moved = np.maximum(cut + levels.astype(np.float32), np.float32(LOG_FLOOR))
-    both = sent(torch.from_numpy(moved).transpose(2, 3).contiguous(), device)
+    both = to_device(torch.from_numpy(moved).transpose(2, 3).contiguous(), device)
     return both[:, 0], both[:, 1]

@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.config import TrainConfig
-from hifigan_cli.data.order import Purpose, uniform
-from hifigan_cli.data.variation import Variation
+from hifigan_cli.data.augmentation import SegmentAugmentation
+from hifigan_cli.data.sampler import Purpose, uniform
 
 RATE_HZ = 22_050
 
 
-def recipe(rate: tuple[float, float], level: tuple[float, float], seed: int = 1) -> Variation:
+def recipe(
+    rate: tuple[float, float], level: tuple[float, float], seed: int = 1
+) -> SegmentAugmentation:
     """Return a variation of segments of 4096 samples."""
     train = TrainConfig(seed=seed, segment_samples=4096, vary_rate=rate, vary_level=level)
-    return Variation(train, RATE_HZ)
+    return SegmentAugmentation(train, RATE_HZ)
 
 
 @settings(max_examples=40)
@@ -28,7 +30,7 @@ def test_a_segment_has_its_length(step: int, slot: int, short: int) -> None:
     stretch = variation.stretch(step, slot)
     assert 4096 * 0.7 <= stretch <= 4096 * 1.3 + 65
     samples = np.random.default_rng(0).normal(size=stretch - short).astype(np.float32)
-    first, second = (variation.vary(samples, step, slot) for _ in range(2))
+    first, second = (variation.apply(samples, step, slot) for _ in range(2))
     assert first.shape == (4096,)
     assert first.dtype == np.float32
     assert np.array_equal(first, second)
@@ -40,7 +42,7 @@ def test_the_pitch_moves_with_the_rate(rate: float) -> None:
     variation = recipe((rate, rate), (1.0, 1.0))
     time = np.arange(variation.stretch(0, 0))
     tone = np.sin(2 * np.pi * 1_000 * time / RATE_HZ).astype(np.float32)
-    spectrum = np.abs(np.fft.rfft(variation.vary(tone, 0, 0) * np.hanning(4096)))
+    spectrum = np.abs(np.fft.rfft(variation.apply(tone, 0, 0) * np.hanning(4096)))
     assert np.argmax(spectrum) * RATE_HZ / 4096 == pytest.approx(1_000 * rate, abs=6)
 
 
@@ -48,7 +50,7 @@ def test_levels_lie_in_their_range_and_differ() -> None:
     """Slots and steps draw for themselves."""
     variation = recipe((1.0, 1.0), (0.25, 0.75))
     ones = np.ones(4200, np.float32)
-    peaks = {float(variation.vary(ones, s, k).max()) for s in range(20) for k in range(4)}
+    peaks = {float(variation.apply(ones, s, k).max()) for s in range(20) for k in range(4)}
     assert len(peaks) == 80
     assert 0.25 <= min(peaks) < 0.35
     assert 0.65 < max(peaks) <= 0.75

@@ -1,4 +1,4 @@
-"""Other voices out of few: segments played at another rate and level.
+"""Augmentation of training batches: segments played at another rate and level.
 
 Playing speech at another rate moves pitch and vocal tract together. Each draw is a function of
 seed, step and slot, as the batches themselves are.
@@ -13,7 +13,7 @@ import soxr
 import torch
 
 from hifigan_cli.data.batches import Batch, StepBatches
-from hifigan_cli.data.order import Purpose, crop_start, uniform
+from hifigan_cli.data.sampler import Purpose, crop_start, uniform
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.types import FloatArray
 
-_MARGIN = 64  # samples that a resampler's end may want
+_MARGIN = 64  # extra samples for the end of the resampler
 
 
-class VariedBatches(StepBatches):
-    """`StepBatches` whose segments are varied.
+class AugmentedBatches(StepBatches):
+    """`StepBatches` whose segments are played at another rate and level.
 
     Raises:
         UsageError: the data come with given mels, which would no longer fit.
@@ -38,7 +38,7 @@ class VariedBatches(StepBatches):
                 f"{data.folder} comes with mels, which fit no other rate or level",
                 "leave vary_rate and vary_level out",
             )
-        self._variation = Variation(config.train, data.rate_hz)
+        self._augmentation = SegmentAugmentation(config.train, data.rate_hz)
 
     def __getitem__(self, step: int) -> Batch:
         """Return the share of `step`.
@@ -49,25 +49,25 @@ class VariedBatches(StepBatches):
         step = self._effective(step)
         rows = []
         for clip, slot in zip(self.clips(step), self.slots, strict=True):
-            length = self._variation.stretch(step, slot)
+            length = self._augmentation.stretch(step, slot)
             start = crop_start(self.seed, step, slot, max(0, clip.samples - length))
             samples = self.data.samples(clip, start, start + length)
-            rows.append(self._variation.vary(samples, step, slot))
+            rows.append(self._augmentation.apply(samples, step, slot))
         return Batch(torch.from_numpy(np.stack(rows)), None)
 
 
 def batches_of(data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> StepBatches:
-    """Return the batches that a configuration trains on, varied where it says so.
+    """Return the batches that a configuration trains on, augmented where it asks for that.
 
     Raises:
         UsageError: data and configuration do not fit, or the batch cannot be shared evenly.
     """
-    kind = VariedBatches if config.train.varied else StepBatches
+    kind = AugmentedBatches if config.train.varied else StepBatches
     return kind(data, config, rank, world)
 
 
-class Variation:
-    """Draws and applies the variations of one run's segments."""
+class SegmentAugmentation:
+    """Draws and applies the rates and levels of one run's segments."""
 
     def __init__(self, train: TrainConfig, rate_hz: int) -> None:
         self._train = train
@@ -77,8 +77,8 @@ class Variation:
         """Return how many samples of the clip a segment is made of."""
         return round(self._train.segment_samples * self._rate(step, slot)) + _MARGIN
 
-    def vary(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
-        """Make a segment `(samples,)` of a stretch of a clip."""
+    def apply(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
+        """Turn a stretch of a clip into a segment `(samples,)`."""
         rate, length = self._rate(step, slot), self._train.segment_samples
         if rate != 1.0:
             samples = soxr.resample(samples, self._rate_hz * rate, self._rate_hz, quality="HQ")

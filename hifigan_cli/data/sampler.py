@@ -1,8 +1,8 @@
 """Which clips a step takes and where it cuts them, as pure functions of the seed and the step.
 
-Nothing is drawn from a stream that somebody else also draws from, so neither the number of workers
-nor of processes, nor a restart in mid-epoch, changes what a step sees. The draws take the raw bits
-of Philox: unlike numpy's higher methods these are promised never to change.
+No two draws share a random stream, so neither the number of workers or processes nor a restart in
+the middle of an epoch changes what a step sees. The draws take the raw bits of Philox: unlike
+numpy's higher methods, numpy guarantees that these never change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Purpose(IntEnum):
 
 
 def epoch_order(seed: int, epoch: int, clips: int, at_least: int) -> npt.NDArray[np.int64]:
-    """Return the order of an epoch: every clip once, in rounds until `at_least` are named.
+    """Return the order of an epoch: every clip once, in rounds until there are `at_least`.
 
     >>> sorted(epoch_order(seed=1, epoch=0, clips=4, at_least=1).tolist())
     [0, 1, 2, 3]
@@ -44,7 +44,7 @@ def crop_start(seed: int, step: int, slot: int, room: int) -> int:
 
 
 def uniform(seed: int, purpose: Purpose, step: int, slot: int) -> float:
-    """Return a number of 0 to 1, the 1 left out."""
+    """Return a number from 0 to 1, excluding 1."""
     bits = int(_bits(seed, purpose, step, slot, count=1)[0])
     return (bits >> 11) * 2.0**-53  # as many as a double holds
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hifigan_cli.data.batches import StepBatches
+from hifigan_cli.data.gpu_dataset import GpuBatches, fits
 from hifigan_cli.data.prepared import open_prepared
-from hifigan_cli.data.resident import ResidentBatches, fits
 from tests.training import small
 
 
@@ -20,7 +20,7 @@ def test_segments_are_the_same(tmp_path: Path, rank: int, world: int, segment: i
     config = small.config(segment_samples=segment)
     assert any(clip.samples < 4096 for clip in data.training)
     mapped = StepBatches(data, config, rank, world)
-    resident = ResidentBatches(data, config, rank, world)
+    resident = GpuBatches(data, config, rank, world)
     for step in (0, 1, 7, 100):
         found, expected = resident[step].samples, mapped[step].samples
         assert found.dtype == torch.float32

@@ -1,0 +1,186 @@
+"""Journals -> index, manifest and totals.
+
+Each journal is read twice, line by line: once for the names, from which the split follows, and once
+to write the index. Where several processes shared the work their lines are taken in turn, so that
+the index is in the corpus's order. The samples are not read: the journals have their digests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hifigan_cli.data.preparation.folder import clean, discard, others_wait
+from hifigan_cli.data.preparation.journal import read_end, read_records
+from hifigan_cli.data.preparation.splits import Division, divide
+from hifigan_cli.data.records import (
+    CLIPS_FILE,
+    MANIFEST_FILE,
+    REJECTED_FILE,
+    Clip,
+    FileChecksum,
+    Manifest,
+    Rejection,
+    checksum,
+    read_manifest,
+    to_line,
+)
+from hifigan_cli.errors import InputError
+from hifigan_cli.io.files import is_file, replacing, write_bytes
+from hifigan_cli.runtime.sharding import Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hifigan_cli.data.preparation.corpus import Corpus, CorpusFile
+    from hifigan_cli.data.preparation.options import PreparationOptions
+
+
+def finish(
+    out: Path, corpus: Corpus, options: PreparationOptions, shard: Shard
+) -> tuple[Manifest | None, tuple[int, ...]]:
+    """Write index and manifest if the whole work is done; else return the shards that are not.
+
+    Raises:
+        InputError: no clip is fit.
+        OutputError: the file system refused, or another process holds the folder for too long.
+    """
+    with others_wait(out, shard):
+        if is_file(out / MANIFEST_FILE):  # another process wrote it, which saw this one's end
+            return read_manifest(out), ()
+        waiting: list[int] = []
+        files: dict[str, FileChecksum] = {}
+        for number in range(1, shard.count + 1):
+            end = read_end(out, Shard(number, shard.count), options.lasting())
+            # The end of another list of files is that of a corpus that changed meanwhile.
+            if end is None or end.listing != corpus.listing:
+                waiting.append(number)
+            else:
+                files |= end.files
+        if waiting:
+            return None, tuple(waiting)
+        return _write_index(out, corpus, options, shard.count, files), ()
+
+
+def shard_totals(out: Path, shard: Shard, rate_hz: int) -> dict[str, Any]:
+    """Return the totals of a shard of the work; the split is not known yet."""
+    records = list(read_records(out, shard))
+    lengths = [record.samples for record in records if isinstance(record, Clip)]
+    rejected = Counter(record.reason for record in records if isinstance(record, Rejection))
+    return {
+        **_length(len(lengths), sum(lengths), rate_hz),
+        "rejected": dict(sorted(rejected.items())),
+    }
+
+
+def _write_index(
+    out: Path,
+    corpus: Corpus,
+    options: PreparationOptions,
+    count: int,
+    files: dict[str, FileChecksum],
+) -> Manifest:
+    """Write the index and, last, the manifest; remove all journals."""
+    stems = {
+        file.stem for file, record in _all_records(out, corpus, count) if isinstance(record, Clip)
+    }
+    if not stems:
+        raise _nothing_fit(out, corpus, count)
+    division = divide(stems, options.validation, options.seed, corpus.official)
+    totals = _Totals()
+    with ExitStack() as stack:
+        clips, rejected = (
+            stack.enter_context(stack.enter_context(replacing(out / name)).open("wb"))
+            for name in (CLIPS_FILE, REJECTED_FILE)
+        )
+        for rejection in corpus.absent:
+            rejected.write(to_line(rejection))
+            totals.add(rejection)
+        for file, record in _all_records(out, corpus, count):
+            if isinstance(record, Clip):
+                record = replace(record, split=division.split(file.stem))
+            (clips if isinstance(record, Clip) else rejected).write(to_line(record))
+            totals.add(record)
+    files |= {name: checksum(out / name) for name in (CLIPS_FILE, REJECTED_FILE)}
+    manifest = Manifest(
+        rate_hz=options.rate_hz,
+        options=options.lasting(),
+        mel=options.mel if options.mels is not None else None,
+        totals=totals.summary(options.rate_hz, division),
+        files=dict(sorted(files.items())),
+    ).with_digest()
+    write_bytes(out / MANIFEST_FILE, manifest.to_json().encode())
+    clean(out, manifest.files)
+    return manifest
+
+
+def _all_records(
+    out: Path, corpus: Corpus, count: int
+) -> Iterator[tuple[CorpusFile, Clip | Rejection]]:
+    """Yield each file of the corpus with its record, from the journals of all processes in turn."""
+    journals = [read_records(out, Shard(number, count)) for number in range(1, count + 1)]
+    for file, journal in zip(corpus.files, cycle(journals), strict=False):
+        yield file, next(journal)
+
+
+def _nothing_fit(out: Path, corpus: Corpus, count: int) -> InputError:
+    """Remove the preparation; return the error that says for which reasons no clip is fit."""
+    records = [record for _, record in _all_records(out, corpus, count)]
+    rejected = [record for record in records if isinstance(record, Rejection)]
+    discard(out)
+    reasons = Counter(rejection.reason for rejection in (*corpus.absent, *rejected))
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return InputError(
+        f"no clip of {corpus.folder} is fit: {counts}", f"first: {rejected[0].detail}"
+    )
+
+
+@dataclass
+class _Totals:
+    """The sums over all records."""
+
+    clips: Counter[str] = field(default_factory=Counter)
+    samples: Counter[str] = field(default_factory=Counter)
+    rates: Counter[int] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    peaks: list[float] = field(default_factory=list)
+    clipped_clips: int = 0
+    clipped_samples: int = 0
+
+    def add(self, record: Clip | Rejection) -> None:
+        """Add one record."""
+        if isinstance(record, Rejection):
+            self.rejected[record.reason] += 1
+            return
+        for split in ("training", "validation"):
+            if record.split in (split, "both"):
+                self.clips[split] += 1
+                self.samples[split] += record.samples
+        self.rates[record.source_rate_hz] += 1
+        self.peaks.append(20 * math.log10(record.peak / record.gain))
+        self.clipped_clips += record.clipped > 0
+        self.clipped_samples += record.clipped
+
+    def summary(self, rate_hz: int, division: Division) -> dict[str, Any]:
+        """Return the totals as JSON-able values; peaks in dB of full scale, as recorded."""
+        splits = ("training", "validation")
+        extremes = (("min", min), ("median", np.median), ("max", max))
+        return {
+            **{split: _length(self.clips[split], self.samples[split], rate_hz) for split in splits},
+            "split": division.kind,
+            "source_rates_hz": {str(rate): self.rates[rate] for rate in sorted(self.rates)},
+            "peak_dbfs": {name: round(float(f(self.peaks)), 2) for name, f in extremes},
+            "clipped": {"clips": self.clipped_clips, "samples": self.clipped_samples},
+            "rejected": {reason: self.rejected[reason] for reason in sorted(self.rejected)},
+        }
+
+
+def _length(clips: int, samples: int, rate_hz: int) -> dict[str, Any]:
+    return {"clips": clips, "samples": samples, "hours": round(samples / rate_hz / 3600, 6)}
