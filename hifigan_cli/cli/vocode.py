@@ -15,12 +15,12 @@ from hifigan_cli.cli.console import Console
 if TYPE_CHECKING:
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.work import Opened, Speech
-    from hifigan_cli.synthesis.given import Given
+    from hifigan_cli.synthesis.input_mel import InputMel
 
 
 def _scales(incomplete: str) -> list[str]:
     """Offer the shell the scales that begin with what is typed."""
-    from hifigan_cli.synthesis.given import MEL_AS
+    from hifigan_cli.synthesis.input_mel import MEL_AS
 
     return [name for name in MEL_AS if name.startswith(incomplete)]
 
@@ -77,7 +77,7 @@ def vocode(
     from hifigan_cli.cli.session import Session
     from hifigan_cli.cli.together import chosen_part
     from hifigan_cli.cli.work import Work
-    from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
+    from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES
 
     session = Session(
         Console(json=json, quiet=quiet),
@@ -103,18 +103,18 @@ class _MelSource:
     transpose: bool
     check: bool
 
-    def given(self, source: Path | bytes) -> Given:
+    def given(self, source: Path | bytes) -> InputMel:
         """Take a mel file, or its bytes.
 
         Raises:
             InputError: not a mel that the model reads.
         """
-        from hifigan_cli.synthesis.given import take
+        from hifigan_cli.synthesis.input_mel import open_mel
 
-        return take(
+        return open_mel(
             source,
             self.session.mel,
-            taken_as=self.mel_as,
+            mel_as=self.mel_as,
             transpose=self.transpose,
             check=self.check,
         )
@@ -139,19 +139,17 @@ class _MelSource:
     def incoming(self, stdin: IO[bytes]) -> Speech:
         """Make speech of frames as they arrive."""
         from hifigan_cli.cli.work import Speech
-        from hifigan_cli.synthesis.given import take_incoming
-        from hifigan_cli.synthesis.incoming import IncomingMel
+        from hifigan_cli.synthesis.input_mel import stream_mel
+        from hifigan_cli.synthesis.mel_stream import MelStream
 
         mel = self.session.mel
-        frames = IncomingMel(stdin, mel, transpose=self.transpose)
-        blocks = take_incoming(
-            frames, mel, taken_as=self.mel_as, check=self.check, on_given=self._say
-        )
+        frames = MelStream(stdin, mel, transpose=self.transpose)
+        blocks = stream_mel(frames, mel, mel_as=self.mel_as, check=self.check, on_open=self._say)
         samples = self.session.vocoder.vocode_blocks(blocks, prompt=True)
         hop = mel.hop_samples
         return Speech(samples, mel.rate_hz, 1, lambda: frames.frames and frames.frames * hop)
 
-    def _say(self, given: Given) -> None:
+    def _say(self, given: InputMel) -> None:
         for note in given.notes:
             self.session.console.note(note)
         for doubt in given.doubts:

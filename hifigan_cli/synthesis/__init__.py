@@ -6,9 +6,9 @@ Read in this order:
 - `streams`: the same for every model and engine, channel by channel
 - `model_lookup`: what `--model` and `--enhancer` may be: a file, a training run, a name
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
-- `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
-- `incoming`: a mel that arrives over time through a pipe
-- `given`: what the values of a mel file are, and the way from them to the model's
+- `mel_files`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
+- `mel_stream`: a mel that arrives over time through a pipe
+- `input_mel`: what the values of a mel from outside are, and their conversion to the model's
 - `jobs`: one file, many files or a folder -> where each result goes
 - `batching`: mels of different lengths in one call, for GPUs
 - `onnx_export`: a vocoder as an ONNX file, checked to give the same samples

@@ -64,7 +64,7 @@ PROBE = r"""
 import re, sys
 from pathlib import Path
 from hifigan_cli.cli.main import run
-import hifigan_cli.cli.session, hifigan_cli.enhancement.stages, hifigan_cli.synthesis.melfiles
+import hifigan_cli.cli.session, hifigan_cli.enhancement.stages, hifigan_cli.synthesis.mel_files
 def peak_kb():  # of this program; ru_maxrss would be that of the process that started it
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 before = peak_kb()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hifigan_cli.audio.conventions import gather, recognise
+from hifigan_cli.audio.conventions import measure, recognize
 from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.data.records import Reason
@@ -118,6 +118,6 @@ def _check_values(mel: npt.NDArray[np.generic], label: str) -> None:
         raise UnfitMelError(
             Reason.MEL_VALUES,
             f"{label} lies in {low:.3g} to {high:.3g}: it looks like "
-            f"{recognise(gather(mel)).title}, "
+            f"{recognize(measure(mel)).title}, "
             f"natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
         )
