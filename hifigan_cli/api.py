@@ -16,7 +16,7 @@ from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
 from hifigan_cli.enhancement.stages import load_enhancement as load_stages
-from hifigan_cli.synthesis.given import take, take_array
+from hifigan_cli.synthesis.input_mel import mel_from_array, open_mel
 from hifigan_cli.synthesis.model_lookup import open_model
 from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
@@ -64,9 +64,9 @@ def vocode(
     """
     vocoder = _vocoder(model)
     if isinstance(mel, Path | str):
-        mel = take(Path(mel), vocoder.model.mel, taken_as=mel_as).whole()
+        mel = open_mel(Path(mel), vocoder.model.mel, mel_as=mel_as).converted()
     elif mel_as is not None:
-        mel = take_array(as_array(mel), vocoder.model.mel, mel_as).whole()
+        mel = mel_from_array(as_array(mel), vocoder.model.mel, mel_as).converted()
     return vocoder.vocode(mel)
 
 

@@ -14,7 +14,7 @@ from hifigan_cli.cli.pipes import open_pipes, use_one_blas_thread
 
 def _scales(incomplete: str) -> list[str]:
     """Offer the shell the scales that begin with what is typed."""
-    from hifigan_cli.synthesis.given import MEL_AS
+    from hifigan_cli.synthesis.input_mel import MEL_AS
 
     return [name for name in MEL_AS if name.startswith(incomplete)]
 

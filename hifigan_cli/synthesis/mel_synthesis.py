@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 
 from hifigan_cli.synthesis.events import Note
-from hifigan_cli.synthesis.given import Given, take, take_incoming
-from hifigan_cli.synthesis.incoming import IncomingMel
-from hifigan_cli.synthesis.melfiles import MEL_SUFFIXES
+from hifigan_cli.synthesis.input_mel import InputMel, open_mel, stream_mel
+from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, torch_mels
+from hifigan_cli.synthesis.mel_stream import MelStream
 from hifigan_cli.synthesis.pipeline import SynthesisInput, SynthesisPipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from hifigan_cli.io.untrusted import UntrustedFiles
     from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.jobs import Job
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
 
-def _notes(given: Given) -> list[Note]:
+def _notes(mel: InputMel) -> list[Note]:
     return [
-        *(Note(text) for text in given.notes),
-        *(Note(text, warning=True) for text in given.doubts),
+        *(Note(text) for text in mel.notes),
+        *(Note(text, warning=True) for text in mel.doubts),
     ]
 
 
@@ -48,6 +51,12 @@ class MelSynthesis(SynthesisPipeline):
         """
         super().__init__(options, report)
         self._mel_as, self._transpose, self._check = mel_as, transpose, check
+        self._batches: UntrustedFiles | None = None
+
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        """Load the model; PyTorch files among the mels are read by batches."""
+        super().prepare(jobs)
+        self._batches = torch_mels(job.source for job in jobs)
 
     def open(self, source: Path | bytes) -> SynthesisInput:
         """Open a mel file, or the bytes of one.
@@ -55,14 +64,14 @@ class MelSynthesis(SynthesisPipeline):
         Raises:
             InputError: not a mel that the model reads.
         """
-        given = self._take(source)
-        samples = given.array.shape[1] * self.mel.hop_samples
-        return SynthesisInput(given.blocks(), self.mel.rate_hz, 1, samples, _notes(given))
+        mel = self._open_mel(source)
+        samples = mel.array.shape[1] * self.mel.hop_samples
+        return SynthesisInput(mel.blocks(), self.mel.rate_hz, 1, samples, _notes(mel))
 
     def open_stream(self, stream: IO[bytes]) -> SynthesisInput:
         """Open mel frames that arrive over time; best without a buffer."""
         return _MelStreamInput(
-            IncomingMel(stream, self.mel, transpose=self._transpose),
+            MelStream(stream, self.mel, transpose=self._transpose),
             self,
             self._mel_as,
             self._check,
@@ -70,11 +79,16 @@ class MelSynthesis(SynthesisPipeline):
 
     def length_s(self, path: Path) -> float:
         """Return the seconds of speech that a mel file gives."""
-        return self._take(path).length_s
+        return self._open_mel(path).length_s
 
-    def _take(self, source: Path | bytes) -> Given:
-        return take(
-            source, self.mel, taken_as=self._mel_as, transpose=self._transpose, check=self._check
+    def _open_mel(self, source: Path | bytes) -> InputMel:
+        return open_mel(
+            source,
+            self.mel,
+            mel_as=self._mel_as,
+            transpose=self._transpose,
+            check=self._check,
+            batches=self._batches,
         )
 
 
@@ -84,18 +98,18 @@ class _MelStreamInput(SynthesisInput):
     prompt = True
 
     def __init__(
-        self, incoming: IncomingMel, pipeline: MelSynthesis, mel_as: str | None, check: bool
+        self, stream: MelStream, pipeline: MelSynthesis, mel_as: str | None, check: bool
     ) -> None:
-        def report(given: Given) -> None:
-            for note in _notes(given):
+        def report(opened: InputMel) -> None:
+            for note in _notes(opened):
                 pipeline.report(note)
 
         mel = pipeline.mel
-        blocks = take_incoming(incoming, mel, taken_as=mel_as, check=check, on_given=report)
+        blocks = stream_mel(stream, mel, mel_as=mel_as, check=check, on_open=report)
         super().__init__(blocks, mel.rate_hz)
-        self._incoming, self._hop = incoming, mel.hop_samples
+        self._stream, self._hop = stream, mel.hop_samples
 
     @property
     def samples(self) -> int | None:
-        frames = self._incoming.frames
+        frames = self._stream.frames
         return None if frames is None else frames * self._hop

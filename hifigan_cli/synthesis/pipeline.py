@@ -173,8 +173,8 @@ class SynthesisPipeline(ABC):
         """Open what arrives through a pipe."""
         return self.open(stream.read())
 
-    def prepare(self) -> None:
-        """Load what every file needs."""
+    def prepare(self, jobs: Sequence[Job]) -> None:  # noqa: ARG002 - of one of the kinds
+        """Load what every file needs, before the first of several jobs."""
         # In this thread: torch counts threads by the thread that sets them.
         _ = self.vocoder
 
@@ -212,8 +212,8 @@ class SynthesisPipeline(ABC):
         """
         batch = self._plan(sources, out)
         with wait_for_all(self.options.shard), batch.hold():
-            if batch.many and batch.waiting(force=self.options.force):
-                self.prepare()
+            if batch.many and (jobs := batch.waiting(force=self.options.force)):
+                self.prepare(jobs)
             return run_overlapped(batch, self, force=self.options.force, report=self._progress)
 
     def synthesize_pipe(

@@ -15,11 +15,12 @@ from hifigan_cli.synthesis.events import Note
 from hifigan_cli.synthesis.pipeline import SynthesisInput, SynthesisPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hifigan_cli.audio.recording import Sound
     from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.jobs import Job
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
     from hifigan_cli.synthesis.vocoder import Vocoder
     from hifigan_cli.types import FloatArray
@@ -94,9 +95,9 @@ class Resynthesis(SynthesisPipeline):
         self.report(Note(f"enhancement: {enhancement.title}"))
         return enhancement
 
-    def prepare(self) -> None:
+    def prepare(self, jobs: Sequence[Job]) -> None:
         """Load the model and the stages that remove noise."""
-        super().prepare()
+        super().prepare(jobs)
         _ = self.enhancement
 
     def open(self, source: Path | bytes) -> RecordingInput:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from scipy.signal import butter, sosfilt
 
 from hifigan_cli.audio import mel_spectrogram, read_audio
-from hifigan_cli.audio.conventions import SCALES, Verdict, gather, recognise
-from hifigan_cli.audio.conventions.families import likely
-from hifigan_cli.audio.conventions.recognition import full_scale
+from hifigan_cli.audio.conventions import SCALES, Recognition, measure, recognize
+from hifigan_cli.audio.conventions.recognition import full_scale, likely_origins
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR, scale_of, to_model
 from hifigan_cli.config import MelConfig, preset
 from tests.helpers import speech
@@ -76,9 +75,9 @@ def test_a_true_mel_is_never_refused(
         samples = np.clip(sosfilt(TELEPHONE, samples), -1, 1)
     samples = samples[first : first + max(frames * mel.hop_samples, mel.n_fft)]
     values = mel_spectrogram(torch.from_numpy(samples.astype(np.float32))[None], mel)[0].numpy()
-    verdict = recognise(gather(values), full_scale(mel))
-    assert verdict.kind == "ln" or not verdict.certain, verdict
-    one = recognise(gather(values[:, :1]), full_scale(mel))
+    found = recognize(measure(values), full_scale(mel))
+    assert found.kind == "ln" or not found.certain, found
+    one = recognize(measure(values[:, :1]), full_scale(mel))
     assert one.kind == "ln", one
 
 
@@ -97,7 +96,7 @@ def test_full_scale_is_the_bound_of_loud_sound(rate: str) -> None:
 @pytest.mark.parametrize("level", [0.0, -4.0, -5.0, -10.0, -11.5, LOG_FLOOR])
 def test_a_level_alone_tells_nothing(level: float) -> None:
     """Protects mels of one value, which a text-to-speech model gives for silence."""
-    assert recognise(gather(np.full((80, 30), level, np.float32))).kind == "ln"
+    assert recognize(measure(np.full((80, 30), level, np.float32))).kind == "ln"
 
 
 def judged(found: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
@@ -125,14 +124,14 @@ def hold(found: dict[str, Counter[str]], least: float) -> None:
 
 def test_the_table_of_the_demo_clip() -> None:
     """Protects recognition where no other recordings are at hand: the clip that comes along."""
-    hold(mel_doctor.verdicts([mel_doctor.DEMO]), 0.3)
+    hold(mel_doctor.counts([mel_doctor.DEMO]), 0.3)
 
 
 def test_the_table_of_real_speech(shared_data: Path) -> None:
     """Protects recognition over speakers and rooms, and good noises from being refused."""
     found = mel_doctor.recordings()
-    hold(mel_doctor.verdicts(found["speech"][::3]), 0.95)
-    noises = mel_doctor.verdicts(found["noises"][::4])
+    hold(mel_doctor.counts(found["speech"][::3]), 0.95)
+    noises = mel_doctor.counts(found["noises"][::4])
     for name in OURS:
         assert judged(noises, name)[0] == 1, (name, noises[name])
 
@@ -150,7 +149,7 @@ def test_every_scale_leads_to_the_natural_log(name: str, size: str) -> None:
     assert str(converted.dtype) == "float32"
     assert converted.shape == target.shape
     apart = np.abs(converted - target)
-    if SCALES[name].exact:
+    if not SCALES[name].of_power:
         assert apart.max() < 2e-5
     else:
         assert apart[target > LOG_FLOOR + 1].mean() < 0.15
@@ -217,20 +216,20 @@ def test_a_long_mel_is_measured_in_samples_of_it() -> None:
     mel = rng.uniform(-9, 0, (80, 20_000)).astype(np.float32)
     mel[3, 12_345] = -11.0
     mel[4, 19_999] = 1.5
-    found = gather(mel)
+    found = measure(mel)
     assert (found.low, found.high, found.frames) == (-11.0, 1.5, 20_000)
     assert found.movement == pytest.approx(9 / np.sqrt(12), rel=0.05)
     mel[7, 4_100] = np.nan
-    assert gather(mel).bad == (7, 4_100)
+    assert measure(mel).bad == (7, 4_100)
 
 
 def test_families_tell_rate_and_hop() -> None:
     """Protects the guess of `hifigan info`: bands, scale and floor name the tools."""
     ours = mel_spectrogram(torch.zeros(1, RATE))[0].numpy()
     ours[:, 20:40] = np.linspace(-6, 0, 20)
-    evidence = gather(ours)
-    (family,) = likely(80, recognise(evidence), evidence)
+    evidence = measure(ours)
+    (family,) = likely_origins(80, recognize(evidence), evidence)
     assert (family.rate_hz, family.hop_samples) == (RATE, 256)
-    assert likely(81, recognise(evidence), evidence) == []
-    whisper = likely(128, Verdict("whisper", ""), evidence)
+    assert likely_origins(81, recognize(evidence), evidence) == []
+    whisper = likely_origins(128, Recognition("whisper", ""), evidence)
     assert [(family.rate_hz, family.hop_samples) for family in whisper] == [(16_000, 160)]

@@ -89,7 +89,7 @@ def test_nothing_in_the_package_runs_what_it_reads() -> None:
             loaders.add(str(path.relative_to(PACKAGE)))
             assert text.count("torch.load(") == text.count("weights_only=True"), path
     assert loaders == {
-        "untrusted/child.py",
+        "io/untrusted_child.py",
         "evaluation/mos.py",
     }
 
@@ -163,7 +163,7 @@ def test_a_pickle_reaches_no_command(
 ) -> None:
     """Whatever a pickle is called, and wherever a file may be named, nothing of it runs.
 
-    All but the first command run in this process, where one child reads what they are given.
+    All but the first command run in this process; children read what they are given.
     """
     trap = tmp_path / "ran"
     evil = tmp_path / "evil"

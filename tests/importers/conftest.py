@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from hifigan_cli.importers.loading import untrusted
-from hifigan_cli.io.untrusted import child, plain
+from hifigan_cli.errors import ModelError
+from hifigan_cli.importers import foreign_files
+from hifigan_cli.io import untrusted_child
+from hifigan_cli.io.untrusted import _load
 
 
 @pytest.fixture
@@ -19,9 +21,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     A process takes seconds to import torch; what it does for safety, `test_untrusted` tests.
     """
 
-    def read(kind: str, path: Path) -> Any:
+    def read(kind: str, path: Path, *_: object) -> Any:
         with tempfile.TemporaryDirectory() as folder:
-            plain.write_plain(Path(folder), child.READERS[kind](path))
-            return plain.read_plain(Path(folder))
+            untrusted_child._write(Path(folder), untrusted_child.READERS[kind](path))
+            return _load(Path(folder), str(path), ModelError, arrays=False)
 
-    monkeypatch.setattr(untrusted, "_by_child", read)
+    monkeypatch.setattr(foreign_files, "read_untrusted", read)

@@ -14,7 +14,7 @@ from hifigan_cli.audio import Audio
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import GeneratorConfig, MelConfig, MelConvention, Variant
 from hifigan_cli.errors import InputError
-from hifigan_cli.importers.importing import Result, import_checkpoint
+from hifigan_cli.importers.importing import ImportResult, import_checkpoint
 from hifigan_cli.synthesis import Vocoder
 from tests.helpers import speech
 from tests.importers.foreign import CASES, Case, folded, normed, statistics
@@ -39,7 +39,7 @@ def expected(case: Case, mel: npt.NDArray[np.float64], seed: int) -> npt.NDArray
     return samples[cut : len(samples) - cut]
 
 
-def imported(case: Case, folder: Path, seed: int = 0, **options: Any) -> Result:
+def imported(case: Case, folder: Path, seed: int = 0, **options: Any) -> ImportResult:
     state = normed(case.config, case.n_mels, seed)
     return import_checkpoint(case.write(folder, state, **{**case.options, **options}))
 

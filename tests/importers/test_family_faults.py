@@ -15,11 +15,11 @@ import torch
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import ModelError
+from hifigan_cli.importers import foreign_files
 from hifigan_cli.importers.families import nemo
-from hifigan_cli.importers.families.base import Family, Source
-from hifigan_cli.importers.families.keys import rename
+from hifigan_cli.importers.families.checkpoint import CheckpointFamily, ForeignCheckpoint
+from hifigan_cli.importers.families.weights import rename
 from hifigan_cli.importers.importing import _convert, _family, _folding_error, import_checkpoint
-from hifigan_cli.importers.loading import untrusted
 from tests.importers.foreign import CASES, SMALL, State, blocks_nested, normed
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -247,7 +247,7 @@ def test_any_value_in_any_place(tmp_path: Path, name: str) -> None:
         inner[place[-1]] = ODD[rng.integers(len(ODD))]
         if beside:
             beside.write_text(json.dumps(changed))
-        source = Source(path, content if beside else {**content, **changed})
+        source = ForeignCheckpoint(path, content if beside else {**content, **changed})
         try:
             _folding_error(_convert(family, source), path)
         except ModelError:
@@ -255,10 +255,10 @@ def test_any_value_in_any_place(tmp_path: Path, name: str) -> None:
     assert len(places) / 3 < refused < len(places)
 
 
-def content_of(path: Path) -> tuple[Family, dict[str, Any]]:
+def content_of(path: Path) -> tuple[CheckpointFamily, dict[str, Any]]:
     """Read a file, and say whose it is."""
     archive = path.suffix == ".nemo"
-    content = nemo.read_archive(path) if archive else untrusted.load_tensors_only(path)
+    content = nemo.read_archive(path) if archive else foreign_files.load_tensors_only(path)
     return _family(path, content, None), content
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import GeneratorConfig
-from hifigan_cli.importers.importing import Result, import_checkpoint
+from hifigan_cli.importers.importing import ImportResult, import_checkpoint
 from hifigan_cli.synthesis import Vocoder
 from tests.helpers import speech
 from tests.importers import foreign
@@ -56,7 +56,9 @@ def some_mel(n_mels: int = 80, frames: int = 21, seed: int = 0) -> npt.NDArray[n
     return np.random.default_rng(seed).normal(-3, 1, (n_mels, frames)).astype(np.float32)
 
 
-def compare(found: Result, mel: npt.NDArray[np.float32], samples: Tensor, padding: int = 0) -> None:
+def compare(
+    found: ImportResult, mel: npt.NDArray[np.float32], samples: Tensor, padding: int = 0
+) -> None:
     """Hold the imported model's samples against theirs, which may have copies of the ends."""
     ours = Vocoder(found.model, "cpu").vocode(mel).samples[0]
     theirs = samples.detach().reshape(-1).numpy()
@@ -266,7 +268,7 @@ def test_everyvoices_mel(tmp_path: Path, kind: str) -> None:
     _compare_mel(found, samples, theirs.numpy())
 
 
-def _imported(folder: Path, write: Any, name: str, content: Any) -> Result:
+def _imported(folder: Path, write: Any, name: str, content: Any) -> ImportResult:
     """Write a family's configuration, then the package's own state in place of ours."""
     write(folder, foreign.normed(SMALL))
     torch.save(content, folder / name)
@@ -274,7 +276,7 @@ def _imported(folder: Path, write: Any, name: str, content: Any) -> Result:
 
 
 def _compare_mel(
-    found: Result,
+    found: ImportResult,
     samples: npt.NDArray[np.float32],
     theirs: npt.NDArray[Any],
     within: float = 2e-3,

@@ -19,7 +19,7 @@ import torch
 from scipy.signal import butter, sosfilt
 
 from hifigan_cli.audio import read_audio, resample
-from hifigan_cli.audio.conventions import gather, recognise
+from hifigan_cli.audio.conventions import measure, recognize
 from hifigan_cli.audio.conventions.recognition import full_scale
 from hifigan_cli.audio.mel import MAGNITUDE_EPSILON, MelSpectrogram, constants
 from hifigan_cli.config import MelConfig
@@ -62,7 +62,7 @@ def _unit(magnitude: DoubleArray) -> DoubleArray:
     return np.asarray(np.clip(level, 0, 1), np.float64)
 
 
-def _standardised(magnitude: DoubleArray) -> DoubleArray:
+def _standardized(magnitude: DoubleArray) -> DoubleArray:
     log = np.log10(_floored(magnitude, 1e-10))
     spread = log.std(1, keepdims=True) + 1e-5
     return np.asarray((log - log.mean(1, keepdims=True)) / spread, np.float64)
@@ -92,7 +92,7 @@ CONVENTIONS: dict[str, tuple[str, Callable[[DoubleArray, DoubleArray], DoubleArr
     "power": ("power", lambda _, p: p),
     "0..1": ("unit", lambda m, _: _unit(m)),
     "-4..4": ("symmetric", lambda m, _: 8 * _unit(m) - 4),
-    "mean and variance removed": ("standardised", lambda m, _: _standardised(m)),
+    "mean and variance removed": ("standardized", lambda m, _: _standardized(m)),
     "Whisper's": ("whisper", lambda _, p: _whisper(p)),
 }
 
@@ -110,7 +110,7 @@ def clips(files: list[Path]) -> Iterator[npt.NDArray[np.float32]]:
             yield sosfilt(telephone, samples).astype(np.float32)
 
 
-def verdicts(files: list[Path]) -> dict[str, Counter[str]]:
+def counts(files: list[Path]) -> dict[str, Counter[str]]:
     """Count, for each convention, what its mels of recordings are taken for; `?` where in doubt."""
     found: dict[str, Counter[str]] = {name: Counter() for name in CONVENTIONS}
     for samples in clips(files):
@@ -118,7 +118,7 @@ def verdicts(files: list[Path]) -> dict[str, Counter[str]]:
         for name, (_, make) in CONVENTIONS.items():
             values = make(magnitude, power)
             kept = values if values.dtype == np.float16 else values.astype(np.float32)
-            verdict = recognise(gather(kept), full_scale(MEL))
+            verdict = recognize(measure(kept), full_scale(MEL))
             sure = verdict.certain or verdict.kind == "ln"
             found[name][verdict.kind + ("" if sure else "?")] += 1
     return found
@@ -146,4 +146,4 @@ def recordings() -> dict[str, list[Path]]:
 
 if __name__ == "__main__":
     for title, files in recordings().items():
-        print(f"\n{title}, {len(files)} recordings\n\n{table(verdicts(files))}")
+        print(f"\n{title}, {len(files)} recordings\n\n{table(counts(files))}")

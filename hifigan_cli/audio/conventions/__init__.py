@@ -1,18 +1,17 @@
-"""Which convention a mel follows: files do not say, their values give most of them away.
+"""Which convention a mel follows: files do not say, their values show most of them.
 
-Text-to-speech tools hand mels about as natural logarithms, log10, decibels, bare magnitudes, or
-normalised in one of several ways. A vocoder that takes one for another makes noise.
+Text-to-speech tools exchange mels as natural logarithms, log10, decibels, bare magnitudes, or
+normalized in one of several ways. A vocoder that takes one for another makes noise.
 
 Read in this order:
 
-- `scales`: the scales by name, and the way from each to a model's own
+- `scales`: the scales by name, and the conversion from each to a model's own
 - `evidence`: what is measured of a mel, in flat memory
-- `recognition`: the rules, from evidence to a verdict
-- `families`: which tools have such mels, and so the likely rate and hop
+- `recognition`: the rules, from evidence to a scale; the likely tools, and so rate and hop
 """
 
-from hifigan_cli.audio.conventions.evidence import Evidence, gather
-from hifigan_cli.audio.conventions.recognition import Verdict, recognise
-from hifigan_cli.audio.conventions.scales import SCALES, Scale
+from hifigan_cli.audio.conventions.evidence import Evidence, measure
+from hifigan_cli.audio.conventions.recognition import Recognition, recognize
+from hifigan_cli.audio.conventions.scales import SCALES, MelScale
 
-__all__ = ["SCALES", "Evidence", "Scale", "Verdict", "gather", "recognise"]
+__all__ = ["SCALES", "Evidence", "MelScale", "Recognition", "measure", "recognize"]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from hifigan_cli.types import AnyArray
+    from hifigan_cli.types import AnyArray, DoubleArray
 
 _LARGEST = np.float64(1e30)  # no scale comes near; its conversions fit into single precision
 _BLOCK_FRAMES = 4096
@@ -54,7 +53,7 @@ class Evidence:
         return self.high - self.low
 
 
-def gather(mel: AnyArray) -> Evidence:
+def measure(mel: AnyArray) -> Evidence:
     """Measure a mel `(mels, frames)` of floating-point numbers, in flat memory."""
     low, high, bad = np.inf, -np.inf, None
     for start in range(0, mel.shape[1], _BLOCK_FRAMES):
@@ -69,28 +68,18 @@ def gather(mel: AnyArray) -> Evidence:
             low, high = min(low, float(part.min())), max(high, float(part.max()))
     if bad is not None:
         return Evidence(mel.shape[1], low, high, bad)
-    return _measured(_runs(mel), mel.shape[1], low, high)
-
-
-def _runs(mel: AnyArray) -> list[npt.NDArray[np.float64]]:
-    """Take runs of frames out of a mel: all of a short one, evenly spaced ones of a long one."""
     frames = mel.shape[1]
     if frames <= _RUN_FRAMES * _RUNS:
-        return [np.array(mel, np.float64)]
-    starts = np.linspace(0, frames - _RUN_FRAMES, _RUNS).astype(int)
-    return [np.array(mel[:, at : at + _RUN_FRAMES], np.float64) for at in starts]
-
-
-def _measured(
-    runs: list[npt.NDArray[np.float64]],
-    frames: int,
-    low: float,
-    high: float,
-) -> Evidence:
+        runs = [np.array(mel, np.float64)]
+    else:
+        starts = np.linspace(0, frames - _RUN_FRAMES, _RUNS).astype(int)
+        runs = [np.array(mel[:, at : at + _RUN_FRAMES], np.float64) for at in starts]
     sample = np.concatenate(runs, axis=1)
     floor = low + 1e-6 * max(1.0, abs(low))
     above = sample[sample > floor]
     shared = sample.size - above.size
+    logs = [np.log(np.maximum(run, 1e-30)) for run in runs] if low >= 0 else []
+    log_step = _step(logs, -69.0) if logs else 0.0
     return Evidence(
         frames=frames,
         low=low,
@@ -99,15 +88,13 @@ def _measured(
         at_floor=shared / sample.size if shared >= _LEAST_SHARED else 0.0,
         typical=float(np.median(above)) if above.size else low,
         step=_step(runs, floor),
-        log_step=_step([np.log(np.maximum(run, 1e-30)) for run in runs], -69.0)
-        if low >= 0
-        else 0.0,
+        log_step=log_step,
         movement=float(sample.std(axis=1).mean()),
         offset=float(np.sqrt((sample.mean(axis=1) ** 2).mean())),
     )
 
 
-def _step(runs: list[npt.NDArray[np.float64]], floor: float) -> float:
+def _step(runs: list[DoubleArray], floor: float) -> float:
     changes = []
     for run in runs:
         heard = (run[:, 1:] > floor) & (run[:, :-1] > floor)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
+    from hifigan_cli.types import AnyArray, DoubleArray, FloatArray
 
 FLOOR = 1e-5
 LOG_FLOOR = math.log(FLOOR)  # the log-mel of silence: -11.513
@@ -27,27 +27,24 @@ _POWER_OFFSET = -0.114
 
 
 @dataclass(frozen=True)
-class Scale:
+class MelScale:
     """One scale of mel values.
 
     Attributes:
         name: as `--mel-as` takes it.
         title: for messages.
         nats: natural-log units of magnitude in one unit of the scale; 0 where there is no log.
-        of_power: whether the bands sum squared magnitudes.
+        of_power: whether the bands sum squared magnitudes; conversions are then not exact.
+        used_by: tools with such mels.
     """
 
     name: str
     title: str
     nats: float
     of_power: bool = False
+    used_by: str = ""
 
-    @property
-    def exact(self) -> bool:
-        """Whether the way to the natural log of magnitudes loses nothing."""
-        return not self.of_power
-
-    def to_ln(self, values: npt.NDArray[Any], mel: MelConfig) -> npt.NDArray[np.float64]:
+    def to_ln(self, values: AnyArray, mel: MelConfig) -> DoubleArray:
         """Convert values of any shape to the natural log of magnitudes; the floor is not held."""
         found = np.asarray(values, np.float64)
         if self.nats:
@@ -67,23 +64,32 @@ _OWN: dict[tuple[str, int, float], str] = {
     ("log10", 2, 1.0): "log10-power",
     ("log10", 2, 10.0): "db-power",
 }
-SCALES: dict[str, Scale] = {
+SCALES: dict[str, MelScale] = {
     scale.name: scale
     for scale in (
-        Scale("ln", "natural log", 1.0),
-        Scale("log10", "log10", _TEN),
-        Scale("log2", "log2", math.log(2)),
-        Scale("db", "decibels", _TEN / 20),
-        Scale("magnitude", "magnitudes without a logarithm", 0.0),
-        Scale("ln-power", "natural log of power", 0.5, of_power=True),
-        Scale("log10-power", "log10 of power", _TEN / 2, of_power=True),
-        Scale("db-power", "decibels of power", _TEN / 20, of_power=True),
-        Scale("power", "power without a logarithm", 0.0, of_power=True),
+        MelScale("ln", "natural log", 1.0, used_by="HiFi-GAN, Tacotron 2, FastSpeech 2, BigVGAN"),
+        MelScale("log10", "log10", _TEN, used_by="ESPnet, ParallelWaveGAN, SpeechT5"),
+        MelScale("log2", "log2", math.log(2)),
+        MelScale("db", "decibels", _TEN / 20, used_by="Coqui TTS before its range"),
+        MelScale("magnitude", "magnitudes without a logarithm", 0.0),
+        MelScale("ln-power", "natural log of power", 0.5, of_power=True, used_by="Kaldi, NeMo ASR"),
+        MelScale("log10-power", "log10 of power", _TEN / 2, of_power=True),
+        MelScale("db-power", "decibels of power", _TEN / 20, True, "librosa's power_to_db"),
+        MelScale("power", "power without a logarithm", 0.0, True, "librosa, torchaudio"),
     )
 }
 
 
-def scale_of(mel: MelConfig) -> Scale | None:
+def table_of_scales() -> str:
+    """List what `--mel-as` can name and what each means, for an error's hint."""
+    lines = [
+        f"  {scale.name:<12} {scale.title}{scale.used_by and f' ({scale.used_by})'}"
+        for scale in SCALES.values()
+    ]
+    return "\n".join(["name the scale of its values with --mel-as:", *lines])
+
+
+def scale_of(mel: MelConfig) -> MelScale | None:
     """Return the scale of a model's own mel; None where it has no name: shifted, normalised."""
     own = mel.convention
     if own.offset or own.clip or own.guard != "clamp":
@@ -91,7 +97,7 @@ def scale_of(mel: MelConfig) -> Scale | None:
     return SCALES.get(_OWN.get((own.log, own.power, own.gain), ""))
 
 
-def to_model(values: npt.NDArray[Any], scale: Scale, mel: MelConfig) -> npt.NDArray[np.float32]:
+def to_model(values: AnyArray, scale: MelScale, mel: MelConfig) -> FloatArray:
     """Convert values on a scale to those that a model reads, its floor, gain and offset included.
 
     Filters and frames are taken to be the model's.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hifigan_cli.audio.conventions import gather, recognise
+from hifigan_cli.audio.conventions import measure, recognize
 from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.data.records import Reason
@@ -116,6 +116,6 @@ def _check_values(mel: AnyArray, label: str) -> None:
         raise UnfitError(
             Reason.MEL_VALUES,
             f"{label} lies in {low:.3g} to {high:.3g}: it looks like "
-            f"{recognise(gather(mel)).title}, "
+            f"{recognize(measure(mel)).title}, "
             f"natural logarithms lie in {LOWEST:.3g} to {HIGHEST:g}",
         )

@@ -3,9 +3,9 @@
 Every family ends where the others do: a mel convention, an architecture, and weights under the
 official names. Read in this order:
 
-- `base`: what a family is, and what it makes of a checkpoint
-- `keys`: states and configurations by name; what is missing or unknown is said
-- `official`: the official code, and all that kept its format
+- `checkpoint`: what a family is given, and what it returns
+- `settings`, `weights`: configurations and states by name; nothing is lost or guessed
+- `official`: the official code, and all that kept its format; its discriminators
 - `nvidia`: DeepLearningExamples
 - `nemo`: .nemo archives
 - `speechbrain`: reflecting convolutions, HyperPyYAML
@@ -15,5 +15,4 @@ official names. Read in this order:
 - `coqui`: Coqui TTS
 - `bshall`: the vocoder of the soft-unit voice conversion
 - `everyvoice`: Lightning checkpoints of EveryVoice
-- `discriminators`: those of official files, for a warm start
 """

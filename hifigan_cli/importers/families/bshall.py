@@ -6,15 +6,11 @@ the last frame are put around the mel at inference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import rename, tensors, vocoder
-
-if TYPE_CHECKING:
-    from hifigan_cli.importers.families.base import State
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.settings import vocoder
+from hifigan_cli.importers.families.weights import rename, tensors
 
 NAME = "bshall"
 _MELS, _FIRST_KERNEL = 128, 20  # by which a bare state is told
@@ -30,7 +26,7 @@ _MEL = {
 _GENERATOR = {"upsample_rates": (10, 4, 2, 2), "upsample_kernel_sizes": (20, 8, 4, 4)}
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a state within `generator` and `model`, or the sizes of a bare one."""
     generator = content.get("generator")
     if isinstance(generator, dict) and isinstance(generator.get("model"), dict):
@@ -38,26 +34,17 @@ def recognises(content: Content) -> bool:
     return _size(content, "conv_pre", 1) == _MELS and _size(content, "ups.0", 2) == _FIRST_KERNEL
 
 
-def convert(source: Source) -> Imported:
-    """Read a generator; its number of channels is that of its weights.
-
-    Raises:
-        ModelError: weights of another network.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a generator; its number of channels is that of its weights."""
     generator = source.content.get("generator")
     state = tensors(generator["model"] if isinstance(generator, dict) else source.content)
     channels = {"upsample_initial_channel": _size(state, "conv_pre", 0) or 512}
-    described = vocoder(
-        source.checkpoint,
-        _MEL,
-        {**_GENERATOR, **channels},
-        {"magnitude_epsilon": 0.0},
-        {"inference_padding": 5},
-    )
+    convention, variant = {"magnitude_epsilon": 0.0}, {"inference_padding": 5}
+    described = vocoder(source.path, _MEL, {**_GENERATOR, **channels}, convention, variant)
     return Imported(described, rename(state))
 
 
-def _size(state: Content | State, layer: str, dimension: int) -> int | None:
+def _size(state: Content, layer: str, dimension: int) -> int | None:
     """Return a size of a layer's kernel, weight-normed or not."""
     for prefix in ("", "module."):
         for end in ("weight", "weight_v", "parametrizations.weight.original1"):

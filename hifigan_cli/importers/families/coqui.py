@@ -11,28 +11,15 @@ import math
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import (
-    fixed,
-    numbers,
-    only,
-    pick,
-    rename,
-    section,
-    tensors,
-    vocoder,
-    with_biases,
-)
-from hifigan_cli.importers.loading.untrusted import load_statistics
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS
+from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
+from hifigan_cli.importers.families.weights import numbers, rename, tensors, with_biases
 
 NAME = "Coqui TTS"
-_GENERATOR_FIELDS = {
+_GENERATOR_FIELDS = GENERATOR_FIELDS | {
     "resblock": "resblock_type",
     "upsample_rates": "upsample_factors",
-    "upsample_kernel_sizes": "upsample_kernel_sizes",
-    "upsample_initial_channel": "upsample_initial_channel",
-    "resblock_kernel_sizes": "resblock_kernel_sizes",
-    "resblock_dilation_sizes": "resblock_dilation_sizes",
 }
 _OTHERS = ("in_channels", "out_channels", "inference_padding", "conv_post_bias")
 _LOGS = {"np.log10": "log10", "np.log": "ln"}
@@ -40,7 +27,7 @@ _FLOOR = 1e-8
 _PADDING = 5
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a state under `model` with the official names."""
     state = content.get("model")
     return isinstance(state, dict) and any(
@@ -48,14 +35,10 @@ def recognises(content: Content) -> bool:
     )
 
 
-def convert(source: Source) -> Imported:
-    """Read a vocoder and its configuration.
-
-    Raises:
-        ModelError: without a configuration, or with one that no model file describes.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a vocoder and its configuration."""
     own = source.content.get("config")
-    where: object = source.config or source.checkpoint
+    where: object = source.config or source.path
     if source.config or not isinstance(own, dict):
         own, where = source.document("config.json")
     fixed(own, where, generator_model="hifigan_generator", use_pqmf=False)
@@ -66,7 +49,10 @@ def convert(source: Source) -> Imported:
     variant: dict[str, Any] = {"inference_padding": params.get("inference_padding", _PADDING)}
     notes: tuple[str, ...] = ()
     if normalised:
-        variant |= _statistics(source)
+        stats, path = source.statistics("scale_stats.npy")
+        stats = stats if isinstance(stats, dict) else {}
+        variant["input_mean"] = numbers(stats.get("mel_mean"), f"mel_mean in {path}")
+        variant["input_scale"] = numbers(stats.get("mel_std"), f"mel_std in {path}")
         notes = ("the mel is the one before its mean is removed, which the vocoder does",)
     network = pick(params, _GENERATOR_FIELDS, where)
     state = source.content["model"]
@@ -123,18 +109,3 @@ def _ranged(audio: dict[str, Any], gain: float) -> dict[str, Any]:
     if not all(math.isfinite(value) for value in step.values()):
         raise ValueError("its range is not finite")
     return step | ({"clip": (bottom, highest)} if audio.get("clip_norm", True) else {})
-
-
-def _statistics(source: Source) -> dict[str, tuple[float, ...]]:
-    """Read the mean and the deviation of the mel out of scale_stats.npy."""
-    path = source.stats or source.beside("scale_stats.npy")
-    if not path.is_file():
-        raise ModelError(
-            f"no statistics at {path}", "--stats names the scale_stats.npy of the checkpoint"
-        )
-    found = load_statistics(path)
-    found = found if isinstance(found, dict) else {}
-    return {
-        "input_mean": numbers(found.get("mel_mean"), f"mel_mean in {path}"),
-        "input_scale": numbers(found.get("mel_std"), f"mel_std in {path}"),
-    }

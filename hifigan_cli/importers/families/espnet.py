@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import fixed, numbers, pick, section, tensors, vocoder
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.families.parallel_wavegan import CONVENTION, read_network
+from hifigan_cli.importers.families.settings import fixed, pick, section, vocoder
+from hifigan_cli.importers.families.weights import numbers, tensors
 
 NAME = "ESPnet"
 _PREFIX = "tts.generator.vocoder."
@@ -26,17 +27,13 @@ _MEL_FIELDS = {
 _DEFAULTS = {"n_mels": 80, "fmin": 80, "fmax": 7600}
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a joint model by the place of its vocoder."""
     return any(key.startswith(_PREFIX) for key in content)
 
 
-def convert(source: Source) -> Imported:
-    """Read the vocoder of a joint model and its config.yaml.
-
-    Raises:
-        ModelError: without a configuration, or with one that no model file describes.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read the vocoder of a joint model and its config.yaml."""
     content, path = source.document("config.yaml", "config.yml")
     fixed(content, path, feats_extract="fbank")
     features = section(content, "feats_extract_conf", where=path)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import fixed, only, pick, rename, section, tensors, vocoder
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.families.official import GENERATOR_FIELDS
+from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
+from hifigan_cli.importers.families.weights import rename, tensors
 
 NAME = "EveryVoice"
 _MEL_FIELDS = {
@@ -29,25 +30,18 @@ _CONVENTIONS: dict[str, dict[str, Any]] = {
     "mel": {"center": True, "magnitude_epsilon": 0.0, "power": 2, "mel_scale": "htk"},
 }
 # By the names that their configuration serialises functions to.
-_SLOPES = {
-    "original_hifigan_leaky_relu": 0.1,
-    "leaky_relu": 0.01,
-}
+_SLOPES = {"original_hifigan_leaky_relu": 0.1, "leaky_relu": 0.01}
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a Lightning checkpoint with a vocoder's configuration."""
     hyper = content.get("hyper_parameters")
     return isinstance(hyper, dict) and "config" in hyper and "state_dict" in content
 
 
-def convert(source: Source) -> Imported:
-    """Read the generator of a checkpoint.
-
-    Raises:
-        ModelError: another model, or settings that no model file describes.
-    """
-    where = source.checkpoint
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read the generator of a checkpoint."""
+    where = source.path
     config = section(source.content, "hyper_parameters", "config", where=where)
     model = section(config, "model", where=where)
     audio = section(config, "preprocessing", "audio", where=where)
@@ -67,7 +61,7 @@ def convert(source: Source) -> Imported:
     described = vocoder(
         where,
         pick(audio, _MEL_FIELDS, where),
-        pick(model, {name: name for name in GENERATOR_FIELDS}, where),
+        pick(model, GENERATOR_FIELDS, where),
         _CONVENTIONS[kind],
         {"slope": slope},
     )

@@ -14,21 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import (
-    fixed,
-    nested,
-    only,
-    pick,
-    rename,
-    section,
-    tensors,
-    vocoder,
-)
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.loading.archives import copy_members
-from hifigan_cli.importers.loading.documents import MOST_BYTES, parse_document
-from hifigan_cli.importers.loading.untrusted import load_tensors_only
+from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
+from hifigan_cli.importers.families.weights import nested, rename, tensors
+from hifigan_cli.importers.foreign_files import (
+    MOST_BYTES,
+    copy_members,
+    load_tensors_only,
+    parse_document,
+)
 
 NAME = "NeMo"
 CONFIG = "model_config"  # in the content of an archive
@@ -66,24 +61,20 @@ def read_archive(path: Path) -> Content:
         return {CONFIG: described, "state_dict": state}
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell the content of an archive."""
     return CONFIG in content
 
 
-def convert(source: Source) -> Imported:
-    """Read the generator of a NeMo model.
-
-    Raises:
-        ModelError: another model, or a mel that no model file describes.
-    """
-    where = f"{_CONFIG_FILE} in {source.checkpoint}"
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read the generator of a NeMo model."""
+    where = f"{_CONFIG_FILE} in {source.path}"
     config = section(source.content, CONFIG, where=where)
     generator = section(config, "generator", where=where)
     known = (*GENERATOR_FIELDS, "_target_", "initial_input_size", "apply_weight_init_conv_pre")
     only(generator, known, f"{where}: generator")
     mel, convention = _mel(section(config, "preprocessor", where=where), where)
-    fields = pick(generator, {name: name for name in GENERATOR_FIELDS}, where)
+    fields = pick(generator, GENERATOR_FIELDS, where)
     described = vocoder(where, mel, fields, convention)
     state = tensors(source.content["state_dict"], "generator.")
     return Imported(described, rename(state, nested(len(fields["resblock_kernel_sizes"]))))

@@ -11,18 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import (
-    nested,
-    only,
-    pick,
-    rename,
-    section,
-    tensors,
-    vocoder,
-)
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS, describe, weights
-from hifigan_cli.importers.loading.documents import read_document
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS, describe, generator_state
+from hifigan_cli.importers.families.settings import only, pick, section, vocoder
+from hifigan_cli.importers.families.weights import nested, rename, tensors
+from hifigan_cli.importers.foreign_files import read_document
 
 if TYPE_CHECKING:
     from hifigan_cli.config import VocoderConfig
@@ -39,7 +32,7 @@ _MEL_FIELDS = {
 }
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a configuration within the file, or blocks with two numbers."""
     state = content.get("generator")
     if not isinstance(state, dict):
@@ -48,14 +41,10 @@ def recognises(content: Content) -> bool:
     return two or isinstance(content.get("train_setup"), dict)
 
 
-def convert(source: Source) -> Imported:
-    """Read a generator checkpoint; its configuration is within, unless one is named.
-
-    Raises:
-        ModelError: it has no configuration, or one that does not fit.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a generator checkpoint; its configuration is within, unless one is named."""
     described = _described(source)
-    state = tensors(weights(source))
+    state = tensors(generator_state(source))
     for key, value in state.items():
         if value.ndim == 4 and value.shape[-1] == 1:  # channels last: two dimensions in time
             state[key] = value.squeeze(-1)
@@ -65,17 +54,17 @@ def convert(source: Source) -> Imported:
     return Imported(described, rename(state, rules))
 
 
-def _described(source: Source) -> VocoderConfig:
+def _described(source: ForeignCheckpoint) -> VocoderConfig:
     """Read the configuration within the file, or one that is named, in their words or official."""
-    fields = {name: name for name in GENERATOR_FIELDS}
     if source.config:
         named = read_document(source.config)
         if "hop_size" in named:
             return describe(named, source.config)
         mel = pick(named, _MEL_FIELDS, source.config)
-        return vocoder(source.config, mel, pick(named, fields, source.config))
-    where = source.checkpoint
+        generator = pick(named, GENERATOR_FIELDS, source.config)
+        return vocoder(source.config, mel, generator)
+    where = source.path
     config = section(source.content, "config", where=where)
     only(config, GENERATOR_FIELDS, where)
     mel = pick(section(source.content, "train_setup", where=where), _MEL_FIELDS, where)
-    return vocoder(where, mel, pick(config, fields, where))
+    return vocoder(where, mel, pick(config, GENERATOR_FIELDS, where))

@@ -12,19 +12,9 @@ import torch
 from torch.nn import functional
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source, State
-from hifigan_cli.importers.families.keys import (
-    fixed,
-    numbers,
-    only,
-    pick,
-    rename,
-    section,
-    tensors,
-    vocoder,
-    with_biases,
-)
-from hifigan_cli.importers.loading.untrusted import load_statistics
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported, State
+from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
+from hifigan_cli.importers.families.weights import numbers, rename, tensors, with_biases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,16 +28,9 @@ _GENERATOR_FIELDS = {
     "resblock_dilation_sizes": "resblock_dilations",
 }
 _OTHERS = (
-    "in_channels",
-    "out_channels",
-    "kernel_size",
-    "use_additional_convs",
-    "bias",
-    "nonlinear_activation",
-    "nonlinear_activation_params",
-    "use_causal_conv",
-    "use_weight_norm",
-    "global_channels",
+    *("in_channels", "out_channels", "kernel_size", "use_additional_convs", "bias"),
+    *("nonlinear_activation", "nonlinear_activation_params"),
+    *("use_causal_conv", "use_weight_norm", "global_channels"),
 )
 _MEL_FIELDS = {
     "rate_hz": "sampling_rate",
@@ -62,7 +45,7 @@ _EDGE = 7
 _TAPS = ("weight", "parametrizations.weight.original1")  # what has a kernel's length
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell a generator within `model`, or a bare one of their names."""
     model = content.get("model")
     state = model.get("generator") if isinstance(model, dict) else content
@@ -71,12 +54,8 @@ def recognises(content: Content) -> bool:
     )
 
 
-def convert(source: Source) -> Imported:
-    """Read a generator, its config.yml and its statistics.
-
-    Raises:
-        ModelError: one of the three is missing, or something that no model file describes.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a generator, its config.yml and its statistics."""
     content, path = source.document("config.yml", "config.yaml")
     fixed(content, path, generator_type="HiFiGANGenerator", window="hann")
     if "sampling_rate_for_feats" in content:
@@ -167,14 +146,9 @@ def _padded(state: State, layers: tuple[str, ...], left: int, right: int) -> Sta
     }
 
 
-def _statistics(source: Source) -> tuple[torch.Tensor, torch.Tensor]:
+def _statistics(source: ForeignCheckpoint) -> tuple[torch.Tensor, torch.Tensor]:
     """Read mean and scale: `stats.h5` has them by name, `stats.npy` as two rows."""
-    path = source.stats or source.beside("stats.h5", "stats.npy")
-    if not path.is_file():
-        raise ModelError(
-            f"no statistics at {path}", "--stats names the stats.h5 or stats.npy of the checkpoint"
-        )
-    found = load_statistics(path)
+    found, path = source.statistics("stats.h5", "stats.npy")
     if isinstance(found, dict) and {"mean", "scale"} <= found.keys():
         return found["mean"], found["scale"]
     if isinstance(found, torch.Tensor) and found.ndim >= 2 and len(found) == 2:

@@ -11,25 +11,15 @@ import re
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import (
-    fixed,
-    only,
-    pick,
-    rename,
-    tensors,
-    vocoder,
-    with_biases,
-)
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS
+from hifigan_cli.importers.families.settings import fixed, only, pick, vocoder
+from hifigan_cli.importers.families.weights import rename, tensors, with_biases
 
 NAME = "SpeechBrain"
-_GENERATOR_FIELDS = {
+_GENERATOR_FIELDS = GENERATOR_FIELDS | {
     "resblock": "resblock_type",
     "upsample_rates": "upsample_factors",
-    "upsample_kernel_sizes": "upsample_kernel_sizes",
-    "upsample_initial_channel": "upsample_initial_channel",
-    "resblock_kernel_sizes": "resblock_kernel_sizes",
-    "resblock_dilation_sizes": "resblock_dilation_sizes",
 }
 _OTHERS = ("in_channels", "out_channels", "inference_padding", "cond_channels", "conv_post_bias")
 _MEL_FIELDS = {
@@ -45,17 +35,13 @@ _LAYERS = r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.conv"
 _PADDING = 5
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell layers that are wrapped in one of their own."""
     return any(key.removeprefix("module.").startswith("conv_pre.conv.") for key in content)
 
 
-def convert(source: Source) -> Imported:
-    """Read a generator's state and the hyperparams.yaml beside it.
-
-    Raises:
-        ModelError: without its configuration, or with one that no model file describes.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a generator's state and the hyperparams.yaml beside it."""
     content, path = source.document("hyperparams.yaml", "hparams.yaml", "train.yaml")
     values = {key: _resolve(value, content) for key, value in content.items()}
     network = values.get("generator")

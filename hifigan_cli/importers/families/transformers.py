@@ -11,42 +11,34 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.base import Content, Imported, Source
-from hifigan_cli.importers.families.keys import OFFICIAL, numbers, pick, rename, tensors, vocoder
-from hifigan_cli.importers.loading.documents import read_document
+from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.official import GENERATOR_FIELDS
+from hifigan_cli.importers.families.settings import pick, vocoder
+from hifigan_cli.importers.families.weights import OFFICIAL, numbers, rename, tensors
+from hifigan_cli.importers.foreign_files import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "Transformers"
 _TYPES = ("speecht5_hifigan", "hifigan", "fastspeech2_conformer_hifigan")
-_GENERATOR_FIELDS = (
-    "upsample_rates",
-    "upsample_kernel_sizes",
-    "upsample_initial_channel",
-    "resblock_kernel_sizes",
-    "resblock_dilation_sizes",
-)
+_GENERATOR_FIELDS = {name: name for name in GENERATOR_FIELDS if name != "resblock"}
 _CONVENTION = {"center": True, "magnitude_epsilon": 0.0, "log": "log10"}
 _EXTRACTOR: dict[str, Any] = {"win_length": 64, "fmin": 80, "fmax": 7600, "mel_floor": 1e-10}
 _WINDOW = 1024
 
 
-def recognises(content: Content) -> bool:
+def recognizes(content: Content) -> bool:
     """Tell the name of their upsampling layers."""
     return any(key.startswith("upsampler.") for key in content)
 
 
-def convert(source: Source) -> Imported:
-    """Read a vocoder's weights and the config.json beside them.
-
-    Raises:
-        ModelError: without a configuration, or of another model.
-    """
+def convert(source: ForeignCheckpoint) -> Imported:
+    """Read a vocoder's weights and the config.json beside them."""
     content, path = source.document("config.json")
     if content.get("model_type", _TYPES[0]) not in _TYPES:
         raise ModelError(f"{path} is of a {content['model_type']}, not a HiFi-GAN")
-    network = pick(content, {name: name for name in _GENERATOR_FIELDS}, path)
+    network = pick(content, _GENERATOR_FIELDS, path)
     named = pick(content, {"rate_hz": "sampling_rate", "n_mels": "model_in_dim"}, path)
     mel, floor = _mel(source, named, path, network["upsample_rates"])
     state = tensors(source.content)
@@ -62,10 +54,10 @@ def convert(source: Source) -> Imported:
 
 
 def _mel(
-    source: Source, named: dict[str, Any], path: Path, rates: Any
+    source: ForeignCheckpoint, named: dict[str, Any], path: Path, rates: Any
 ) -> tuple[dict[str, Any], float]:
     """Return the sizes of the mel, and its floor."""
-    beside = source.beside("preprocessor_config.json")
+    beside = source.sibling("preprocessor_config.json")
     told = read_document(beside) if beside.is_file() else {}
     extractor = _EXTRACTOR | {key: told[key] for key in _EXTRACTOR if key in told}
     try:

@@ -7,10 +7,12 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ import numpy as np
 from hifigan_cli.audio.reading import audio_length_s, read_audio
 from hifigan_cli.config import MelConfig
 from hifigan_cli.config.resolve import resolve, to_toml
-from hifigan_cli.synthesis.given import take
+from hifigan_cli.io import untrusted
+from hifigan_cli.synthesis.input_mel import open_mel
 from tests.audio.sounds import encoded, streamed_flac, voice
 from tests.faults.fuzz.mutations import Random, mutated
 
@@ -146,19 +149,35 @@ class Mels(Kind):
         torch.save(torch.from_numpy(mel), memory, _use_new_zipfile_serialization=False)
         files["old.pt"] = memory.getvalue()
         files["s.safetensors"] = safetensors.numpy.save({"mel": mel})
-        take(files["t.pt"], MelConfig(), check=False)  # starts the process that reads all others
+        untrusted.subprocess = SimpleNamespace(  # type: ignore[attr-defined]
+            run=_forked, DEVNULL=None, TimeoutExpired=subprocess.TimeoutExpired
+        )
         return files
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
         """Take it as a file or as a stream's bytes, and convert all of it."""
         path = folder / name
         path.write_bytes(content)
-        taken_as = (None, "auto", "log10")[int(rng.integers(3))]
+        mel_as = (None, "auto", "log10")[int(rng.integers(3))]
         source: Path | bytes = content if rng.random() < 0.3 else path
-        given = take(source, MelConfig(), taken_as=taken_as, check=rng.random() < 0.7)
-        assert np.isfinite(given.whole()).all()
-        assert given.array.nbytes < 200e6, "an absurd size was believed"
+        opened = open_mel(source, MelConfig(), mel_as=mel_as, check=rng.random() < 0.7)
+        assert np.isfinite(opened.converted()).all()
+        assert opened.array.nbytes < 200e6, "an absurd size was believed"
         return None
+
+
+def _forked(_command: list[str], *, input: bytes, **_how: object) -> None:  # noqa: A002
+    """Run the program of the subprocess that reads PyTorch files in a fork, which has torch."""
+    from hifigan_cli.io import untrusted_child
+
+    child = os.fork()
+    if child == 0:
+        try:
+            sys.stdin = io.StringIO(input.decode())
+            untrusted_child.main()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _saved(save: Any, array: np.ndarray[Any, Any]) -> bytes:
@@ -248,7 +267,7 @@ class Configurations(Kind):
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
         """Resolve it, or parse it and take it for an official one."""
         from hifigan_cli.importers.families import official
-        from hifigan_cli.importers.loading.documents import read_document
+        from hifigan_cli.importers.foreign_files import read_document
 
         path = folder / name
         path.write_bytes(content)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import DamagedError, EmptyError, InputError, UsageError
-from hifigan_cli.synthesis.given import Given, take_incoming
-from hifigan_cli.synthesis.incoming import IncomingMel
+from hifigan_cli.synthesis.input_mel import InputMel, stream_mel
+from hifigan_cli.synthesis.mel_stream import MelStream
 from hifigan_cli.types import FloatArray
 
 MEL = MelConfig(n_mels=7)
@@ -55,9 +55,9 @@ def npy(array: npt.NDArray[Any]) -> bytes:
 def received(content: bytes, sizes: list[int], **options: Any) -> list[FloatArray]:
     """Take a mel from a stream; return its blocks."""
     stream: Any = Dribble(content, sizes)
-    incoming = IncomingMel(stream, MEL, transpose=options.pop("transpose", False))
-    options.setdefault("on_given", lambda _given: None)
-    return list(take_incoming(incoming, MEL, **options))
+    incoming = MelStream(stream, MEL, transpose=options.pop("transpose", False))
+    options.setdefault("on_open", lambda _opened: None)
+    return list(stream_mel(incoming, MEL, **options))
 
 
 @given(
@@ -104,7 +104,7 @@ def test_frames_are_there_before_the_end(form: str) -> None:
     sender.start()
     with os.fdopen(reading, "rb", buffering=0) as stream:
         total = 0
-        for block in take_incoming(IncomingMel(stream, MEL), MEL, on_given=lambda _: None):
+        for block in stream_mel(MelStream(stream, MEL), MEL, on_open=lambda _: None):
             total += block.shape[2]
             arrived.set()
     sender.join()
@@ -115,7 +115,7 @@ def test_the_length_of_a_single_array_is_known() -> None:
     """One `.npy` that ends the stream tells its length before a sample is made; blocks do not."""
     mel = mel_of(5)
     for content, known in ((npy(mel), 5), (npy(mel) * 2, None), (mel.T.tobytes(), None)):
-        incoming = IncomingMel(io.BytesIO(content), MEL)
+        incoming = MelStream(io.BytesIO(content), MEL)
         next(incoming.blocks())
         assert incoming.frames == known
 
@@ -144,16 +144,16 @@ def test_what_is_wrong_is_said(name: str) -> None:
 
 
 def test_scales_of_streams() -> None:
-    """A named scale is converted block by block; one cannot be recognised from a frame."""
+    """A named scale is converted block by block; one cannot be recognized from a frame."""
     mel = mel_of(40)
     log10 = (mel / np.log(10)).astype(np.float32)
-    told: list[Given] = []
+    told: list[InputMel] = []
     blocks = received(
-        log10.T.tobytes(), [7 * 4 * 3], taken_as="log10", check=False, on_given=told.append
+        log10.T.tobytes(), [7 * 4 * 3], mel_as="log10", check=False, on_open=told.append
     )
     np.testing.assert_allclose(np.concatenate(blocks, axis=2)[0], mel, atol=1e-5)
     assert len(told) == 1
-    with pytest.raises(UsageError, match="cannot be recognised"):
-        received(log10.T.tobytes(), [7 * 4 * 3], taken_as="auto")
+    with pytest.raises(UsageError, match="cannot be recognized"):
+        received(log10.T.tobytes(), [7 * 4 * 3], mel_as="auto")
     with pytest.raises(UsageError, match="unknown scale"):
-        received(log10.T.tobytes(), [99], taken_as="log11")
+        received(log10.T.tobytes(), [99], mel_as="log11")

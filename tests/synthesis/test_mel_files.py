@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from safetensors.numpy import save_file
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import InputError
-from hifigan_cli.synthesis.given import take
+from hifigan_cli.synthesis.input_mel import open_mel
+from hifigan_cli.synthesis.mel_files import torch_mels
 from tests.helpers import speech
 
 
@@ -21,7 +23,7 @@ def load_mel(
     source: Path | bytes, n_mels: int, *, transpose: bool = False, check: bool = True
 ) -> np.ndarray:
     """Return the array of a mel file for a model of so many bands."""
-    return take(source, MelConfig(n_mels=n_mels), transpose=transpose, check=check).array
+    return open_mel(source, MelConfig(n_mels=n_mels), transpose=transpose, check=check).array
 
 
 @pytest.fixture
@@ -162,6 +164,25 @@ def test_a_pytorch_mel_is_never_read_here(
     read = load_mel(tmp_path / "m.pt", 80)
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, mel, rtol=2**-8)
+
+
+def test_many_pytorch_mels_cost_one_process(
+    tmp_path: Path, mel: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`torch_mels` reads a folder's PyTorch files together; a bad one is named, others are read."""
+    for name in ("a.pt", "b.pth"):
+        torch.save(torch.from_numpy(mel), tmp_path / name)
+    (tmp_path / "c.pt").write_bytes(b"bad")
+    np.save(tmp_path / "d.npy", mel)
+    starts, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (starts.append(1), run(*a, **k)))
+    batches = torch_mels(sorted(tmp_path.iterdir()))
+    for name in ("a.pt", "b.pth", "d.npy"):
+        opened = open_mel(tmp_path / name, MelConfig(), batches=batches)
+        np.testing.assert_array_equal(opened.array, mel)
+    with pytest.raises(InputError, match=r"c\.pt"):
+        open_mel(tmp_path / "c.pt", MelConfig(), batches=batches)
+    assert len(starts) == 1
 
 
 def test_archive_with_several_arrays(tmp_path: Path) -> None:

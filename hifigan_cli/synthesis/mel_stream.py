@@ -4,7 +4,7 @@ Three forms, told apart by their first bytes:
 
 - bare float32 numbers, little-endian, the mels of one frame after those of another;
 - `.npy`, one or several after another: what `numpy.save` writes to a pipe, block by block;
-- anything else that a mel file may be: it is awaited whole.
+- anything else that a mel file may be: it is read to the end first.
 
 Bare numbers can be taken for nothing else: the first frame holds log-mels of possible levels, which
 no header of the other forms gives.
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import io
 import select
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.lib import format as npy
 
 from hifigan_cli.errors import DamagedError, EmptyError, InputError
-from hifigan_cli.synthesis.melfiles import STDIN, open_array, oriented
+from hifigan_cli.synthesis.mel_files import STDIN, open_array, orient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ _POSSIBLE = -200.0, 200.0  # of bare numbers: log-mels on any scale, also decibe
 _NUMBER = np.dtype("<f4")
 
 
-class IncomingMel:
+class MelStream:
     """A mel that comes through a pipe.
 
     Attributes:
@@ -47,46 +47,47 @@ class IncomingMel:
 
         `transpose` takes `.npy` blocks of (frames, mels).
         """
-        self._bytes = _Bytes(stream)
+        self._bytes = _ByteStream(stream)
         self._n_mels = mel.n_mels
         self._transpose = transpose
         self.frames: int | None = None
 
     def blocks(self) -> Iterator[AnyArray]:
-        """Yield arrays `(mels, frames)` as they arrive.
+        """Yield arrays `(n_mels, frames)` as they arrive.
 
         Raises:
             InputError: not a mel, cut within a frame or block, or of other axes or bands.
         """
-        head = self._bytes.exactly(len(_MAGIC))
+        frame_bytes = _NUMBER.itemsize * self._n_mels
+        head = self._bytes.peek(len(_MAGIC))
         if not head:
             raise EmptyError(f"{STDIN} is empty (0 bytes)")
-        self._bytes.put_back(head)
         if head == _MAGIC:
             yield from self._npy_blocks()
-            return
-        first = self._bytes.exactly(_NUMBER.itemsize * self._n_mels)
-        self._bytes.put_back(first)
-        if _is_bare(first, self._n_mels):
-            yield from self._bare_blocks()
-            return
-        array = open_array(self._bytes.rest())
-        yield self._last(oriented(array, STDIN, self._n_mels, transpose=self._transpose))
+        elif _is_bare(self._bytes.peek(frame_bytes), frame_bytes):
+            while content := self._bytes.read_available(frame_bytes):
+                if len(content) % frame_bytes:
+                    raise DamagedError(
+                        f"{STDIN} ends within a frame of {self._n_mels} float32 numbers"
+                    )
+                yield np.frombuffer(content, _NUMBER).reshape(-1, self._n_mels).T
+        else:
+            array = self._orient(open_array(self._bytes.read()))
+            self.frames = array.shape[-1]
+            yield array
 
-    def _bare_blocks(self) -> Iterator[AnyArray]:
-        frame_bytes = _NUMBER.itemsize * self._n_mels
-        while content := self._bytes.some(frame_bytes):
-            if len(content) % frame_bytes:
-                raise DamagedError(f"{STDIN} ends within a frame of {self._n_mels} float32 numbers")
-            yield np.frombuffer(content, _NUMBER).reshape(-1, self._n_mels).T
+    def _orient(self, array: AnyArray) -> AnyArray:
+        return orient(array, STDIN, self._n_mels, transpose=self._transpose)
 
     def _npy_blocks(self) -> Iterator[AnyArray]:
-        blocks = 0
-        while not self._bytes.ended():
-            array = oriented(self._npy(), STDIN, self._n_mels, transpose=self._transpose)
-            blocks += 1
+        first = True
+        while not self._bytes.at_end():
+            array = self._orient(self._npy())
             # Of a single block that ends the stream the length is known before any sample is out.
-            yield self._last(array) if blocks == 1 and self._bytes.ended(_GRACE_S) else array
+            if first and self._bytes.at_end(_GRACE_S):
+                self.frames = array.shape[-1]
+            first = False
+            yield array
 
     def _npy(self) -> AnyArray:
         """Read one `.npy` block."""
@@ -102,7 +103,7 @@ class IncomingMel:
         size = dtype.itemsize
         for length in shape:
             size *= length
-        content = self._bytes.exactly(size)
+        content = self._bytes.read(size)
         if len(content) < size:
             raise DamagedError(f"{STDIN} ends within a .npy block of the shape {shape}")
         try:
@@ -110,13 +111,9 @@ class IncomingMel:
         except ValueError as error:
             raise InputError(f"{STDIN} holds {dtype} values of the shape {shape}") from error
 
-    def _last(self, array: AnyArray) -> AnyArray:
-        self.frames = array.shape[-1]
-        return array
 
-
-def _is_bare(first: bytes, n_mels: int) -> bool:
-    if len(first) < _NUMBER.itemsize * n_mels:
+def _is_bare(first: bytes, frame_bytes: int) -> bool:
+    if len(first) < frame_bytes:
         return False
     values = np.frombuffer(first, _NUMBER)
     low, high = _POSSIBLE
@@ -125,54 +122,47 @@ def _is_bare(first: bytes, n_mels: int) -> bool:
     return bool(within and np.abs(values).max() > 1e-3)
 
 
-class _Bytes:
-    """A stream of bytes of which one can ask for what is there, and whether more comes."""
+class _ByteStream:
+    """A stream of bytes that can be asked for what is there, and whether more comes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._held = bytearray()
         self._over = False
 
-    def exactly(self, size: int) -> bytes:
-        """Wait for `size` bytes; fewer at the end."""
+    def peek(self, size: int) -> bytes:
+        """Wait for `size` bytes, fewer at the end, and leave them in the stream."""
         while len(self._held) < size and self._more():
             pass
-        return self._taken(size)
+        return bytes(self._held[:size])
 
     def read(self, size: int = -1, /) -> bytes:
-        """Be a stream for numpy's reader of headers."""
-        return self.exactly(size)
+        """Wait for `size` bytes, fewer at the end; without a size for everything."""
+        if size < 0:
+            while self._more():
+                pass
+            size = len(self._held)
+        content = self.peek(size)
+        del self._held[: len(content)]
+        return content
 
-    def some(self, multiple: int) -> bytes:
+    def read_available(self, multiple: int) -> bytes:
         """Wait for `multiple` bytes; return as many times that as are there, at the end all."""
-        while len(self._held) < multiple and self._more():
-            pass
-        left = len(self._held)
-        return self._taken(left if self._over else left - left % multiple)
+        self.peek(multiple)
+        held = len(self._held)
+        return self.read(held if self._over else held - held % multiple)
 
-    def rest(self) -> bytes:
-        """Wait for everything."""
-        while self._more():
-            pass
-        return self._taken(len(self._held))
-
-    def put_back(self, content: bytes) -> None:
-        """Let bytes be read once more."""
-        self._held[:0] = content
-
-    def ended(self, within_s: float | None = None) -> bool:
+    def at_end(self, within_s: float | None = None) -> bool:
         """Tell whether there is nothing more, waiting for it no longer than `within_s`."""
         if self._held:
             return False
-        if within_s is not None and not self._over and not self._readable(within_s):
-            return False
+        if within_s is not None and not self._over:
+            try:
+                if not select.select([self._stream], [], [], within_s)[0]:
+                    return False
+            except (OSError, ValueError, io.UnsupportedOperation):  # not a file of the system
+                pass
         return not self._more()
-
-    def _readable(self, within_s: float) -> bool:
-        try:
-            return bool(select.select([self._stream], [], [], within_s)[0])
-        except (OSError, ValueError, io.UnsupportedOperation):  # not a file of the system
-            return True
 
     def _more(self) -> bool:
         if not self._over:
@@ -180,21 +170,3 @@ class _Bytes:
             self._over = not content
             self._held += content
         return not self._over
-
-    def _taken(self, size: int) -> bytes:
-        content = bytes(self._held[:size])
-        del self._held[:size]
-        return content
-
-
-def finite(block: AnyArray, at: int) -> AnyArray:
-    """Check that a block, whose first frame is number `at`, holds numbers only.
-
-    Raises:
-        InputError: names the first that is none.
-    """
-    bad: Any = np.argwhere(~np.isfinite(block))
-    if len(bad):
-        band, frame = (int(place) for place in bad[0])
-        raise InputError(f"{STDIN} is not a number at band {band}, frame {at + frame}")
-    return block
