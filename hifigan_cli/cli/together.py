@@ -48,9 +48,9 @@ def together(part: Shard) -> Iterator[None]:
 
 
 def _wait_for_all() -> None:
-    from hifigan_cli.runtime.rendezvous import meet
+    from hifigan_cli.runtime.rendezvous import rendezvous
 
-    meet(timeout_s=math.inf)  # the others may have hours of work left
+    rendezvous(timeout_s=math.inf)  # the others may have hours of work left
 
 
 def own_device(name: str) -> str:

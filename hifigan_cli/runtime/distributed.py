@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from hifigan_cli.errors import DeviceError
-from hifigan_cli.runtime.rendezvous import meet
+from hifigan_cli.runtime.rendezvous import rendezvous
 from hifigan_cli.runtime.sharding import Shard
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def process_group(device: torch.device) -> Iterator[DistributedContext]:
     if world == 1:
         yield DistributedContext(0, 1, device)
         return
-    store, rank, world = meet()
+    store, rank, world = rendezvous()
     dist.init_process_group(
         "nccl" if own_gpu else "gloo",
         store=store,
