@@ -67,7 +67,7 @@ class HealthChecks:
         self._best = 0  # its place among them
 
     def recall(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Read what was written before; says nothing."""
+        """Read what was written before, without a warning."""
         for entry in entries:
             if entry["event"] == "warning":
                 self._reported.add(entry["kind"])
@@ -87,7 +87,7 @@ class HealthChecks:
         return found
 
     def _lasts(self, kind: str, shown: bool, lasting: int) -> bool:
-        """Note one more look at a sign; whether it now has lasted, and was not told yet."""
+        """Note one more look at a sign; return whether it has lasted and was not reported yet."""
         seen = self._signs.setdefault(kind, deque(maxlen=lasting))
         seen.append(shown)
         if len(seen) < lasting:
