@@ -54,7 +54,6 @@ def info(
         raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
     rows: list[tuple[str, ...]]
     fields: dict[str, Any]
-    rows: list[tuple[str, ...]]
     if path is None:
         from hifigan_cli.config import resolve
 

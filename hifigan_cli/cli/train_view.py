@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hifigan_cli.cli.console import Console
-    from hifigan_cli.training.events import Event, Report
+    from hifigan_cli.training.events import Event, EventCallback
     from hifigan_cli.training.progress import Forecast, Standing
 
 _LINE_EVERY_S = 5.0
@@ -43,7 +43,7 @@ _SHOWN = {
 
 
 @contextmanager
-def training_view(console: Console) -> Iterator[Report]:
+def training_view(console: Console) -> Iterator[EventCallback]:
     """Yield a function that shows each event of a run."""
     # rich would take FORCE_COLOR for a terminal.
     if console.json or console.quiet or not sys.stderr.isatty():

@@ -64,7 +64,7 @@ def page_of_run(path: Path) -> str:
         for event in ("train", "validation", "warning")
     )
     config = _config(run)
-    # The run knows whether they are comparable: beside given mels, they are not.
+    # The run recorded whether they are comparable: with mels from outside they are not.
     compared = any("official_converged" in entry for entry in validations)
     official = official_training(config) if config and compared else None
     audio_step, saved = read_validation_audio(run.validation_audio)

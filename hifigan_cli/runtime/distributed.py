@@ -1,11 +1,11 @@
 """One process or several: under `torchrun` every process trains on its share of each batch.
 
-torchrun says through environment variables who is who. DistributedDataParallel averages the
-gradients; what is left here are the few other moments at which the processes must agree. Alone,
+torchrun gives each process its rank through environment variables. DistributedDataParallel averages
+the gradients; here are the few other moments at which the processes must agree. With one process,
 each of these functions returns what it was given.
 
 When one process dies, the next exchange of gradients fails in the others, and all end. With
-`--max-restarts` torchrun then starts them anew, and they go on from the last checkpoint, as after
+`--max-restarts` torchrun then restarts them, and they go on from the last checkpoint, as after
 any other stop; there is nothing else to an elastic restart.
 """
 
@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from hifigan_cli.errors import DeviceError
-from hifigan_cli.runtime.rendezvous import meet
+from hifigan_cli.runtime.rendezvous import rendezvous
 from hifigan_cli.runtime.sharding import Shard
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among its fellows; alone it is rank 0 of 1."""
+    """This process among the others; a single one is rank 0 of 1."""
 
     rank: int
     world: int
@@ -83,7 +83,7 @@ class DistributedContext:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[DistributedContext]:
-    """Join the group that torchrun's environment describes, or stand alone.
+    """Join the group that torchrun's environment describes, if there is one.
 
     On CUDA each process takes the GPU of its LOCAL_RANK.
 
@@ -100,7 +100,7 @@ def process_group(device: torch.device) -> Iterator[DistributedContext]:
     if world == 1:
         yield DistributedContext(0, 1, device)
         return
-    store, rank, world = meet()
+    store, rank, world = rendezvous()
     dist.init_process_group(
         "nccl" if own_gpu else "gloo",
         store=store,
@@ -111,7 +111,9 @@ def process_group(device: torch.device) -> Iterator[DistributedContext]:
     try:
         yield DistributedContext(dist.get_rank(), world, device)
     except RuntimeError as error:
-        if not _is_of_a_peer(error):
+        # Another process is gone. NCCL's failures have classes; gloo's are plain RuntimeErrors that
+        # name their place in its sources.
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         raise DeviceError(
             "another process of this run ended, and so this one has to",
@@ -120,12 +122,6 @@ def process_group(device: torch.device) -> Iterator[DistributedContext]:
         ) from error
     finally:
         dist.destroy_process_group()
-
-
-def _is_of_a_peer(error: RuntimeError) -> bool:
-    """Tell an exchange that failed because the other side is gone."""
-    # NCCL's failures have classes; gloo's are plain, and name their place in its sources.
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _own_gpu(local_rank: int) -> torch.device:

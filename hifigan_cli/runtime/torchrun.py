@@ -33,15 +33,15 @@ def wait_for_all(shard: Shard) -> Iterator[None]:
     except InterruptedRunError:
         raise
     except HifiganError:
-        _rendezvous()
+        _meet()
         raise
-    _rendezvous()
+    _meet()
 
 
-def _rendezvous() -> None:
-    from hifigan_cli.runtime.rendezvous import meet
+def _meet() -> None:
+    from hifigan_cli.runtime.rendezvous import rendezvous
 
-    meet(timeout_s=math.inf)  # the others may have hours of work left
+    rendezvous(timeout_s=math.inf)  # the others may have hours of work left
 
 
 def device_of_process(name: str) -> str:

@@ -12,7 +12,7 @@ Read in this order:
 - `run_folder`, `checkpoint`, `validation_audio`: what a run leaves on disk
 - `events`: what a run reports while it works; `loggers`: where its figures go
 - `progress`: where the error stands, and when it reaches its bar
-- `health_checks`, `discriminator_statistics`: signs of trouble
+- `health_checks`: signs of trouble in the figures
 - `optimizers`, `nonfinite_guard`, `meter`: learning rate, bad gradients, losses and speed
 - `compiling`, `cuda_graphs`: fewer and larger kernels
 """

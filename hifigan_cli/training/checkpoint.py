@@ -1,4 +1,4 @@
-"""A complete `State` in one safetensors file with a checksum.
+"""A complete `TrainingState` in one safetensors file with a checksum.
 
 It holds the networks as they are trained (weight norm's two parts, spectral norm's vectors), the
 moving average, the optimizers' moments by parameter name, the random generators, and a description:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from torch import Tensor
 
-    from hifigan_cli.training.state import State
+    from hifigan_cli.training.state import TrainingState
 
 _RNG_CPU, _RNG_CUDA = "rng.cpu", "rng.cuda"
 
@@ -73,7 +73,7 @@ class ResumePoint:
             )
 
 
-def write_checkpoint(path: Path, state: State, data_digest: str) -> None:
+def write_checkpoint(path: Path, state: TrainingState, data_digest: str) -> None:
     """Write the state atomically.
 
     Raises:
@@ -101,7 +101,7 @@ def read_checkpoint(path: Path, kind: str = VocoderState.kind) -> ResumePoint:
     return ResumePoint(path, tensors, description)
 
 
-def state_tensors(state: State) -> dict[str, Tensor]:
+def state_tensors(state: TrainingState) -> dict[str, Tensor]:
     """Return every tensor of a state, by the name it has in a checkpoint."""
     tensors = {
         f"{name}.{key}": value
@@ -116,7 +116,7 @@ def state_tensors(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(state: State, checkpoint: ResumePoint) -> None:
+def restore(state: TrainingState, checkpoint: ResumePoint) -> None:
     """Put a state where the checkpoint stood.
 
     Raises:

@@ -100,4 +100,4 @@ class Finished:
 
 
 Event = Rendering | Started | Logged | Validated | Warned | Saved | Noted | Finished
-Report = Callable[[Event], None]
+EventCallback = Callable[[Event], None]

@@ -23,10 +23,12 @@ from hifigan_cli.training.validation_audio import write_validation_audio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import ExitStack
     from pathlib import Path
 
     from hifigan_cli.config import Config
-    from hifigan_cli.training.events import Report, Warned
+    from hifigan_cli.training.estimate import TrainOptions
+    from hifigan_cli.training.events import EventCallback, Warned
     from hifigan_cli.training.run_folder import RunFolder
     from hifigan_cli.training.validation_audio import ValidationClip
 
@@ -53,7 +55,7 @@ class Logger:
 class MetricsLogger(Logger):
     """Appends figures to metrics.jsonl. A full disk is reported and does not end the run."""
 
-    def __init__(self, path: Path, resumed_step: int, report: Report) -> None:
+    def __init__(self, path: Path, resumed_step: int, report: EventCallback) -> None:
         if path.exists():
             lines = path.read_bytes().splitlines(keepends=True) if resumed_step else []
             known = (line for line, entry in _intact(lines) if entry["step"] <= resumed_step)
@@ -86,7 +88,7 @@ class MetricsLogger(Logger):
 class AudioLogger(Logger):
     """Keeps the sounds of the newest validation in a run's folder."""
 
-    def __init__(self, folder: Path, rate_hz: int, report: Report) -> None:
+    def __init__(self, folder: Path, rate_hz: int, report: EventCallback) -> None:
         self._folder, self._rate_hz, self._report = folder, rate_hz, report
 
     def clips(self, step: int, clips: Sequence[ValidationClip]) -> None:
@@ -194,32 +196,30 @@ class WandbLogger(Logger):
 
 
 def open_loggers(
-    run: RunFolder,
-    step: int,
-    config: Config,
-    report: Report,
-    *,
-    tensorboard: bool | None,
-    wandb: str | None,
+    options: TrainOptions, run: RunFolder, step: int, report: EventCallback, stack: ExitStack
 ) -> list[Logger]:
-    """Open every place that a vocoder's figures beyond `step` go to.
+    """Open every place that a vocoder's figures beyond `step` go to; `stack` closes them.
 
     Raises:
         UsageError: one that was asked for is not installed.
     """
-    rate_hz = config.mel.rate_hz
-    loggers = [
-        MetricsLogger(run.metrics, step, report),
-        AudioLogger(run.validation_audio, rate_hz, report),
-    ]
-    if wandb is not None:
-        loggers.append(WandbLogger(run.path, wandb, config))
-    if tensorboard is False:
+    loggers: list[Logger] = []
+
+    def add(logger: Logger) -> None:
+        stack.callback(logger.close)
+        loggers.append(logger)
+
+    config, rate_hz = options.config, options.config.mel.rate_hz
+    add(MetricsLogger(run.metrics, step, report))
+    add(AudioLogger(run.validation_audio, rate_hz, report))
+    if options.wandb is not None:
+        add(WandbLogger(run.path, options.wandb, config))
+    if options.tensorboard is False:
         return loggers
     try:
-        loggers.append(TensorBoardLogger(run.tensorboard, rate_hz, step))
+        add(TensorBoardLogger(run.tensorboard, rate_hz, step))
     except UsageError as error:
-        if tensorboard:
+        if options.tensorboard:
             raise
         report(Noted(f"{error.message} ({error.hint}); metrics go to {run.metrics}"))
     return loggers

@@ -2,7 +2,7 @@
 
 Of V1 the official validation error is known at several steps, of V2 and V3 only at the end. All are
 mel_l1_full on LJSpeech clips that the training did not see. Another corpus has another curve, so
-the comparison is a yardstick and not a judgement.
+the comparison is a yardstick, no more.
 
 The error falls about evenly with the logarithm of the steps: a line through the official V1's
 errors between 140 k and 500 k steps meets 0.23 at 1.13 M steps, where the curve itself has it at

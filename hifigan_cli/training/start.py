@@ -9,7 +9,7 @@ from hifigan_cli.io.files import write_bytes
 from hifigan_cli.training.checkpoint import read_checkpoint, restore
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.run_folder import newest_checkpoint
-from hifigan_cli.training.state import State
+from hifigan_cli.training.state import TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.checkpoint import ResumePoint
-    from hifigan_cli.training.events import Report
+    from hifigan_cli.training.events import EventCallback
     from hifigan_cli.training.run_folder import RunFolder
 
-StateT = TypeVar("StateT", bound=State)
-StateT_contra = TypeVar("StateT_contra", bound=State, contravariant=True)
+StateT = TypeVar("StateT", bound=TrainingState)
+StateT_contra = TypeVar("StateT_contra", bound=TrainingState, contravariant=True)
 
 
-class Source(Protocol[StateT_contra]):
+class InitSource(Protocol[StateT_contra]):
     """The networks of another training."""
 
     def load(self, state: StateT_contra) -> str:
@@ -36,10 +36,10 @@ def begin(
     build: Callable[[], StateT],
     data_digest: str,
     context: DistributedContext,
-    report: Report,
+    report: EventCallback,
     stack: ExitStack,
     *,
-    init: Callable[[], Source[StateT]] | None = None,
+    init: Callable[[], InitSource[StateT]] | None = None,
     fresh: bool = False,
 ) -> StateT:
     """Return the state that the next step starts from, the same in every process.
@@ -76,7 +76,7 @@ def begin(
 
 
 def roll_back(
-    state: State, run: RunFolder, context: DistributedContext, report: Report
+    state: TrainingState, run: RunFolder, context: DistributedContext, report: EventCallback
 ) -> int | None:
     """Give a state the weights and moments of the newest checkpoint; return its step.
 
@@ -97,7 +97,7 @@ def roll_back(
 
 
 def _agree_on_checkpoint(
-    state: State, run: RunFolder, context: DistributedContext, report: Report
+    state: TrainingState, run: RunFolder, context: DistributedContext, report: EventCallback
 ) -> ResumePoint | None:
     """Let the main process choose, so that all go on from the same one."""
 

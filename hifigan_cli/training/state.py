@@ -1,6 +1,6 @@
 """All that changes while a network is trained, and what a checkpoint holds, as one object.
 
-`State` is what the trainer knows of it; `VocoderState` has the paper's three networks.
+`TrainingState` is what the trainer knows of it; `VocoderState` has the paper's three networks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Best:
     mel_l1_full: float
 
 
-class State:
+class TrainingState:
     """A run at one step, as the trainer and a checkpoint know it.
 
     Attributes:
@@ -74,7 +74,7 @@ def update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
     blend(list(ema.parameters()), list(network.parameters()), 0)
 
 
-class VocoderState(State):
+class VocoderState(TrainingState):
     """The paper's networks, two optimizers, a moving average.
 
     Attributes:

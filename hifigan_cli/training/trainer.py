@@ -1,6 +1,6 @@
 """The trainer: batch, step, and at intervals a report, a validation, a checkpoint.
 
-It is the same for every network. A `Task` brings what differs: state, batches, step, validation.
+It is the same for every network. A `TrainingTask` brings state, batches, step and validation.
 A batch is a function of seed and step, the learning rate of the step, and all else is in the
 checkpoint. So the loop can be entered at any step, and goes on as if it had never been left.
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.runtime.signals import Stop
-    from hifigan_cli.training.events import Report, Started
+    from hifigan_cli.training.events import EventCallback, Started
     from hifigan_cli.training.health_checks import HealthChecks
     from hifigan_cli.training.loggers import Logger
     from hifigan_cli.training.progress import OfficialTraining
     from hifigan_cli.training.run_folder import RunFolder
-    from hifigan_cli.training.state import State
+    from hifigan_cli.training.state import TrainingState
     from hifigan_cli.training.validation_audio import ValidationClip
 
 _AGREE_EVERY = 10  # steps between the moments at which several processes compare their signals
@@ -59,7 +59,7 @@ class Intervals(Protocol):
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationResult:
     """What a validation found.
 
     Attributes:
@@ -78,7 +78,7 @@ class Validation:
     audio: Sequence[ValidationClip] = ()
 
 
-class Task(ABC, Generic[BatchT]):
+class TrainingTask(ABC, Generic[BatchT]):
     """A network to train: its state, its batches, its step, its validation.
 
     Attributes:
@@ -91,7 +91,7 @@ class Task(ABC, Generic[BatchT]):
         health: looks for signs of trouble in the figures, if there is something to look for.
     """
 
-    state: State
+    state: TrainingState
     intervals: Intervals
     audio_s: float
     keep_checkpoints: int
@@ -116,7 +116,7 @@ class Task(ABC, Generic[BatchT]):
         """Learn from one batch, count the step, and return the losses on their device."""
 
     @abstractmethod
-    def validate(self, stopping: Callable[[], bool]) -> Validation | None:
+    def validate(self, stopping: Callable[[], bool]) -> ValidationResult | None:
         """Measure the error on clips; None if a signal came meanwhile or there are no clips."""
 
     @abstractmethod
@@ -129,12 +129,12 @@ class Trainer(Generic[BatchT]):
 
     def __init__(
         self,
-        task: Task[BatchT],
+        task: TrainingTask[BatchT],
         run: RunFolder,
         data_digest: str,
         context: DistributedContext,
         loggers: Sequence[Logger],
-        report: Report,
+        report: EventCallback,
         stop: Stop,
     ) -> None:
         self._task, self._state = task, task.state
@@ -175,7 +175,7 @@ class Trainer(Generic[BatchT]):
                 self._save(must=last or bool(number))
             if number:
                 raise _interrupted(number, step)
-        return finished(state, self._run)
+        return report_finished(state, self._run, self._report)
 
     def _log(self, rate: float) -> None:
         """Report the mean losses since the last time, and the speed."""
@@ -240,7 +240,7 @@ class Trainer(Generic[BatchT]):
                     self._try_to_write(self._run.best, mel_l1_full=error)
                 self._report_validation(found, best=best)
 
-    def _report_validation(self, found: Validation, *, best: bool) -> None:
+    def _report_validation(self, found: ValidationResult, *, best: bool) -> None:
         """Report an error, where it stands, and when it should reach its bar."""
         step, task = self._state.step, self._task
         standing = expected = None
@@ -304,10 +304,12 @@ class Trainer(Generic[BatchT]):
         self._report(Noted(message, warning=True))
 
 
-def finished(state: State, run: RunFolder, *, already: bool = False) -> Finished:
-    """Describe a run whose steps are all done."""
+def report_finished(
+    state: TrainingState, run: RunFolder, report: EventCallback, *, already: bool = False
+) -> Finished:
+    """Report that the steps of a run are all done; return the event."""
     best = state.best
-    return Finished(
+    event = Finished(
         step=state.step,
         run=run.path,
         model=run.model,
@@ -315,6 +317,8 @@ def finished(state: State, run: RunFolder, *, already: bool = False) -> Finished
         best_mel_l1_full=best.mel_l1_full if best else None,
         already=already,
     )
+    report(event)
+    return event
 
 
 def _interrupted(number: int, step: int) -> InterruptedRunError:

@@ -3,26 +3,31 @@
 The generator reads each clip's mel, and the result's log-mel up to Nyquist is compared with the
 recording's. The official training plots the same figure. With `overfit` the fixed segments take the
 place of the clips: there the question is how far they can be learned by heart.
+
+The losses of a step are sums over all eight sub-discriminators, in which one that is dead is
+hidden. Here each is asked separately, a few segments at every validation, so that no step waits for
+it. Validation changes nothing that is trained: there are no gradients, and the power iteration of
+spectral norm rests.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hifigan_cli.data.augmentation import batches_of
 from hifigan_cli.models.losses import mel_loss
-from hifigan_cli.training import discriminator_statistics
-from hifigan_cli.training.discriminator_statistics import DiscriminatorStatistics
-from hifigan_cli.training.trainer import Validation
+from hifigan_cli.training.health_checks import DISCRIMINATORS
+from hifigan_cli.training.trainer import ValidationResult
 from hifigan_cli.training.validation_audio import ValidationClip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from hifigan_cli.training.state import VocoderState
     from hifigan_cli.training.step import MelTransforms
 
+_SCORED_CLIPS = 8  # of the validation clips, over all processes
+_SUMS = 4  # numbers kept of each discriminator
 _NO_POWER = 1e-6  # keeps the level of digital silence a number
 
 
@@ -83,7 +90,7 @@ def validate(
     mels: MelTransforms,
     context: DistributedContext,
     stopping: Callable[[], bool] = lambda: False,
-) -> Validation | None:
+) -> ValidationResult | None:
     """Generate every clip and compare; None if a signal came or there are no clips.
 
     The processes take the clips in turn. Besides mel_l1_full, the mean over clips of the L1 between
@@ -102,7 +109,7 @@ def validate(
         total += mel_loss(clip.recording_mel, clip.generated_mel).item()
         count += 1
         powers = powers[0] + _power(clip.generated), powers[1] + _power(clip.recording)
-        if index < discriminator_statistics.CLIPS:
+        if index < _SCORED_CLIPS:
             statistics.add(state, clip.recording, clip.generated)
         if index < state.config.train.sample_clips:
             audio.append(clip)
@@ -111,11 +118,11 @@ def validate(
     if any_stopped or not clips:
         return None
     level_db = 10 * math.log10((generated + _NO_POWER) / (recorded + _NO_POWER))
-    return Validation(
+    return ValidationResult(
         metrics={"mel_l1_full": total / clips},
         clips=int(clips),
         took_s=time.monotonic() - started,
-        details={"level_db": level_db, **discriminator_statistics.means(scores)},
+        details={"level_db": level_db, **statistics_of(scores)},
         audio=audio,
     )
 
@@ -140,3 +147,67 @@ def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms
         generated = state.published.forward(mel[..., :frames])[:, 0]
     parts = (recording, generated, mels.full_band(recording), mels.full_band(generated))
     return ValidationClip(utterance.name, *(part[0].float().cpu() for part in parts))
+
+
+class DiscriminatorStatistics:
+    """Adds up what the sub-discriminators answer, clip by clip."""
+
+    def __init__(self) -> None:
+        self._clips = 0
+        self._sums = torch.zeros(len(DISCRIMINATORS), _SUMS, dtype=torch.float64)
+
+    @torch.no_grad()
+    def add(self, state: VocoderState, recording: Tensor, generated: Tensor) -> None:
+        """Score the middle of a clip, `(samples,)` as recorded and as generated.
+
+        A clip shorter than the segments that are trained on is left out.
+        """
+        segment = state.config.train.segment_samples
+        if recording.shape[-1] < segment:
+            return
+        start = (recording.shape[-1] - segment) // 2
+        pair = torch.stack([recording, generated])[:, None, start : start + segment]
+        with buffers_unchanged(state.mpd, state.msd):
+            outputs = [*state.mpd(pair.to(state.device)), *state.msd(pair.to(state.device))]
+        for sums, output in zip(self._sums, outputs, strict=True):
+            real, fake = output.scores.cpu().double()
+            both = torch.cat([real.flatten(), fake.flatten()])
+            terms = ((1 - real) ** 2, fake**2, both, both**2)
+            sums += torch.stack([term.mean() for term in terms])
+        self._clips += 1
+
+    def sums(self) -> list[float]:
+        """Return all that was added up, in a fixed order, to be summed over processes."""
+        return [float(self._clips), *self._sums.flatten().tolist()]
+
+
+def statistics_of(sums: Sequence[float]) -> dict[str, float]:
+    """Return three figures of each sub-discriminator, as means over the clips; none without clips.
+
+    `period_2.real` and `period_2.fake` are its two terms of the least-squares loss. At chance, when
+    it answers a half to everything, each is 0.25; where it always knows, both are near 0.
+    `period_2.spread` is the standard deviation of its scores, over recordings and generated sound
+    alike: 0 where it answers the same to everything.
+    """
+    clips, *rest = sums
+    if not clips:
+        return {}
+    found = {}
+    for place, name in enumerate(DISCRIMINATORS):
+        row = [value / clips for value in rest[place * _SUMS : (place + 1) * _SUMS]]
+        found[f"{name}.real"], found[f"{name}.fake"], mean, square = row
+        found[f"{name}.spread"] = math.sqrt(max(square - mean**2, 0.0))
+    return found
+
+
+@contextmanager
+def buffers_unchanged(*networks: nn.Module) -> Iterator[None]:
+    """Keep networks from changing their buffers in a forward pass."""
+    before = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network, training in zip(networks, before, strict=True):
+            network.train(training)

@@ -33,7 +33,7 @@ from hifigan_cli.training.run_folder import RunFolder
 from hifigan_cli.training.start import begin
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms, train_step
-from hifigan_cli.training.trainer import Task, Trainer, finished
+from hifigan_cli.training.trainer import Trainer, TrainingTask, report_finished
 from hifigan_cli.training.validation import Utterances, validate
 from hifigan_cli.training.warm_start import read_source
 
@@ -43,16 +43,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from hifigan_cli.config import TrainConfig
     from hifigan_cli.data.batches import Batch
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.estimate import TrainOptions
-    from hifigan_cli.training.events import Event, Finished, Report
+    from hifigan_cli.training.events import Event, EventCallback, Finished
     from hifigan_cli.training.step import Losses
-    from hifigan_cli.training.trainer import Validation
+    from hifigan_cli.training.trainer import ValidationResult
 
 
-def train(options: TrainOptions, report: Report) -> Finished:
+def train(options: TrainOptions, report: EventCallback) -> Finished:
     """Start the run, or continue it, up to its last step.
 
     Raises:
@@ -83,23 +84,19 @@ def train(options: TrainOptions, report: Report) -> Finished:
             fresh=options.fresh,
         )
         if state.step >= config.train.steps:
-            done = finished(state, run, already=True)
-            report(done)
-            return done
+            return report_finished(state, run, report, already=True)
         if context.world > 1:
             state.distribute()
+        loggers = open_loggers(options, run, state.step, report, stack) if context.main else []
         task = VocoderTask(state, data, run, context, report)
-        loggers = []
-        if context.main:
-            wanted = {"tensorboard": options.tensorboard, "wandb": options.wandb}
-            loggers = open_loggers(run, state.step, config, report, **wanted)
-            for logger in loggers:
-                stack.callback(logger.close)
         return Trainer(task, run, data.digest, context, loggers, report, stop).fit()
 
 
-class VocoderTask(Task["Batch"]):
+class VocoderTask(TrainingTask["Batch"]):
     """The vocoder's training (paper sections 2 and 3), as the trainer calls it."""
+
+    state: VocoderState
+    intervals: TrainConfig
 
     def __init__(
         self,
@@ -107,7 +104,7 @@ class VocoderTask(Task["Batch"]):
         data: PreparedData,
         run: RunFolder,
         context: DistributedContext,
-        report: Report,
+        report: EventCallback,
     ) -> None:
         config, train = state.config, state.config.train
         self.state = state
@@ -122,7 +119,7 @@ class VocoderTask(Task["Batch"]):
         if self._utterances.comparable:
             self.official = official_training(config)
         self.health = HealthChecks(train)
-        self.health.recall(read_entries(run.metrics))
+        self.health.recall(read_entries(run.metrics))  # up to the state's step: see MetricsLogger
 
         share = data, config, context.rank, context.world
         resident = fits(data, context.device) and not train.varied
@@ -174,7 +171,7 @@ class VocoderTask(Task["Batch"]):
         """Make one step, as a CUDA graph where that works."""
         return self._step(batch)._asdict()
 
-    def validate(self, stopping: Callable[[], bool]) -> Validation | None:
+    def validate(self, stopping: Callable[[], bool]) -> ValidationResult | None:
         """Compare complete clips."""
         return validate(self.state, self._utterances, self._mels, self._context, stopping)
 

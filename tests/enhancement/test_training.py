@@ -37,7 +37,7 @@ from hifigan_cli.training import meter
 from hifigan_cli.training.events import Logged, Noted, Rendering, Saved
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.run_folder import RunFolder
-from hifigan_cli.training.trainer import Validation
+from hifigan_cli.training.trainer import ValidationResult
 from tests.data.corpora import write
 from tests.enhancement.small import SETS, recipe, sounds
 from tests.helpers import hifigan, speech
@@ -45,7 +45,7 @@ from tests.models_for_tests import write_tiny_model
 
 if TYPE_CHECKING:
     from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
-    from hifigan_cli.training.events import Event, Report
+    from hifigan_cli.training.events import Event, EventCallback
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def content(out: Path) -> dict[str, torch.Tensor]:
     return read_tensors(RunFolder(out).saved()[0])[0]
 
 
-def stopping_at(number: int) -> Report:
+def stopping_at(number: int) -> EventCallback:
     """Make a report function that sends this process a signal at a step, once."""
 
     def report(event: Event) -> None:
@@ -144,9 +144,9 @@ def test_validations_are_not_the_speed_of_steps(
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s[0])
     monkeypatch.setattr(meter, "time", clock)
 
-    def validated(*_: object) -> Validation:
+    def validated(*_: object) -> ValidationResult:
         late_s[0] += 1e6
-        return Validation({}, 1, 1e6)
+        return ValidationResult({}, 1, 1e6)
 
     monkeypatch.setattr(enhancer, "validate_enhancer", validated)
     events: list[Event] = []

@@ -23,11 +23,11 @@ class Attempt:
         def rendezvous(_url: str, **_options: object) -> Iterator[tuple[Store, int, int]]:
             yield store, ranks.rank, world
 
-        monkeypatch.setattr(meeting, "rendezvous", rendezvous)
+        monkeypatch.setattr(meeting, "torch_rendezvous", rendezvous)
 
         def member(rank: int) -> None:
             ranks.rank = rank
-            ours, _, _ = meeting.meet(timeout_s=20)
+            ours, _, _ = meeting.rendezvous(timeout_s=20)
             if rank == 0:
                 ours.set("who", f"{id(self)}")
             self.found[rank] = ours.get("who")
@@ -69,6 +69,6 @@ def test_a_process_that_never_comes(
 ) -> None:
     """An end with a word, and not a wait for ever."""
     store = HashStore()
-    monkeypatch.setattr(meeting, "rendezvous", lambda *_a, **_o: iter([(store, rank, 2)]))
+    monkeypatch.setattr(meeting, "torch_rendezvous", lambda *_a, **_o: iter([(store, rank, 2)]))
     with pytest.raises(DeviceError, match=missing):
-        meeting.meet(timeout_s=0.2)
+        meeting.rendezvous(timeout_s=0.2)

@@ -133,7 +133,7 @@ def test_an_enhancers_step_does_as_well() -> None:
     guard = NonfiniteGuard(GPU)
     noisy, clean = torch.randn(2, 2, 80, 16, device=GPU).unbind()
     with without_backward(state.enhancer, state.discriminator):
-        for step in (0, state.first_adversarial_step, state.run.training.steps - 1):
+        for step in (0, state.first_adversarial_step, state.config.training.steps - 1):
             state.step = step
             for value in enhancer_step(state, noisy, clean, guard).values():
                 assert (value.device, value.dtype) == (GPU, torch.float32)

@@ -178,7 +178,7 @@ def test_run_says_where_it_stands_and_info_repeats_it(prepared: Path, tmp_path: 
     assert [line["official_converged"] for line in lines] == [0.345] * 3
     facts = describe(tmp_path / "run").facts
     best = min(found, key=lambda event: event.metrics["mel_l1_full"])
-    assert facts["best"] == {"step": best.step, "mel_l1_full": best.mel_l1_full}
+    assert facts["best"] == {"step": best.step, "mel_l1_full": best.metrics["mel_l1_full"]}
     assert facts["mel_l1_full"] == found[-1].metrics["mel_l1_full"]
     assert facts["official_converged"] == 0.345
     assert facts["step"] == 4

@@ -19,16 +19,16 @@ from hifigan_cli.models import Generator
 from hifigan_cli.models.discriminators import DiscriminatorOutput, PeriodDiscriminator
 from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training import health_checks
-from hifigan_cli.training.discriminator_statistics import (
-    DISCRIMINATORS,
-    DiscriminatorStatistics,
-    means,
-)
 from hifigan_cli.training.events import Warned
-from hifigan_cli.training.health_checks import LOGS, LONG, VALIDATIONS, HealthChecks
+from hifigan_cli.training.health_checks import DISCRIMINATORS, LOGS, LONG, VALIDATIONS, HealthChecks
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms
-from hifigan_cli.training.validation import Utterances, validate
+from hifigan_cli.training.validation import (
+    DiscriminatorStatistics,
+    Utterances,
+    statistics_of,
+    validate,
+)
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go, metrics
 
@@ -261,7 +261,7 @@ def test_statistics_are_the_terms_of_the_loss(prepared: Path) -> None:
     for clip in clips:
         statistics.add(state, *clip)
     statistics.add(state, torch.zeros(500), torch.zeros(500))  # shorter than a segment: left out
-    found = means(statistics.sums())
+    found = statistics_of(statistics.sums())
     parts = ("real", "fake", "spread")
     assert list(found) == [f"{name}.{part}" for name in DISCRIMINATORS for part in parts]
     state.mpd.eval()
@@ -277,7 +277,7 @@ def test_statistics_are_the_terms_of_the_loss(prepared: Path) -> None:
         assert found[f"{name}.fake"] == pytest.approx((f.scores**2).mean().item(), rel=1e-4)
         both = torch.cat([r.scores.flatten(), f.scores.flatten()])
         assert found[f"{name}.spread"] == pytest.approx(both.std(correction=0).item(), rel=1e-3)
-    assert means(DiscriminatorStatistics().sums()) == {}
+    assert statistics_of(DiscriminatorStatistics().sums()) == {}
 
 
 @pytest.mark.usefixtures("small_discriminators")

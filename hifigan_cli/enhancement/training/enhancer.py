@@ -34,7 +34,7 @@ from hifigan_cli.training.loggers import MetricsLogger
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.run_folder import RunFolder
 from hifigan_cli.training.start import begin
-from hifigan_cli.training.trainer import Task, Trainer, finished
+from hifigan_cli.training.trainer import Trainer, TrainingTask, report_finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.enhancement.config import EnhancerTraining
     from hifigan_cli.runtime.signals import Stop
-    from hifigan_cli.training.events import Finished, Report
-    from hifigan_cli.training.trainer import Validation
+    from hifigan_cli.training.events import EventCallback, Finished
+    from hifigan_cli.training.trainer import ValidationResult
 
 PAIRS_FOLDER, MODEL_FILE = "pairs", "enhancer.safetensors"
-Batch = tuple["Tensor", "Tensor"]
+EnhancerBatch = tuple["Tensor", "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class EnhancerTrainOptions:
     fresh: bool = False
 
 
-def train_enhancer(options: EnhancerTrainOptions, report: Report) -> Finished:
+def train_enhancer(options: EnhancerTrainOptions, report: EventCallback) -> Finished:
     """Start the run, or continue it, up to its last step.
 
     Raises:
@@ -91,9 +91,7 @@ def train_enhancer(options: EnhancerTrainOptions, report: Report) -> Finished:
         build = partial(EnhancerState, sources.run, sources.mel, device)
         state = begin(run, build, data_digest, context, report, stack, fresh=options.fresh)
         if state.step >= sources.run.training.steps:
-            done = finished(state, run, already=True)
-            report(done)
-            return done
+            return report_finished(state, run, report, already=True)
         pairs = run.path / PAIRS_FOLDER
         make_folder(pairs)
         rendered = partial(_rendered, report, stop)
@@ -104,7 +102,7 @@ def train_enhancer(options: EnhancerTrainOptions, report: Report) -> Finished:
         return Trainer(task, run, data_digest, context, [metrics], report, stop).fit()
 
 
-def _rendered(report: Report, stop: Stop, done: int, pairs: int) -> None:
+def _rendered(report: EventCallback, stop: Stop, done: int, pairs: int) -> None:
     """Report how many pairs are rendered, and obey a signal: nothing of them is worth saving."""
     report(Rendering(done, pairs))
     if stop.requested():
@@ -115,9 +113,11 @@ def _rendered(report: Report, stop: Stop, done: int, pairs: int) -> None:
         )
 
 
-class EnhancerTask(Task[Batch]):
+class EnhancerTask(TrainingTask[EnhancerBatch]):
     """The enhancer's training, as the trainer calls it."""
 
+    state: EnhancerState
+    intervals: EnhancerTraining
     keep_checkpoints = 2
 
     def __init__(
@@ -145,7 +145,7 @@ class EnhancerTask(Task[Batch]):
             generator_parameters=count_parameters(self.state.enhancer),
         )
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[EnhancerBatch]:
         """Yield the remaining batches."""
         for step in range(self.state.step, self.intervals.steps):
             yield enhancer_batch(self._pairs, self.intervals, step, self.state.device)
@@ -154,11 +154,11 @@ class EnhancerTask(Task[Batch]):
         """Set the learning rates of the step."""
         return self.state.set_learning_rate()
 
-    def train_step(self, batch: Batch) -> Mapping[str, Tensor]:
+    def train_step(self, batch: EnhancerBatch) -> Mapping[str, Tensor]:
         """Make one step."""
         return enhancer_step(self.state, *batch, self.guard)
 
-    def validate(self, stopping: Callable[[], bool]) -> Validation | None:
+    def validate(self, stopping: Callable[[], bool]) -> ValidationResult | None:
         """Compare enhanced with clean log-mels."""
         return validate_enhancer(self.state.published, self._heldout, self.state.device, stopping)
 
@@ -178,7 +178,7 @@ class EnhancerTask(Task[Batch]):
 
 def enhancer_batch(
     pairs: Pairs, training: EnhancerTraining, step: int, device: torch.device
-) -> Batch:
+) -> EnhancerBatch:
     """Return noisy and clean log-mels `(batch, n_mels, frames)`, as a function of seed and step.
 
     Shape of pairs: `(pairs, 2, frames, n_mels)`. Each pair's level is moved by its own amount, the

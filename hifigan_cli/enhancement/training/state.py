@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.enhancement.network import Enhancer, PatchDiscriminator
 from hifigan_cli.training.optimizers import adamw, set_learning_rate
-from hifigan_cli.training.state import State, update_ema
+from hifigan_cli.training.state import TrainingState, update_ema
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ _WEIGHT_DECAY = 0.01
 _EARLY_BETAS, _LATE_BETAS = (0.9, 0.98), (0.8, 0.98)
 
 
-class EnhancerState(State):
+class EnhancerState(TrainingState):
     """A run at one step: the enhancer, its discriminator and moving average, two optimizers."""
 
     kind = "enhancer checkpoint"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hifigan_cli.training.trainer import Validation
+from hifigan_cli.training.trainer import ValidationResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def validate_enhancer(
     pairs: Pairs,
     device: torch.device,
     stopping: Callable[[], bool] = lambda: False,
-) -> Validation | None:
+) -> ValidationResult | None:
     """Measure L1 distances to the clean mel, before and after, and in frames with speech.
 
     `texture` is the result's roughness across bands in speech, relative to the clean mel's: 1 is
@@ -60,4 +60,4 @@ def validate_enhancer(
     if stopping() or not rows:
         return None
     metrics = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return Validation(metrics, len(pairs), time.monotonic() - started)
+    return ValidationResult(metrics, len(pairs), time.monotonic() - started)
