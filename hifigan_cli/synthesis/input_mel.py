@@ -193,7 +193,8 @@ def _judge(
     found = recognize(evidence, full_scale(mel)) if usual else recognize(evidence)
     if own is None and mel_as is None:
         return InputMel(array, mel, None, tuple(notes))  # of a range that no rule knows
-    scale, doubts = None, ()
+    scale: MelScale | None = None
+    doubts: tuple[str, ...] = ()
     if mel_as == AUTO:
         scale = _recognized(found, own, label, sure=found.certain or surely_ln(evidence))
     elif mel_as is not None:

@@ -47,7 +47,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 def batch(source: Path, out: Path, model: Path, *options: str) -> Batch:
     """Resynthesize a folder."""
     command = Command(lambda _code: None)
-    words = ("resynth", source, "-o", out, "-m", model, "--json", *options)
+    words: tuple[str | Path, ...] = ("resynth", source, "-o", out, "-m", model, "--json", *options)
     return Batch(command(*words), source, out)
 
 

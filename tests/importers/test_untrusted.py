@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -189,14 +190,8 @@ def test_a_bad_file_costs_no_other_of_its_batch(
     monkeypatch.setattr(
         untrusted, "_COMMAND", (*untrusted._COMMAND[:2], program, untrusted._COMMAND[3])
     )
-    starts: list[int] = []
-    run = subprocess.run
-
-    def counted(*line: Any, **how: Any) -> Any:
-        starts.append(1)
-        return run(*line, **how)
-
-    monkeypatch.setattr(subprocess, "run", counted)
+    run = Mock(wraps=subprocess.run)
+    monkeypatch.setattr(subprocess, "run", run)
     files = UntrustedFiles("torch", [tmp_path / name for name in names], ModelError)
     for name, reason in (
         ("code", "mkdir"),
@@ -208,7 +203,7 @@ def test_a_bad_file_costs_no_other_of_its_batch(
             files.read(tmp_path / name)
     for number, name in ((0, "a"), (2, "b"), (6, "c")):
         assert files.read(tmp_path / name)["a"] == number
-    assert len(starts) == 4  # all; from each that dies at its head; the rest
+    assert run.call_count == 4  # all; from each that dies at its head; the rest
     assert not (tmp_path / "ran").exists()
 
 

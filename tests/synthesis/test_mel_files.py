@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -174,15 +175,15 @@ def test_many_pytorch_mels_cost_one_process(
         torch.save(torch.from_numpy(mel), tmp_path / name)
     (tmp_path / "c.pt").write_bytes(b"bad")
     np.save(tmp_path / "d.npy", mel)
-    starts, run = [], subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (starts.append(1), run(*a, **k)))
+    run = Mock(wraps=subprocess.run)
+    monkeypatch.setattr(subprocess, "run", run)
     batches = torch_mels(sorted(tmp_path.iterdir()))
     for name in ("a.pt", "b.pth", "d.npy"):
         opened = open_mel(tmp_path / name, MelConfig(), batches=batches)
         np.testing.assert_array_equal(opened.array, mel)
     with pytest.raises(InputError, match=r"c\.pt"):
         open_mel(tmp_path / "c.pt", MelConfig(), batches=batches)
-    assert len(starts) == 1
+    assert run.call_count == 1
 
 
 def test_archive_with_several_arrays(tmp_path: Path) -> None:

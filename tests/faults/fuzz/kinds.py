@@ -149,8 +149,8 @@ class Mels(Kind):
         torch.save(torch.from_numpy(mel), memory, _use_new_zipfile_serialization=False)
         files["old.pt"] = memory.getvalue()
         files["s.safetensors"] = safetensors.numpy.save({"mel": mel})
-        untrusted.subprocess = SimpleNamespace(  # type: ignore[assignment]
-            run=_child_in_fork, DEVNULL=None, TimeoutExpired=subprocess.TimeoutExpired
+        untrusted.subprocess = SimpleNamespace(  # type: ignore[attr-defined, assignment]
+            run=_read_in_a_fork, DEVNULL=None, TimeoutExpired=subprocess.TimeoutExpired
         )
         return files
 
@@ -166,7 +166,7 @@ class Mels(Kind):
         return None
 
 
-def _child_in_fork(_command: list[str], *, input: bytes, **_how: object) -> None:  # noqa: A002
+def _read_in_a_fork(_command: list[str], *, input: bytes, **_how: object) -> None:  # noqa: A002
     """Run the program of the subprocess that reads PyTorch files in a fork, which has torch."""
     from hifigan_cli.io import untrusted_child
 
