@@ -35,14 +35,14 @@ class BadFile(NamedTuple):
 
 
 @cache
+def files_of(row: int) -> dict[str, BadFile]:
+    """Return the files of a row by name; a name begins with the number of the row."""
+    return {f"{row:02} {name}": bad for name, bad in ROWS[row]()}
+
+
 def bad_files() -> dict[str, BadFile]:
-    """Return the files by name; a name begins with the number of the row."""
-    return {f"{row:02} {name}": bad for row, rows in ROWS.items() for name, bad in rows()}
-
-
-def row(name: str) -> int:
-    """Return the row of a file."""
-    return int(name.partition(" ")[0])
+    """Return the files of all rows."""
+    return {name: bad for row in ROWS for name, bad in files_of(row).items()}
 
 
 Named = Iterator[tuple[str, BadFile]]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import open_regular
-from tests.audio.bad_files import HALF_WAV, TONE, bad_files, row
+from tests.audio.bad_files import HALF_WAV, ROWS, TONE, files_of
 from tests.audio.sounds import encoded, voice, wav
 from tests.helpers import ROOT
 
@@ -37,32 +37,36 @@ def refusal(source: Path | bytes) -> str:
     return f"{caught.value.message} | {caught.value.hint or ''}"
 
 
-@pytest.mark.parametrize("name", bad_files())
-def test_bad_files_are_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ROWS)
+def test_bad_files_are_refused(number: int, tmp_path: Path) -> None:
     """Guard rows 1, 2, 4, 5, 11 to 15, 17 and 18, from bytes and from a file."""
-    content, says = bad_files()[name]
-    path = tmp_path / "empty.wav"
-    path.write_bytes(content)
-    for message in (refusal(content), refusal(path)):
-        assert re.search(says, message), message
+    for name, bad in files_of(number).items():
+        path = tmp_path / f"{name}.wav"
+        path.write_bytes(bad.content)
+        for message in (refusal(bad.content), refusal(path)):
+            assert re.search(bad.says, message), (name, message)
 
 
-@pytest.mark.parametrize("name", [name for name in bad_files() if row(name) in (4, 13)])
-def test_bad_files_are_repaired_or_refused(name: str) -> None:
-    """Guard rows 4 and 13: silence for what is no number; of a claimed length what is there."""
-    with suppress(InputError):
-        repaired = read_audio(bad_files()[name].content, repair=True)
+def test_samples_that_are_not_numbers_are_repaired() -> None:
+    """Guard row 4: silence in their place, and a note."""
+    for name, bad in files_of(4).items():
+        repaired = read_audio(bad.content, repair=True)
         assert np.isfinite(repaired.samples).all()
-        assert repaired.length_s < 1
-    if row(name) == 4:
         index = int(name.rpartition(" ")[2])
         assert repaired.samples[1 if index else 0, index] == 0
         assert "replaced by silence" in repaired.notes[0]
 
 
+def test_of_a_claimed_length_what_is_there_is_repaired() -> None:
+    """Guard row 13: refused, or no more than what is there."""
+    for bad in files_of(13).values():
+        with suppress(InputError):
+            assert read_audio(bad.content, repair=True).length_s < 1
+
+
 def test_a_truncated_file_is_repaired() -> None:
     """Guard row 14: with `repair`, the samples that are there, and a note."""
-    content = bad_files()[HALF_WAV].content
+    content = files_of(14)[HALF_WAV].content
     repaired = read_audio(content, repair=True)
     assert repaired.samples.shape[1] == (len(content) - 44) // 2
     assert "truncated" in repaired.notes[0]
@@ -97,10 +101,9 @@ def test_claimed_lengths_cost_no_memory(tmp_path: Path) -> None:
         "print(used() - before)"
     )
     paths = []
-    for name, bad in bad_files().items():
-        if row(name) == 13:
-            paths.append(tmp_path / name)
-            paths[-1].write_bytes(bad.content)
+    for name, bad in files_of(13).items():
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(bad.content)
     run = subprocess.run(
         [sys.executable, "-c", script, *map(str, paths)], cwd=ROOT, capture_output=True, check=True
     )

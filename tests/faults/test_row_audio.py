@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from hifigan_cli.audio import read_audio
-from tests.audio.bad_files import CODECS, HALF_WAV, bad_files, row
+from tests.audio.bad_files import CODECS, HALF_WAV, bad_files, files_of
 from tests.audio.sounds import encoded, voice
 from tests.audio.test_reading import STEPS, STORED
 from tests.faults.circumstances import as_user, permissions_hold
@@ -47,8 +47,8 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 def batch(source: Path, out: Path, model: Path, *options: str) -> Batch:
     """Resynthesize a folder."""
     command = Command(lambda _code: None)
-    words: tuple[str | Path, ...] = ("resynth", source, "-o", out, "-m", model, "--json", *options)
-    return Batch(command(*words), source, out)
+    ended = command("resynth", source, "-o", out, "-m", model, "--json", *options)
+    return Batch(ended, source, out)
 
 
 PLAIN = "--no-enhance"  # most of a command's time, and none of these rows
@@ -131,9 +131,7 @@ def enhanced(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
 def check_refused(bad: Batch, number: int, record: Record) -> None:
     """Check that each file of a row failed with exit code 3 and its reason, and left nothing."""
     told = {Path(entry["source"]).stem: entry for entry in bad.ended.told("summary")["failed"]}
-    files = {name: file for name, file in bad_files().items() if row(name) == number}
-    assert files
-    for name, file in files.items():
+    for name, file in files_of(number).items():
         assert told[name]["exit_code"] == 3, name
         assert re.search(file.says, f"{told[name]['message']} {told[name]['hint']}"), told[name]
     record("exit_code", told[name]["exit_code"])
@@ -176,7 +174,7 @@ def test_row_04_samples_that_are_no_numbers(
 ) -> None:
     """Exit 3 with the first index; --repair takes silence there and says so."""
     check_refused(bad, 4, record_property)
-    names = [f"{name}.wav" for name in bad_files() if row(name) == 4]
+    names = [f"{name}.wav" for name in files_of(4)]
     assert all(np.isfinite(repaired.samples(name)).all() for name in names)
     for name in names:
         assert re.search(rf"warning: .*{re.escape(name)} has 2 samples", repaired.ended.err)
@@ -278,7 +276,7 @@ def test_row_14_truncated(bad: Batch, repaired: Batch, record_property: Record) 
     """Exit 3; with --repair a warning and what is there."""
     check_refused(bad, 14, record_property)
     path = repaired.out / f"{HALF_WAV}.wav"
-    assert soundfile.info(path).frames == (len(bad_files()[HALF_WAV].content) - 44) // 2
+    assert soundfile.info(path).frames == (len(files_of(14)[HALF_WAV].content) - 44) // 2
     assert re.search(rf"warning: .*{re.escape(path.name)} is truncated", repaired.ended.err)
 
 
@@ -300,7 +298,7 @@ def test_row_17_not_audio(bad: Batch, record_property: Record) -> None:
 
 def test_row_18_exotic_containers(bad: Batch, record_property: Record) -> None:
     """What libsndfile would open, and no speech comes in, is exit 3."""
-    assert sum(row(name) == 18 for name in bad_files()) > 6
+    assert len(files_of(18)) > 6
     check_refused(bad, 18, record_property)
 
 
