@@ -44,8 +44,8 @@ from tests.helpers import hifigan, speech
 from tests.models_for_tests import write_tiny_model
 
 if TYPE_CHECKING:
-    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.training.events import Event, EventCallback
+    from hifigan_cli.types import HalfArray
 
 CPU = torch.device("cpu")
 
@@ -174,7 +174,7 @@ def poisoned(at: range) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """Return batches that are no numbers at some steps."""
 
     def batch(
-        pairs: Pairs, training: EnhancerTraining, step: int, device: torch.device
+        pairs: HalfArray, training: EnhancerTraining, step: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
         noisy, clean = enhancer_batch(pairs, training, step, device)
         return (noisy * float("nan"), clean) if step in at else (noisy, clean)

@@ -29,13 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from hifigan_cli.config import MelConfig
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.enhancement.config import EnhancerRun
-
-    Pairs = npt.NDArray[np.float16]  # (pairs, 2, frames, n_mels), noisy first
+    from hifigan_cli.types import HalfArray
 
 _BATCH = 32  # pairs a task
 _VALIDATION_SEED = 7
@@ -100,7 +97,7 @@ class Sources:
 
 def open_pairs(
     sources: Sources, folder: Path, workers: int, progress: Callable[[int, int], None]
-) -> tuple[Pairs, Pairs]:
+) -> tuple[HalfArray, HalfArray]:
     """Return the pairs for training and for validation, rendering those that are not there.
 
     Shape of each: `(pairs, 2, frames, n_mels)`, noisy first, mapped into memory.
@@ -145,14 +142,14 @@ def _render_file(
 
 
 @torch.no_grad()
-def _render(task: tuple[Sources, bool, range]) -> Pairs:
+def _render(task: tuple[Sources, bool, range]) -> HalfArray:
     """Render pairs as log-mels, in this process or a worker."""
     sources, validation, numbers = task
     renderer = _renderer(sources, validation)
     samples = sources.run.training.pair_frames * sources.mel.hop_samples
     waves = np.stack([renderer.pair(number, samples) for number in numbers])
     mels = MelSpectrogram(sources.mel)(torch.from_numpy(waves.reshape(-1, samples)).float())
-    pairs: Pairs = mels.unflatten(0, (-1, 2)).transpose(2, 3).numpy().astype("<f2")
+    pairs: HalfArray = mels.unflatten(0, (-1, 2)).transpose(2, 3).numpy().astype("<f2")
     return pairs
 
 

@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.enhancement.config import EnhancerTraining
     from hifigan_cli.runtime.signals import Stop
     from hifigan_cli.training.events import EventCallback, Finished
     from hifigan_cli.training.trainer import ValidationResult
+    from hifigan_cli.types import HalfArray
 
 PAIRS_FOLDER, MODEL_FILE = "pairs", "enhancer.safetensors"
 EnhancerBatch = tuple["Tensor", "Tensor"]
@@ -121,7 +121,12 @@ class EnhancerTask(TrainingTask[EnhancerBatch]):
     keep_checkpoints = 2
 
     def __init__(
-        self, state: EnhancerState, run: RunFolder, data_digest: str, pairs: Pairs, heldout: Pairs
+        self,
+        state: EnhancerState,
+        run: RunFolder,
+        data_digest: str,
+        pairs: HalfArray,
+        heldout: HalfArray,
     ) -> None:
         self.state, self.intervals = state, state.config.training
         self.guard = NonfiniteGuard(state.device)
@@ -177,7 +182,7 @@ class EnhancerTask(TrainingTask[EnhancerBatch]):
 
 
 def enhancer_batch(
-    pairs: Pairs, training: EnhancerTraining, step: int, device: torch.device
+    pairs: HalfArray, training: EnhancerTraining, step: int, device: torch.device
 ) -> EnhancerBatch:
     """Return noisy and clean log-mels `(batch, n_mels, frames)`, as a function of seed and step.
 

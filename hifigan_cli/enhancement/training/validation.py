@@ -17,8 +17,8 @@ from hifigan_cli.training.trainer import ValidationResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hifigan_cli.enhancement.augmentation.pairs_file import Pairs
     from hifigan_cli.enhancement.network import Enhancer
+    from hifigan_cli.types import HalfArray
 
 _AT_ONCE = 16
 _SPEECH_BELOW_PEAK = 4.0  # natural-log units: frames this far beneath the loudest hold speech
@@ -27,7 +27,7 @@ _SPEECH_BELOW_PEAK = 4.0  # natural-log units: frames this far beneath the loude
 @torch.no_grad()
 def validate_enhancer(
     network: Enhancer,
-    pairs: Pairs,
+    pairs: HalfArray,
     device: torch.device,
     stopping: Callable[[], bool] = lambda: False,
 ) -> ValidationResult | None:
