@@ -1,9 +1,9 @@
 """Given mels, and whether they fit their recordings.
 
 Fine-tuning on the mels of an acoustic model (paper section 4.4) takes pairs of a recording and a
-mel. A pair that does not belong together, or a mel of another convention, spoils the training
-without a sound. So every pair is checked before it is stored, down to whether the mel resembles the
-one of the recording.
+mel. A pair that does not belong together, or a mel of another convention, silently spoils the
+training. So every pair is checked before it is stored, including whether the mel resembles the
+recording's own.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _check_values(mel: AnyArray, label: str) -> None:
     low, high = float(np.min(mel)), float(np.max(mel))  # NaN passes through both
     if not np.isfinite(low) or not np.isfinite(high):
         raise UnfitError(Reason.NOT_FINITE, f"{label} has values that are not numbers")
-    # The limits alone: log10 and magnitudes show, with less doubt, beside the recording's own mel.
+    # Only the limits: the recording's own mel reveals log10 and magnitudes more reliably.
     if low < LOWEST or high > HIGHEST:
         raise UnfitError(
             Reason.MEL_VALUES,

@@ -1,8 +1,8 @@
 """Training and validation.
 
-LJSpeech has an official split: 150 clips that every published model was judged by and none was
-trained on. For any other corpus a clip's place follows from its name and the seed alone, so that
-clips that are added later do not move the others across.
+LJSpeech has an official split: every published model was validated on the same 150 clips. For any
+other corpus a clip's split depends only on its name and the seed, so that clips that are added
+later do not move the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hifigan_cli.data.records import Split
 
 DEFAULT_SHARE = 0.05
-MAX_DEFAULT_CLIPS = 150  # as many as LJSpeech's: more only make each validation slower
+MAX_DEFAULT_CLIPS = 150  # as many as LJSpeech has: more only make each validation slower
 
 
 @dataclass(frozen=True)
