@@ -12,15 +12,14 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from hifigan_cli.audio.reading import audio_length_s, read_audio
 from hifigan_cli.config import MelConfig
 from hifigan_cli.config.resolve import resolve, to_toml
-from hifigan_cli.io import untrusted
 from hifigan_cli.synthesis.input_mel import open_mel
 from tests.audio.sounds import encoded, streamed_flac, voice
 from tests.faults.fuzz.mutations import Random, mutated
@@ -149,9 +148,7 @@ class Mels(Kind):
         torch.save(torch.from_numpy(mel), memory, _use_new_zipfile_serialization=False)
         files["old.pt"] = memory.getvalue()
         files["s.safetensors"] = safetensors.numpy.save({"mel": mel})
-        untrusted.subprocess = SimpleNamespace(  # type: ignore[attr-defined, assignment]
-            run=_read_in_a_fork, DEVNULL=None, TimeoutExpired=subprocess.TimeoutExpired
-        )
+        patch.object(subprocess, "run", _read_in_a_fork).start()
         return files
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
