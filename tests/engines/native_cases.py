@@ -52,7 +52,7 @@ def convolve_library(path: Path | None = None) -> ctypes.CDLL:
             digest.update(source.read_bytes())
         path = BUILT / digest.hexdigest()[:16] / "_library.so"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with FileLock(path.with_name("lock")):
             if not path.exists():
                 fresh = path.with_name("fresh.so")
                 compile_library(fresh)
