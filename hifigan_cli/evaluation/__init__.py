@@ -18,8 +18,7 @@ Read in this order:
 - `thresholds`: limits that a class of models keeps
 """
 
-from hifigan_cli.evaluation.report import Report
+from hifigan_cli.evaluation.report import Report, check_threshold
 from hifigan_cli.evaluation.run import evaluate
-from hifigan_cli.evaluation.thresholds import check_threshold
 
 __all__ = ["Report", "check_threshold", "evaluate"]

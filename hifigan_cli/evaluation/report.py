@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hifigan_cli.evaluation.clips import COMPARED_RATE
+from hifigan_cli.evaluation.thresholds import ThresholdResult, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from hifigan_cli.errors import HifiganError
     from hifigan_cli.evaluation.metrics import Metric, MetricColumn, Scores
-    from hifigan_cli.evaluation.thresholds import ThresholdResult
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -152,3 +152,16 @@ def summarize(values: Sequence[float]) -> MetricSummary:
     tail = 100 * (1 - _CONFIDENCE) / 2
     low, high = np.percentile(data[draws].mean(axis=1), [tail, 100 - tail])
     return MetricSummary(mean, float(low), float(high), len(data))
+
+
+def check_threshold(report: Report, name: str) -> tuple[ThresholdResult, ...]:
+    """Compare a report's means with a threshold; a mean that is missing cannot pass.
+
+    Raises:
+        UsageError: there is no such threshold.
+    """
+    results = []
+    for column, bound in limits_of(name).items():
+        summary = report.summary(column)
+        results.append(ThresholdResult(column, bound, summary.mean if summary else None))
+    return tuple(results)

@@ -8,12 +8,8 @@ saw; every release must pass `release`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import UsageError, closest
-
-if TYPE_CHECKING:
-    from hifigan_cli.evaluation.report import Report
 
 # A mean over fewer clips is not reliable.
 FEWEST_CLIPS = 20
@@ -77,16 +73,3 @@ def limits_of(name: str) -> dict[str, float]:
         hint = closest(name, THRESHOLDS) or " ".join(THRESHOLDS)
         raise UsageError(f"no threshold is called {name}", hint)
     return THRESHOLDS[name]
-
-
-def check_threshold(report: Report, name: str) -> tuple[ThresholdResult, ...]:
-    """Compare a report's means with a threshold; a mean that is missing cannot pass.
-
-    Raises:
-        UsageError: there is no such threshold.
-    """
-    results = []
-    for column, bound in limits_of(name).items():
-        summary = report.summary(column)
-        results.append(ThresholdResult(column, bound, summary.mean if summary else None))
-    return tuple(results)

@@ -51,7 +51,7 @@ class JournalEnd:
 
 
 @dataclass
-class ResumePoint:
+class JournalState:
     """How much of an earlier run still holds.
 
     Attributes:
@@ -67,13 +67,13 @@ class ResumePoint:
 
 def find_resume_point(
     folder: Path, shard: Shard, options: dict[str, Any], tasks: Sequence[ClipTask], force: bool
-) -> ResumePoint:
+) -> JournalState:
     """Follow the journal of a shard of the work, from one packed shard to the next.
 
     Raises:
         OutputError: the journal is of other options, and `force` is not set.
     """
-    point = ResumePoint()
+    point = JournalState()
     try:
         journal = (folder / journal_file(shard)).open("rb")
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def find_resume_point(
                     for name, known in entry.files.items()
                 )
             ):
-                point = ResumePoint(done, read, point.files | entry.files)
+                point = JournalState(done, read, point.files | entry.files)
             else:
                 break
     return point

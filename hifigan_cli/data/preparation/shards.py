@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING
 from hifigan_cli.data.preparation.folder import journal_file, packed_files
 from hifigan_cli.data.preparation.journal import (
     JournalEnd,
+    JournalState,
     PackedShard,
-    ResumePoint,
     find_resume_point,
     to_line,
 )
@@ -41,7 +41,7 @@ class ShardWriter:
     """
 
     def __init__(
-        self, folder: Path, shard: Shard, options: PreparationOptions, point: ResumePoint
+        self, folder: Path, shard: Shard, options: PreparationOptions, point: JournalState
     ) -> None:
         """Begin at a resume point; remove what an earlier run wrote after it."""
         self.done = point.done
