@@ -17,8 +17,8 @@ from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.evaluation import packages
 from hifigan_cli.evaluation.metrics import COLUMNS, METRICS, choose_metrics
 from hifigan_cli.evaluation.pairing import pair_files
-from hifigan_cli.evaluation.report import ClipScores, Report, summarize
-from hifigan_cli.evaluation.thresholds import THRESHOLDS, check_threshold
+from hifigan_cli.evaluation.report import ClipScores, Report, check_threshold, summarize
+from hifigan_cli.evaluation.thresholds import THRESHOLDS
 
 
 def report_of(**figures: Sequence[float | None]) -> Report:
