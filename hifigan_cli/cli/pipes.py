@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,17 +15,6 @@ if TYPE_CHECKING:
     from hifigan_cli.cli.console import Console
 
 PIPE = Path("-")
-
-
-def use_one_blas_thread() -> None:
-    """Keep OpenBLAS to one thread, unless the user chose otherwise; call before numpy is loaded.
-
-    The engine uses all CPUs. A second pool of threads, which waits by spinning, takes them away
-    from it: on two busy cores a folder took twice as long.
-    """
-    # On other processors torch's own products come from OpenBLAS too.
-    if platform.machine() in ("x86_64", "AMD64"):
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def open_pipes(

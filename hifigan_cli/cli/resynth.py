@@ -9,8 +9,9 @@ import typer
 
 from hifigan_cli.cli import options, resynth_report
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.pipes import open_pipes, use_one_blas_thread
+from hifigan_cli.cli.pipes import open_pipes
 from hifigan_cli.errors import UsageError
+from hifigan_cli.runtime.threads import use_one_blas_thread
 
 if TYPE_CHECKING:
     from hifigan_cli.enhancement.stages import EnhancementOptions

@@ -9,7 +9,8 @@ import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.pipes import open_pipes, use_one_blas_thread
+from hifigan_cli.cli.pipes import open_pipes
+from hifigan_cli.runtime.threads import use_one_blas_thread
 
 
 def _scales(incomplete: str) -> list[str]:

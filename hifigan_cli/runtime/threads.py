@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000": two processors' time; or "max 100000"
@@ -34,3 +35,14 @@ def _granted() -> int:
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return 0
+
+
+def use_one_blas_thread() -> None:
+    """Keep OpenBLAS to one thread, unless the user chose otherwise; call before numpy is loaded.
+
+    The engine uses all CPUs. A second pool of threads, which waits by spinning, takes them away
+    from it: on two busy cores a folder took twice as long.
+    """
+    # On other processors torch's own products come from OpenBLAS too.
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
