@@ -43,9 +43,3 @@ def _stdin() -> IO[bytes]:
     """Return stdin without a buffer: a read gives what is there."""
     stream = sys.stdin.buffer
     return stream.raw if isinstance(stream, io.BufferedReader) else stream
-
-
-def write_stdout(content: bytes) -> None:
-    """Write bytes to stdout, all of them."""
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
