@@ -56,16 +56,13 @@ def write_report(
     Raises:
         OutputError: the file system refused.
     """
-    from hifigan_cli.reports.resynthesis import Resynthesized, page_of_resynthesis
+    from hifigan_cli.reports.resynthesis import page_of_resynthesis
     from hifigan_cli.runtime.devices import device_title
 
     if not view.written:
         view.console.note("nothing was made, so there is no report")
         return
-    files = [
-        Resynthesized(each.source, each.target, each.length_s, each.elapsed_s)
-        for each in view.written
-    ]
+    files = view.written
     length_s = sum(each.length_s for each in files)
     work_s = sum(each.elapsed_s for each in files)
     vocoder = pipeline.vocoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli.synthesis.events import FileProgress, MelWritten, Note, Synthesized
@@ -52,8 +53,8 @@ class SynthesisView:
                 console.note(text)
             case FileProgress(done, total, None):
                 self._advance = self._bar.enter_context(console.progress(self._title, total))
-            case FileProgress(done, total, source):
-                self._advance(done, source.name if source else "")
+            case FileProgress(done, _, Path(name=name)):
+                self._advance(done, name)
             case MelWritten(source, target, n_mels, frames):
                 console.result(
                     "mel",

@@ -61,7 +61,8 @@ def resolve(
     layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
     for variable, text in sorted((environment or {}).items()):
         key = variable.removeprefix("HIFIGAN_").lower()
-        if variable.startswith("HIFIGAN_") and key in KEYS:
+        # HIFIGAN_PRECISION is the option of the synthesis commands.
+        if variable.startswith("HIFIGAN_") and key in KEYS and key != "precision":
             layers.append((key, _toml_value(text), variable))
     layers += _set_and_options(sets, options)
     return Resolved(_merged(Config, base, layers, KEYS, sources), sources)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli import assets
 from hifigan_cli.audio.levels import is_short
-from hifigan_cli.enhancement.model_file import read_enhancer
+from hifigan_cli.enhancement.model_file import MODEL_FILE, read_enhancer
 from hifigan_cli.enhancement.noise_filter import (
     INSTALL,
     MOST_CHANNELS,
@@ -24,7 +24,8 @@ from hifigan_cli.enhancement.noise_filter import (
 )
 from hifigan_cli.enhancement.restorer import Restorer
 from hifigan_cli.errors import ModelError, UsageError, closest
-from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.io.files import is_folder
+from hifigan_cli.models.model_file import model_in_run
 from hifigan_cli.runtime.background import in_background
 from hifigan_cli.runtime.devices import find_device
 
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 _BLOCKS_AHEAD = 2  # that are restored while the vocoder works
 _FILTERED_FRAMES = 256  # few: synthesis starts while the filter works on what follows
 MODES = ("both", "filter", "restore", "off")
-RUN_ENHANCER = "enhancer.safetensors"
-ENHANCER_FILE = Path(assets.__file__).parent / RUN_ENHANCER
+ENHANCER_FILE = Path(assets.__file__).parent / MODEL_FILE
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,7 @@ def locate_enhancer(name: Path | str | None = None) -> Path:
     """
     path = ENHANCER_FILE if name is None else Path(name)
     if is_folder(path):
-        if not is_file(path / RUN_ENHANCER):
-            raise ModelError(
-                f"the folder {path} has no {RUN_ENHANCER}",
-                "a training run writes it at each checkpoint",
-            )
-        return path / RUN_ENHANCER
+        return model_in_run(path, MODEL_FILE)
     if not os.path.lexists(path):
         raise ModelError(f"no enhancer {path}", "a file, or the folder of `hifigan train-enhancer`")
     return path

@@ -1,4 +1,4 @@
-"""Files that every other room opens, locks, reads and replaces.
+"""Files: opened, locked, read and replaced with care.
 
 - `files`: opening what is safe to open, replacing files atomically
 - `locks`: one writer to a folder

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from hifigan_cli.config import GeneratorConfig, MelConfig, VocoderConfig
 from hifigan_cli.errors import ModelError
+from hifigan_cli.io.files import is_file
 from hifigan_cli.io.tensor_file import read_arrays, tensors_of, write_arrays
 from hifigan_cli.models.shapes import check_shapes, generator_shapes
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hifigan_cli.models.generator import Generator
     from hifigan_cli.types import AnyArray, FloatArray
 
+MODEL_FILE = "model.safetensors"  # in the folder of a training run
 KIND = "vocoder"
 GENERATOR = "generator."
 
@@ -121,3 +123,16 @@ def read_architecture(path: Path, content: Mapping[str, Any]) -> tuple[MelConfig
     except (KeyError, ValidationError) as error:
         raise ModelError(f"{path} describes an impossible model: {error}") from error
     return config.mel, config.generator
+
+
+def model_in_run(folder: Path, name: str) -> Path:
+    """Return the model in the folder of a training run.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not is_file(folder / name):
+        raise ModelError(
+            f"the folder {folder} has no {name}", "a training run writes it at each checkpoint"
+        )
+    return folder / name

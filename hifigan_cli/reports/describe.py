@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +13,22 @@ from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.data.prepared import open_prepared
+from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.enhancement.model_file import KIND as ENHANCER
+from hifigan_cli.enhancement.model_file import MODEL_FILE as ENHANCER_MODEL_FILE
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.io.files import is_file, is_folder, open_regular
 from hifigan_cli.io.tensor_file import read_arrays, read_description
-from hifigan_cli.models.model_file import GENERATOR, KIND, read_architecture
+from hifigan_cli.models.model_file import GENERATOR, KIND, MODEL_FILE, read_architecture
 from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, open_array
-from hifigan_cli.synthesis.model_lookup import RUN_MODEL
+from hifigan_cli.training.loggers import read_entries
+from hifigan_cli.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hifigan_cli.types import AnyArray
 
-_PREPARED, _METRICS, _CHECKPOINTS = "prepared.json", "metrics.jsonl", "checkpoints"
 _USUAL_N_MELS = (80, 100, 128)
 
 
@@ -65,19 +65,21 @@ def describe(path: Path) -> Description:
 
 
 def _folder(path: Path) -> Description:
-    if is_file(path / _PREPARED):
+    if is_file(path / MANIFEST_FILE):
         data = open_prepared(path)
         return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
-    if is_folder(path / _CHECKPOINTS):
+    checkpoints = RunFolder(path).checkpoints
+    if is_folder(checkpoints):
         return _run(path)
     raise InputError(
         f"{path} is neither prepared data nor a training run",
-        f"prepared data holds {_PREPARED}, a run holds {_CHECKPOINTS}/",
+        f"prepared data holds {MANIFEST_FILE}, a run holds {checkpoints.name}/",
     )
 
 
 def _run(path: Path) -> Description:
-    entries = list(_entries(path / _METRICS))
+    run = RunFolder(path)
+    entries = list(read_entries(run.metrics)) if is_file(run.metrics) else []
     steps = [entry["step"] for entry in entries if "step" in entry]
     facts: dict[str, Any] = {"step": steps[-1]} if steps else {}
     validations = [
@@ -89,19 +91,9 @@ def _run(path: Path) -> Description:
         facts["best"] = {key: best[key] for key in ("step", "mel_l1_full")}
         # Where the last error stands on the official training's curve, if there is one.
         facts |= {key: value for key, value in last.items() if key.startswith("official_")}
-    facts["checkpoints"] = len(list((path / _CHECKPOINTS).glob("*.safetensors")))
-    facts["model"] = (path / RUN_MODEL).is_file()
+    facts["checkpoints"] = len(run.saved())
+    facts["model"] = any(is_file(path / name) for name in (MODEL_FILE, ENHANCER_MODEL_FILE))
     return Description("training run", facts)
-
-
-def _entries(metrics: Path) -> Iterator[dict[str, Any]]:
-    if not is_file(metrics):
-        return
-    for line in metrics.read_text("utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:  # half written; the next run of the command repairs it
-            continue
 
 
 def _safetensors(path: Path) -> Description:

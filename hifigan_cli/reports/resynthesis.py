@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from hifigan_cli.synthesis.events import Synthesized
     from hifigan_cli.types import FloatArray
 
 # Half a minute of a channel takes about a megabyte.
@@ -48,23 +49,8 @@ _HEADINGS = (
 _Row = tuple[str, dict[str, float | None]]
 
 
-@dataclass(frozen=True)
-class Resynthesized:
-    """A recording and its result: both files, seconds of speech and seconds of work."""
-
-    source: Path
-    target: Path
-    length_s: float
-    elapsed_s: float
-
-    @property
-    def values(self) -> dict[str, float | None]:
-        """The columns that are known without reading the files."""
-        return {"length_s": self.length_s, "factor": self.length_s / self.elapsed_s}
-
-
 def page_of_resynthesis(
-    results: Sequence[Resynthesized],
+    results: Sequence[Synthesized],
     facts: Sequence[tuple[str, str]],
     players: int,
     *,
@@ -85,7 +71,7 @@ def page_of_resynthesis(
                 clips.append(clip)
                 rows.append(row)
         elif len(rows) < MOST_ROWS:
-            rows.append((str(result.source), result.values))
+            rows.append((str(result.source), _values(result)))
     shown = f"{len(clips)} to hear, one per channel, of each at most the first {HEARD_S:g} s"
     if len(results) > MOST_ROWS:
         shown += f"; values of the first {MOST_ROWS:,} of {len(results):,} files"
@@ -101,7 +87,12 @@ def page_of_resynthesis(
     )
 
 
-def _channels(result: Resynthesized, *, mono: bool) -> Iterator[tuple[ShownClip, _Row]]:
+def _values(result: Synthesized) -> dict[str, float | None]:
+    """Return the columns that are known without reading the files."""
+    return {"length_s": result.length_s, "factor": result.real_time_factor}
+
+
+def _channels(result: Synthesized, *, mono: bool) -> Iterator[tuple[ShownClip, _Row]]:
     """Yield each channel of a recording with its result, and its row of the table."""
     sources, targets = _look_through(result.source, mono=mono), _look_through(result.target)
     for number, (before, after) in enumerate(zip(sources, targets, strict=False), 1):
@@ -154,7 +145,7 @@ def _dbfs(size: float) -> float:
 
 
 def _clip(
-    name: str, result: Resynthesized, before: _Channel, after: _Channel
+    name: str, result: Synthesized, before: _Channel, after: _Channel
 ) -> tuple[ShownClip, _Row]:
     difference = difference_db(shown_mel(before.beginning), shown_mel(after.beginning))
     size = float(np.abs(difference).mean())
@@ -180,7 +171,7 @@ def _clip(
         ],
     )
     values = {
-        **result.values,
+        **_values(result),
         "peak_in": before.peak_dbfs,
         "rms_in": before.rms_dbfs,
         "peak_out": after.peak_dbfs,

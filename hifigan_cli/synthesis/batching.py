@@ -16,9 +16,10 @@ import numpy as np
 
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.errors import DeviceError
+from hifigan_cli.synthesis.chunks import out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.engines.base import Engine
@@ -61,6 +62,7 @@ def synthesize_together(
     config: GeneratorConfig,
     mels: Sequence[FloatArray],
     batch_frames: int = BATCH_FRAMES,
+    on_halved: Callable[[int], None] | None = None,
 ) -> list[FloatArray]:
     """Turn log-mels `(mels, frames)` of any lengths into samples `(samples,)` each.
 
@@ -82,10 +84,12 @@ def synthesize_together(
             given = np.stack([mels[p.row][:, p.start : p.stop] for p in batch])
             try:
                 waves = engine.synthesize(np.ascontiguousarray(given))
-            except (DeviceError, MemoryError):
+            except (DeviceError, MemoryError) as error:
                 if size == 1:
-                    raise
+                    raise out_of_memory(length) from error
                 size = max(1, size // 2)
+                if on_halved:
+                    on_halved(size * length)
                 continue
             for piece, wave in zip(batch, waves, strict=True):
                 kept = wave[(piece.first - piece.start) * hop : (piece.last - piece.start) * hop]

@@ -28,6 +28,14 @@ MIN_CHUNK_FRAMES = 16
 PROMPT_FRAMES = 32
 
 
+def out_of_memory(frames: int) -> DeviceError:
+    """Return the error of a device that cannot hold the smallest chunk."""
+    return DeviceError(
+        f"out of memory with the smallest chunk, {frames} frames",
+        "--device cpu, or fewer files at once",
+    )
+
+
 class ChunkedStream:
     """Mel frames in, samples out, through an engine that remembers nothing.
 
@@ -105,10 +113,7 @@ class ChunkedStream:
 
     def _halve(self, error: Exception) -> None:
         if self._chunk <= MIN_CHUNK_FRAMES:
-            raise DeviceError(
-                f"out of memory with the smallest chunk, {self._chunk} frames",
-                "--device cpu, or fewer files at once",
-            ) from error
+            raise out_of_memory(self._chunk) from error
         self._chunk = max(MIN_CHUNK_FRAMES, self._chunk // 2)
         if self._on_halved:
             self._on_halved(self._chunk)

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from hifigan_cli.errors import ModelError, closest
 from hifigan_cli.importers.pretrained import DEFAULT, MODELS, convert, pretrained_model
-from hifigan_cli.io.files import is_file, is_folder
-from hifigan_cli.models.model_file import ModelFile, read_model
-
-RUN_MODEL = "model.safetensors"
+from hifigan_cli.io.files import is_folder
+from hifigan_cli.models.model_file import MODEL_FILE, ModelFile, model_in_run, read_model
 
 
 def locate_model(name: str | Path | None = None) -> Path:
@@ -24,7 +22,7 @@ def locate_model(name: str | Path | None = None) -> Path:
         return pretrained_model(str(name))
     path = Path(name)
     if is_folder(path):
-        return _in_run(path)
+        return model_in_run(path, MODEL_FILE)
     if not os.path.lexists(path):
         hint = closest(str(name), MODELS) or f"a file, a run's folder, or {' or '.join(MODELS)}"
         raise ModelError(f"no model {str(name)!r}", hint)
@@ -34,7 +32,7 @@ def locate_model(name: str | Path | None = None) -> Path:
 def open_model(name: str | Path | None = None) -> ModelFile:
     """Read the model that a name or path means; None means the default, universal-v1.
 
-    A converted copy that is damaged is made anew.
+    A converted copy that is damaged is converted again.
 
     Raises:
         ModelError: nothing of that name, or damaged.
@@ -47,16 +45,3 @@ def open_model(name: str | Path | None = None) -> ModelFile:
         if chosen not in MODELS:
             raise
         return read_model(convert(chosen))
-
-
-def _in_run(folder: Path) -> Path:
-    """Return the model in the folder of a training run.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if not is_file(folder / RUN_MODEL):
-        raise ModelError(
-            f"the folder {folder} has no {RUN_MODEL}", "a training run writes it at each checkpoint"
-        )
-    return folder / RUN_MODEL

@@ -103,6 +103,11 @@ class SynthesisInput:
         """Turn the vocoder's samples `(channels, samples)` into those of the result."""
         return blocks
 
+    def timed(self, blocks: Iterator[FloatArray], spent_s: float) -> Iterator[FloatArray]:
+        """Yield the blocks; the work on this input counts from the first one, and `spent_s`."""
+        self.started_s = time.perf_counter() - spent_s
+        yield from blocks
+
     def read_ahead(self, frames: int) -> None:
         """Compute the first frames of the mel now; `complete` if these are all."""
         ahead: list[FloatArray] = []
@@ -285,21 +290,24 @@ class SynthesisPipeline(ABC):
         self, items: Sequence[SynthesisInput]
     ) -> list[tuple[SynthesisInput, Iterator[FloatArray]]]:
         """Synthesize inputs; several share batches if their mels were computed ahead."""
-        mels = []
         for item in items:
-            item.started_s = time.perf_counter()
             for note in item.notes:
                 self.report(note)
-            if len(items) > 1 and item.complete:
-                mels.append(np.concatenate(item.complete, axis=-1))
-        waves = iter(self.vocoder.vocode_together(mels)) if mels else iter(())
+            item.notes = ()  # once, also where a group is tried again file by file
+        shared = [item for item in items if item.complete] if len(items) > 1 else []
+        mels = [np.concatenate(item.complete, axis=-1) for item in shared if item.complete]
+        started = time.perf_counter()
+        waves = dict(zip(map(id, shared), self.vocoder.vocode_together(mels), strict=True))
+        per_frame_s = (time.perf_counter() - started) / max(1, sum(mel.shape[-1] for mel in mels))
         results = []
         for item in items:
-            if len(items) > 1 and item.complete:
-                blocks = iter([next(waves)])
+            if id(item) in waves:
+                wave = waves[id(item)]
+                blocks, spent_s = iter([wave]), per_frame_s * wave.shape[-1] / self.mel.hop_samples
             else:
                 blocks = self.vocoder.vocode_blocks(item.mel_blocks, prompt=item.prompt)
-            results.append((item, item.fit(blocks)))
+                spent_s = 0.0
+            results.append((item, item.timed(item.fit(blocks), spent_s)))
         return results
 
     def write(self, job: Job, item: SynthesisInput, blocks: Iterator[FloatArray]) -> Synthesized:

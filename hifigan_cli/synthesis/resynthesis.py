@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hifigan_cli.audio.recording import Sound
     from hifigan_cli.synthesis.events import Report
     from hifigan_cli.synthesis.jobs import Job
-    from hifigan_cli.synthesis.pipeline import SynthesisOptions
+    from hifigan_cli.synthesis.pipeline import SynthesisOptions, SynthesisPreview
     from hifigan_cli.synthesis.vocoder import Vocoder
     from hifigan_cli.types import FloatArray
 
@@ -94,6 +94,11 @@ class Resynthesis(SynthesisPipeline):
             self.report(Note(text, warning=True))
         self.report(Note(f"enhancement: {enhancement.title}"))
         return enhancement
+
+    def preview(self, sources: Sequence[Path], out: Path) -> SynthesisPreview:
+        """Measure a run, once the stages that remove noise are known to load."""
+        _ = self.enhancement
+        return super().preview(sources, out)
 
     def prepare(self, jobs: Sequence[Job]) -> None:
         """Load the model and the stages that remove noise."""

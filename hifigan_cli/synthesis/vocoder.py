@@ -18,7 +18,7 @@ from hifigan_cli.audio.resampling import fit_blocks, resample_blocks, resampled_
 from hifigan_cli.config import Variant
 from hifigan_cli.engines.choose import EngineOptions, make_engine, place
 from hifigan_cli.errors import InputError
-from hifigan_cli.synthesis.batching import synthesize_together
+from hifigan_cli.synthesis.batching import BATCH_FRAMES, synthesize_together
 from hifigan_cli.synthesis.streams import VocoderStream, as_array
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Vocoder:
     def __init__(
         self,
         model: ModelFile,
-        wish: EngineOptions | str = "auto",
+        options: EngineOptions | str = "auto",
         chunk_frames: int = 0,
         on_halved: Callable[[int], None] | None = None,
     ) -> None:
-        """Make a model ready, as `wish` asks for, or on the device that it names.
+        """Make a model ready, as `options` say, or on the device that it names.
 
         Without `chunk_frames` the engine's own size of chunk is taken.
 
@@ -64,12 +64,13 @@ class Vocoder:
             DeviceError: there is no such device.
         """
         self.model = model
-        wish = EngineOptions(device=wish) if isinstance(wish, str) else wish
-        self.device = place(wish)
+        if isinstance(options, str):
+            options = EngineOptions(device=options)
+        self.device = place(options)
         self.rate_hz = model.mel.rate_hz
         self.on_halved = on_halved
         self._chunk_frames = chunk_frames
-        self.engine = make_engine(model, wish, self.device)
+        self.engine = make_engine(model, options, self.device)
 
     def stream(self, chunk_frames: int = 0, *, prompt: bool = True) -> VocoderStream:
         """Begin a stream: frames are pushed as they come, samples returned once determined.
@@ -134,7 +135,10 @@ class Vocoder:
             DeviceError: there is not enough memory.
         """
         rows = [row for mel in mels for row in mel]
-        waves = iter(synthesize_together(self.engine, self.model.generator, rows))
+        frames = self._chunk_frames or BATCH_FRAMES
+        waves = iter(
+            synthesize_together(self.engine, self.model.generator, rows, frames, self.on_halved)
+        )
         return [np.stack([next(waves) for _ in mel]) for mel in mels]
 
     def measure_speed(self) -> float:

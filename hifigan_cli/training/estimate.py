@@ -85,7 +85,7 @@ def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
         epochs=train.steps / batches.batches_per_epoch,
         training_clips=len(data.training),
         training_hours=sum(clip.samples for clip in data.training) / data.rate_hz / 3600,
-        validation_clips=min(len(data.validation), train.validation_clips),
+        validation_clips=train.overfit or min(len(data.validation), train.validation_clips),
         generator_parameters=generator,
         discriminator_parameters=discriminators,
         checkpoint_bytes=size,

@@ -236,8 +236,8 @@ def _intact(lines: Iterable[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Leave out what a kill cut in the middle."""
     for line in lines:
         try:
-            entry: dict[str, Any] = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             continue
-        if line.endswith(b"\n"):
+        if line.endswith(b"\n") and isinstance(entry, dict):
             yield line, entry

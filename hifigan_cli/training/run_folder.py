@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.io.files import is_file, is_folder, make_folder
 from hifigan_cli.io.locks import HOLDER_FILE, LOCK_FILE, locked
+from hifigan_cli.models.model_file import MODEL_FILE
 from hifigan_cli.training.checkpoint import ResumePoint, read_checkpoint
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ class RunFolder:
     `model_name` is the file of its newest model; `stays`, a folder that every run there may use.
     """
 
-    def __init__(
-        self, path: Path, model_name: str = "model.safetensors", stays: str | None = None
-    ) -> None:
+    def __init__(self, path: Path, model_name: str = MODEL_FILE, stays: str | None = None) -> None:
         self.path = path
         self._stays = stays
         self.model = path / model_name
@@ -142,6 +141,6 @@ def newest_checkpoint(
     if saved:
         raise ModelError(
             f"every checkpoint in {run.checkpoints} is damaged",
-            "--fresh sets the run aside and starts over; --init MODEL starts from a model file",
+            "--fresh sets the run aside and starts over, with --init MODEL from a model file",
         )
     return None

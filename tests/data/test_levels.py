@@ -17,7 +17,7 @@ def test_sixteen_bit_samples_are_stored_exactly(values: list[int]) -> None:
     """Whatever already is a 16-bit number stays that number, at either extreme."""
     samples = (np.array(values, np.float32) / 32_768).astype(np.float32)
     for keep_level in (False, True):
-        stored, gain = levels.to_int16(samples, keep_level)
+        stored, gain = levels.to_stored_int16(samples, keep_level)
         assert stored.tolist() == values
         assert gain == 1
 
@@ -26,7 +26,7 @@ def test_sixteen_bit_samples_are_stored_exactly(values: list[int]) -> None:
 def test_others_fill_the_range(seed: int, level: float) -> None:
     """A quiet recording of more than 16 bits loses nothing: its error is that of a loud one."""
     samples = (np.random.default_rng(seed).uniform(-1, 1, 5000) * level).astype(np.float32)
-    stored, gain = levels.to_int16(samples, keep_level=False)
+    stored, gain = levels.to_stored_int16(samples, keep_level=False)
     assert np.abs(stored).max() == round(0.95 * 32_768)
     assert np.abs(stored / (32_768 * gain) - samples).max() <= 0.51 / 32_768 * level / 0.95
 
@@ -34,7 +34,7 @@ def test_others_fill_the_range(seed: int, level: float) -> None:
 def test_level_is_kept_beside_a_mel() -> None:
     """A given mel belongs to the level of its recording, and what exceeds the range is held."""
     samples = np.array([0.1234567, -0.5, 1.0], np.float32)
-    stored, gain = levels.to_int16(samples, keep_level=True)
+    stored, gain = levels.to_stored_int16(samples, keep_level=True)
     assert gain == 1
     assert stored.tolist() == [4045, -16_384, 32_767]
 

@@ -11,17 +11,23 @@ import pytest
 from hifigan_cli.audio import write_audio
 from hifigan_cli.audio.pictures import difference_picture
 from hifigan_cli.reports import resynthesis
-from hifigan_cli.reports.resynthesis import Resynthesized, difference_db, page_of_resynthesis
+from hifigan_cli.reports.resynthesis import difference_db, page_of_resynthesis
+from hifigan_cli.synthesis.events import Synthesized
 from tests.helpers import speech
 from tests.reports.looking import check_alone, seen_in_a_browser
 
 
-def made(folder: Path, name: str, channels: int = 1, gain: float = 0.5) -> Resynthesized:
+def written(source: Path, target: Path, length_s: float, elapsed_s: float) -> Synthesized:
+    """Return what the pipeline reports of a file."""
+    return Synthesized(source, target, round(22_050 * length_s), 22_050, 1, 0, elapsed_s)
+
+
+def made(folder: Path, name: str, channels: int = 1, gain: float = 0.5) -> Synthesized:
     """Write a recording and a quieter result of it."""
     sound = np.stack([speech(0.6, seed=number) for number in range(channels)])
     write_audio(folder / f"{name}.wav", sound, 22_050)
     write_audio(folder / f"{name}-out.wav", sound * gain, 22_050)
-    return Resynthesized(folder / f"{name}.wav", folder / f"{name}-out.wav", 0.6, 0.3)
+    return written(folder / f"{name}.wav", folder / f"{name}-out.wav", 0.6, 0.3)
 
 
 def test_the_difference_is_in_decibels() -> None:
@@ -63,9 +69,7 @@ def test_a_page_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(resynthesis, "HEARD_S", 0.25)
     monkeypatch.setattr(resynthesis, "MOST_ROWS", 3)
     files = [made(tmp_path, f"f{number}", channels=3) for number in range(2)]
-    files += [
-        Resynthesized(tmp_path / f"gone{n}.wav", tmp_path / "gone.wav", 1.0, 1.0) for n in range(5)
-    ]
+    files += [written(tmp_path / f"gone{n}.wav", tmp_path / "gone.wav", 1.0, 1.0) for n in range(5)]
     page = page_of_resynthesis(files, [], 2)
     assert page.count("<audio") == 4
     assert "at most the first 0.25 s" in page
@@ -81,7 +85,7 @@ def test_long_files_are_looked_through_in_flat_memory(tmp_path: Path) -> None:
     sound[0, -1] = 0.5
     for name in ("in.wav", "out.wav"):
         write_audio(tmp_path / name, sound, 8_000)
-    made = [Resynthesized(tmp_path / "in.wav", tmp_path / "out.wav", 1_200.0, 10.0)]
+    made = [written(tmp_path / "in.wav", tmp_path / "out.wav", 1_200.0, 10.0)]
     tracemalloc.start()
     page = page_of_resynthesis(made, [], 1)
     peak_bytes = tracemalloc.get_traced_memory()[1]

@@ -29,9 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hifigan_cli.enhancement.model_file import read_enhancer, write_enhancer
+from hifigan_cli.enhancement.model_file import MODEL_FILE, read_enhancer, write_enhancer
 from hifigan_cli.enhancement.stages import ENHANCER_FILE
-from hifigan_cli.enhancement.training.enhancer import MODEL_FILE
 from tests.conftest import SHARED_DATA
 
 SPEECH = ("kathleen", "kerstin", "speechocean")

@@ -130,7 +130,7 @@ def sounding(samples: FloatArray, rate_hz: int) -> slice:
     )
 
 
-def to_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
+def to_stored_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
     """Round `(samples,)`, full scale 1, to 16 bits; return them and the gain they were given.
 
     Samples that are 16-bit numbers already stay what they are. Others are first brought to the peak
@@ -160,7 +160,7 @@ def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
     samples, mel = _at_rate(task, audio)
     if swing(samples) < SILENT_PEAK:  # such as stereo whose channels cancel
         raise UnfitError(Reason.SILENT, f"{path} is silent when mixed to one channel")
-    stored, gain = to_int16(samples, keep_level=mel is not None)
+    stored, gain = to_stored_int16(samples, keep_level=mel is not None)
     content = [stored.astype("<i2").tobytes()]
     if mel is not None:
         content.append(mel.astype("<f4").tobytes())

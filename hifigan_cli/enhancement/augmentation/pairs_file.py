@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -70,6 +70,10 @@ class Sources:
         Raises:
             InputError, UsageError: as `open_speech` does; a sound cannot be read.
         """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:  # it reads every sound: once a run
         training = self.run.training
         parts = {
             "speech": self.open_speech().digest,

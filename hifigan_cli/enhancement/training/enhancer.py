@@ -17,7 +17,7 @@ import torch
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.data.gpu_dataset import to_device
 from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
-from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
+from hifigan_cli.enhancement.model_file import MODEL_FILE, EnhancerFile, write_enhancer
 from hifigan_cli.enhancement.training.state import EnhancerState
 from hifigan_cli.enhancement.training.step import enhancer_step
 from hifigan_cli.enhancement.training.validation import validate_enhancer
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.trainer import ValidationResult
     from hifigan_cli.types import HalfArray
 
-PAIRS_FOLDER, MODEL_FILE = "pairs", "enhancer.safetensors"
+PAIRS_FOLDER = "pairs"
 EnhancerBatch = tuple["Tensor", "Tensor"]
 
 
@@ -85,6 +85,8 @@ def train_enhancer(options: EnhancerTrainOptions, report: EventCallback) -> Fini
     sources, device = options.sources, options.device
     run = RunFolder(options.out, MODEL_FILE, stays=PAIRS_FOLDER)
     context = DistributedContext(0, 1, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what names no GPU would open the first one too
     data_digest = sources.digest()  # what does not fit is refused before anything is made
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
