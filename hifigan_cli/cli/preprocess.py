@@ -113,12 +113,9 @@ def preprocess(
     from hifigan_cli.config import resolve
     from hifigan_cli.data.preparation import PreparationOptions, plan
     from hifigan_cli.data.preparation import preprocess as prepare
-    from hifigan_cli.io.files import is_folder
 
     console = Console(json=json, quiet=quiet)
     chosen = resolve(preset, config, os.environ, sets or (), {"seed": seed}).config
-    if mels is not None and not is_folder(mels):
-        raise UsageError(f"--mels {mels} is not a folder", "give the folder that holds STEM.npy")
     options = PreparationOptions(
         mel=chosen.mel,
         mels=mels,

@@ -89,7 +89,6 @@ def train(
     """
     from hifigan_cli.cli.train_view import training_view
     from hifigan_cli.config import resolve
-    from hifigan_cli.config.resolve import read_toml
     from hifigan_cli.runtime.devices import resolve_device
     from hifigan_cli.training import TrainOptions
     from hifigan_cli.training import train as run
@@ -104,13 +103,10 @@ def train(
         "deterministic": deterministic or None,
     }
     resolved = resolve(preset, config, os.environ, sets or (), named)
-    if out is None:
-        in_file = read_toml(config).get("preset") if config and not preset else None
-        out = Path("runs") / (preset or str(in_file or "v1"))
     chosen = TrainOptions(
         config=resolved.config,
         prepared=prepared,
-        out=out,
+        out=out or Path("runs") / resolved.preset,
         device=resolve_device(options.device_name(device, gpu)),
         init=_initial(init) if init else None,
         fresh=fresh,

@@ -28,10 +28,11 @@ Layer = tuple[str, object, str]  # key, value, where it came from
 
 @dataclass(frozen=True)
 class Resolved:
-    """A checked configuration, and for each `section.key` the layer that set it."""
+    """A checked configuration, for each `section.key` the layer that set it, and the preset."""
 
     config: Config
     sources: dict[str, str]
+    preset: str = "v1"
 
 
 def resolve(
@@ -65,7 +66,7 @@ def resolve(
         if variable.startswith("HIFIGAN_") and key in KEYS and key != "precision":
             layers.append((key, _toml_value(text), variable))
     layers += _set_and_options(sets, options)
-    return Resolved(_merged(Config, base, layers, KEYS, sources), sources)
+    return Resolved(_merged(Config, base, layers, KEYS, sources), sources, chosen)
 
 
 def overlay(config: Config, sets: Sequence[str]) -> Config:

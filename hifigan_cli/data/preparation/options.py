@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import UsageError
+from hifigan_cli.io.files import is_folder
 from hifigan_cli.runtime.sharding import WHOLE
 from hifigan_cli.runtime.threads import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.runtime.sharding import Shard
+    from hifigan_cli.io.files import is_folder
+from hifigan_cli.runtime.sharding import Shard
 
 MIN_LENGTH_S = 0.2
 SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
@@ -62,6 +64,10 @@ class PreparationOptions:
         Raises:
             UsageError: they do not.
         """
+        if self.mels is not None and not is_folder(self.mels):
+            raise UsageError(
+                f"--mels {self.mels} is not a folder", "give the folder that holds STEM.npy"
+            )
         if self.trim and self.mels is not None:
             raise UsageError(
                 "--trim and --mels do not go together: a given mel belongs to the whole clip"
