@@ -14,8 +14,7 @@ from hifigan_cli.runtime.threads import processors
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.io.files import is_folder
-from hifigan_cli.runtime.sharding import Shard
+    from hifigan_cli.runtime.sharding import Shard
 
 MIN_LENGTH_S = 0.2
 SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
