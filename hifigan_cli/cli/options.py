@@ -26,10 +26,12 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder for 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; touch nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; touch nothing.")]
 Repair = Annotated[
     bool,
-    typer.Option("--repair", help="Take damaged audio as far as it goes: cut files, NaN samples."),
+    typer.Option(
+        "--repair", help="Decode as much of damaged audio as possible: cut files, NaN samples."
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -75,7 +77,7 @@ Threads = Annotated[
         "--threads",
         min=1,
         envvar="HIFIGAN_THREADS",
-        help="Threads on a CPU. Default: the processors at hand.",
+        help="Threads on a CPU. Default: all available CPUs.",
         show_default=False,
     ),
 ]
@@ -85,7 +87,7 @@ Chunk = Annotated[
         "--chunk",
         min=0,
         envvar="HIFIGAN_CHUNK",
-        help="Mel frames synthesised at once, a matter of memory; 0: chosen for you.",
+        help="Mel frames synthesized at once; fewer use less memory (0 = automatic).",
     ),
 ]
 Bare = Annotated[

@@ -44,7 +44,7 @@ def vocode(
             "--mel-as",
             metavar="SCALE",
             help="What the values are: ln, log10, log2, db, magnitude, ln-power, log10-power, "
-            "db-power, power; auto recognises it. Converted to the model's.",
+            "db-power, power; auto recognizes the clear ones. Converted to the model's.",
             show_default=False,
             autocompletion=_scales,
         ),
