@@ -55,9 +55,9 @@ def vocode(
 ) -> Audio:
     """Synthesise speech of a mel file, or of a log-mel array `(mels, frames)`.
 
-    `mel_as` names the scale of its values, such as `log10` or `db`; `auto` recognizes it
-    where it is clear. Without,
-    a file that looks like another scale than the model's is refused; an array is taken as it is.
+    `mel_as` names the scale of its values, such as `log10` or `db`; `auto` recognizes it where it
+    is clear. Without, a file that looks like another scale than the model's is refused; an array is
+    used as it is.
 
     Raises:
         InputError: not a mel that this model reads.
