@@ -71,7 +71,7 @@ def furnish(folder: Path) -> None:
         (folder / "runs" / name / "config.toml").write_text(to_toml(preset("v1")))
     _ljspeech(folder / "LJSpeech-1.1")
     _theirs(folder)
-    sounds(folder)  # noises/, rooms/ and prepared/
+    sounds(folder)  # noises/, rirs/ and prepared/
     shutil.copytree(folder / "prepared", folder / "shared/prepared")
     small.prepare(folder / "prepared-tts", mels=True)
     (folder / "my.toml").write_text(to_toml(preset("v2")))

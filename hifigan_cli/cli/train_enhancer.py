@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def train_enhancer(
     noises: Annotated[Path, typer.Option("--noises", help="A folder of noise recordings.")],
-    rooms: Annotated[Path, typer.Option("--rooms", help="A folder of room responses.")],
+    rirs: Annotated[Path, typer.Option("--rirs", help="A folder of room responses.")],
     prepared: Annotated[
         Path, typer.Argument(help="Clean speech: the folder that `hifigan preprocess` made.")
     ] = Path("prepared"),
@@ -69,7 +69,7 @@ def train_enhancer(
     named = {"training.steps": steps, "training.seed": seed}
     recipe = resolve_sections(EnhancerRun, config, sets or (), named)
     chosen = EnhancerTrainOptions(
-        sources=Sources(prepared, noises, rooms, MelConfig(), recipe),
+        sources=Sources(prepared, noises, rirs, MelConfig(), recipe),
         out=out,
         device=resolve_device(options.device_name(device, gpu)),
         workers=workers or processors(),
@@ -94,7 +94,7 @@ def _dry_run(chosen: EnhancerTrainOptions, console: Console) -> None:
     sources = chosen.sources
     training = sources.run.training
     speech = sources.open_speech()
-    noises, rooms = len(sound_files(sources.noises)), len(sound_files(sources.rirs))
+    noises, rirs = len(sound_files(sources.noises)), len(sound_files(sources.rirs))
     shape = (training.pairs, 2, training.pair_frames, sources.mel.n_mels)
     size = 2 * shape[0] * shape[1] * shape[2] * shape[3]
     parameters = count_parameters(Enhancer(sources.run.enhancer, sources.mel.n_mels))
@@ -103,7 +103,7 @@ def _dry_run(chosen: EnhancerTrainOptions, console: Console) -> None:
         f"{chosen.out}: {training.steps:,} steps on {chosen.device}, "
         f"the last {training.adversarial_steps:,} against a discriminator; "
         f"{parameters:,} parameters\n"
-        f"{len(speech.training)} clips, {noises} noises, {rooms} rooms; "
+        f"{len(speech.training)} clips, {noises} noises, {rirs} room responses; "
         f"{training.pairs:,} pairs to render, {size / 1e9:.1f} GB",
         run=str(chosen.out),
         steps=training.steps,
@@ -111,7 +111,7 @@ def _dry_run(chosen: EnhancerTrainOptions, console: Console) -> None:
         parameters=parameters,
         clips=len(speech.training),
         noises=noises,
-        rooms=rooms,
+        rirs=rirs,
         pairs=training.pairs,
         pair_bytes=size,
     )

@@ -242,7 +242,7 @@ def test_settings_come_from_file_and_options(tmp_path: Path) -> None:
 def test_command_line_end_to_end(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     """Train by command, then clean a recording with the result."""
     sets = [part for item in SETS for part in ("--set", item)]
-    names = ("--noises", folders[1], "--rooms", folders[2], "--out", tmp_path / "run")
+    names = ("--noises", folders[1], "--rirs", folders[2], "--out", tmp_path / "run")
     command: list[str | bytes | Path] = [
         "train-enhancer",
         folders[0],

@@ -102,7 +102,7 @@ def prepare(data: Path, out: Path, speakers: tuple[str, ...]) -> Path:
 def train_enhancer(recipe: Recipe) -> None:
     """Train the enhancer, or go on, and pack it when it is done."""
     speech = prepare(recipe.data, recipe.out, SPEECH)
-    sounds = ("--noises", recipe.data / "noise", "--rooms", recipe.data / "rir")
+    sounds = ("--noises", recipe.data / "noise", "--rirs", recipe.data / "rir")
     train = ("train-enhancer", speech, *sounds, *recipe.options("enhancer"))
     if not hifigan(*train, minutes=recipe.minutes):
         return

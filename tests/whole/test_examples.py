@@ -93,8 +93,8 @@ HOW = {
     ),
     "train prepared -o runs/v1 --set batch_size=128": How(DRY),
     "train prepared-tts --init runs/mine --steps 100000 --out runs/mine-tts": How(DRY),
-    "train-enhancer --noises noises/ --rooms rooms/": How(DRY),
-    "train-enhancer prepared --noises noises/ --rooms rooms/ --steps 20000 --gpu 0": How(DRY),
+    "train-enhancer --noises noises/ --rirs rirs/": How(DRY),
+    "train-enhancer prepared --noises noises/ --rirs rirs/ --steps 20000 --gpu 0": How(DRY),
     "vocode theirs.npy -o out.wav": How(code=3),
 }
 
