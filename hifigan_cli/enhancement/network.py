@@ -125,21 +125,19 @@ class PatchDiscriminator(nn.Module):
     paper's equation 1).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        shapes = (
-            (1, 32, (5, 3), (1, 1)),
-            (32, 48, (5, 3), (2, 1)),
-            (48, 64, (5, 5), (2, 2)),
-            (64, 96, (5, 5), (2, 2)),
-        )
+        channels = (1, width, width * 3 // 2, width * 2, width * 3)
+        sizes = (((5, 3), (1, 1)), ((5, 3), (2, 1)), ((5, 5), (2, 2)), ((5, 5), (2, 2)))
         self.layers = nn.ModuleList(
             add_weight_norm(
                 nn.Conv2d(before, after, kernel, stride, (kernel[0] // 2, kernel[1] // 2))
             )
-            for before, after, kernel, stride in shapes
+            for before, after, (kernel, stride) in zip(
+                channels[:-1], channels[1:], sizes, strict=True
+            )
         )
-        self.last = add_weight_norm(nn.Conv2d(96, 1, 3, padding=1))
+        self.last = add_weight_norm(nn.Conv2d(width * 3, 1, 3, padding=1))
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the scores of `(batch, n_mels, frames)` and every layer's feature maps."""

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from hifigan_cli.config.resolve import resolve_sections
 from hifigan_cli.enhancement.augmentation.pairs_file import Sources
 from hifigan_cli.enhancement.config import EnhancerRun, EnhancerTraining
 from hifigan_cli.enhancement.model_file import read_enhancer
+from hifigan_cli.enhancement.network import PatchDiscriminator
 from hifigan_cli.enhancement.training import EnhancerTrainOptions, enhancer, train_enhancer
 from hifigan_cli.enhancement.training.enhancer import enhancer_batch
 from hifigan_cli.enhancement.training.state import EnhancerState
@@ -48,6 +50,13 @@ if TYPE_CHECKING:
     from hifigan_cli.types import HalfArray
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_discriminator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the runs of this process a discriminator of a few thousand weights."""
+    small = partial(PatchDiscriminator, width=4)
+    monkeypatch.setattr("hifigan_cli.enhancement.training.state.PatchDiscriminator", small)
 
 
 @pytest.fixture(scope="module")
