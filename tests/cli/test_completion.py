@@ -27,12 +27,19 @@ def test_words_are_completed(words: str, offered: set[str]) -> None:
     assert offered <= set(hifigan(env=asked).stdout.split())
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script(shell: str, tmp_path: Path) -> None:
+# typer would look for the shell among the parents of this process, which need not have one.
+NAMED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"), [("bash", "COMPREPLY"), ("zsh", "#compdef"), ("fish", "complete --command")]
+)
+def test_each_shell_has_a_script(shell: str, words: str, tmp_path: Path) -> None:
     """Protects --show-completion, and --install-completion into a home."""
-    script = hifigan("--show-completion", shell)
+    script = hifigan("--show-completion", shell, env=NAMED)
     assert script.returncode == 0, script.stderr
     assert "_HIFIGAN_COMPLETE" in script.stdout
-    run = hifigan("--install-completion", shell, env={"HOME": str(tmp_path)})
+    assert words in script.stdout
+    run = hifigan("--install-completion", shell, env={**NAMED, "HOME": str(tmp_path)})
     assert run.returncode == 0, run.stderr
     assert any("hifigan" in path.name for path in tmp_path.rglob("*") if path.is_file())
