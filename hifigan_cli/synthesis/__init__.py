@@ -7,7 +7,7 @@ Read in this order:
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
 - `model_lookup`: what `--model` may be: a file, a training run, a name
 - `pipeline`: files, folders and pipes through one model; its kinds are
-  `resynthesis` (recordings) and `mel_synthesis` (mels)
+  `resynthesis` (recordings) and `mel_synthesis` (mels); `inputs`: what was opened
 - `jobs`: which result goes where; `overlap`: reading, synthesis and writing at the same time
 - `events`: what a run reports
 - `mel_files`: mel files (.npy, .npz, .pt, .safetensors), axes and bands

@@ -6,9 +6,10 @@ from typing import IO, TYPE_CHECKING
 
 from hifigan_cli.synthesis.events import Note
 from hifigan_cli.synthesis.input_mel import InputMel, open_mel, stream_mel
+from hifigan_cli.synthesis.inputs import SynthesisInput
 from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, torch_mels
 from hifigan_cli.synthesis.mel_stream import MelStream
-from hifigan_cli.synthesis.pipeline import SynthesisInput, SynthesisPipeline
+from hifigan_cli.synthesis.pipeline import SynthesisPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

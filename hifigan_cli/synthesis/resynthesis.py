@@ -12,7 +12,8 @@ from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.resampling import resampled_length
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions, load_enhancement
 from hifigan_cli.synthesis.events import Note
-from hifigan_cli.synthesis.pipeline import SynthesisInput, SynthesisPipeline
+from hifigan_cli.synthesis.inputs import SynthesisInput
+from hifigan_cli.synthesis.pipeline import SynthesisPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
