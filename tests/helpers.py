@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from tests import forkserver
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[1]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a command: one thread, no colours, no HIFIGAN_* of the caller's."""
+    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
+    own = {"NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return {**inherited, **own, **(extra or {})}
 
 
 def hifigan_bytes(
@@ -28,16 +36,7 @@ def hifigan_bytes(
 
     HIFIGAN_* variables of the caller are left out; `env` is added.
     """
-    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
-    return subprocess.run(
-        [sys.executable, "-m", "hifigan_cli", *arguments],
-        input=stdin if stdin is not None else b"",
-        capture_output=True,
-        env={**inherited, "NO_COLOR": "1", "OMP_NUM_THREADS": "1", **(env or {})},
-        cwd=cwd,
-        timeout=timeout_s,
-        check=False,
-    )
+    return forkserver.run("hifigan_cli", arguments, stdin or b"", environment(env), cwd, timeout_s)
 
 
 def hifigan(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,20 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests import forkserver
 from tests.faults.circumstances import Prepare
 from tests.faults.matrix import EXIT_CODES
-from tests.helpers import ROOT
+from tests.forkserver import Forked
+from tests.helpers import environment
 
 HIFIGAN = (sys.executable, "-m", "hifigan_cli")
 SMALL = (sys.executable, "-m", "tests.training.small")  # the same with small discriminators
 Word = str | bytes | Path
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a command: one thread, no colours, nothing of the caller's."""
-    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
-    own = {"NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return {**inherited, **own, **(extra or {})}
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,6 @@ class Ended:
     out: str
     err: str
     peak_bytes: int
-    took_s: float
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -75,21 +68,29 @@ class Command:
         timeout_s: float = 100,
     ) -> Ended:
         """Run a command to its end."""
-        started = time.monotonic()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(
-                [*program, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment(env),
-                cwd=cwd,
-                preexec_fn=prepare,
-            )
+        variables = environment(env)
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+            Path(os.devnull).open("rb") as nothing,
+        ):
+            streams = nothing.fileno(), out.fileno(), err.fileno()
+            process: Forked | subprocess.Popen[bytes]
+            if prepare is None and program[1] == "-m" and forkserver.can_fork(variables):
+                process = forkserver.start(program[2], words, streams, variables, cwd)
+            else:
+                process = subprocess.Popen(
+                    [*program, *words],
+                    stdin=nothing,
+                    stdout=out,
+                    stderr=err,
+                    env=variables,
+                    cwd=cwd,
+                    preexec_fn=prepare,
+                )
             status, peak_bytes = _wait(process, timeout_s)
             texts = [_text(stream) for stream in (out, err)]
-        took_s = time.monotonic() - started
-        ended = Ended(status, texts[0], texts[1], peak_bytes, took_s)
+        ended = Ended(status, texts[0], texts[1], peak_bytes)
         self.check(ended.code, ended.err)
         return ended
 
@@ -120,7 +121,7 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="backslashreplace")
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]:
+def _wait(process: Forked | subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]:
     """Wait for a process; return its status and its peak of memory in bytes.
 
     What the system says of an ended child counts this process's memory too, from before the child
@@ -128,19 +129,17 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]
     killed, and that is a failure.
     """
     deadline = time.monotonic() + timeout_s
-    pause_s, peak_bytes = 0.005, 0
+    peak_bytes = 0
     while True:
         peak_bytes = _peak_bytes(process.pid) or peak_bytes
-        pid, status = os.waitpid(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait
-            return process.returncode, peak_bytes
+        status = process.poll()
+        if status is not None:
+            return status, peak_bytes
         if time.monotonic() > deadline:
-            os.kill(process.pid, signal.SIGKILL)
-            os.waitpid(process.pid, 0)
-            process.returncode = -signal.SIGKILL
-            raise TimeoutError(f"no end after {timeout_s} s: {process.args!r}")
-        time.sleep(pause_s)
+            process.kill()
+            process.wait()
+            raise TimeoutError(f"no end after {timeout_s} s: {process}")
+        time.sleep(0.005)
 
 
 def _peak_bytes(pid: int) -> int:

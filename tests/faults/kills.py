@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.command import environment
+from tests.helpers import environment
 
 
 def chain(

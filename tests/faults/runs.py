@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.faults.command import SMALL, environment
+from tests.faults.command import SMALL
+from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import checkpoint
 

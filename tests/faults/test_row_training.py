@@ -19,8 +19,9 @@ from hifigan_cli.data.prepared import open_prepared
 from tests.audio.sounds import wav
 from tests.data.corpora import corpus
 from tests.faults.circumstances import little_memory
-from tests.faults.command import HIFIGAN, SMALL, Command, environment
+from tests.faults.command import HIFIGAN, SMALL, Command
 from tests.faults.runs import same, steps_saved, watched, words
+from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import metrics
 

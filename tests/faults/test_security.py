@@ -16,10 +16,10 @@ import torch
 from hifigan_cli.cli.main import run
 from tests.audio.sounds import encoded, voice
 from tests.data.corpora import corpus
-from tests.faults.command import SMALL, Command, environment
+from tests.faults.command import SMALL, Command
 from tests.faults.runs import words
 from tests.faults.test_row_places import Trap
-from tests.helpers import ROOT
+from tests.helpers import ROOT, environment
 from tests.importers.test_official import write_official
 
 OFFLINE = {"PYTHONPATH": f"{Path(__file__).parent / 'offline'}:{ROOT}"}

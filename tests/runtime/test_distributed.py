@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import checkpoint, differing, metrics
 
@@ -23,7 +24,7 @@ def torchrun(*words: str | Path, world: int = 2, restarts: int = 0) -> subproces
     options = ["--nproc-per-node", str(world), "--max-restarts", str(restarts)]
     return subprocess.Popen(
         [*launcher, *options, "-m", "tests.training.small", *map(str, words)],
-        env=small.environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -27,8 +27,8 @@ import soundfile
 
 from hifigan_cli.config import PRESETS
 from hifigan_cli.models import write_model
-from tests.faults.command import HIFIGAN, environment
-from tests.helpers import speech
+from tests.faults.command import HIFIGAN
+from tests.helpers import environment, speech
 from tests.models_for_tests import TINY, loud_model
 
 RATE_HZ = 22_050

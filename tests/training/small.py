@@ -7,7 +7,6 @@ tables in their place. Run as a script this file is the `hifigan` command with t
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +27,11 @@ from hifigan_cli.data.records import (
     to_line,
 )
 from hifigan_cli.models import discriminators
+from tests import forkserver
+from tests.helpers import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 PERIOD_CHANNELS = (1, 4, 8, 8, 8, 8)
 SCALE_LAYERS = tuple(
@@ -129,27 +130,13 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "tests.training.small", *map(str, arguments)]
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment that subprocesses run in; one thread, unless `extra` says more."""
-    inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
-    root = str(Path(__file__).parents[2])
-    return {
-        **inherited,
-        "PYTHONPATH": root,
-        "OMP_NUM_THREADS": "1",
-        "NO_COLOR": "1",
-        **(extra or {}),
-    }
-
-
 def run(
-    *words: str | Path, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    *words: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `hifigan` with small discriminators to its end."""
-    line = [*before, *map(str, words)] if before else command(*words)
-    return subprocess.run(
-        line, env=environment(env), capture_output=True, text=True, timeout=240, check=False
-    )
+    done = forkserver.run("tests.training.small", words, b"", environment(env), None, 240)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
 def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:

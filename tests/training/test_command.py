@@ -16,7 +16,7 @@ import soundfile
 from hifigan_cli.cli.main import run
 from hifigan_cli.training.events import Logged
 from hifigan_cli.training.run_folder import RunFolder
-from tests.helpers import hifigan
+from tests.helpers import environment, hifigan
 from tests.training import small
 from tests.training.runs import checkpoint, differing
 
@@ -125,7 +125,7 @@ def test_live_view_on_a_terminal(prepared: Path, tmp_path: Path) -> None:
     words = ("train", prepared, "--out", tmp_path / "run", "--no-tensorboard")
     process = subprocess.Popen(
         small.command(*words, *small.arguments(steps=3)),
-        env=small.environment({"COLUMNS": "120", "TERM": "xterm"}),
+        env=environment({"COLUMNS": "120", "TERM": "xterm"}),
         stderr=theirs,
         stdout=subprocess.DEVNULL,
     )

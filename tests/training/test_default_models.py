@@ -14,8 +14,8 @@ from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.model_file import read_model
 from tests.data.corpora import corpus
 from tests.enhancement.small import SETS, sounds
+from tests.helpers import environment
 from tests.tools.default_models import SPEECH, VOCODER
-from tests.training import small
 from tests.training.runs import checkpoint, metrics
 
 TINY = (
@@ -48,7 +48,7 @@ def recipe(model: str, out: Path, data: Path, *options: str | Path) -> None:
     line = [sys.executable, "-m", "tests.tools.default_models", model, out, "--data", data]
     run = subprocess.run(
         [*map(str, line), "--device", "cpu", *map(str, options)],
-        env=small.environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=280,

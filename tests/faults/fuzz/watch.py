@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.faults.command import environment
+from tests.helpers import environment
 
 MOST_SECONDS = 10.0  # of one case
 _START_SECONDS = 120.0  # of importing, on a machine that is busy with other tests
