@@ -19,13 +19,15 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _ROOT = Path(__file__).parents[1]
 _CODE = "from tests.forkserver import serve; serve()"
@@ -46,108 +48,127 @@ _PRELOADED = (
 )
 
 
+HIFIGAN = (sys.executable, "-m", "hifigan_cli")
+SMALL = (sys.executable, "-m", "tests.training.small")  # the same with small discriminators
+Word = str | bytes | Path
+
+
 @dataclass
 class Forked:
-    """A command that runs."""
+    """A command that runs; the part of `subprocess.Popen` that the tests use."""
 
     pid: int
     _connection: socket.socket
-    _status: int | None = None
+    returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit status as `subprocess.Popen` gives it, or None while it runs."""
-        if self._status is None and select.select([self._connection], [], [], 0)[0]:
+        """Return the exit status, or None while it runs."""
+        if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
             return self.wait()
-        return self._status
+        return self.returncode
 
-    def wait(self) -> int:
-        """Return the exit status when there is one."""
-        if self._status is None:
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status when there is one.
+
+        Raises:
+            subprocess.TimeoutExpired: it does not end in so many seconds.
+        """
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             with self._connection:
-                self._status = int(self._connection.recv(64))
-        return self._status
+                self.returncode = int(self._connection.recv(64))
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once."""
-        os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
-def can_fork(env: Mapping[str, str]) -> bool:
-    """Tell whether a fork would see each variable as a new process would."""
-    started_with = _environment()
-    new = {name for name, value in env.items() if started_with.get(name) != value}
-    return sys.platform == "linux" and not any(name.startswith(_READ_AT_START) for name in new)
+Process = Forked | subprocess.Popen[bytes]
 
 
 def start(
-    module: str,
-    words: Sequence[str | bytes | Path],
-    descriptors: tuple[int, int, int],
+    program: Sequence[str],
+    words: Sequence[Word],
+    streams: tuple[int, int, int],
     env: Mapping[str, str],
     cwd: Path | None = None,
-) -> Forked:
-    """Run `python -m MODULE WORDS` in a fork, with these streams."""
+    prepare: Callable[[], None] | None = None,
+) -> Process:
+    """Start a program with these streams, in a session of its own; in a fork where that can be.
+
+    `prepare` runs before the program does, and needs a new process.
+    """
+    _, option, *module = program
+    if prepare is not None or option != "-m" or len(module) != 1 or not _can_fork(env):
+        stdin, stdout, stderr = streams
+        return subprocess.Popen(
+            [*program, *words],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(env),
+            cwd=cwd,
+            preexec_fn=prepare,
+            start_new_session=True,
+        )
     request = {
-        "module": module,
+        "module": module[0],
         "words": [os.fsdecode(word) for word in words],
         "env": dict(env),
         "cwd": str(cwd or Path.cwd()),
     }
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        message = [json.dumps(request).encode()]
-        socket.send_fds(_server(), message, [theirs.fileno(), *descriptors])
+        socket.send_fds(_server(), [json.dumps(request).encode()], [theirs.fileno(), *streams])
     return Forked(int(ours.recv(64)), ours)
 
 
 def run(
-    module: str,
-    words: Sequence[str | bytes | Path],
-    stdin: bytes,
+    program: Sequence[str],
+    words: Sequence[Word],
     env: Mapping[str, str],
-    cwd: Path | None,
-    timeout_s: float,
+    *,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `python -m MODULE WORDS`, in a fork where that can be; the streams are pipes."""
-    if not can_fork(env):
-        return subprocess.run(
-            [sys.executable, "-m", module, *words],
-            input=stdin,
-            capture_output=True,
-            env=dict(env),
-            cwd=cwd,
-            timeout=timeout_s,
-            check=False,
-        )
+    """Run a program to its end; its streams are pipes. It is killed after the time limit."""
     pipes = [os.pipe() for _ in range(3)]
     theirs = pipes[0][0], pipes[1][1], pipes[2][1]
-    forked = start(module, words, theirs, env, cwd)
+    process = start(program, words, theirs, env, cwd)
     for descriptor in theirs:
         os.close(descriptor)
-    outputs: list[bytes] = [b"", b""]
 
     def write() -> None:
-        try:
-            with os.fdopen(pipes[0][1], "wb") as stream:
-                stream.write(stdin)
-        except BrokenPipeError:
-            pass
+        with suppress(BrokenPipeError), os.fdopen(pipes[0][1], "wb") as stream:
+            stream.write(stdin)
 
-    def read(index: int) -> None:
-        with os.fdopen(pipes[1 + index][0], "rb") as stream:
-            outputs[index] = stream.read()
+    def read(descriptor: int) -> bytes:
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
 
-    threads = [threading.Thread(target=write)]
-    threads += [threading.Thread(target=read, args=(index,)) for index in range(2)]
-    for thread in threads:
-        thread.start()
-    timer = threading.Timer(timeout_s, forked.kill)
+    timer = threading.Timer(timeout_s, process.kill)
     timer.start()
-    status = forked.wait()
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(write)
+        outputs = list(pool.map(read, (pipes[1][0], pipes[2][0])))
+    status = process.wait()
     timer.cancel()
-    for thread in threads:
-        thread.join()
     return subprocess.CompletedProcess(list(words), status, *outputs)
+
+
+def _can_fork(env: Mapping[str, str]) -> bool:
+    """Tell whether a fork would see each variable as a new process would."""
+    started_with = _environment()
+    new = {name for name, value in env.items() if started_with.get(name) != value}
+    return sys.platform == "linux" and not any(name.startswith(_READ_AT_START) for name in new)
 
 
 def _environment() -> dict[str, str]:
@@ -222,6 +243,7 @@ def _watch(message: bytes, descriptors: Sequence[int]) -> NoReturn:
 def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     """Become the command: its streams, environment, folder and arguments."""
     request = json.loads(message)
+    os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)

@@ -36,7 +36,14 @@ def hifigan_bytes(
 
     HIFIGAN_* variables of the caller are left out; `env` is added.
     """
-    return forkserver.run("hifigan_cli", arguments, stdin or b"", environment(env), cwd, timeout_s)
+    return forkserver.run(
+        forkserver.HIFIGAN,
+        arguments,
+        environment(env),
+        stdin=stdin or b"",
+        cwd=cwd,
+        timeout_s=timeout_s,
+    )
 
 
 def hifigan(

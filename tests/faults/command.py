@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -14,15 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests import forkserver
 from tests.faults.circumstances import Prepare
 from tests.faults.matrix import EXIT_CODES
-from tests.forkserver import Forked
+from tests.forkserver import HIFIGAN, Process, Word, start
 from tests.helpers import environment
-
-HIFIGAN = (sys.executable, "-m", "hifigan_cli")
-SMALL = (sys.executable, "-m", "tests.training.small")  # the same with small discriminators
-Word = str | bytes | Path
 
 
 @dataclass(frozen=True)
@@ -68,26 +61,13 @@ class Command:
         timeout_s: float = 100,
     ) -> Ended:
         """Run a command to its end."""
-        variables = environment(env)
         with (
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
             Path(os.devnull).open("rb") as nothing,
         ):
             streams = nothing.fileno(), out.fileno(), err.fileno()
-            process: Forked | subprocess.Popen[bytes]
-            if prepare is None and program[1] == "-m" and forkserver.can_fork(variables):
-                process = forkserver.start(program[2], words, streams, variables, cwd)
-            else:
-                process = subprocess.Popen(
-                    [*program, *words],
-                    stdin=nothing,
-                    stdout=out,
-                    stderr=err,
-                    env=variables,
-                    cwd=cwd,
-                    preexec_fn=prepare,
-                )
+            process = start(program, words, streams, environment(env), cwd, prepare)
             status, peak_bytes = _wait(process, timeout_s)
             texts = [_text(stream) for stream in (out, err)]
         ended = Ended(status, texts[0], texts[1], peak_bytes)
@@ -121,7 +101,7 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="backslashreplace")
 
 
-def _wait(process: Forked | subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int]:
+def _wait(process: Process, timeout_s: float) -> tuple[int, int]:
     """Wait for a process; return its status and its peak of memory in bytes.
 
     What the system says of an ended child counts this process's memory too, from before the child

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from tests.forkserver import Process, start
 from tests.helpers import environment
 
 
 def chain(
-    line: Sequence[str | Path],
+    program: Sequence[str],
+    words: Sequence[str | Path],
     out: Path,
     begun: Callable[[], bool],
     check: Callable[[], None],
@@ -39,7 +42,7 @@ def chain(
     rng = np.random.default_rng(seed)
     killed = late = 0
     while killed < kills:
-        died = _killed(line, begun, float(rng.uniform(0, within_s)))
+        died = _killed(program, words, begun, float(rng.uniform(0, within_s)))
         check()
         if died and unfinished():
             killed += 1
@@ -48,35 +51,41 @@ def chain(
         assert late <= 2 * kills + 5, f"{killed} of {kills} kills came in time, {late} too late"
         shutil.rmtree(out)
         check()
-    with _started(line) as run:
-        errors = run.communicate(timeout=200)[1].decode()
-    assert run.returncode == 0, errors
+    with tempfile.TemporaryFile() as errors:
+        assert _start(program, words, errors).wait(200) == 0, _text(errors)
     check()
 
 
-def _started(line: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        list(map(str, line)),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+def _start(program: Sequence[str], words: Sequence[str | Path], errors: IO[bytes]) -> Process:
+    with Path(os.devnull).open("r+b") as nothing:
+        streams = nothing.fileno(), nothing.fileno(), errors.fileno()
+        return start(program, words, streams, environment())
 
 
-def _killed(line: Sequence[str | Path], begun: Callable[[], bool], after_s: float) -> bool:
-    with _started(line) as run:
+def _text(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    return errors.read().decode()
+
+
+def _killed(
+    program: Sequence[str],
+    words: Sequence[str | Path],
+    begun: Callable[[], bool],
+    after_s: float,
+) -> bool:
+    with tempfile.TemporaryFile() as errors:
+        run = _start(program, words, errors)
         deadline = time.monotonic() + 200
         while not begun() and run.poll() is None:
             if time.monotonic() > deadline:
                 os.killpg(run.pid, signal.SIGKILL)
-                raise TimeoutError(f"nothing was begun in 200 s: {line}")
+                raise TimeoutError(f"nothing was begun in 200 s: {words}")
             time.sleep(0.002)
         end = time.monotonic() + after_s
         while run.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
-        errors = run.communicate(timeout=60)[1].decode()
-    assert run.returncode in (0, -signal.SIGKILL), errors
-    return run.returncode != 0
+        code = run.wait(60)
+        assert code in (0, -signal.SIGKILL), _text(errors)
+    return code != 0

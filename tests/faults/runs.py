@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.faults.command import SMALL
+from tests.forkserver import SMALL, start
 from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import checkpoint
@@ -47,14 +47,14 @@ def same(one: Path, other: Path, step: int) -> bool:
 class Watched:
     """A command at work, whose `--json` events can be waited for."""
 
-    def __init__(self, line: Sequence[str | Path]) -> None:
-        self.process = subprocess.Popen(
-            list(map(str, line)),
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, program: Sequence[str], words: Sequence[str | Path]) -> None:
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        with Path(os.devnull).open("rb") as nothing:
+            streams = nothing.fileno(), out_end, err_end
+            self.process = start(program, words, streams, environment())
+        os.close(out_end)
+        os.close(err_end)
+        self._out, self._err = os.fdopen(out), os.fdopen(err)
         self.events: list[dict[str, Any]] = []
         self.errors = ""
         # Warnings must not fill their pipe while events are read.
@@ -62,14 +62,12 @@ class Watched:
         self._reader.start()
 
     def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as stream:
+        with self._err as stream:
             self.errors = stream.read()
 
     def wait_for(self, event: str, step: int = 0) -> dict[str, Any]:
         """Read events until one of this kind reaches a step."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self._out:
             told = json.loads(line)
             self.events.append(told)
             if told["event"] == event and told.get("step", 0) >= step:
@@ -79,23 +77,21 @@ class Watched:
 
     def end(self, timeout_s: float = 60) -> int:
         """Wait for the end; return the exit code."""
-        assert self.process.stdout is not None
-        self.events += [json.loads(line) for line in self.process.stdout if line.startswith("{")]
-        self.process.wait(timeout_s)
+        self.events += [json.loads(line) for line in self._out if line.startswith("{")]
+        code = self.process.wait(timeout_s)
         self._reader.join(10)
-        return self.process.returncode
+        return code
 
     def close(self) -> None:
         """Close what is left of the pipes of an ended process."""
         self._reader.join(10)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self._out.close()
 
 
 @contextmanager
 def watched(*words: str | Path, program: Sequence[str] = SMALL) -> Iterator[Watched]:
     """Start a command; it does not outlive the block."""
-    run = Watched([*program, *words])
+    run = Watched(program, words)
     try:
         yield run
     finally:

@@ -17,9 +17,10 @@ from hifigan_cli.audio import read_audio, write_audio
 from hifigan_cli.models import read_model
 from hifigan_cli.training.checkpoint import read_checkpoint
 from tests.data.corpora import corpus, digests
-from tests.faults.command import HIFIGAN, SMALL, Command
+from tests.faults.command import Command
 from tests.faults.kills import chain
 from tests.faults.runs import same, steps_saved, words
+from tests.forkserver import HIFIGAN, SMALL
 from tests.helpers import speech
 
 Record = Callable[[str, object], None]
@@ -68,8 +69,8 @@ def test_training_is_killed_at_random(
     def unfinished() -> bool:
         return steps_saved(out)[-1] < recipe["steps"]
 
-    line = [*SMALL, *words(prepared, out, **recipe)]
-    chain(line, out, begun, check, unfinished, kills=kills, within_s=0.2, seed=seed)
+    line = words(prepared, out, **recipe)
+    chain(SMALL, line, out, begun, check, unfinished, kills=kills, within_s=0.2, seed=seed)
     record_property("kills", f"{kills} train")
     assert same(out, whole, recipe["steps"])
     assert not list(out.rglob(".*"))
@@ -101,8 +102,9 @@ def test_preparation_is_killed_at_random(
     def unfinished() -> bool:
         return not (out / "prepared.json").exists()
 
-    line: list[str | Path] = [*HIFIGAN, *words, out]
-    chain(line, out, begun, check, unfinished, kills=kills, within_s=0.5, seed=seed)
+    chain(
+        HIFIGAN, (*words, out), out, begun, check, unfinished, kills=kills, within_s=0.5, seed=seed
+    )
     record_property("kills", f"{kills} preprocess")
     assert digests(out) == digests(tmp_path / "clean")
 
@@ -144,7 +146,8 @@ def test_a_folder_is_killed_at_random(
     def unfinished() -> bool:
         return len(list(out.glob("*.wav"))) < len(clean)
 
-    line: list[str | Path] = [*HIFIGAN, *words, out]
-    chain(line, out, begun, check, unfinished, kills=kills, within_s=0.4, seed=seed)
+    chain(
+        HIFIGAN, (*words, out), out, begun, check, unfinished, kills=kills, within_s=0.4, seed=seed
+    )
     record_property("kills", f"{kills} resynth")
     assert digests(out) == clean

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.faults.command import SMALL, Command
+from tests.faults.command import Command
 from tests.faults.runs import RECIPE, same, steps_saved, words
 from tests.faults.test_row_places import Trap
+from tests.forkserver import SMALL
 from tests.importers.test_official import write_official
 from tests.training import small
 from tests.training.runs import checkpoint, go

@@ -19,7 +19,8 @@ from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.config import MelConfig
 from tests.audio.sounds import encoded, voice
 from tests.faults.circumstances import as_user, permissions_hold, small_disk
-from tests.faults.command import HIFIGAN, Command
+from tests.faults.command import Command
+from tests.forkserver import HIFIGAN
 from tests.helpers import environment, speech
 
 

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from hifigan_cli.data.prepared import open_prepared
+from tests import forkserver
 from tests.audio.sounds import wav
 from tests.data.corpora import corpus
 from tests.faults.circumstances import little_memory
-from tests.faults.command import HIFIGAN, SMALL, Command
+from tests.faults.command import Command
 from tests.faults.runs import same, steps_saved, watched, words
+from tests.forkserver import HIFIGAN, SMALL
 from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import metrics
@@ -33,12 +35,7 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of twelve steps that nothing happened to."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    subprocess.run(
-        [*SMALL, *words(prepared, out, steps=12, checkpoint_every=3)],
-        env=environment(),
-        check=True,
-        capture_output=True,
-    )
+    assert small.run(*words(prepared, out, steps=12, checkpoint_every=3)).returncode == 0
     return out
 
 
@@ -70,10 +67,8 @@ def test_row_38_kill_during_a_save(
     """The checkpoint before is whole and serves; what the killed save left is cleaned away."""
     out = tmp_path / "run"
     line = words(prepared, out, steps=12, checkpoint_every=3)
-    killed = subprocess.run(
-        [*POISONED, *line], env=environment({"POISON": f"kill 6 {when}"}), capture_output=True,
-        check=False,
-    )  # fmt: skip
+    poison = environment({"POISON": f"kill 6 {when}"})
+    killed = forkserver.run(POISONED, line, poison)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     strays = [path.name for path in (out / "checkpoints").iterdir() if path.name.startswith(".")]
     assert strays

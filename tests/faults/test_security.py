@@ -16,9 +16,10 @@ import torch
 from hifigan_cli.cli.main import run
 from tests.audio.sounds import encoded, voice
 from tests.data.corpora import corpus
-from tests.faults.command import SMALL, Command
+from tests.faults.command import Command
 from tests.faults.runs import words
 from tests.faults.test_row_places import Trap
+from tests.forkserver import SMALL
 from tests.helpers import ROOT, environment
 from tests.importers.test_official import write_official
 

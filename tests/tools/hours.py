@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hifigan_cli.synthesis.model_lookup import open_model
-from tests.faults.command import HIFIGAN
+from tests.forkserver import HIFIGAN
 from tests.helpers import environment
 
 _PUSH_FRAMES, _LOOK_S = 400, 600.0

@@ -27,7 +27,7 @@ import soundfile
 
 from hifigan_cli.config import PRESETS
 from hifigan_cli.models import write_model
-from tests.faults.command import HIFIGAN
+from tests.forkserver import HIFIGAN
 from tests.helpers import environment, speech
 from tests.models_for_tests import TINY, loud_model
 

@@ -134,7 +134,7 @@ def run(
     *words: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `hifigan` with small discriminators to its end."""
-    done = forkserver.run("tests.training.small", words, b"", environment(env), None, 240)
+    done = forkserver.run(forkserver.SMALL, words, environment(env), timeout_s=240)
     out, err = done.stdout.decode(), done.stderr.decode()
     return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
