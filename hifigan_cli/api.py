@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+AUTO = "auto"  # every stage of enhancement that can be done
+
 
 def load_model(
     name: str | Path | None = None,
@@ -72,7 +74,7 @@ def vocode(
 
 
 def load_enhancement(
-    mode: str | None = None,
+    mode: str | None = AUTO,
     *,
     mel: MelConfig | None = None,
     enhancer: Path | str | None = None,
@@ -81,10 +83,11 @@ def load_enhancement(
 ) -> Enhancement:
     """Load the stages that remove noise and reverberation in front of a vocoder.
 
-    `mode` is both, filter, restore or off. Without it, both stages run where they can: the filter
-    where its package is installed, the restorer for models of its mel; `notes` of the result names
-    what is left out. `mel` is what the vocoder reads, by default the presets' mel; `enhancer` the
-    restorer's file or the folder of its training run; with `limit_db` no band is lowered by more.
+    `mode` is both, filter, restore, off, or auto, for which None stands too: both stages run where
+    they can, the filter where its package is installed, the restorer for models of its mel; `notes`
+    of the result names what is left out. `mel` is what the vocoder reads, by default the presets'
+    mel; `enhancer` the restorer's file or the folder of its training run; with `limit_db` no band
+    is lowered by more.
 
     Raises:
         UsageError: an unknown mode, options that contradict each other, or the filter was asked
@@ -93,7 +96,7 @@ def load_enhancement(
             on another mel.
         DeviceError: there is no such device.
     """
-    options = EnhancementOptions(mode, enhancer, limit_db)
+    options = EnhancementOptions(None if mode == AUTO else mode, enhancer, limit_db)
     return load_stages(options, mel or MelConfig(), device)
 
 
@@ -101,14 +104,14 @@ def resynthesize(
     audio: Path | str | Audio,
     model: Vocoder | str | Path | None = None,
     *,
-    enhance: str | Enhancement | None = None,
+    enhance: str | Enhancement | None = AUTO,
     keep_rate: bool = False,
 ) -> Audio:
     """Analyse a recording and synthesise it anew, each channel by itself, at the same length.
 
-    Noise and reverberation are removed as `load_enhancement` does by default; `enhance` is another
-    mode (both, filter, restore, off) or what that function has returned. The result has the
-    model's rate, or with `keep_rate` the recording's.
+    Noise and reverberation are removed as `enhance` says: a mode of `load_enhancement` (auto, both,
+    filter, restore, off), or what that function has returned. The result has the model's rate, or
+    with `keep_rate` the recording's.
 
     Raises:
         InputError: the file is not audio.

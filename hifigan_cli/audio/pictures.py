@@ -52,7 +52,6 @@ def difference_picture(difference: FloatArray, limit: float) -> npt.NDArray[np.u
 
 
 def _pixels(colors: str, unit: FloatArray) -> npt.NDArray[np.uint8]:
-    """Color values between 0 and 1."""
     from matplotlib import colormaps
 
     pixels: npt.NDArray[np.uint8] = (colormaps[colors](unit)[..., :3] * 255).astype(np.uint8)

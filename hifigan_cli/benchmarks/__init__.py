@@ -7,7 +7,3 @@
 - `flops`: the operations that synthesis and training need
 - `machine`: the machine that measures, and its highest speed
 """
-
-from hifigan_cli.benchmarks.training import TrainingFigures, measure_training
-
-__all__ = ["TrainingFigures", "measure_training"]

@@ -7,7 +7,6 @@ which no measurement within a process sees.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import numpy as np
 
 from hifigan_cli.audio.speech import shipped_speech
 from hifigan_cli.audio.writing import write_audio
-from hifigan_cli.benchmarks.contenders import YARDSTICK, Contender
+from hifigan_cli.benchmarks.contenders import YARDSTICK, Contender, Figures, compare
 from hifigan_cli.benchmarks.machine import Machine, describe_machine
 from hifigan_cli.errors import HifiganError
 from hifigan_cli.models.model_file import write_model
@@ -34,18 +33,6 @@ LENGTH_S = 5.0
 
 
 @dataclass(frozen=True)
-class ColdFigure:
-    """One engine with one model: seconds per process, and how much faster than the yardstick."""
-
-    model: str
-    engine: str
-    precision: str
-    median_s: float
-    fastest_s: float
-    ratio: float
-
-
-@dataclass(frozen=True)
 class ColdFigures:
     """The result of `measure_cold`; `length_s` is of the recording."""
 
@@ -53,7 +40,7 @@ class ColdFigures:
     threads: int
     rounds: int
     length_s: float
-    figures: list[ColdFigure]
+    figures: list[Figures]
 
 
 def measure_cold(
@@ -61,22 +48,20 @@ def measure_cold(
     contenders: Sequence[Contender],
     threads: int,
     rounds: int,
-    device: str = "cpu",
-    report: Callable[[int, str], None] = lambda _done, _current: None,
+    device: str,
+    report: Callable[[int, str], None],
 ) -> ColdFigures:
     """Run `hifigan resynth` of a short recording with every engine and model, in turn.
 
     A first round brings the files into the system's memory and does not count.
     """
     machine = describe_machine()
-    figures: list[ColdFigure] = []
+    figures: list[Figures] = []
     with tempfile.TemporaryDirectory() as place:
         recording = Path(place) / "recording.wav"
         speech = shipped_speech()
-        samples = np.arange(round(LENGTH_S * speech.rate_hz))
-        write_audio(
-            recording, np.take(speech.mono().samples, samples, axis=1, mode="wrap"), speech.rate_hz
-        )
+        shape = 1, round(LENGTH_S * speech.rate_hz)
+        write_audio(recording, np.resize(speech.mono().samples, shape), speech.rate_hz)
         for number, subject in enumerate(subjects):
             model = recording.with_name(f"{number}.safetensors")
             write_model(model, subject.model)
@@ -85,18 +70,8 @@ def measure_cold(
                 report(number * (rounds + 1) + done, subject.name)
                 for contender, times in took_s.items():
                     times.append(_seconds(contender, model, recording, threads, device))
-            medians = {each: statistics.median(times[1:]) for each, times in took_s.items()}
-            figures += [
-                ColdFigure(
-                    model=subject.name,
-                    engine=each.engine,
-                    precision=each.precision,
-                    median_s=median_s,
-                    fastest_s=min(took_s[each][1:]),
-                    ratio=medians[YARDSTICK] / median_s,
-                )
-                for each, median_s in medians.items()
-            ]
+            counted = {contender: times[1:] for contender, times in took_s.items()}
+            figures += compare(subject.name, counted).values()
     return ColdFigures(machine, threads, rounds, LENGTH_S, figures)
 
 

@@ -11,6 +11,7 @@ and results say which weights they are of.
 from __future__ import annotations
 
 import re
+import statistics
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -31,7 +32,7 @@ from hifigan_cli.synthesis.model_lookup import locate_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hifigan_cli.config import VocoderConfig
     from hifigan_cli.types import DoubleArray, FloatArray
@@ -96,6 +97,37 @@ class Contender:
 
 
 YARDSTICK = Contender(PLAIN)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One contender with one model, measured.
+
+    Attributes:
+        model: its name.
+        engine: `eager`, the yardstick, or an engine's name; `precision` is of its products.
+        median_s: the time it takes, median over the rounds; `fastest_s`: of the best round.
+        ratio: how many times as fast as the yardstick.
+    """
+
+    model: str
+    engine: str
+    precision: str
+    median_s: float
+    fastest_s: float
+    ratio: float
+
+
+def compare(model: str, took_s: Mapping[Contender, Sequence[float]]) -> dict[Contender, Figures]:
+    """Compare the times of several rounds with those of the yardstick, which is among them."""
+    yardstick_s = statistics.median(took_s[YARDSTICK])
+    medians = {each: statistics.median(times) for each, times in took_s.items()}
+    return {
+        each: Figures(
+            model, each.engine, each.precision, median_s, min(took_s[each]), yardstick_s / median_s
+        )
+        for each, median_s in medians.items()
+    }
 
 
 def find_contenders(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -46,10 +47,8 @@ def describe_machine() -> Machine:
     """Describe this machine as it is now."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return Machine(processor(), os.cpu_count() or 1, round(os.getloadavg()[0], 2), versions)
 
 

@@ -22,6 +22,8 @@ from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.speech import repeated_mel, shipped_mel
 from hifigan_cli.benchmarks.contenders import (
     YARDSTICK,
+    Figures,
+    compare,
     exact_samples,
     make_synthesis,
     memory_mb,
@@ -48,33 +50,24 @@ REST_S = 0.5
 
 
 @dataclass(frozen=True)
-class EngineFigures:
+class EngineFigures(Figures):
     """One contender with one model, length and batch, measured.
 
     Attributes:
-        model: its name; `weights` says whether they are trained or random.
-        engine: `eager`, the yardstick, or an engine's name; `precision` is of its products.
+        weights: `trained` or `random`.
         length_s: of the speech, of each signal of a batch.
         batch: signals at once.
-        median_s: the time it takes, median over the rounds; `fastest_s`: of the best round.
         real_time_factor: seconds of speech per second of work.
-        ratio: how many times as fast as the plain forward.
         peak_share: the plain forward's operations per second, relative to the `Peak` of that
             precision (of fp32 for integers); an engine that needs fewer operations may exceed 1.
         snr_db: of its samples, compared with the forward pass in double precision.
         memory_mb: the peak; None if not measured.
     """
 
-    model: str
     weights: str
-    engine: str
-    precision: str
     length_s: float
     batch: int
-    median_s: float
-    fastest_s: float
     real_time_factor: float
-    ratio: float
     peak_share: float
     snr_db: float
     memory_mb: float | None
@@ -111,10 +104,10 @@ class Setting:
     contenders: Sequence[Contender]
     lengths_s: Sequence[float]
     threads: int
-    rounds: int = 5
-    memory: bool = True
-    device: str = "cpu"
-    batches: Sequence[int] = (1,)
+    rounds: int
+    memory: bool
+    device: str
+    batches: Sequence[int]
     mel_of: Callable[[MelConfig, int], FloatArray] = shipped_mel
 
     @property
@@ -135,7 +128,7 @@ class Setting:
 def measure_synthesis(
     subjects: Sequence[Subject],
     setting: Setting,
-    report: Callable[[int, str], None] = lambda _done, _current: None,
+    report: Callable[[int, str], None],
 ) -> SynthesisFigures:
     """Measure every contender with every model at every length.
 
@@ -201,28 +194,22 @@ class _Race:
                 synthesize(mel)
                 took_s[contender].append(time.perf_counter() - started)
             order.append(order.pop(0))  # so that none always follows the same one
-        medians = {each: statistics.median(times) for each, times in took_s.items()}
         memories = self._memories(mel) if setting.memory else {}
         flop = batch * synthesis_flop(model.generator, model.mel.n_mels, frames)
         speech_s = batch * frames * model.mel.hop_samples / model.mel.rate_hz
         fp32 = self.peaks[YARDSTICK.precision]
         return [
             EngineFigures(
-                model=self.subject.name,
+                **vars(found),
                 weights=self.subject.weights,
-                engine=each.engine,
-                precision=each.precision,
                 length_s=length_s,
                 batch=batch,
-                median_s=median_s,
-                fastest_s=min(took_s[each]),
-                real_time_factor=speech_s / median_s,
-                ratio=medians[YARDSTICK] / median_s,
-                peak_share=flop / median_s / self.peaks.get(each.precision, fp32).flop_per_s,
+                real_time_factor=speech_s / found.median_s,
+                peak_share=flop / found.median_s / self.peaks.get(each.precision, fp32).flop_per_s,
                 snr_db=snrs[each],
                 memory_mb=memories.get(each),
             )
-            for each, median_s in medians.items()
+            for each, found in compare(self.subject.name, took_s).items()
         ]
 
     def _measure_peaks(self) -> None:

@@ -25,21 +25,13 @@ from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.state import VocoderState
-from hifigan_cli.training.step import (
-    MelTransforms,
-    discriminators_turn,
-    generate,
-    generators_turn,
-    mel_transforms,
-    to_micro_batches,
-    train_step,
-)
+from hifigan_cli.training.step import MelTransforms, both_turns, mel_transforms, train_step
 from hifigan_cli.training.vocoder import choose_algorithms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from hifigan_cli.config import Config
 
@@ -110,15 +102,15 @@ def measure_training(
     config: Config,
     device: torch.device,
     rounds: int,
-    precisions: tuple[str, ...] = ("fp32", "bf16"),
-    report: Callable[[int, int], None] = lambda _done, _total: None,
-    warn: Callable[[str], None] = lambda _message: None,
+    precisions: tuple[str, ...],
+    report: Callable[[int, str], None],
+    warn: Callable[[str], None],
 ) -> TrainingFigures:
     """Measure steps of a configuration's networks and batch; all forms are in memory together.
 
     On CUDA the fast step is measured plainly and as a CUDA graph, and both again compiled, if the
-    configuration allows it. `report` is called with the number of finished rounds and of all;
-    `warn` when a compilation or a capture fails.
+    configuration allows it. `report` is called with the number of finished rounds; `warn` when a
+    compilation or a capture fails.
     """
     choose_algorithms(deterministic=False)
     batch = synthetic_batch(config)
@@ -141,7 +133,7 @@ def measure_training(
         for runner in runners:
             times = _STEPS_PER_ROUND.get(device.type, 1)
             runner.took_s.append(seconds(runner.run, device, times))
-        report(done, rounds)
+        report(done, "")
     return TrainingFigures(
         device=device_title(device),
         threads=torch.get_num_threads(),
@@ -245,18 +237,15 @@ def gradient_difference(state: VocoderState, batch: Batch, mels: MelTransforms) 
     vectors = copy.deepcopy(state.msd.state_dict())
     reference = ReferenceStep(state)
     reference.discriminators_turn(batch, mels)
-    expected = [*_gradients(state.mpd), *_gradients(state.msd)]
+    expected = _gradients(state, "mpd", "msd")  # the generator's turn adds to them
     reference.generators_turn(mels)
-    expected += _gradients(state.generator)
-    _clear(state)
+    expected += _gradients(state, "generator")
+    state.zero_grad()
 
     state.msd.load_state_dict(vectors)  # back to where the power iterations began
-    pieces = to_micro_batches(state, batch, mels)
-    kept = generate(state, pieces[0]) if len(pieces) == 1 else None
-    discriminators_turn(state, pieces, kept)
-    generators_turn(state, pieces, kept, mels)
-    found = [*_gradients(state.mpd), *_gradients(state.msd), *_gradients(state.generator)]
-    _clear(state)
+    both_turns(state, batch, mels)
+    found = _gradients(state, "mpd", "msd", "generator")
+    state.zero_grad()
     return largest_difference(found, expected)
 
 
@@ -276,10 +265,6 @@ def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> f
     return max(differences)
 
 
-def _gradients(network: nn.Module) -> list[Tensor]:
-    return [p.grad.clone() for p in network.parameters() if p.grad is not None]
-
-
-def _clear(state: VocoderState) -> None:
-    for network in (state.generator, state.mpd, state.msd):
-        network.zero_grad()
+def _gradients(state: VocoderState, *names: str) -> list[Tensor]:
+    parameters = (p for name in names for p in state.networks[name].parameters())
+    return [p.grad.clone() for p in parameters if p.grad is not None]

@@ -172,12 +172,6 @@ def bench_train(
         torch.set_num_threads(threads)
     precisions = {None: ("fp32", "bf16"), True: ("bf16",), False: ("fp32",)}[bf16]
     with console.progress("steps", rounds) as advance:
-        figures = measure_training(
-            config,
-            resolve_device(options.device_name(device, gpu)),
-            rounds,
-            precisions,
-            lambda done, _total: advance(done, ""),
-            console.warn,
-        )
+        chosen = resolve_device(options.device_name(device, gpu))
+        figures = measure_training(config, chosen, rounds, precisions, advance, console.warn)
     print_training(console, figures)

@@ -33,8 +33,7 @@ def new(
     preset: Annotated[str, typer.Option("--preset", "-p", help="The size: v1, v2 or v3.")] = "v1",
     sets: options.Sets = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The TOML file to write. Default: stdout."),
+        Path | None, typer.Option("--out", "-o", help="The TOML file to write. Default: stdout.")
     ] = None,
     force: options.Force = False,
     json: options.Json = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hifigan_cli.cli import options
-from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.console import Console, check_page, new_table, write_page
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +69,6 @@ def evaluate(
     95 % intervals over clips. Metrics whose package is not installed are named and left out; a
     threshold that needs them is not passed.
     """
-    from hifigan_cli.cli.console import check_page, write_page
     from hifigan_cli.evaluation import check_threshold
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.pairing import pair_files
@@ -137,14 +136,9 @@ def _print_notes(console: Console, report: Report) -> None:
 
 def _table(report: Report, results: tuple[ThresholdResult, ...]) -> Table:
     """Draw a row per column: mean, interval, clips, and the threshold's limit with its result."""
-    from rich.table import Table
-
     from hifigan_cli.evaluation.metrics import COLUMNS
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("metric")
-    for head in ("mean", "95 % interval", "clips"):
-        table.add_column(head, justify="right")
+    table = new_table(["metric"], ["mean", "95 % interval", "clips"])
     table.add_column("unit")
     if results:
         table.add_column("limit", justify="right")
@@ -173,10 +167,7 @@ def _verdict(result: ThresholdResult) -> Text:
 
 
 def _conclude(
-    console: Console,
-    report: Report,
-    threshold: str | None,
-    results: tuple[ThresholdResult, ...],
+    console: Console, report: Report, threshold: str | None, results: tuple[ThresholdResult, ...]
 ) -> None:
     """Turn failures, and a threshold that was missed, into the exit code.
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-# How torch, the loader of libraries and the system say it in exceptions of no telling class.
+# What has no class of its own is known by its words.
 _MEMORY_WORDS = (
-    "can't allocate memory",
-    "annot allocate memory",
-    "failed to map segment",
-    "CUDA error: out of memory",
-    "STATUS_ALLOC_FAILED",
+    "can't allocate memory",  # torch's CPU allocator: RuntimeError
+    "annot allocate memory",  # the system and the loader of libraries: OSError, ImportError
+    "failed to map segment",  # that loader
+    "CUDA error: out of memory",  # AcceleratorError, as any other fault of a GPU
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN: RuntimeError
 )
-_GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error")
+_GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error")  # cuBLAS, start-up, cuDNN: RuntimeError
 
 
 def main() -> NoReturn:
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "" in arguments:  # as a path it would be the folder at hand
+    if "" in arguments:  # as a path it would be the current folder
         unset = "a variable of the shell is not set, perhaps"
         return _fail(console, UsageError("an argument is empty", unset))
     # A command that is stopped unwinds, so that temporaries are removed.
@@ -73,7 +73,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _fail(console: Console, error: HifiganError) -> int:
-    if not error.message:  # `hifigan` alone: typer has printed the help
+    if not error.message:  # `hifigan` without a command: typer has printed the help
         return error.exit_code
     if os.environ.get("HIFIGAN_DEBUG") == "1":
         console.stderr.print_exception()
@@ -91,14 +91,19 @@ def _translate(error: Exception, arguments: Sequence[str]) -> HifiganError:
         meant = next((f"the file is ./{word}" for word in files), f"see `{command} --help`")
         return UsageError(error.format_message(), meant)
     summary = str(error).partition("\n")[0]
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    memory = isinstance(error, MemoryError) or _is_of_torch(error, "OutOfMemoryError")
     if memory or any(words in summary for words in _MEMORY_WORDS):
         hint = "lower --chunk or batch_size, cut what is long, or use another device"
         return DeviceError(f"out of memory: {summary}", hint)
-    if summary.startswith(_GPU_WORDS):
-        hint = "`hifigan doctor` says what torch sees; --device cpu does without the GPU"
+    if _is_of_torch(error, "AcceleratorError") or summary.startswith(_GPU_WORDS):
+        hint = "`hifigan doctor` shows what torch sees; --device cpu does without the GPU"
         return DeviceError(f"the GPU failed: {summary}", hint)
     return HifiganError(
         f"a bug in hifigan: {type(error).__name__}: {summary}",
         "HIFIGAN_DEBUG=1 shows where; please report it",
     )
+
+
+def _is_of_torch(error: Exception, kind: str) -> bool:
+    torch = sys.modules.get("torch")  # one that is not loaded has raised nothing
+    return torch is not None and isinstance(error, getattr(torch, kind))

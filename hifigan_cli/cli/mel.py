@@ -61,9 +61,9 @@ def mel(
             force=force,
         )
         if pipes := open_pipes(console, recordings, out):
-            extraction.extract_pipe(*pipes)
+            extraction.run_pipe(*pipes)
         else:
-            view.finish(extraction.extract_files(recordings, out))
+            view.finish(extraction.run_files(recordings, out))
 
 
 def _convention(

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifigan_cli.errors import UsageError
-
 if TYPE_CHECKING:
-    from hifigan_cli.engines.choose import EngineOptions
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
 
@@ -121,45 +118,34 @@ Sets = Annotated[
 ]
 
 
-def engine_options(
-    engine: str, precision: str, threads: int | None, device: str, gpu: int | None
-) -> EngineOptions:
-    """Return what the options of a synthesis command ask for.
-
-    Raises:
-        UsageError: there is no such engine or precision.
-    """
-    from hifigan_cli.engines.choose import EngineOptions
-
-    return EngineOptions(engine, precision, device_name(device, gpu), threads)
-
-
 def device_name(device: str, gpu: int | None) -> str:
     """Return the device that `--device` and `--gpu` ask for together."""
     return device if gpu is None else f"cuda:{gpu}"
 
 
 def synthesis_options(
-    model: str | None, engine: EngineOptions, chunk: int, shard: str | None, force: bool
+    model: str | None,
+    device: str,
+    gpu: int | None,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    *,
+    raw: bool,
+    chunk: int,
+    shard: str | None,
+    force: bool,
 ) -> SynthesisOptions:
     """Return what the options of a synthesis command ask for.
 
     Raises:
-        UsageError: `shard` is not I/N.
+        UsageError: there is no such engine or precision, or `shard` is not I/N.
     """
+    from hifigan_cli.engines.choose import EngineOptions
     from hifigan_cli.runtime.sharding import choose_shard
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
-    return SynthesisOptions(model, engine, chunk, choose_shard(shard, os.environ), force)
-
-
-def check_pipe_options(piped: bool, out: Path, *, dry_run: bool, raw: bool) -> None:
-    """Refuse options that do not go with pipes, or only with them.
-
-    Raises:
-        UsageError: says which.
-    """
-    if piped and dry_run:
-        raise UsageError("--dry-run looks at files, not at pipes", "name files")
-    if raw and out != Path("-"):
-        raise UsageError("--bare is for stdout; a file has a header", "-o -, or leave it out")
+    engine_options = EngineOptions(engine, precision, device_name(device, gpu), threads)
+    return SynthesisOptions(
+        model, engine_options, chunk, choose_shard(shard, os.environ), force, raw
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +21,7 @@ from hifigan_cli.cli.options import (
     Sets,
     ShardOption,
 )
-from hifigan_cli.errors import InterruptedRunError, UsageError
+from hifigan_cli.errors import InterruptedRunError
 from hifigan_cli.runtime.sharding import choose_shard
 from hifigan_cli.runtime.torchrun import wait_for_all
 
@@ -111,17 +111,16 @@ def preprocess(
     import os
 
     from hifigan_cli.config import resolve
-    from hifigan_cli.data.preparation import PreparationOptions, plan
-    from hifigan_cli.data.preparation import preprocess as prepare
+    from hifigan_cli.data import preparation
 
     console = Console(json=json, quiet=quiet)
     chosen = resolve(preset, config, os.environ, sets or (), {"seed": seed}).config
-    options = PreparationOptions(
+    options = preparation.PreparationOptions(
         mel=chosen.mel,
         mels=mels,
         trim=trim,
         min_length_s=min_length,
-        validation=parse_validation(validation),
+        validation=preparation.parse_validation(validation),
         seed=chosen.train.seed,
         shard_bytes=shard_mb * 2**20,
         workers=workers,
@@ -129,56 +128,25 @@ def preprocess(
     )
     part = choose_shard(shard, os.environ)
     if dry_run:
-        _show_plan(console, plan(source, out, options, part), out, part)
+        _show_plan(console, preparation.plan(source, out, options, part), out, part)
         return
     with wait_for_all(part):
         with _progress(console) as report:
-            summary = prepare(source, out, options, report, part)
+            summary = preparation.preprocess(source, out, options, report, part)
         _show_summary(console, summary)
-
-
-def parse_validation(text: str | None) -> float | int | None:
-    """Read a share (0.05, 5%) or a count (150) of validation clips.
-
-    Raises:
-        UsageError: it is neither.
-
-    >>> parse_validation("5%"), parse_validation("0.1"), parse_validation("150")
-    (0.05, 0.1, 150)
-    """
-    if text is None:
-        return None
-    number = text.strip().removesuffix("%")
-    try:
-        value = float(number) / 100 if text.strip().endswith("%") else float(number)
-    except ValueError:
-        value = 0.0
-    if 0 < value < 1:
-        return value
-    if value >= 1 and number.isdecimal() and number == text.strip():
-        return int(number)
-    raise UsageError(
-        f"--validation {text!r} is neither a share nor a count", "write 0.05, 5% or 150"
-    )
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[PreparationProgress], None]]:
     """Yield a function that shows the progress; an interrupted run explains how to go on."""
-    bars: dict[str, Callable[[int, str], None]] = {}
     with ExitStack() as stack:
 
-        def report(progress: PreparationProgress) -> None:
-            """Move the bar of a stage, which appears with the first report of that stage."""
-            if progress.stage not in bars:
-                bar = console.progress(progress.stage, progress.total)
-                bars[progress.stage] = stack.enter_context(bar)
-            bars[progress.stage](progress.done, progress.current)
+        @cache
+        def bar(stage: str, total: int) -> Callable[[int, str], None]:
+            return stack.enter_context(console.progress(stage, total))
 
         try:
-            yield report
-        except KeyboardInterrupt as error:
-            raise InterruptedRunError("interrupted", signal.SIGINT, _CONTINUES) from error
+            yield lambda now: bar(now.stage, now.total)(now.done, now.current)
         except InterruptedRunError as error:
             error.hint = _CONTINUES
             raise
@@ -208,36 +176,36 @@ def _named(shard: Shard) -> str:
 
 def _show_summary(console: Console, summary: PreparationSummary) -> None:
     """Print what was done, as a table or as one JSON object; of a part, that part as well."""
+    part = _named(summary.shard)
     if summary.state == "up to date":
-        console.note(f"{_named(summary.shard)}{summary.folder} is up to date")
+        console.note(f"{part}{summary.folder} is up to date")
     elif summary.continued_from:
-        done = f"{summary.continued_from} files of an earlier run"
-        console.note(f"{_named(summary.shard)}continued after {done}")
-    if not summary.shard.whole and summary.own is not None:
-        console.note(_part_line(summary))
+        console.note(f"{part}continued after {summary.continued_from} files of an earlier run")
+    if part and summary.own is not None:
+        console.note(part + _part_line(summary, summary.own))
     totals = summary.totals
     if totals and totals["split"] == "shared":
         console.warn("there is only one clip: it serves for training and for validation")
     if console.json:
-        fields = {
-            "out": str(summary.folder),
-            "state": summary.state,
-            "shard": str(summary.shard),
-            "waiting": list(summary.waiting),
-            "continued_from": summary.continued_from,
-            "seconds": round(summary.seconds, 3),
-            "digest": summary.digest,
-            "own": summary.own,
-        }
-        console.emit("prepared", **fields, **summary.totals)
+        console.emit(
+            "prepared",
+            out=str(summary.folder),
+            state=summary.state,
+            shard=str(summary.shard),
+            waiting=list(summary.waiting),
+            continued_from=summary.continued_from,
+            seconds=round(summary.seconds, 3),
+            digest=summary.digest,
+            own=summary.own,
+            **totals,
+        )
     elif totals and not console.quiet:
         console.stderr.print(_table(summary))
         if sum(totals["rejected"].values()):
             console.note(f"{summary.folder / 'rejected.jsonl'} lists what was wrong with each")
 
 
-def _part_line(summary: PreparationSummary) -> str:
-    own = summary.own or {}
+def _part_line(summary: PreparationSummary, own: dict[str, Any]) -> str:
     rejected = sum(own["rejected"].values())
     done = f"{own['clips']} clips, {own['hours']:.2f} h, {rejected} left out"
     if summary.state == "prepared":
@@ -245,7 +213,7 @@ def _part_line(summary: PreparationSummary) -> str:
     else:
         waiting = ", ".join(f"{number}/{summary.shard.count}" for number in summary.waiting)
         end = f"not finished yet: {waiting}; the one that ends last writes the index"
-    return f"{_named(summary.shard)}{done} in {summary.seconds:.1f} s; {end}"
+    return f"{done} in {summary.seconds:.1f} s; {end}"
 
 
 def _table(summary: PreparationSummary) -> Any:

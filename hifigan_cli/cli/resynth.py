@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,6 @@ import typer
 
 from hifigan_cli.cli import options, resynth_report
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.pipes import open_pipes
 from hifigan_cli.errors import UsageError
 from hifigan_cli.runtime.threads import use_one_blas_thread
 
@@ -92,33 +92,35 @@ def resynth(
     reverberation are reproduced: a vocoder is faithful to its mel.
     """
     use_one_blas_thread()
-    from hifigan_cli.cli.synthesis_view import SynthesisView
+    from hifigan_cli.cli.synthesis_view import run_synthesis
     from hifigan_cli.synthesis.resynthesis import Resynthesis
 
-    console = Console(json=json, quiet=quiet)
-    engine_options = options.engine_options(engine, precision, threads, device, gpu)
-    with SynthesisView(console) as view:
-        pipeline = Resynthesis(
-            options.synthesis_options(model, engine_options, chunk, shard, force),
-            view,
-            _enhancement_options(enhance, no_enhance, enhancer, attenuation_limit),
+    synthesis_options = options.synthesis_options(
+        *(model, device, gpu, engine, precision, threads),
+        raw=bare,
+        chunk=chunk,
+        shard=shard,
+        force=force,
+    )
+    write_report = None
+    if report:
+        resynth_report.check_report(report, recordings, out, synthesis_options)
+        write_report = partial(resynth_report.write_report, report, report_players)
+    run_synthesis(
+        partial(
+            Resynthesis,
+            enhancement=_enhancement_options(enhance, no_enhance, enhancer, attenuation_limit),
             repair=repair,
             mono=mono,
             keep_rate=keep_rate,
-        )
-        if report:
-            resynth_report.check_report(report, recordings, out, pipeline)
-        pipes = open_pipes(console, recordings, out)
-        options.check_pipe_options(pipes is not None, out, dry_run=dry_run, raw=bare)
-        if pipes:
-            pipeline.synthesize_pipe(*pipes, raw=bare)
-        elif dry_run:
-            view.show_preview(pipeline.preview(recordings, out))
-        else:
-            result = pipeline.synthesize_files(recordings, out)
-            if report:
-                resynth_report.write_report(report, pipeline, view, result, report_players)
-            view.finish(result)
+        ),
+        synthesis_options,
+        recordings,
+        out,
+        Console(json=json, quiet=quiet),
+        dry_run=dry_run,
+        write_report=write_report,
+    )
 
 
 def _enhancement_options(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.cli.synthesis_view import SynthesisView
     from hifigan_cli.synthesis.jobs import JobResults
+    from hifigan_cli.synthesis.pipeline import SynthesisOptions
     from hifigan_cli.synthesis.resynthesis import Resynthesis
 
 Report = Annotated[
@@ -31,7 +32,7 @@ Players = Annotated[
 ]
 
 
-def check_report(path: Path, sources: Sequence[Path], out: Path, pipeline: Resynthesis) -> None:
+def check_report(path: Path, sources: Sequence[Path], out: Path, options: SynthesisOptions) -> None:
     """Refuse a report that cannot be written, before any computing.
 
     Raises:
@@ -40,16 +41,16 @@ def check_report(path: Path, sources: Sequence[Path], out: Path, pipeline: Resyn
     """
     if Path("-") in (*sources, out):
         raise UsageError("--report reads input and output again, and a pipe is gone", "name files")
-    if not pipeline.options.shard.whole:
+    if not options.shard.whole:
         raise UsageError(
             "a report is of one process that makes all files",
             "leave --shard and torchrun out; or `hifigan evaluate IN OUT --html` afterwards",
         )
-    check_page(path, pipeline.options.force)
+    check_page(path, options.force)
 
 
 def write_report(
-    path: Path, pipeline: Resynthesis, view: SynthesisView, result: JobResults, players: int
+    path: Path, players: int, pipeline: Resynthesis, view: SynthesisView, result: JobResults
 ) -> None:
     """Write the page of the files that were synthesized, with a line on those that failed.
 

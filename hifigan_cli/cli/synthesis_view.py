@@ -1,47 +1,46 @@
-"""How synthesis is shown: one line or JSON object per file, a summary of a batch, a plan."""
+"""What `resynth` and `vocode` share: how they run, and how it is shown.
+
+One line or JSON object per file, a summary of a batch, a plan.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hifigan_cli.cli.pipes import PIPE, open_pipes
+from hifigan_cli.errors import UsageError
 from hifigan_cli.synthesis.events import FileProgress, MelWritten, Note, Synthesized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Sequence
 
     from hifigan_cli.cli.console import Console
-    from hifigan_cli.synthesis.events import Event
+    from hifigan_cli.synthesis.events import Event, Report
     from hifigan_cli.synthesis.jobs import JobResults
-    from hifigan_cli.synthesis.pipeline import SynthesisPreview
+    from hifigan_cli.synthesis.pipeline import (
+        SynthesisOptions,
+        SynthesisPipeline,
+        SynthesisPreview,
+    )
+
+Pipeline = TypeVar("Pipeline", bound="SynthesisPipeline")
 
 
-class SynthesisView:
-    """Prints the events of a run.
+class SynthesisView(ExitStack):
+    """Prints the events of a run; holds the progress display open until the end.
 
     Attributes:
         written: the files that were synthesized.
     """
 
     def __init__(self, console: Console, title: str = "synthesis") -> None:
+        super().__init__()
         self.console = console
         self.written: list[Synthesized] = []
         self._title = title
-        self._bar = ExitStack()
         self._advance: Callable[[int, str], None]
-
-    def __enter__(self) -> SynthesisView:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._bar.close()
 
     def __call__(self, event: Event) -> None:
         """Print one event."""
@@ -52,7 +51,7 @@ class SynthesisView:
             case Note(text):
                 console.note(text)
             case FileProgress(done, total, None):
-                self._advance = self._bar.enter_context(console.progress(self._title, total))
+                self._advance = self.enter_context(console.progress(self._title, total))
             case FileProgress(done, _, Path(name=name)):
                 self._advance(done, name)
             case MelWritten(source, target, n_mels, frames):
@@ -73,7 +72,7 @@ class SynthesisView:
         Raises:
             BatchError: some files failed; the others were done.
         """
-        self._bar.close()
+        self.close()
         batch = result.batch
         if not batch.many:
             return
@@ -135,3 +134,38 @@ class SynthesisView:
             elapsed_s=event.elapsed_s,
             real_time_factor=event.real_time_factor,
         )
+
+
+def run_synthesis(
+    kind: Callable[[SynthesisOptions, Report], Pipeline],
+    options: SynthesisOptions,
+    sources: Sequence[Path],
+    out: Path,
+    console: Console,
+    *,
+    dry_run: bool,
+    write_report: Callable[[Pipeline, SynthesisView, JobResults], None] | None = None,
+) -> None:
+    """Run a pipeline of a kind over files or a pipe, and print its events.
+
+    Raises:
+        UsageError: options that do not go with pipes, or only with them.
+        BatchError: some files failed; the others were done.
+        HifiganError: a single file failed, or what every file needs.
+    """
+    with SynthesisView(console) as view:
+        pipeline = kind(options, view)
+        pipes = open_pipes(console, sources, out)
+        if pipes and dry_run:
+            raise UsageError("--dry-run looks at files, not at pipes", "name files")
+        if options.raw and out != PIPE:
+            raise UsageError("--bare is for stdout; a file has a header", "-o -, or leave it out")
+        if pipes:
+            pipeline.run_pipe(*pipes)
+        elif dry_run:
+            view.show_preview(pipeline.preview(sources, out))
+        else:
+            result = pipeline.run_files(sources, out)
+            if write_report:
+                write_report(pipeline, view, result)
+            view.finish(result)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from hifigan_cli.training import TrainOptions
 
 
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")]
+
+
 def train(
     prepared: Annotated[
         Path, typer.Argument(help="The folder that `hifigan preprocess` wrote.")
@@ -26,12 +32,8 @@ def train(
         Path | None,
         typer.Option("--out", "-o", help="The run's folder. Default: runs/PRESET."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")
-    ] = None,
+    steps: Steps = None,
+    seed: Seed = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     init: Annotated[
@@ -92,6 +94,7 @@ def train(
     from hifigan_cli.runtime.devices import resolve_device
     from hifigan_cli.training import TrainOptions
     from hifigan_cli.training import train as run
+    from hifigan_cli.training.warm_start import locate_source
 
     console = Console(json=json, quiet=quiet)
     named: dict[str, object] = {
@@ -108,7 +111,7 @@ def train(
         prepared=prepared,
         out=out or Path("runs") / resolved.preset,
         device=resolve_device(options.device_name(device, gpu)),
-        init=_initial(init) if init else None,
+        init=locate_source(init) if init else None,
         fresh=fresh,
         tensorboard=tensorboard,
         wandb=wandb,
@@ -120,23 +123,17 @@ def train(
         run(chosen, report)
 
 
-def _initial(name: str) -> Path:
-    """Find what `--init` means; a run's folder stays a folder, for its discriminators."""
-    from hifigan_cli.io.files import is_folder
-    from hifigan_cli.synthesis.model_lookup import locate_model
-
-    return Path(name) if is_folder(Path(name)) else locate_model(name)
-
-
 def _dry_run(chosen: TrainOptions, console: Console) -> None:
-    from dataclasses import asdict
-
+    from hifigan_cli.cli.train_view import print_plan
     from hifigan_cli.data.prepared import open_prepared
     from hifigan_cli.training import estimate
 
     found = estimate(chosen, open_prepared(chosen.prepared))
     begun = f"continues at step {found.first_step:,}" if found.first_step else "starts"
-    lines = (
+    print_plan(
+        console,
+        found,
+        chosen.device,
         f"{found.run}: {begun}, up to step {found.steps:,} ({found.epochs:.1f} epochs), "
         f"on {chosen.device}",
         f"{found.training_clips} clips, {found.training_hours:.2f} h; "
@@ -145,5 +142,3 @@ def _dry_run(chosen: TrainOptions, console: Console) -> None:
         f"discriminators {found.discriminator_parameters:,}",
         f"{found.checkpoint_bytes / 1e9:.2f} GB a checkpoint, {found.kept_bytes / 1e9:.1f} GB kept",
     )
-    fields = {**asdict(found), "run": str(found.run), "device": str(chosen.device)}
-    console.data("plan", "\n".join(lines), **fields)

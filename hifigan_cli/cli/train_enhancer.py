@@ -9,6 +9,7 @@ import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.train import Seed, Steps
 
 if TYPE_CHECKING:
     from hifigan_cli.enhancement.training import EnhancerTrainOptions
@@ -25,12 +26,8 @@ def train_enhancer(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path(
         "runs/enhancer"
     ),
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")
-    ] = None,
+    steps: Steps = None,
+    seed: Seed = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     workers: Annotated[
@@ -87,31 +84,17 @@ def train_enhancer(
 
 
 def _dry_run(chosen: EnhancerTrainOptions, console: Console) -> None:
-    from hifigan_cli.enhancement.augmentation.sounds import sound_files
-    from hifigan_cli.enhancement.network import Enhancer
-    from hifigan_cli.models.generator import count_parameters
+    from hifigan_cli.cli.train_view import print_plan
+    from hifigan_cli.enhancement.training import estimate_enhancer
 
-    sources = chosen.sources
-    training = sources.run.training
-    speech = sources.open_speech()
-    noises, rirs = len(sound_files(sources.noises)), len(sound_files(sources.rirs))
-    shape = (training.pairs, 2, training.pair_frames, sources.mel.n_mels)
-    size = 2 * shape[0] * shape[1] * shape[2] * shape[3]
-    parameters = count_parameters(Enhancer(sources.run.enhancer, sources.mel.n_mels))
-    console.data(
-        "plan",
-        f"{chosen.out}: {training.steps:,} steps on {chosen.device}, "
+    found, training = estimate_enhancer(chosen), chosen.sources.run.training
+    print_plan(
+        console,
+        found,
+        chosen.device,
+        f"{found.run}: {found.steps:,} steps on {chosen.device}, "
         f"the last {training.adversarial_steps:,} against a discriminator; "
-        f"{parameters:,} parameters\n"
-        f"{len(speech.training)} clips, {noises} noises, {rirs} room responses; "
-        f"{training.pairs:,} pairs to render, {size / 1e9:.1f} GB",
-        run=str(chosen.out),
-        steps=training.steps,
-        device=str(chosen.device),
-        parameters=parameters,
-        clips=len(speech.training),
-        noises=noises,
-        rirs=rirs,
-        pairs=training.pairs,
-        pair_bytes=size,
+        f"{found.parameters:,} parameters",
+        f"{found.clips} clips, {found.noises} noises, {found.rirs} room responses; "
+        f"{found.pairs:,} pairs to render, {found.pair_bytes / 1e9:.1f} GB",
     )

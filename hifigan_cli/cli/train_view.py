@@ -23,6 +23,7 @@ from hifigan_cli.training.events import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import DataclassInstance
     from rich.live import Live
     from rich.table import Table
 
@@ -114,6 +115,12 @@ class View:
             if text := outlook(self._validated):
                 table.add_row("", text)
         return table
+
+
+def print_plan(console: Console, found: DataclassInstance, device: object, *lines: str) -> None:
+    """Print what a training would do: lines for people, the fields of the estimate as JSON."""
+    fields = {**_plain(asdict(found)), "device": str(device)}
+    console.data("plan", "\n".join(lines), **fields)
 
 
 def describe(event: Event) -> str:
@@ -250,5 +257,8 @@ def _name(event: Event) -> str:
 
 def _fields(event: Event) -> dict[str, Any]:
     fields = asdict(event)
-    fields |= fields.pop("losses", {}) | fields.pop("metrics", {})
+    return _plain(fields | fields.pop("losses", {}) | fields.pop("metrics", {}))
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in fields.items()}

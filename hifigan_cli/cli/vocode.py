@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,6 @@ import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.pipes import open_pipes
 from hifigan_cli.runtime.threads import use_one_blas_thread
 
 
@@ -69,24 +69,20 @@ def vocode(
     frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
     """
     use_one_blas_thread()
-    from hifigan_cli.cli.synthesis_view import SynthesisView
+    from hifigan_cli.cli.synthesis_view import run_synthesis
     from hifigan_cli.synthesis.mel_synthesis import MelSynthesis
 
-    console = Console(json=json, quiet=quiet)
-    engine_options = options.engine_options(engine, precision, threads, device, gpu)
-    with SynthesisView(console) as view:
-        pipeline = MelSynthesis(
-            options.synthesis_options(model, engine_options, chunk, shard, force),
-            view,
-            mel_as=mel_as,
-            transpose=transpose,
-            check=not no_check,
-        )
-        pipes = open_pipes(console, mels, out)
-        options.check_pipe_options(pipes is not None, out, dry_run=dry_run, raw=bare)
-        if pipes:
-            pipeline.synthesize_pipe(*pipes, raw=bare)
-        elif dry_run:
-            view.show_preview(pipeline.preview(mels, out))
-        else:
-            view.finish(pipeline.synthesize_files(mels, out))
+    run_synthesis(
+        partial(MelSynthesis, mel_as=mel_as, transpose=transpose, check=not no_check),
+        options.synthesis_options(
+            *(model, device, gpu, engine, precision, threads),
+            raw=bare,
+            chunk=chunk,
+            shard=shard,
+            force=force,
+        ),
+        mels,
+        out,
+        Console(json=json, quiet=quiet),
+        dry_run=dry_run,
+    )

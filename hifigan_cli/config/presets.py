@@ -24,6 +24,9 @@ PRESETS: dict[str, Config] = {
         )
     ),
 }
+# The highest mel_l1_full of a model of each class: a threshold of `evaluation`, and what a training
+# forecasts.
+MEL_L1_FULL_LIMITS = {"v1": 0.23, "v2": 0.335, "v3": 0.36}
 # Rate in Hz and hop in samples: 10 ms at 16 kHz, as recognisers have it; powers of two elsewhere.
 RATES: dict[str, tuple[int, int]] = {
     "16k": (16_000, 160),

@@ -17,7 +17,7 @@ from hifigan_cli.data.sampler import Purpose, crop_start, uniform
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hifigan_cli.config import Config, TrainConfig
+    from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.types import FloatArray
 
@@ -38,7 +38,10 @@ class AugmentedBatches(StepBatches):
                 f"{data.folder} comes with mels, which fit no other rate or level",
                 "leave vary_rate and vary_level out",
             )
-        self._augmentation = SegmentAugmentation(config.train, data.rate_hz)
+        self._ranges = {
+            Purpose.RATE: config.train.vary_rate,
+            Purpose.LEVEL: config.train.vary_level,
+        }
 
     def __getitem__(self, step: int) -> Batch:
         """Return the share of `step`.
@@ -49,11 +52,29 @@ class AugmentedBatches(StepBatches):
         step = self._effective(step)
         rows = []
         for clip, slot in zip(self.clips(step), self.slots, strict=True):
-            length = self._augmentation.stretch(step, slot)
+            length = self.stretch(step, slot)
             start = crop_start(self.seed, step, slot, max(0, clip.samples - length))
             samples = self.data.samples(clip, start, start + length)
-            rows.append(self._augmentation.apply(samples, step, slot))
+            rows.append(self.augment(samples, step, slot))
         return Batch(torch.from_numpy(np.stack(rows)), None)
+
+    def stretch(self, step: int, slot: int) -> int:
+        """Return how many samples of the clip a segment is made of."""
+        return round(self.segment_samples * self._draw(Purpose.RATE, step, slot)) + _MARGIN
+
+    def augment(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
+        """Turn a stretch of a clip into a segment `(samples,)`."""
+        rate = self._draw(Purpose.RATE, step, slot)
+        if rate != 1.0:
+            sample_rate = self.data.rate_hz
+            samples = soxr.resample(samples, sample_rate * rate, sample_rate, quality="HQ")
+        level = self._draw(Purpose.LEVEL, step, slot)
+        segment = samples[: self.segment_samples] * np.float32(level)
+        return np.pad(segment, (0, self.segment_samples - len(segment)))
+
+    def _draw(self, purpose: Purpose, step: int, slot: int) -> float:
+        low, high = self._ranges[purpose]
+        return low + (high - low) * uniform(self.seed, purpose, step, slot)
 
 
 def batches_of(data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> StepBatches:
@@ -64,29 +85,3 @@ def batches_of(data: PreparedData, config: Config, rank: int = 0, world: int = 1
     """
     kind = AugmentedBatches if config.train.varied else StepBatches
     return kind(data, config, rank, world)
-
-
-class SegmentAugmentation:
-    """Draws and applies the rates and levels of one run's segments."""
-
-    def __init__(self, train: TrainConfig, rate_hz: int) -> None:
-        self._train = train
-        self._rate_hz = rate_hz
-
-    def stretch(self, step: int, slot: int) -> int:
-        """Return how many samples of the clip a segment is made of."""
-        return round(self._train.segment_samples * self._rate(step, slot)) + _MARGIN
-
-    def apply(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
-        """Turn a stretch of a clip into a segment `(samples,)`."""
-        rate, length = self._rate(step, slot), self._train.segment_samples
-        if rate != 1.0:
-            samples = soxr.resample(samples, self._rate_hz * rate, self._rate_hz, quality="HQ")
-        low, high = self._train.vary_level
-        level = low + (high - low) * uniform(self._train.seed, Purpose.LEVEL, step, slot)
-        segment = samples[:length] * np.float32(level)
-        return np.pad(segment, (0, length - len(segment)))
-
-    def _rate(self, step: int, slot: int) -> float:
-        low, high = self._train.vary_rate
-        return low + (high - low) * uniform(self._train.seed, Purpose.RATE, step, slot)

@@ -6,9 +6,8 @@ take an equal share of it. `load_batches` reads ahead in threads.
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +18,10 @@ from torch.utils.data import Dataset
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.data.sampler import crop_start, epoch_order
 from hifigan_cli.errors import UsageError
+from hifigan_cli.runtime.background import map_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy.typing as npt
 
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
@@ -71,7 +69,8 @@ class StepBatches(Dataset[Batch]):
                 f"set accumulate to at most {share}",
             )
         self.slots = range(rank * share, (rank + 1) * share)
-        self._order: tuple[int, npt.NDArray[np.int64]] | None = None  # of the last epoch asked for
+        order = partial(epoch_order, train.seed, clips=len(data.training), at_least=self.batch)
+        self._order = lru_cache(maxsize=1)(order)  # of the last epoch asked for
 
     @property
     def batches_per_epoch(self) -> int:
@@ -110,11 +109,7 @@ class StepBatches(Dataset[Batch]):
     def clips(self, step: int) -> list[Clip]:
         """Return the clips that `step` takes its share from."""
         epoch, index = divmod(self._effective(step), self.batches_per_epoch)
-        known = self._order  # once: another thread may be in another epoch
-        if known is None or known[0] != epoch:
-            known = epoch, epoch_order(self.seed, epoch, len(self.data.training), self.batch)
-            self._order = known
-        order = known[1]
+        order = self._order(epoch)
         return [self.data.training[order[index * self.batch + slot]] for slot in self.slots]
 
     def _effective(self, step: int) -> int:
@@ -154,16 +149,12 @@ def load_batches(
     Raises:
         InputError: names a clip that cannot be read.
     """
-    steps = iter(range(first_step, last_step))
+    steps = range(first_step, last_step)
     if workers == 0:
         yield from map(dataset.__getitem__, steps)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
     try:
-        ahead = islice(steps, _AHEAD_PER_WORKER * workers)
-        window = deque(pool.submit(dataset.__getitem__, step) for step in ahead)
-        while window:
-            yield window.popleft().result()
-            window.extend(pool.submit(dataset.__getitem__, step) for step in islice(steps, 1))
+        yield from map_ahead(pool, dataset.__getitem__, steps, _AHEAD_PER_WORKER * workers)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import threading
 from array import array
-from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -258,21 +257,15 @@ def read_index(path: Path) -> tuple[ClipIndex, ClipIndex]:
 
 
 class PackedFiles:
-    """The packed files of one kind, each mapped when a clip of it is first asked for.
-
-    Attributes:
-        opened: how many times a file was mapped.
-    """
+    """The packed files of one kind, each mapped when a clip of it is first asked for."""
 
     def __init__(
         self, path_of: Callable[[int], Path], dtype: npt.DTypeLike, most_open: int = MOST_OPEN
     ) -> None:
         self._path_of = path_of
         self._dtype: np.dtype[np.generic] = np.dtype(dtype)
-        self._most_open = most_open
-        self._lock = threading.Lock()
-        self._open: OrderedDict[int, mmap.mmap | None] = OrderedDict()  # least recently read first
-        self.opened = 0
+        # What falls out is not closed by hand: what was read from it may still be in use.
+        self._mapped = lru_cache(most_open)(lambda number: _map(path_of(number)))
 
     def read(self, number: int, start: int, stop: int, clip: str) -> AnyArray:
         """Return values `start` to `stop` of a file, read-only, still in the mapping.
@@ -284,7 +277,7 @@ class PackedFiles:
         """
         path = self._path_of(number)
         try:
-            content = self._mapped(number, path)
+            content = self._mapped(number)
             size = 0 if content is None else content.size()  # as it is now
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; {clip} cannot be read") from error
@@ -293,18 +286,6 @@ class PackedFiles:
         if size < stop * width or (content is not None and len(content) < stop * width):
             raise InputError(f"{path} became shorter; {clip} is cut", AGAIN)
         return np.frombuffer(content or b"", self._dtype, stop - start, start * width)
-
-    def _mapped(self, number: int, path: Path) -> mmap.mmap | None:
-        with self._lock:
-            if number in self._open:
-                self._open.move_to_end(number)
-            else:
-                self._open[number] = _map(path)
-                self.opened += 1
-                if len(self._open) > self._most_open:
-                    # Not closed by hand: what was read from it may still be in use.
-                    self._open.popitem(last=False)
-            return self._open[number]
 
 
 def _map(path: Path) -> mmap.mmap | None:

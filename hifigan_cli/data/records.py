@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from _typeshed import DataclassInstance
+
 FORMAT = 2
 CLIPS_FILE = "clips.jsonl"
 REJECTED_FILE = "rejected.jsonl"
@@ -205,9 +207,9 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def to_line(record: Clip | Rejection) -> bytes:
+def to_line(content: DataclassInstance | dict[str, Any]) -> bytes:
     """Write a record as one line of JSON; names that are not UTF-8 survive as escapes."""
-    return json.dumps(asdict(record)).encode() + b"\n"
+    return json.dumps(content if isinstance(content, dict) else asdict(content)).encode() + b"\n"
 
 
 def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:

@@ -128,8 +128,7 @@ def choose(options: EngineOptions, device: str, config: GeneratorConfig) -> str:
         raise UsageError(f"no {name} engine: {reason}", _FIXES[name])
     if not _knows(name, config):
         raise UsageError(
-            f"the {name} engine knows the official slopes and paddings only",
-            "leave --engine out",
+            f"the {name} engine knows the official slopes and paddings only", "leave --engine out"
         )
     return name
 

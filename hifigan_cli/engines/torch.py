@@ -37,7 +37,6 @@ class EagerEngine:
     """The official forward pass with folded weights, in float32, on any device of torch."""
 
     name = "eager"
-    precision = "fp32"
     chunk_frames = CPU_CHUNK_FRAMES
     _wide = False
 
@@ -51,14 +50,23 @@ class EagerEngine:
         """Put a model's weights onto a device.
 
         Raises:
-            UsageError: another precision than fp32.
+            UsageError: a precision that the engine does not have on the device.
         """
-        if precision != self.precision:
-            raise UsageError(f"the eager engine has no {precision}", "--engine torch has it")
-        use_threads(threads)
-        self._device, self._dtype = torch.device(device), torch.float32
+        self.precision, self._device = precision, torch.device(device)
+        self._dtype = self._type_of(precision)
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._net: nn.Module = model.build(self._device)
         self._run: Callable[[Tensor], Tensor] = self._net
+        self._arrange()
+
+    def _type_of(self, precision: str) -> torch.dtype:
+        if precision != "fp32":
+            raise UsageError(f"the eager engine has no {precision}", "--engine torch has it")
+        return torch.float32
+
+    def _arrange(self) -> None:
+        """Leave the network as the paper has it."""
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
         """Turn a log-mel into samples, as `Engine` describes it.
@@ -81,41 +89,25 @@ class TorchEngine(EagerEngine):
 
     name = "torch"
 
-    def __init__(
-        self,
-        model: ModelFile,
-        precision: str = "fp32",
-        threads: int | None = None,
-        device: str = "cpu",
-    ) -> None:
-        """Put a model's weights onto a device.
-
-        Raises:
-            UsageError: a precision that the device does not have.
-        """
-        kind = torch.device(device).type
-        on_cpu = kind == "cpu"
-        if precision not in PRECISIONS or (precision == "fp16" and on_cpu):
+    def _type_of(self, precision: str) -> torch.dtype:
+        kind = self._device.type
+        if precision not in PRECISIONS or (precision == "fp16" and kind == "cpu"):
             raise UsageError(
                 f"the torch engine has no {precision} on {kind}",
                 "--precision fp32 or bf16; int16 is the native engine's, on some processors",
             )
-        super().__init__(model, threads=threads, device=device)
-        self.precision, self._dtype = precision, PRECISIONS[precision]
-        gpu_chunk = GPU_CHUNK_FRAMES if precision == "fp32" else GPU_HALF_CHUNK_FRAMES
-        self.chunk_frames = CPU_CHUNK_FRAMES if on_cpu else gpu_chunk
-        self._wide = on_cpu or precision != "fp32"
+        return PRECISIONS[precision]
+
+    def _arrange(self) -> None:
+        kind, full = self._device.type, self._dtype == torch.float32
+        gpu_chunk = GPU_CHUNK_FRAMES if full else GPU_HALF_CHUNK_FRAMES
+        self.chunk_frames = CPU_CHUNK_FRAMES if kind == "cpu" else gpu_chunk
+        self._wide = kind == "cpu" or not full
         if self._wide:
             widen(self._net)
             self._net.to(memory_format=torch.channels_last)
         self._net.to(self._dtype)
         self._run = Graphs(self._net) if kind == "cuda" else self._net
-
-
-def use_threads(threads: int | None) -> None:
-    """Let torch's kernels use so many threads; None leaves what torch has chosen."""
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

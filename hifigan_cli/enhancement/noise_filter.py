@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.levels import LEVEL_LOSS_DB, hold_level, is_short
 from hifigan_cli.audio.resampling import fit_blocks, resample_blocks
+from hifigan_cli.enhancement.levels import hold_level, is_short
 from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.runtime.background import in_background
 from hifigan_cli.runtime.environment import Check, package_version
@@ -164,7 +164,7 @@ class FilteredSound:
             if is_short(self._recording):
                 short = np.concatenate(list(blocks), axis=1)
                 recorded = np.concatenate(list(self._recording.blocks()), axis=1)
-                yield hold_level(short, recorded, LEVEL_LOSS_DB)
+                yield hold_level(short, recorded)
             else:
                 yield from blocks
 

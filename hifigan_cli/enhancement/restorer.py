@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hifigan_cli.audio.filterbank import filterbank
-from hifigan_cli.audio.levels import LEVEL_LOSS_DB, SHORT_S, hold_level
 from hifigan_cli.enhancement.inference import load_inference, noise_floor
+from hifigan_cli.enhancement.levels import SHORT_S, hold_level
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Restorer:
     def __init__(self, model: EnhancerFile, device: str = "cpu") -> None:
         self.model = model
         self._infer = load_inference(model, device)
-        # A block holds at least the context of its neighbours.
+        # A block holds at least the context of its neighbors.
         self._first_frames = max(FIRST_FRAMES, model.enhancer.context_frames)
         self._short_frames = math.ceil(SHORT_S * model.mel.rate_hz / model.mel.hop_samples)
         bank = filterbank(model.mel)
@@ -148,7 +148,7 @@ class Restorer:
         usual = np.minimum(floor, loud.astype(np.float32) - np.float32(_SPEECH_RANGE))
         floor = usual + (floor - usual) * np.float32(frames / self._short_frames)
         clean = self._infer(noisy, floor)[..., before : before + frames]
-        held = hold_level(np.exp(clean), np.exp(recorded), LEVEL_LOSS_DB, self._widths)
+        held = hold_level(np.exp(clean), np.exp(recorded), self._widths)
         result: FloatArray = np.log(held)
         return result
 

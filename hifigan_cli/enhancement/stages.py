@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hifigan_cli import assets
-from hifigan_cli.audio.levels import is_short
+from hifigan_cli.enhancement.levels import is_short
 from hifigan_cli.enhancement.model_file import MODEL_FILE, read_enhancer
 from hifigan_cli.enhancement.noise_filter import (
     INSTALL,

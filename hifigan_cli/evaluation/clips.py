@@ -53,6 +53,11 @@ class ChannelPair:
     sample_rate: int = COMPARED_RATE
     top_hz: float = COMPARED_RATE / 2
 
+    def resampled(self, sample_rate: int) -> list[FloatArray]:
+        """Return both at another rate."""
+        clips = (self.reference, self.hypothesis)
+        return [resample(clip[None], self.sample_rate, sample_rate)[0] for clip in clips]
+
 
 @dataclass(frozen=True)
 class ClipPair:
@@ -73,7 +78,7 @@ class ClipPair:
     @property
     def lag(self) -> int | None:
         """By how many samples the result is late; None if one of them is silent."""
-        return find_lag(self.reference.mean(axis=0), self.hypothesis.mean(axis=0), COMPARED_RATE)
+        return find_lag(self.reference.mean(axis=0), self.hypothesis.mean(axis=0))
 
     def aligned(self, lag: int) -> list[ChannelPair]:
         """Return the channels, shifted by a lag in samples and cut to one length.
@@ -118,18 +123,18 @@ def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> Cl
     return ClipPair(compared[0], compared[1], band_rate / 2, tuple(notes))
 
 
-def find_lag(reference: FloatArray, hypothesis: FloatArray, sample_rate: int) -> int | None:
+def find_lag(reference: FloatArray, hypothesis: FloatArray) -> int | None:
     """Return by how many samples a result `(samples,)` is late; negative if it is early.
 
     None if one of them is silent. At most 0.2 s.
     """
-    envelopes = [_envelope(clip, sample_rate) for clip in (reference, hypothesis)]
+    envelopes = [_envelope(clip) for clip in (reference, hypothesis)]
     if not all(envelope.any() for envelope in envelopes):
         return None
     size = 1 << (len(reference) + len(hypothesis)).bit_length()
     first, second = (np.fft.rfft(envelope, size) for envelope in envelopes)
     correlation = np.fft.irfft(second * first.conj(), size)
-    reach = min(round(_LONGEST_LAG_S * sample_rate), size // 2 - 1)
+    reach = min(round(_LONGEST_LAG_S * COMPARED_RATE), size // 2 - 1)
     lags = np.arange(-reach, reach + 1)
     # Each lag leaves another overlap, with another energy: normalize, or energy moves the peak.
     starts = np.maximum(-lags, 0), np.maximum(lags, 0)
@@ -152,9 +157,9 @@ def _energy(
     return energy
 
 
-def _envelope(clip: FloatArray, sample_rate: int) -> DoubleArray:
+def _envelope(clip: FloatArray) -> DoubleArray:
     """Return the smoothed magnitude `(samples,)` without its mean."""
-    width = max(round(_SMOOTHING_S * sample_rate), 1)
+    width = round(_SMOOTHING_S * COMPARED_RATE)
     window = np.hanning(width + 2)[1:-1]
     smooth = np.convolve(np.abs(clip.astype(np.float64)), window / window.sum())
     envelope: DoubleArray = smooth[width // 2 : width // 2 + len(clip)]

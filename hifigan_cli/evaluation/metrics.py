@@ -121,9 +121,7 @@ COLUMNS = {column.name: column for metric in METRICS for column in metric.column
 METRIC_OF = {column.name: metric for metric in METRICS for column in metric.columns}
 
 
-def choose_metrics(
-    names: Iterable[str] | None,
-) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
+def choose_metrics(names: Iterable[str] | None) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
     """Return the metrics to compute, and those left out because a package is missing.
 
     A name is that of a metric or of one of its columns; without names, all that can be computed.

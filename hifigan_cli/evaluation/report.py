@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hifigan_cli.evaluation.clips import COMPARED_RATE
+from hifigan_cli.evaluation.pairing import FilePair
 from hifigan_cli.evaluation.thresholds import ThresholdResult, limits_of
 
 if TYPE_CHECKING:
@@ -41,12 +42,9 @@ class MetricSummary:
 
 
 @dataclass(frozen=True)
-class ClipScores:
-    """One clip: its name, its two files, seconds compared, values, and notes for the user."""
+class ClipScores(FilePair):
+    """A clip, with the seconds that were compared, their values, and notes for the user."""
 
-    name: str
-    reference: Path
-    hypothesis: Path
     length_s: float
     values: Scores
     notes: tuple[str, ...] = ()

@@ -35,21 +35,6 @@ class Comparison:
         """Read both files."""
         return read_clips(self.files.reference, self.files.hypothesis, repair=self.repair)
 
-    def find_lag(self) -> int | None:
-        """Return by how many samples the result is late; None if one file is silent."""
-        return self.read().lag
-
-    def score(self) -> ClipScores:
-        """Compute the metrics."""
-        clips = self.read()
-        pairs = clips.aligned(self.lag)
-        length_s = len(pairs[0].reference) / COMPARED_RATE
-        values = score_channels(pairs, self.metrics)
-        files = self.files
-        return ClipScores(
-            files.name, files.reference, files.hypothesis, length_s, values, clips.notes
-        )
-
 
 def evaluate(
     reference: Path | str,
@@ -117,18 +102,21 @@ def evaluate(
 
 
 def _find_lag(comparison: Comparison) -> int | InputError | None:
-    return _attempt(comparison.find_lag)
+    try:
+        return comparison.read().lag
+    except InputError as error:
+        return error
 
 
 def _score(comparison: Comparison) -> ClipScores | InputError:
-    return _attempt(comparison.score)
-
-
-def _attempt(work: Callable[[], T]) -> T | InputError:
     try:
-        return work()
+        clips = comparison.read()
+        pairs = clips.aligned(comparison.lag)
+        values = score_channels(pairs, comparison.metrics)
     except InputError as error:
         return error
+    length_s = len(pairs[0].reference) / COMPARED_RATE
+    return ClipScores(**vars(comparison.files), length_s=length_s, values=values, notes=clips.notes)
 
 
 def _crashed(comparison: Comparison) -> InputError:

@@ -48,10 +48,7 @@ def log_magnitude(pair: ChannelPair) -> dict[str, float | None]:
     """Return the L1 of natural-log STFT magnitudes, the mean over windows of 512, 1024 and 2048."""
     distances = []
     for n_fft in RESOLUTIONS:
-        reference, hypothesis = (
-            torch.log(magnitudes(clip, n_fft) + MAGNITUDE_OFFSET)
-            for clip in (pair.reference, pair.hypothesis)
-        )
+        reference, hypothesis = (x.add(MAGNITUDE_OFFSET).log() for x in _magnitudes(pair, n_fft))
         distances.append(float((reference - hypothesis).abs().mean()))
     return {"log_magnitude": float(np.mean(distances))}
 
@@ -62,8 +59,8 @@ def silence_delta(pair: ChannelPair) -> dict[str, float | None]:
     None if the reference has fewer than five silent frames.
     """
     reference_db, hypothesis_db = (
-        10 * torch.log10(magnitudes(clip, _LEVEL_N_FFT).square().sum(dim=0) + _POWER_FLOOR)
-        for clip in (pair.reference, pair.hypothesis)
+        10 * torch.log10(x.square().sum(dim=0) + _POWER_FLOOR)
+        for x in _magnitudes(pair, _LEVEL_N_FFT)
     )
     silent = reference_db < reference_db.max() - SILENT_BELOW_DB
     if int(silent.sum()) < _FEWEST_SILENT_FRAMES:
@@ -83,10 +80,14 @@ def high_bias(pair: ChannelPair) -> dict[str, float | None]:
     bins_hz = np.arange(_LEVEL_N_FFT // 2 + 1) * pair.sample_rate / _LEVEL_N_FFT
     band = torch.from_numpy((bins_hz >= low_hz) & (bins_hz <= high_hz))
     reference, hypothesis = (
-        20 * torch.log10(magnitudes(clip, _LEVEL_N_FFT)[band].clamp(min=_MAGNITUDE_FLOOR))
-        for clip in (pair.reference, pair.hypothesis)
+        20 * torch.log10(x[band].clamp(min=_MAGNITUDE_FLOOR))
+        for x in _magnitudes(pair, _LEVEL_N_FFT)
     )
     return {"high_bias": float((hypothesis - reference).mean())}
+
+
+def _magnitudes(pair: ChannelPair, n_fft: int) -> tuple[Tensor, Tensor]:
+    return magnitudes(pair.reference, n_fft), magnitudes(pair.hypothesis, n_fft)
 
 
 def magnitudes(clip: FloatArray, n_fft: int) -> Tensor:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.audio.resampling import resample
 from hifigan_cli.evaluation.packages import load
 
 if TYPE_CHECKING:
     from hifigan_cli.evaluation.clips import ChannelPair
-    from hifigan_cli.types import DoubleArray, FloatArray
+    from hifigan_cli.types import DoubleArray
 
 _CEPSTRA = 24
 # Added to WORLD's power: below the rounding of 16 bits, where the logarithm measures nothing real.
@@ -79,9 +78,8 @@ def pitch_errors(pair: ChannelPair) -> dict[str, float | None]:
     Raises:
         UsageError: swift-f0 is not installed.
     """
-    reference, hypothesis = (
-        _pitch_tracker().detect(clip, _PITCH_RATE) for clip in _resampled(pair, _PITCH_RATE)
-    )
+    clips = pair.resampled(_PITCH_RATE)
+    reference, hypothesis = (_pitch_tracker().detect(clip, _PITCH_RATE) for clip in clips)
     voiced = [track.confidence >= _VOICED_FROM for track in (reference, hypothesis)]
     both = voiced[0] & voiced[1]
     cents = 1200 * np.log2(hypothesis.pitch_hz[both] / reference.pitch_hz[both])
@@ -101,13 +99,6 @@ def _rms(values: Any) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _resampled(pair: ChannelPair, sample_rate: int) -> list[FloatArray]:
-    return [
-        resample(clip[None], pair.sample_rate, sample_rate)[0]
-        for clip in (pair.reference, pair.hypothesis)
-    ]
-
-
 def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
     """Return `pesq` (ITU-T P.862.2), 1.04 to 4.64; None if it finds no utterance.
 
@@ -115,7 +106,7 @@ def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
         UsageError: pesq is not installed.
     """
     package = load("pesq")
-    clips = _resampled(pair, _PESQ_RATE)
+    clips = pair.resampled(_PESQ_RATE)
     if not all(clip.any() for clip in clips):
         return {"pesq": None}  # PESQ divides by the peak
     try:
@@ -134,7 +125,7 @@ def stoi(pair: ChannelPair) -> dict[str, float | None]:
         UsageError: pystoi is not installed.
     """
     package = load("pystoi.stoi")
-    clips = [clip.astype(np.float64) for clip in _resampled(pair, _STOI_RATE)]
+    clips = [clip.astype(np.float64) for clip in pair.resampled(_STOI_RATE)]
     scores: dict[str, float | None] = {}
     for name, extended in (("estoi", True), ("stoi", False)):
         with warnings.catch_warnings(record=True) as warned:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hifigan_cli.config.presets import MEL_L1_FULL_LIMITS
 from hifigan_cli.errors import UsageError, closest
 
 # A mean over fewer clips is not reliable.
@@ -16,7 +17,7 @@ FEWEST_CLIPS = 20
 _NAMES = ("v1", "v2", "v3", "release")
 _LIMITS = {
     "mel_l1": (0.215, 0.33, 0.355, None),
-    "mel_l1_full": (0.23, 0.335, 0.36, 0.53),
+    "mel_l1_full": (*MEL_L1_FULL_LIMITS.values(), 0.53),
     "log_magnitude": (0.73, 0.80, 0.82, None),
     "mcd": (3.75, 4.35, 4.6, None),
     "pesq": (3.5, 2.9, 2.7, None),

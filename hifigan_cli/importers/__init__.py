@@ -3,7 +3,9 @@
 Read in this order:
 
 - `importing`: a checkpoint of any family -> a model, checked by running it
-- `families`: the families of checkpoints, and what each one means
+- `checkpoint`: what a family of checkpoints is given, and what it returns
+- `families`: the families, one file each
+- `settings`, `weights`: configurations and states by name; nothing is lost or guessed
 - `foreign_files`: checkpoints, statistics, documents and archives of other tools, read as data
 - `pretrained`: `universal-v1` and `ljspeech-v1`, the official weights, out of a registry package
 """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.checkpoint import ForeignCheckpoint
 from hifigan_cli.importers.families import (
     bshall,
     coqui,
@@ -24,7 +25,6 @@ from hifigan_cli.importers.families import (
     speechbrain,
     transformers,
 )
-from hifigan_cli.importers.families.checkpoint import ForeignCheckpoint
 from hifigan_cli.importers.families.official import read_discriminators
 from hifigan_cli.importers.foreign_files import is_archive, load_tensors_only
 from hifigan_cli.io.tensor_file import arrays_of, check_readable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hifigan_cli.importers.families.checkpoint import CheckpointFamily, Content, Imported
+    from hifigan_cli.importers.checkpoint import CheckpointFamily, Content, Imported
 
 # In this order: the first that recognizes a checkpoint has it, and the official names are in many.
 _FAMILIES: tuple[CheckpointFamily, ...] = (
@@ -126,11 +126,8 @@ def _convert(family: CheckpointFamily, source: ForeignCheckpoint) -> Imported:
     try:
         return family.convert(source)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ModelError(
-            f"{source.path} is not as {family.NAME} writes it: {type(error).__name__}: {error}"[
-                :300
-            ]
-        ) from error
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise ModelError(f"{source.path} is not as {family.NAME} writes it: {reason}") from error
 
 
 def _folding_error(imported: Imported, path: Path) -> float:

@@ -32,7 +32,7 @@ def open_regular(path: Path) -> IO[bytes]:
         # Without O_NONBLOCK the mere opening of a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", _nearest(path)) from error
+        raise InputError(f"{path}: {error.strerror}", nearest(path)) from error
     except ValueError as error:  # a NUL in the name
         raise InputError(f"{str(path)!r}: {error}") from error
     status = os.fstat(descriptor)
@@ -46,8 +46,8 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def _nearest(path: Path) -> str | None:
-    """Name a file of the same folder that the path may have meant."""
+def nearest(path: Path) -> str | None:
+    """Ask whether a path meant a file or folder next to it that has a similar name."""
     try:
         siblings = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
     except OSError:

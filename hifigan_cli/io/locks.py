@@ -26,8 +26,8 @@ HOLDER_FILE = ".lock.pid"
 
 
 def part_lock(part: Shard) -> str:
-    """Name the lock that a shard holds while it is at work."""
-    return f"{LOCK_FILE}-{part.number}-of-{part.count}"
+    """Name the lock that a shard holds while it is at work; for all of the work, the folder's."""
+    return LOCK_FILE if part.whole else f"{LOCK_FILE}-{part.number}-of-{part.count}"
 
 
 @contextmanager

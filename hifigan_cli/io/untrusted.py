@@ -178,7 +178,7 @@ def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) 
         from safetensors.torch import load_file  # type: ignore[assignment]  # tensors, not arrays
     try:
         if (folder / CONTENT).stat().st_size > _CONTENT_BYTES:
-            raise error(f"{label} holds too much beside its tensors")
+            raise error(f"{label} holds too much besides its tensors")
         content = json.loads((folder / CONTENT).read_text("utf-8"))
         return _decode(content, load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as failure:

@@ -73,7 +73,7 @@ class ResidualBlock2(nn.Module):
 class Generator(nn.Module):
     """Mel to waveform: `(batch, mels, frames)` -> `(batch, 1, frames * hop)`, within [-1, 1].
 
-    Weight norm is on, as training needs it; `norms.fold_weight_norm` removes it. Parameter names
+    Weight norm is on, as training needs it; `norms.folded` removes it. Parameter names
     are those of the official checkpoints. Weights start at the framework's default: the official
     N(0, 0.01) runs after weight norm is installed and so changes nothing.
 

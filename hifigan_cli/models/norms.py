@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 if TYPE_CHECKING:
@@ -22,14 +21,6 @@ def add_weight_norm(net: Net) -> Net:
     for module in net.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
             weight_norm(module)
-    return net
-
-
-def fold_weight_norm(net: Net) -> Net:
-    """Turn every parametrized weight of `net` into a plain one, in place."""
-    for module in net.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
     return net
 
 

@@ -1,6 +1,6 @@
 """HTML pages to look at and to listen to: one file each, which needs no network.
 
-    build_page(PageContent("noisy and clean", (ShownClip("a", (Version("noisy", audio), ...)),)))
+    build_page("noisy and clean", [ShownClip("a", [Version("noisy", audio), ...])], [], [], [])
 
 - `page`: what a page shows (clips, versions, a table), and its HTML with `listening.css` and
   `listening.js`
@@ -11,6 +11,6 @@
 - `describe`: what any file or folder is, for `hifigan info`
 """
 
-from hifigan_cli.reports.page import PageContent, Picture, ShownClip, Version, build_page
+from hifigan_cli.reports.page import Picture, ShownClip, Version, build_page
 
-__all__ = ["PageContent", "Picture", "ShownClip", "Version", "build_page"]
+__all__ = ["Picture", "ShownClip", "Version", "build_page"]

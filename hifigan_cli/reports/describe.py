@@ -68,23 +68,16 @@ def _folder(path: Path) -> Description:
     if is_file(path / MANIFEST_FILE):
         data = open_prepared(path)
         return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
-    checkpoints = RunFolder(path).checkpoints
-    if is_folder(checkpoints):
-        return _run(path)
-    raise InputError(
-        f"{path} is neither prepared data nor a training run",
-        f"prepared data holds {MANIFEST_FILE}, a run holds {checkpoints.name}/",
-    )
-
-
-def _run(path: Path) -> Description:
     run = RunFolder(path)
+    if not is_folder(run.checkpoints):
+        raise InputError(
+            f"{path} is neither prepared data nor a training run",
+            f"prepared data holds {MANIFEST_FILE}, a run holds {run.checkpoints.name}/",
+        )
     entries = list(read_entries(run.metrics)) if is_file(run.metrics) else []
     steps = [entry["step"] for entry in entries if "step" in entry]
     facts: dict[str, Any] = {"step": steps[-1]} if steps else {}
-    validations = [
-        entry for entry in entries if entry.get("event") == "validation" and "mel_l1_full" in entry
-    ]
+    validations = [v for v in entries if v.get("event") == "validation" and "mel_l1_full" in v]
     if validations:
         last, best = validations[-1], min(validations, key=lambda found: found["mel_l1_full"])
         facts["mel_l1_full"] = last["mel_l1_full"]
@@ -107,11 +100,9 @@ def _safetensors(path: Path) -> Description:
             raise error from None
     arrays, content = read_arrays(path)  # all of it, so that the digest is checked
     if content["kind"] == ENHANCER:
-        keys = ("mel", "enhancer", "provenance", "digest")
+        facts = {key: content.get(key) for key in ("mel", "enhancer", "provenance", "digest")}
         parameters = sum(value.size for value in arrays.values())
-        return Description(
-            "enhancer", {"parameters": parameters, **{key: content.get(key) for key in keys}}
-        )
+        return Description("enhancer", {"parameters": parameters, **facts})
     if content["kind"] != KIND:
         return Description(str(content["kind"]), {k: content.get(k) for k in ("step", "digest")})
     mel, generator = read_architecture(path, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.reading import read_audio
-from hifigan_cli.reports.page import Heading, PageContent, ShownClip, Version, build_page
+from hifigan_cli.reports.page import Heading, ShownClip, Version, build_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,11 @@ def page_of_report(report: Report, clips: int, results: Sequence[ThresholdResult
         if not column.name.endswith("_change")  # of single clips, it means little
     ]
     return build_page(
-        PageContent(
-            "Recordings and results",
-            [_shown(clip) for clip in chosen],
-            _summary(report, len(chosen), results),
-            headings,
-            [(clip.name, clip.values) for clip in report.clips],
-        )
+        "Recordings and results",
+        [_shown(clip) for clip in chosen],
+        _summary(report, len(chosen), results),
+        headings,
+        [(clip.name, clip.values) for clip in report.clips],
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from hifigan_cli.audio.reading import Audio
 
+    Row = tuple[str, Mapping[str, float | None]]
+
 _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -76,11 +78,17 @@ class ColorScale:
     high: str
 
 
-@dataclass(frozen=True)
-class PageContent:
-    """What a page shows.
+def build_page(
+    title: str,
+    clips: Sequence[ShownClip],
+    summary: Sequence[tuple[str, str]],
+    headings: Sequence[Heading],
+    rows: Sequence[Row],
+    scales: Sequence[ColorScale] = (),
+) -> str:
+    """Return the HTML of a page with clips to hear and a table of values.
 
-    Attributes:
+    Args:
         title: of the page.
         clips: to hear, in this order.
         summary: lines above the table, as label and text.
@@ -88,19 +96,8 @@ class PageContent:
         rows: a name and values by heading for each clip, also for clips that are not shown.
         scales: the colors of the pictures, explained.
     """
-
-    title: str
-    clips: Sequence[ShownClip]
-    summary: Sequence[tuple[str, str]] = ()
-    headings: Sequence[Heading] = ()
-    rows: Sequence[tuple[str, Mapping[str, float | None]]] = ()
-    scales: Sequence[ColorScale] = ()
-
-
-def build_page(content: PageContent) -> str:
-    """Return the HTML of a page."""
-    header = [definitions(content.summary), keys_line(), *map(_scale, content.scales)]
-    return document(content.title, header, [_table(content), *clip_sections(content.clips)])
+    header = [definitions(summary), keys_line(), *map(_scale, scales)]
+    return document(title, header, [_table(clips, headings, rows), *clip_sections(clips)])
 
 
 def document(title: str, header: Iterable[str], main: Iterable[str]) -> str:
@@ -137,6 +134,11 @@ def keys_line() -> str:
     return f"<p class='keys'>{' · '.join(keys)}</p>"
 
 
+def details(title: str, content: str) -> str:
+    """Return HTML that a reader opens by its title; nothing for none."""
+    return content and f"<details><summary>{title}</summary>{content}</details>"
+
+
 def clip_sections(clips: Sequence[ShownClip]) -> list[str]:
     """Return a section for each clip."""
     return [_clip(number, clip) for number, clip in enumerate(clips, 1)]
@@ -148,28 +150,27 @@ def _scale(scale: ColorScale) -> str:
     return f'<p class="scale">{escape(scale.title)}: {low} {bar}</span> {high}</p>'
 
 
-def _table(content: PageContent) -> str:
+def _table(clips: Sequence[ShownClip], headings: Sequence[Heading], rows: Sequence[Row]) -> str:
     """Return the table of values; each head is a button that sorts by its column."""
-    if not content.rows:
+    if not rows:
         return ""
-    numbers = {clip.name: number for number, clip in enumerate(content.clips, 1)}
-    heads = [_head(heading) for heading in (Heading("", "clip"), *content.headings)]
-    rows = []
-    for name, values in content.rows:
+    numbers = {clip.name: number for number, clip in enumerate(clips, 1)}
+    heads = "".join(map(_head, (Heading("", "clip"), *headings)))
+    body = ""
+    for name, values in rows:
         label = escape(name)
         if name in numbers:
             label = f'<a href="#clip-{numbers[name]}">{label}</a>'
         cells = [f'<th scope="row" data-value="{escape(name)}">{label}</th>']
-        for heading in content.headings:
+        for heading in headings:
             value = values.get(heading.key)
             shown = "-" if value is None else f"{value:.{heading.digits}f}"
             known = "" if value is None else repr(float(value))
             cells.append(f'<td data-value="{known}">{shown}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        body += f"<tr>{''.join(cells)}</tr>"
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="values of all clips">'
-        f'<table id="figures"><thead><tr>{"".join(heads)}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<table id="figures"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

@@ -16,7 +16,6 @@ from hifigan_cli.reports.media import difference_address, shown_mel
 from hifigan_cli.reports.page import (
     ColorScale,
     Heading,
-    PageContent,
     Picture,
     ShownClip,
     Version,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from hifigan_cli.reports.page import Row
     from hifigan_cli.synthesis.events import Synthesized
     from hifigan_cli.types import FloatArray
 
@@ -46,7 +46,6 @@ _HEADINGS = (
     Heading("rms_out", "level out", "dBFS", 1),
     Heading("difference", "mel difference", "dB, mean size", 1),
 )
-_Row = tuple[str, dict[str, float | None]]
 
 
 def page_of_resynthesis(
@@ -64,7 +63,7 @@ def page_of_resynthesis(
         InputError: a file has disappeared, or is no audio any more.
     """
     clips: list[ShownClip] = []
-    rows: list[_Row] = []
+    rows: list[Row] = []
     for result in results:
         if len(clips) < players:
             for clip, row in islice(_channels(result, mono=mono), players - len(clips)):
@@ -75,16 +74,8 @@ def page_of_resynthesis(
     shown = f"{len(clips)} to hear, one per channel, of each at most the first {HEARD_S:g} s"
     if len(results) > MOST_ROWS:
         shown += f"; values of the first {MOST_ROWS:,} of {len(results):,} files"
-    return build_page(
-        PageContent(
-            "Recordings and what resynth made of them",
-            clips,
-            [*facts, ("shown", shown)],
-            _HEADINGS,
-            rows,
-            _scales(),
-        )
-    )
+    title = "Recordings and what resynth made of them"
+    return build_page(title, clips, [*facts, ("shown", shown)], _HEADINGS, rows, _scales())
 
 
 def _values(result: Synthesized) -> dict[str, float | None]:
@@ -92,7 +83,7 @@ def _values(result: Synthesized) -> dict[str, float | None]:
     return {"length_s": result.length_s, "factor": result.real_time_factor}
 
 
-def _channels(result: Synthesized, *, mono: bool) -> Iterator[tuple[ShownClip, _Row]]:
+def _channels(result: Synthesized, *, mono: bool) -> Iterator[tuple[ShownClip, Row]]:
     """Yield each channel of a recording with its result, and its row of the table."""
     sources, targets = _look_through(result.source, mono=mono), _look_through(result.target)
     for number, (before, after) in enumerate(zip(sources, targets, strict=False), 1):
@@ -146,13 +137,12 @@ def _dbfs(size: float) -> float:
 
 def _clip(
     name: str, result: Synthesized, before: _Channel, after: _Channel
-) -> tuple[ShownClip, _Row]:
+) -> tuple[ShownClip, Row]:
     difference = difference_db(shown_mel(before.beginning), shown_mel(after.beginning))
     size = float(np.abs(difference).mean())
     words = (
         f"output minus input: {difference.mean():+.1f} dB in the mean, {size:.1f} dB of either sign"
     )
-    speed = result.length_s / result.elapsed_s
     clip = ShownClip(
         name,
         [Version("input", before.beginning), Version("output", after.beginning)],
@@ -166,7 +156,7 @@ def _clip(
         [
             ("input", str(before)),
             ("output", str(after)),
-            ("computed in", f"{result.elapsed_s:.2f} s, {speed:.1f} x real time"),
+            ("computed in", f"{result.elapsed_s:.2f} s, {result.real_time_factor:.1f} x real time"),
             ("mel", words),
         ],
     )

@@ -20,6 +20,7 @@ from hifigan_cli.reports.page import (
     Version,
     clip_sections,
     definitions,
+    details,
     document,
     keys_line,
 )
@@ -74,8 +75,8 @@ def page_of_run(path: Path) -> str:
     main = [
         _warnings(warnings),
         _charts(steps, validations, official),
-        _validations(validations),
-        _details("Configuration", _text(run.config)),
+        details("Validations", _validations(validations)),
+        details("Configuration", _text(run.config)),
         f"<h2>Validation clips at step {audio_step:,}</h2>{keys_line()}" if saved else "",
         *clip_sections([_shown(clip) for clip in saved]),
     ]
@@ -92,7 +93,8 @@ def _config(run: RunFolder) -> Config | None:
 
 
 def _text(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace") if is_file(path) else ""
+    text = path.read_text("utf-8", errors="replace") if is_file(path) else ""
+    return text and f"<pre>{escape(text)}</pre>"
 
 
 def _standing(path: Path, config: Config | None, steps: Entries) -> Iterator[tuple[str, str]]:
@@ -108,7 +110,7 @@ def _standing(path: Path, config: Config | None, steps: Entries) -> Iterator[tup
 
 
 def _errors(validations: Entries, official: OfficialTraining | None) -> Iterator[tuple[str, str]]:
-    measured = [(v["step"], v["mel_l1_full"]) for v in validations if "mel_l1_full" in v]
+    measured = _points(validations, "mel_l1_full")
     if not measured:
         return
     (step, last), best = measured[-1], min(measured, key=lambda point: point[1])
@@ -162,7 +164,7 @@ def _points(entries: Entries, key: str) -> list[tuple[float, float]]:
 
 
 def _validations(validations: Entries) -> str:
-    rows = [(v["step"], v["mel_l1_full"]) for v in validations if "mel_l1_full" in v]
+    rows = _points(validations, "mel_l1_full")
     cells = "".join(
         f'<tr><th scope="row">{step:,}</th><td>{error:.4f}</td></tr>'
         for step, error in reversed(rows[-_MOST_ROWS:])
@@ -172,16 +174,7 @@ def _validations(validations: Entries) -> str:
     head = '<thead><tr><th scope="col">step</th><th scope="col">mel_l1_full</th></tr></thead>'
     left = len(rows) - _MOST_ROWS
     note = f"<p>{left:,} earlier ones are not shown.</p>" if left > 0 else ""
-    return (
-        f"<details><summary>Validations</summary><table>{head}<tbody>{cells}</tbody></table>{note}"
-        "</details>"
-    )
-
-
-def _details(title: str, text: str) -> str:
-    if not text:
-        return ""
-    return f"<details><summary>{title}</summary><pre>{escape(text)}</pre></details>"
+    return f"<table>{head}<tbody>{cells}</tbody></table>{note}"
 
 
 def _shown(clip: SavedClip) -> ShownClip:

@@ -3,7 +3,7 @@
 - `lazy`: names of a package that are loaded when they are first used
 - `environment`: what this installation can do
 - `devices`: which device the networks run on; `threads`: on how many CPU threads
-- `background`: a generator in a thread of its own, ahead of its reader
+- `background`: generators and functions in threads, ahead of their reader
 - `process_pool`: one function for many tasks in several processes, results in order
 - `sharding`: shard I of N of any list of work
 - `rendezvous`: how processes under torchrun meet; `distributed`: what they exchange

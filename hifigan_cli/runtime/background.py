@@ -1,16 +1,20 @@
-"""A generator that runs in a thread of its own, a few items ahead of whoever reads it."""
+"""Work done by threads, a few items ahead of whoever reads it."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from contextlib import closing, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Executor
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _LOOK_S = 0.2  # how often a thread that waits for room checks whether it is still wanted
 
@@ -64,3 +68,17 @@ def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[I
         # In that thread itself, and at the end of the interpreter, joining is an error.
         with suppress(RuntimeError):
             thread.join(_LOOK_S)
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order; up to `ahead` of them run or wait.
+
+    `Executor.map` starts all at once, so that the results of many items fill the memory.
+    """
+    remaining = iter(items)
+    window = deque(pool.submit(function, item) for item in islice(remaining, ahead))
+    while window:
+        yield window.popleft().result()
+        window.extend(pool.submit(function, item) for item in islice(remaining, 1))

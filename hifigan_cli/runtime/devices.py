@@ -65,7 +65,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def emulates_bfloat16(device: torch.device) -> bool:
-    """Tell whether a GPU is too old to compute in bfloat16 itself: it would, many times slower."""
+    """Return whether a GPU is too old for bfloat16: it would emulate it, many times slower."""
     import torch
 
     if device.type != "cuda":

@@ -14,11 +14,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from hifigan_cli.runtime.background import map_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,12 +62,7 @@ def map_in_order(
 
     threads = ThreadPoolExecutor(len(processes), thread_name_prefix="processes")
     try:
-        remaining = iter(tasks)
-        ahead = islice(remaining, _WAITING_PER_WORKER * len(processes))
-        window = deque(threads.submit(run, task) for task in ahead)
-        while window:
-            yield window.popleft().result()
-            window.extend(threads.submit(run, task) for task in islice(remaining, 1))
+        yield from map_ahead(threads, run, tasks, _WAITING_PER_WORKER * len(processes))
     finally:
         for process in processes:
             process.stop()

@@ -73,6 +73,6 @@ def _pause(deadline: float, what: str) -> None:
     if time.monotonic() > deadline:
         raise DeviceError(
             f"the processes of this run did not meet: {what}",
-            "look at what the others said, or whether the machines reach each other",
+            "look at the messages of the others, or whether the machines reach each other",
         )
     time.sleep(_LOOK_EVERY_S)

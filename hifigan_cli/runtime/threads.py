@@ -10,7 +10,7 @@ _CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000": two processors' tim
 
 
 def available_threads() -> int:
-    """Count the threads to use: OMP_NUM_THREADS, as torch does, or the processors at hand."""
+    """Count the threads to use: OMP_NUM_THREADS, as torch does, or all available CPUs."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if chosen.isdigit() and int(chosen) > 0:
         return int(chosen)
@@ -18,7 +18,7 @@ def available_threads() -> int:
 
 
 def processors() -> int:
-    """Count the processors at hand.
+    """Count the available CPUs.
 
     A process may be kept to some of them, and a container have less of their time than it sees.
     """

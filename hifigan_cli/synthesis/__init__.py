@@ -8,6 +8,7 @@ Read in this order:
 - `model_lookup`: what `--model` may be: a file, a training run, a name
 - `pipeline`: files, folders and pipes through one model; its kinds are
   `resynthesis` (recordings) and `mel_synthesis` (mels); `inputs`: what was opened
+- `file_pipeline`: files, folders and pipes, whatever is done to each
 - `jobs`: which result goes where; `overlap`: reading, synthesis and writing at the same time
 - `events`: what a run reports
 - `mel_files`: mel files (.npy, .npz, .pt, .safetensors), axes and bands

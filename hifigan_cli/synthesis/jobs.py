@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +21,7 @@ from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 # What concerns one file of a batch; anything else would fail for every file, and ends the batch.
 ERRORS_OF_ONE_FILE = (InputError, OutputError, UsageError)
@@ -43,30 +44,33 @@ class JobList:
         out: where the results go: the one file, or the folder.
         many: several files or a folder were named, whose errors are collected.
         shard: which part of the files these are.
+        force: results that exist are overwritten.
     """
 
     jobs: tuple[Job, ...]
     out: Path
     many: bool
     shard: Shard = WHOLE
+    force: bool = False
 
-    def waiting(self, *, force: bool) -> list[Job]:
-        """List the jobs whose results do not exist yet; with `force`, all."""
-        return [job for job in self.jobs if force or not os.path.lexists(job.target)]
+    def skips(self, job: Job) -> bool:
+        """Tell whether a job of several is left out because its result exists."""
+        return not self.force and os.path.lexists(job.target)
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def waiting(self) -> list[Job]:
+        """List the jobs that are not left out."""
+        return [job for job in self.jobs if not self.skips(job)]
+
+    def hold(self) -> AbstractContextManager[None]:
         """Lock the folder of the results, or this shard of it; remove what a killed run left.
 
         Raises:
             OutputError: the folder cannot be written, or another run is using it.
         """
         if not self.many:
-            yield
-            return
+            return nullcontext()
         name = LOCK_FILE if self.shard.whole else part_lock(self.shard)
-        with hold_folder(self.out, name, [job.target for job in self.jobs]):
-            yield
+        return hold_folder(self.out, name, [job.target for job in self.jobs])
 
 
 @dataclass
@@ -95,6 +99,7 @@ def plan_jobs(
     suffixes: frozenset[str],
     out_suffix: str = ".wav",
     shard: Shard = WHOLE,
+    force: bool = False,
 ) -> JobList:
     """Pair every input with its output; keep this shard of the pairs.
 
@@ -110,10 +115,10 @@ def plan_jobs(
     into_folder, into_file = is_folder(out), is_file(out)
     if len(sources) == 1 and not folders:
         target = out / (sources[0].stem + out_suffix) if into_folder else out
-        jobs = (Job(sources[0], target),)
-        return (
-            JobList(jobs, target, many=False) if shard.whole else _shard(jobs, target.parent, shard)
-        )
+        jobs = [Job(sources[0], target)]
+        if shard.whole:
+            return JobList(tuple(jobs), target, many=False, force=force)
+        return JobList(tuple(shard.of(jobs)), target.parent, many=True, shard=shard, force=force)
     names_a_file = out.suffix.lower() in {*suffixes, out_suffix}
     if into_file or (names_a_file and not into_folder):
         raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
@@ -126,12 +131,8 @@ def plan_jobs(
         if out_suffix in suffixes and source.resolve() == out.resolve():
             raise UsageError(f"{out} is both input and output", "name another folder with -o")
         pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
-    return _shard(tuple(_name_targets(pairs, out, out_suffix)), out, shard)
-
-
-def _shard(jobs: tuple[Job, ...], out: Path, shard: Shard) -> JobList:
-    """Keep every N-th job, so that long and short files are mixed."""
-    return JobList(tuple(shard.of(jobs)), out, many=True, shard=shard)
+    jobs = shard.of(list(_name_targets(pairs, out, out_suffix)))
+    return JobList(tuple(jobs), out, many=True, shard=shard, force=force)
 
 
 def _unreadable(error: OSError) -> NoReturn:

@@ -48,9 +48,13 @@ class MelStream:
         `transpose` takes `.npy` blocks of (frames, mels).
         """
         self._bytes = _ByteStream(stream)
-        self._n_mels = mel.n_mels
+        self._n_mels, self._hop = mel.n_mels, mel.hop_samples
         self._transpose = transpose
         self.frames: int | None = None
+
+    def samples(self) -> int | None:
+        """Return how many samples of speech the mel gives, once its length is known."""
+        return None if self.frames is None else self.frames * self._hop
 
     def blocks(self) -> Iterator[AnyArray]:
         """Yield arrays `(n_mels, frames)` as they arrive.

@@ -67,16 +67,20 @@ class MelSynthesis(SynthesisPipeline):
         """
         mel = self._open_mel(source)
         samples = mel.array.shape[1] * self.mel.hop_samples
-        return SynthesisInput(mel.blocks(), self.mel.rate_hz, 1, samples, _notes(mel))
+        return SynthesisInput(mel.blocks(), self.mel.rate_hz, 1, lambda: samples, _notes(mel))
 
     def open_stream(self, stream: IO[bytes]) -> SynthesisInput:
         """Open mel frames that arrive over time; best without a buffer."""
-        return _MelStreamInput(
-            MelStream(stream, self.mel, transpose=self._transpose),
-            self,
-            self._mel_as,
-            self._check,
+
+        def report(opened: InputMel) -> None:
+            for note in _notes(opened):
+                self.report(note)
+
+        frames = MelStream(stream, self.mel, transpose=self._transpose)
+        blocks = stream_mel(
+            frames, self.mel, mel_as=self._mel_as, check=self._check, on_open=report
         )
+        return SynthesisInput(blocks, self.mel.rate_hz, 1, frames.samples, prompt=True)
 
     def length_s(self, path: Path) -> float:
         """Return the seconds of speech that a mel file gives."""
@@ -91,26 +95,3 @@ class MelSynthesis(SynthesisPipeline):
             check=self._check,
             batches=self._batches,
         )
-
-
-class _MelStreamInput(SynthesisInput):
-    """Mel frames that arrive over time."""
-
-    prompt = True
-
-    def __init__(
-        self, stream: MelStream, pipeline: MelSynthesis, mel_as: str | None, check: bool
-    ) -> None:
-        def report(opened: InputMel) -> None:
-            for note in _notes(opened):
-                pipeline.report(note)
-
-        mel = pipeline.mel
-        blocks = stream_mel(stream, mel, mel_as=mel_as, check=check, on_open=report)
-        super().__init__(blocks, mel.rate_hz)
-        self._stream, self._hop = stream, mel.hop_samples
-
-    @property
-    def samples(self) -> int | None:
-        frames = self._stream.frames
-        return None if frames is None else frames * self._hop

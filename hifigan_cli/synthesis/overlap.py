@@ -9,24 +9,26 @@ half written is removed.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
+from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hifigan_cli.errors import HifiganError
 from hifigan_cli.io.files import check_output
+from hifigan_cli.synthesis.events import FileProgress
 from hifigan_cli.synthesis.jobs import ERRORS_OF_ONE_FILE, JobResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
+    from hifigan_cli.synthesis.events import Report
     from hifigan_cli.synthesis.jobs import Job, JobList
     from hifigan_cli.types import FloatArray
 
 Opened = TypeVar("Opened")
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # A file of so many bytes may be hours long: nothing is read ahead of it or after it.
@@ -35,42 +37,36 @@ _BLOCKS_AHEAD = 4
 _ALIVE_S = 0.2  # how often a waiting thread looks whether it is still wanted
 
 
-class Stages(Protocol[Opened, Item, Result]):
+class Stages(Protocol[Opened, Result]):
     """What is done to each file, and in which thread."""
 
     @property
     def group_size(self) -> int:
         """How many files are synthesized at once, and read ahead."""
-        ...
+        return 1
 
-    def read(self, job: Job, /) -> Opened:
+    @abstractmethod
+    def open(self, source: Path, /) -> Opened:
         """Open a file; in the reader's thread."""
-        ...
 
+    @abstractmethod
     def read_ahead(self, item: Opened, /) -> None:
         """Prepare an opened file while others are synthesized; in the reader's thread."""
-        ...
 
-    def synthesize(self, items: Sequence[Opened], /) -> Sequence[tuple[Item, Iterator[FloatArray]]]:
-        """Return for each item its blocks of samples; in the caller's thread."""
-        ...
+    @abstractmethod
+    def synthesize(self, items: Sequence[Opened], /) -> Sequence[Iterator[FloatArray]]:
+        """Return the blocks of each item's result; in the caller's thread."""
 
-    def write(self, job: Job, item: Item, blocks: Iterator[FloatArray], /) -> Result:
+    @abstractmethod
+    def write(self, job: Job, item: Opened, blocks: Iterator[FloatArray], /) -> Result:
         """Write the blocks; in the writer's thread."""
-        ...
 
+    @abstractmethod
     def written(self, result: Result, /) -> None:
         """Report a file that was written; in the caller's thread, in order."""
-        ...
 
 
-def run_overlapped(
-    batch: JobList,
-    stages: Stages[Any, Any, Any],
-    *,
-    force: bool,
-    report: Callable[[int, int, Job | None], None],
-) -> JobResults:
+def run_overlapped(batch: JobList, stages: Stages[Any, Any], report: Report) -> JobResults:
     """Do every job; report how many of how many are finished, and which was the last.
 
     A single job raises its error and needs no threads. Of several, errors are collected.
@@ -80,16 +76,17 @@ def run_overlapped(
             model, a signal.
     """
     result, total = JobResults(batch), len(batch.jobs)
-    report(0, total, None)
+    report(FileProgress(0, total))
     if not batch.many:
         (job,) = batch.jobs
-        check_output(job.target, force, job.source)
-        ((item, blocks),) = stages.synthesize([stages.read(job)])
+        check_output(job.target, batch.force, job.source)
+        item = stages.open(job.source)
+        (blocks,) = stages.synthesize([item])
         stages.written(stages.write(job, item, blocks))
         result.done = 1
-        report(1, 1, job)
+        report(FileProgress(1, 1, job.source))
         return result
-    line = _Line(batch, stages, force=force)
+    line = _Line(batch, stages)
     try:
         for number, (job, written) in enumerate(line.results(), 1):
             if isinstance(written, HifiganError):
@@ -99,7 +96,7 @@ def run_overlapped(
             else:
                 stages.written(written)
                 result.done += 1
-            report(number, total, job)
+            report(FileProgress(number, total, job.source))
     finally:
         line.stop()
     return result
@@ -116,13 +113,13 @@ _SKIPPED = object()
 class _Line:
     """Three stages and the queues between them."""
 
-    def __init__(self, batch: JobList, stages: Stages[Any, Any, Any], *, force: bool) -> None:
-        self._batch, self._stages, self._force = batch, stages, force
+    def __init__(self, batch: JobList, stages: Stages[Any, Any]) -> None:
+        self._batch, self._stages = batch, stages
         self._stopped = threading.Event()
         self._read: queue.Queue[Any] = queue.Queue(stages.group_size)
         self._blocks: queue.Queue[Any] = queue.Queue(_BLOCKS_AHEAD)
         self._done: queue.Queue[Any] = queue.Queue()
-        self._finished = self._written = 0  # as the caller knows it; as the writer does
+        self._written = 0  # how many jobs the writer has finished
         self._fatal: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._guarded, args=(stage,), name=stage.__name__, daemon=True)
@@ -133,14 +130,16 @@ class _Line:
         """Yield each job with what its writing gave, its error, or that it was skipped."""
         for thread in self._threads:
             thread.start()
-        left = len(self._batch.jobs)
-        while left:
-            group = self._group()
-            left -= len(group)
-            self._pass_on(group)
-            yield from self._finished_by_now()
-        while self._finished < len(self._batch.jobs):
-            yield self._result(self._get(self._done))
+        unread = unfinished = len(self._batch.jobs)
+        while unfinished:
+            if unread:
+                group = self._group()
+                unread -= len(group)
+                self._pass_on(group)
+            with suppress(queue.Empty):
+                while unfinished:
+                    yield self._done.get_nowait() if unread else self._get(self._done)
+                    unfinished -= 1
 
     def stop(self) -> None:
         """End the threads; a file that is being written is given up."""
@@ -150,16 +149,6 @@ class _Line:
             writer.join()  # it removes what is half written
         if reader.is_alive():
             reader.join(_ALIVE_S)  # it may be deep in a file, and holds nothing
-
-    def _finished_by_now(self) -> Iterator[tuple[Job, Any]]:
-        with suppress(queue.Empty):
-            while True:
-                yield self._result(self._done.get_nowait())
-
-    def _result(self, item: Any) -> tuple[Job, Any]:
-        self._finished += 1
-        job, result = item
-        return job, result
 
     def _group(self) -> list[tuple[Job, Any]]:
         """Wait for the next file that was read; return it with those that are there already."""
@@ -184,26 +173,26 @@ class _Line:
             if _is_settled(item):
                 self._put(self._blocks, (job, item))
                 continue
-            opened, blocks = next(results)
-            self._put(self._blocks, (job, opened))
+            self._put(self._blocks, (job, item))
+            end: object = _END
             try:
-                for block in blocks:
+                for block in next(results):
                     self._put(self._blocks, block)
             except ERRORS_OF_ONE_FILE as error:
-                self._put(self._blocks, error)
-            self._put(self._blocks, _END)
+                end = error
+            self._put(self._blocks, end)
 
     def _reader(self) -> None:
         for number, job in enumerate(self._batch.jobs):
-            if os.path.lexists(job.target) and not self._force:
+            if self._batch.skips(job):
                 self._put(self._read, (job, _SKIPPED))
                 continue
             long = _is_long(job)
             if long:
                 self._await(number)
             try:
-                check_output(job.target, self._force, job.source)
-                item: Any = self._stages.read(job)
+                check_output(job.target, self._batch.force, job.source)
+                item: Any = self._stages.open(job.source)
                 self._stages.read_ahead(item)
             except ERRORS_OF_ONE_FILE as error:
                 item = error
@@ -215,14 +204,23 @@ class _Line:
         for _ in self._batch.jobs:
             job, item = self._get(self._blocks)
             if not _is_settled(item):
-                incoming = _Incoming(self)
+                incoming = self._incoming()
                 try:
-                    item = self._stages.write(job, item, iter(incoming))
+                    item = self._stages.write(job, item, incoming)
                 except ERRORS_OF_ONE_FILE as error:
                     item = error
-                incoming.drain()
+                with suppress(*ERRORS_OF_ONE_FILE):  # what is left where the writing failed
+                    for _ in incoming:
+                        pass
             self._done.put((job, item))
             self._written += 1
+
+    def _incoming(self) -> Iterator[FloatArray]:
+        """Yield the blocks of one file; raise the error that ends them."""
+        while (item := self._get(self._blocks)) is not _END:
+            if isinstance(item, HifiganError):
+                raise item
+            yield item
 
     def _await(self, finished: int) -> None:
         """Wait until so many jobs are written, or known to fail."""
@@ -257,29 +255,6 @@ class _Line:
             raise _StoppedError
         if self._fatal and threading.current_thread() not in self._threads:
             raise self._fatal
-
-
-class _Incoming:
-    """The blocks of one file, out of the writer's queue."""
-
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-        self._ended = False
-
-    def __iter__(self) -> Iterator[FloatArray]:
-        while not self._ended:
-            item = self._line._get(self._line._blocks)
-            if item is _END:
-                self._ended = True
-            elif isinstance(item, HifiganError):
-                raise item
-            else:
-                yield item
-
-    def drain(self) -> None:
-        """Pass over what is left of a file whose writing failed."""
-        while not self._ended:
-            self._ended = self._line._get(self._line._blocks) is _END
 
 
 def _is_settled(item: Any) -> bool:

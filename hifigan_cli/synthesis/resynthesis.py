@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
@@ -16,42 +16,12 @@ from hifigan_cli.synthesis.inputs import SynthesisInput
 from hifigan_cli.synthesis.pipeline import SynthesisPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from hifigan_cli.audio.recording import Sound
     from hifigan_cli.synthesis.events import Report
     from hifigan_cli.synthesis.jobs import Job
-    from hifigan_cli.synthesis.pipeline import SynthesisOptions, SynthesisPreview
-    from hifigan_cli.synthesis.vocoder import Vocoder
-    from hifigan_cli.types import FloatArray
-
-
-class RecordingInput(SynthesisInput):
-    """A recording, whose mel is computed as it is asked for; the result has its length."""
-
-    def __init__(
-        self,
-        sound: Sound,
-        vocoder: Vocoder,
-        enhancement: Enhancement,
-        notes: list[Note],
-        *,
-        keep_rate: bool,
-    ) -> None:
-        rate_hz = sound.rate_hz if keep_rate else vocoder.rate_hz
-        super().__init__(
-            vocoder.analyse_blocks(sound, enhancement),
-            rate_hz,
-            sound.channels,
-            resampled_length(sound.length, sound.rate_hz, rate_hz),
-            notes,
-        )
-        self._sound, self._vocoder, self._keep_rate = sound, vocoder, keep_rate
-
-    def fit(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """Cut the samples to the recording's length, and convert their rate if asked for."""
-        return self._vocoder.fit(blocks, self._sound, keep_rate=self._keep_rate)
+    from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
 
 class Resynthesis(SynthesisPipeline):
@@ -96,18 +66,13 @@ class Resynthesis(SynthesisPipeline):
         self.report(Note(f"enhancement: {enhancement.title}"))
         return enhancement
 
-    def preview(self, sources: Sequence[Path], out: Path) -> SynthesisPreview:
-        """Measure a run, once the stages that remove noise are known to load."""
-        _ = self.enhancement
-        return super().preview(sources, out)
-
     def prepare(self, jobs: Sequence[Job]) -> None:
         """Load the model and the stages that remove noise."""
         super().prepare(jobs)
         _ = self.enhancement
 
-    def open(self, source: Path | bytes) -> RecordingInput:
-        """Look through a recording, or the bytes of one.
+    def open(self, source: Path | bytes) -> SynthesisInput:
+        """Look through a recording, or the bytes of one; its mel is computed as it is asked for.
 
         Raises:
             InputError: not audio, damaged, empty, or with samples that are not numbers.
@@ -116,9 +81,15 @@ class Resynthesis(SynthesisPipeline):
         texts = [*recording.notes, *level_notes(recording)]
         sound = recording.mono() if self.mono else recording
         texts += self.enhancement.warnings(sound)
-        notes = [Note(text, warning=True) for text in texts]
-        return RecordingInput(
-            sound, self.vocoder, self.enhancement, notes, keep_rate=self._keep_rate
+        rate_hz = sound.rate_hz if self._keep_rate else self.mel.rate_hz
+        length = resampled_length(sound.length, sound.rate_hz, rate_hz)
+        return SynthesisInput(
+            self.vocoder.analyse_blocks(sound, self.enhancement),
+            rate_hz,
+            sound.channels,
+            lambda: length,
+            [Note(text, warning=True) for text in texts],
+            partial(self.vocoder.fit, sound=sound, keep_rate=self._keep_rate),
         )
 
     def length_s(self, path: Path) -> float:

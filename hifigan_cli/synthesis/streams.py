@@ -6,7 +6,7 @@ first and the last frame) is done here, so that engines need not know it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from hifigan_cli.config import GeneratorConfig
     from hifigan_cli.engines.base import ChunkedEngine, SampleStream
     from hifigan_cli.types import FloatArray
-
-
-class _Stream(Protocol):
-    @property
-    def latency_frames(self) -> int: ...
-
-    def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray: ...
 
 
 def as_array(mel: npt.ArrayLike | torch.Tensor) -> FloatArray:
@@ -64,7 +57,7 @@ class VocoderStream:
         self._padding = variant.inference_padding
         self._mean = np.array(variant.input_mean, np.float32)[:, None]
         self._scale = np.array(variant.input_scale, np.float32)[:, None]
-        self._stream: _Stream
+        self._stream: _Channels | ChunkedStream
         if isinstance(engine, StreamingEngine):
             self._stream = _Channels(engine, context_frames(config))
         else:

@@ -17,6 +17,7 @@ from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.resampling import fit_blocks, resample_blocks, resampled_length
 from hifigan_cli.config import Variant
 from hifigan_cli.engines.choose import EngineOptions, make_engine, place
+from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.errors import InputError
 from hifigan_cli.synthesis.batching import BATCH_FRAMES, synthesize_together
 from hifigan_cli.synthesis.streams import VocoderStream, as_array
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     import torch
 
     from hifigan_cli.audio.recording import Sound
-    from hifigan_cli.enhancement.stages import Enhancement
     from hifigan_cli.models.model_file import ModelFile
     from hifigan_cli.types import FloatArray
 
+NO_ENHANCEMENT = Enhancement()
 _SPEED_FRAMES = 128
 _BLOCK_FRAMES = 4096
 
@@ -155,39 +156,27 @@ class Vocoder:
         return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
     def resynthesize(
-        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement | None = None
+        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement = NO_ENHANCEMENT
     ) -> Audio:
         """Analyse a recording and synthesise it anew, each channel by itself.
 
-        With an enhancement noise is removed on the way, otherwise it is kept.
+        Noise is kept, unless an enhancement of `load_enhancement` removes it on the way.
         The result has the recording's length: its number of samples with `keep_rate`, else as many
         as cover the same time at the model's rate.
-        """
-        blocks = self.resynthesize_blocks(sound, keep_rate=keep_rate, enhancement=enhancement)
-        rate_hz = sound.rate_hz if keep_rate else self.rate_hz
-        return self._audio(blocks, sound.channels, rate_hz)
-
-    def resynthesize_blocks(
-        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement | None = None
-    ) -> Iterator[FloatArray]:
-        """Yield what `resynthesize` makes, in blocks.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
         blocks = self.vocode_blocks(self.analyse_blocks(sound, enhancement))
-        return self.fit(blocks, sound, keep_rate=keep_rate)
+        fitted = self.fit(blocks, sound, keep_rate=keep_rate)
+        return self._audio(fitted, sound.channels, sound.rate_hz if keep_rate else self.rate_hz)
 
-    def analyse_blocks(
-        self, sound: Sound, enhancement: Enhancement | None = None
-    ) -> Iterator[FloatArray]:
+    def analyse_blocks(self, sound: Sound, enhancement: Enhancement) -> Iterator[FloatArray]:
         """Yield the log-mel of a recording, `(channels, mels, frames)`, enhanced, in blocks.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
-        if enhancement is None:
-            return self._mel_blocks(sound)
         enhancement.check(self.model.mel)
         return enhancement.analyse_blocks(sound, self._mel_blocks)
 

@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hifigan_cli.training.step import (
-    discriminators_turn,
-    generate,
-    generators_turn,
-    to_micro_batches,
-)
+from hifigan_cli.training.step import both_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,22 +29,17 @@ def compile_networks(
     warn: Callable[[str], None],
     backend: str | Callable[..., Any] = "inductor",
 ) -> bool:
-    """Compile the networks if the configuration says so and it works; return whether it did.
+    """Compile the networks if that works; return whether it did.
 
     `warn` gets the reason why it did not. `batch` is for the trial, of the size of all that follow.
     """
-    if not state.config.train.compile:
-        return False
     vectors = copy.deepcopy(state.msd.state_dict())
     networks = state.optimized_generator, state.optimized_discriminators
     try:
         for network in networks:
             network.compile(backend=backend)
         state.compare = torch.compile(state.optimized_discriminators.compare, backend=backend)
-        micros = to_micro_batches(state, batch, mels)
-        kept = generate(state, micros[0]) if len(micros) == 1 else None
-        discriminators_turn(state, micros, kept)
-        generators_turn(state, micros, kept, mels)
+        both_turns(state, batch, mels)
     except Exception as error:  # noqa: BLE001 - compilers fail in many ways, none of them ours
         for network in networks:
             network._compiled_call_impl = None
@@ -59,6 +49,5 @@ def compile_networks(
         return False
     finally:
         state.msd.load_state_dict(vectors)
-        for network in (state.generator, state.mpd, state.msd):
-            network.zero_grad()
+        state.zero_grad()
     return True

@@ -113,7 +113,7 @@ class GraphedStep:
         if captured is None:
             return self._capture.warm_up(lambda: update(state, micros, self._mels, self._guard))
         for place, micro in zip(captured.micros, micros, strict=True):
-            place.real.copy_(micro.real)
+            place.y.copy_(micro.y)
             place.input_mel.copy_(micro.input_mel)
         captured.replay()
         state.step = before + 1
@@ -123,13 +123,13 @@ class GraphedStep:
         """Return the graph for these shapes, captured now if they have warmed up."""
         state = self._state
         adversarial = state.step >= state.config.train.adversarial_from
-        key = (adversarial, *(micro.real.shape for micro in micros))
+        key = (adversarial, *(micro.y.shape for micro in micros))
         if key in self._captured or self._failed:
             return self._captured.get(key)
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._runs[key] <= WARM_UP_STEPS:
             return None
-        places = [p._replace(real=p.real.clone(), input_mel=p.input_mel.clone()) for p in micros]
+        places = [p._replace(y=p.y.clone(), input_mel=p.input_mel.clone()) for p in micros]
         before = state.step
         try:
             losses, replay = self._capture(lambda: update(state, places, self._mels, self._guard))

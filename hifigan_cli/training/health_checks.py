@@ -53,20 +53,20 @@ class Sign(NamedTuple):
 class HealthChecks:
     """Reads a run's figures as they come, and reports where something is wrong.
 
+    It first reads, without a warning, the `entries` that the run wrote up to the step where it goes
+    on.
+
     Attributes:
         validations: steps and errors of all validations so far.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, entries: Iterable[Mapping[str, Any]] = ()) -> None:
         self._config = config
         self._adversarial_from = SETTLED + config.adversarial_from
         self._signs: dict[str, deque[bool]] = {}
         self._reported: set[str] = set()
         self.validations: list[tuple[int, float]] = []
         self._best = 0  # its place among them
-
-    def recall(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Read what was written before, without a warning."""
         for entry in entries:
             if entry["event"] == "warning":
                 self._reported.add(entry["kind"])

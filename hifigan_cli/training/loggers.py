@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -197,8 +198,11 @@ class WandbLogger(Logger):
 
 def open_loggers(
     options: TrainOptions, run: RunFolder, step: int, report: EventCallback, stack: ExitStack
-) -> list[Logger]:
+) -> tuple[list[Logger], Iterator[dict[str, Any]]]:
     """Open every place that a vocoder's figures beyond `step` go to; `stack` closes them.
+
+    Returns:
+        The loggers; and what metrics.jsonl has up to `step`, to be read before anything is written.
 
     Raises:
         UsageError: one that was asked for is not installed.
@@ -206,23 +210,20 @@ def open_loggers(
     loggers: list[Logger] = []
 
     def add(logger: Logger) -> None:
-        stack.callback(logger.close)
-        loggers.append(logger)
+        loggers.append(stack.enter_context(closing(logger)))
 
-    config, rate_hz = options.config, options.config.mel.rate_hz
     add(MetricsLogger(run.metrics, step, report))
-    add(AudioLogger(run.validation_audio, rate_hz, report))
+    add(AudioLogger(run.validation_audio, options.config.mel.rate_hz, report))
     if options.wandb is not None:
-        add(WandbLogger(run.path, options.wandb, config))
-    if options.tensorboard is False:
-        return loggers
-    try:
-        add(TensorBoardLogger(run.tensorboard, rate_hz, step))
-    except UsageError as error:
-        if options.tensorboard:
-            raise
-        report(Noted(f"{error.message} ({error.hint}); metrics go to {run.metrics}"))
-    return loggers
+        add(WandbLogger(run.path, options.wandb, options.config))
+    if options.tensorboard is not False:
+        try:
+            add(TensorBoardLogger(run.tensorboard, options.config.mel.rate_hz, step))
+        except UsageError as error:
+            if options.tensorboard:
+                raise
+            report(Noted(f"{error.message} ({error.hint}); metrics go to {run.metrics}"))
+    return loggers, read_entries(run.metrics)
 
 
 def read_entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hifigan_cli.config.presets import PRESETS
+from hifigan_cli.config.presets import MEL_L1_FULL_LIMITS, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,21 +36,23 @@ class OfficialTraining:
 
     Attributes:
         preset: its name.
-        bar: the highest mel_l1_full that a model of this class may have; one of several thresholds.
         converged: mel_l1_full at the end of the official training.
         curve: steps and mel_l1_full on the way there, in falling order of the error; may be empty.
     """
 
     preset: str
-    bar: float
     converged: float
     curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def bar(self) -> float:
+        """The highest mel_l1_full that a model of this class may have, one threshold of several."""
+        return MEL_L1_FULL_LIMITS[self.preset]
 
 
 OFFICIAL = {
     "v1": OfficialTraining(
         "v1",
-        bar=0.23,
         converged=0.214,
         curve=(
             (140_000, 0.287),
@@ -63,8 +65,8 @@ OFFICIAL = {
             (2_500_000, 0.214),
         ),
     ),
-    "v2": OfficialTraining("v2", bar=0.335, converged=0.325),
-    "v3": OfficialTraining("v3", bar=0.36, converged=0.345),
+    "v2": OfficialTraining("v2", converged=0.325),
+    "v3": OfficialTraining("v3", converged=0.345),
 }
 
 
@@ -73,7 +75,7 @@ class Standing:
     """Where an error stands among those of the official training.
 
     Attributes:
-        preset, bar, converged: as in `OfficialTraining`.
+        preset, bar, converged: of the `OfficialTraining`.
         official_steps: after how many steps the official training had this error; None where it is
             higher than the earliest that is known, or lower than the last, or no curve is known.
         earliest: the first known step of the curve, and its error.

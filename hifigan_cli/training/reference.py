@@ -7,7 +7,8 @@ work; tests and `hifigan bench train` hold the two against each other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from hifigan_cli.training.step import MelTransforms
 
 
-class ReferenceLosses(NamedTuple):
-    """The two losses of a step, as numbers: the official loop waits for them at each step."""
-
-    discriminator: float
-    generator: float
-
-
 class ReferenceStep:
     """Trains the networks of a state by the official step, with optimizers of its own.
 
@@ -37,36 +31,37 @@ class ReferenceStep:
     def __init__(self, state: VocoderState) -> None:
         self.state = state
         train = state.config.train
-        both = [*state.mpd.parameters(), *state.msd.parameters()]
-        self.optimizer_g, self.optimizer_d = (
-            torch.optim.AdamW(
-                parameters,
-                train.learning_rate,
-                train.adam_betas,
-                weight_decay=train.weight_decay,
-            )
-            for parameters in (list(state.generator.parameters()), both)
+        adamw = partial(
+            torch.optim.AdamW,
+            lr=train.learning_rate,
+            betas=train.adam_betas,
+            weight_decay=train.weight_decay,
         )
+        self.optimizer_g = adamw(state.generator.parameters())
+        self.optimizer_d = adamw([*state.mpd.parameters(), *state.msd.parameters()])
 
-    def __call__(self, batch: Batch, mels: MelTransforms) -> ReferenceLosses:
-        """Update all three networks by one batch, in place."""
+    def __call__(self, batch: Batch, mels: MelTransforms) -> tuple[float, float]:
+        """Update all three networks by one batch, in place; return both losses.
+
+        They are numbers: the official loop waits for them at each step.
+        """
         loss_d = self.discriminators_turn(batch, mels)
         self.optimizer_d.step()
         loss_g = self.generators_turn(mels)
         self.optimizer_g.step()
-        return ReferenceLosses(loss_d.item(), loss_g.item())
+        return loss_d.item(), loss_g.item()
 
     def discriminators_turn(self, batch: Batch, mels: MelTransforms) -> Tensor:
         """Compute the discriminators' loss (equation 1) and gradients; keep the samples."""
         mpd, msd = self.state.mpd, self.state.msd
-        self._real = batch.samples.to(self.state.device)[:, None]  # (batch, 1, segment)
-        input_mel = mels.input_mel(self._real[:, 0]) if batch.mels is None else batch.mels
-        self._fake: Tensor = self.state.generator(input_mel.to(self.state.device))
+        self._y = batch.samples.to(self.state.device)[:, None]  # (batch, 1, segment)
+        input_mel = mels.input_mel(self._y[:, 0]) if batch.mels is None else batch.mels
+        self._y_hat: Tensor = self.state.generator(input_mel.to(self.state.device))
 
         self.optimizer_d.zero_grad()
-        fake = self._fake.detach()
-        loss = discriminator_loss(mpd(self._real), mpd(fake))
-        loss = loss + discriminator_loss(msd(self._real), msd(fake))
+        y_hat = self._y_hat.detach()
+        loss = discriminator_loss(mpd(self._y), mpd(y_hat))
+        loss = loss + discriminator_loss(msd(self._y), msd(y_hat))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return loss
 
@@ -75,11 +70,11 @@ class ReferenceStep:
         train = self.state.config.train
         self.optimizer_g.zero_grad()
         loss = train.mel_weight * mel_loss(
-            mels.full_band(self._real[:, 0]), mels.full_band(self._fake[:, 0])
+            mels.full_band(self._y[:, 0]), mels.full_band(self._y_hat[:, 0])
         )
         for network in (self.state.mpd, self.state.msd):
-            of_real, of_fake = network(self._real), network(self._fake)
-            loss = loss + train.feature_weight * feature_loss(of_real, of_fake)
-            loss = loss + adversarial_loss(of_fake)
+            of_y, of_y_hat = network(self._y), network(self._y_hat)
+            loss = loss + train.feature_weight * feature_loss(of_y, of_y_hat)
+            loss = loss + adversarial_loss(of_y_hat)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hifigan_cli.config.resolve import to_toml
 from hifigan_cli.io.files import write_bytes
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from hifigan_cli.training.run_folder import RunFolder
 
 StateT = TypeVar("StateT", bound=TrainingState)
-StateT_contra = TypeVar("StateT_contra", bound=TrainingState, contravariant=True)
-
-
-class InitSource(Protocol[StateT_contra]):
-    """The networks of another training."""
-
-    def load(self, state: StateT_contra) -> str:
-        """Give them to a fresh state; return a sentence on what was loaded."""
 
 
 def begin(
@@ -39,14 +31,15 @@ def begin(
     report: EventCallback,
     stack: ExitStack,
     *,
-    init: Callable[[], InitSource[StateT]] | None = None,
+    init: Callable[[], Callable[[StateT], str]] | None = None,
     fresh: bool = False,
 ) -> StateT:
     """Return the state that the next step starts from, the same in every process.
 
     With `fresh` an old run in the folder is set aside. A run that has checkpoints goes on from the
-    newest intact one. A new one starts from the networks that `init` reads, if given, else from
-    those that `build` makes. `stack` holds the folder for the main process.
+    newest intact one. A new one starts from the networks that `build` makes, or from others: `init`
+    reads them, and returns a function that loads them and describes them in a sentence. `stack`
+    holds the folder for the main process.
 
     Raises:
         ModelError: no checkpoint is intact, or it is of another configuration; or nothing that
@@ -55,7 +48,7 @@ def begin(
         OutputError: the folder is in use or cannot be written.
     """
     resuming = bool(run.saved()) and not fresh
-    source = init() if init and not resuming else None  # refused before anything is touched
+    load = init() if init and not resuming else None  # refused before anything is touched
     if context.main:  # the others read there and never write
         if fresh and (moved := run.set_aside()):
             report(Noted(f"the run that stood there is now {moved}"))
@@ -66,8 +59,8 @@ def begin(
     if checkpoint is not None:
         checkpoint.check_same_run(state.config, data_digest, state.free_on_resume)
         restore(state, checkpoint)
-    elif source is not None:
-        report(Noted(source.load(state)))
+    elif load is not None:
+        report(Noted(load(state)))
 
     if context.main:
         run.tidy(checkpoint)

@@ -60,6 +60,11 @@ class TrainingState:
         self.best: Best | None = None
         torch.manual_seed(seed)
 
+    def zero_grad(self) -> None:
+        """Clear the gradients of all networks."""
+        for network in self.networks.values():
+            network.zero_grad()
+
     def prepare_restore(self, step: int) -> None:
         """Get ready for the tensors of a checkpoint of this step."""
 

@@ -11,8 +11,8 @@ Before `adversarial_from` there are no discriminators, and the generator learns 
 
 With `accumulate` the batch goes through in micro-batches, whose gradients add up to the batch's
 (except for one part of `spectral_loss`). The discriminators learn from all of them before the
-generator's turn begins. The generator then renders its samples again, since keeping every graph
-would take the memory that micro-batches are to spare.
+generator's turn begins. The generator then runs a second time, since keeping every graph would
+take the memory that micro-batches are to spare.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Losses(NamedTuple):
 class MicroBatch(NamedTuple):
     """A part of the batch that goes through the networks at once."""
 
-    real: Tensor  # (batch, 1, segment)
+    y: Tensor  # (batch, 1, segment), the recording
     input_mel: Tensor  # (batch, n_mels, frames)
     share: float  # of the batch
     last: bool
@@ -92,10 +92,19 @@ def update(
     state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
 ) -> Losses:
     """Make the step of a batch that is on the device already: what a CUDA graph can capture."""
-    if state.step < state.config.train.adversarial_from:
-        return _spectral_step(state, micros, mels, guard)
-    # The generator runs once where its graph can be kept for its own turn.
-    kept = generate(state, micros[0]) if len(micros) == 1 else None
+    adversarial = state.step >= state.config.train.adversarial_from
+    losses = (_adversarial_step if adversarial else _spectral_step)(state, micros, mels, guard)
+    guard.end_step()
+    state.update_ema()
+    state.step += 1
+    return losses
+
+
+def _adversarial_step(
+    state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
+) -> Losses:
+    """Update the discriminators, then the generator."""
+    kept = keep_generated(state, micros)
 
     loss_d = discriminators_turn(state, micros, kept)
     gradient_d = gradient_norm(state.optimizer_d)
@@ -104,10 +113,6 @@ def update(
     loss_g, adversarial, feature, mel = generators_turn(state, micros, kept, mels).unbind()
     gradient_g = gradient_norm(state.optimizer_g)
     guard.update(state.optimizer_g, gradient_g)
-    guard.end_step()
-
-    state.update_ema()
-    state.step += 1
     return Losses(loss_d, loss_g, adversarial, feature, mel, gradient_d, gradient_g)
 
 
@@ -119,33 +124,43 @@ def _spectral_step(
     total, mel = torch.zeros(2, device=state.device).unbind()
     for micro in micros:
         with synchronized(state.forward["generator"], now=micro.last):
-            fake = generate(state, micro)
-            loss, error = reconstruction_loss(state, micro, fake, mels)
+            y_hat = generate(state, micro)
+            loss, error = reconstruction_loss(state, micro, y_hat, mels)
             torch.autograd.backward(micro.share * loss)
         total, mel = total + micro.share * loss.detach(), mel + micro.share * error.detach()
     gradient = gradient_norm(state.optimizer_g)
     guard.update(state.optimizer_g, gradient)
-    guard.end_step()
-    state.update_ema()
-    state.step += 1
     none = torch.zeros((), device=state.device)
     return Losses(none, total, none, none, mel, none, gradient)
+
+
+def both_turns(state: VocoderState, batch: Batch, mels: MelTransforms) -> tuple[Tensor, Tensor]:
+    """Compute the losses and gradients of both turns at the same weights: nothing is updated."""
+    micros = to_micro_batches(state, batch, mels)
+    kept = keep_generated(state, micros)
+    loss_d = discriminators_turn(state, micros, kept)
+    return loss_d, generators_turn(state, micros, kept, mels)
+
+
+def keep_generated(state: VocoderState, micros: list[MicroBatch]) -> Tensor | None:
+    """Run the generator once for both turns where its graph can be kept for its own turn."""
+    return generate(state, micros[0]) if len(micros) == 1 else None
 
 
 def discriminators_turn(
     state: VocoderState, micros: list[MicroBatch], kept: Tensor | None
 ) -> Tensor:
-    """Compute the discriminators' loss and gradients over the batch: real to 1, fake to 0."""
+    """Compute the discriminators' loss and gradients over the batch: `y` to 1, `y_hat` to 0."""
     discriminators = state.forward["discriminators"]
     vectors = state.optimized_discriminators.vectors()
     state.optimizer_d.zero_grad()
     total = torch.zeros((), device=state.device)
     for micro in micros:
-        fake = generate_detached(state, micro) if kept is None else kept.detach()
+        y_hat = generate_detached(state, micro) if kept is None else kept.detach()
         with synchronized(discriminators, now=micro.last):
             with precision(state):
-                of_real, of_fake = discriminators(micro.real, fake, vectors)
-            loss = micro.share * discriminator_loss(of_real, of_fake)
+                of_y, of_y_hat = discriminators(micro.y, y_hat, vectors)
+            loss = micro.share * discriminator_loss(of_y, of_y_hat)
             torch.autograd.backward(loss)
         total += loss.detach()
     return total
@@ -165,12 +180,12 @@ def generators_turn(
     totals = torch.zeros(4, device=state.device)
     for micro in micros:
         with synchronized(state.forward["generator"], now=micro.last):
-            fake = generate(state, micro) if kept is None else kept
+            y_hat = generate(state, micro) if kept is None else kept
             with precision(state):
-                of_real, of_fake = state.compare(micro.real, fake, vectors)
-            adversarial = adversarial_loss(of_fake)
-            feature = feature_loss(of_real, of_fake)
-            reconstruction, mel = reconstruction_loss(state, micro, fake, mels)
+                of_y, of_y_hat = state.compare(micro.y, y_hat, vectors)
+            adversarial = adversarial_loss(of_y_hat)
+            feature = feature_loss(of_y, of_y_hat)
+            reconstruction, mel = reconstruction_loss(state, micro, y_hat, mels)
             loss = adversarial + train.feature_weight * feature + reconstruction
             torch.autograd.backward(micro.share * loss)
         totals += micro.share * torch.stack([loss, adversarial, feature, mel]).detach()
@@ -178,14 +193,14 @@ def generators_turn(
 
 
 def reconstruction_loss(
-    state: VocoderState, micro: MicroBatch, fake: Tensor, mels: MelTransforms
+    state: VocoderState, micro: MicroBatch, y_hat: Tensor, mels: MelTransforms
 ) -> tuple[Tensor, Tensor]:
     """Return the weighted loss on spectra, and the mel's part in it, unweighted."""
-    train, real = state.config.train, micro.real[:, 0]
-    mel = mel_loss(mels.full_band(real), mels.full_band(fake[:, 0]))
+    train, y = state.config.train, micro.y[:, 0]
+    mel = mel_loss(mels.full_band(y), mels.full_band(y_hat[:, 0]))
     loss = train.mel_weight * mel
     if train.spectral_weight:
-        loss = loss + train.spectral_weight * spectral_loss(real, fake[:, 0])
+        loss = loss + train.spectral_weight * spectral_loss(y, y_hat[:, 0])
     return loss, mel
 
 
@@ -196,9 +211,7 @@ def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> 
         mels.input_mel(samples) if batch.mels is None else to_device(batch.mels, state.device)
     )
     count = state.config.train.accumulate
-    parts = list(
-        zip(samples.tensor_split(count), input_mel.tensor_split(count), strict=True)  # near equal
-    )
+    parts = zip(samples.tensor_split(count), input_mel.tensor_split(count), strict=True)
     return [
         MicroBatch(part[:, None], mel, len(part) / len(samples), place == count - 1)
         for place, (part, mel) in enumerate(parts)
@@ -206,18 +219,18 @@ def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> 
 
 
 def generate(state: VocoderState, micro: MicroBatch) -> Tensor:
-    """Render samples `(batch, 1, segment)` with a graph that leads to the generator."""
+    """Generate samples `(batch, 1, segment)` with a graph that leads to the generator."""
     with precision(state):
-        fake: Tensor = state.forward["generator"](micro.input_mel)
-    return single(fake)
+        y_hat: Tensor = state.forward["generator"](micro.input_mel)
+    return single(y_hat)
 
 
 @torch.no_grad()
 def generate_detached(state: VocoderState, micro: MicroBatch) -> Tensor:
-    """Render the same samples without a graph."""
+    """Generate the same samples without a graph."""
     with precision(state):
-        fake: Tensor = state.optimized_generator(micro.input_mel)
-    return single(fake)
+        y_hat: Tensor = state.optimized_generator(micro.input_mel)
+    return single(y_hat)
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:

@@ -120,8 +120,8 @@ class TrainingTask(ABC, Generic[BatchT]):
         """Measure the error on clips; None if a signal came meanwhile or there are no clips."""
 
     @abstractmethod
-    def write_model(self, path: Path, **provenance: Any) -> None:
-        """Write the model that the state amounts to."""
+    def write_model(self, path: Path, origin: dict[str, Any]) -> None:
+        """Write the model that the state amounts to, with `origin` in its provenance."""
 
 
 class Trainer(Generic[BatchT]):
@@ -184,16 +184,9 @@ class Trainer(Generic[BatchT]):
         losses, steps_per_s = self._meter.means(context)
         if not losses:  # none of these steps was finite
             return
-        self._report(
-            Logged(
-                step=state.step,
-                losses=losses,
-                learning_rate=rate,
-                steps_per_s=steps_per_s,
-                audio_s_per_s=steps_per_s * self._task.audio_s,
-                eta_s=(self._task.intervals.steps - state.step) / steps_per_s,
-            )
-        )
+        audio_s_per_s = steps_per_s * self._task.audio_s
+        eta_s = (self._task.intervals.steps - state.step) / steps_per_s
+        self._report(Logged(state.step, losses, rate, steps_per_s, audio_s_per_s, eta_s))
         figures = {**losses, "learning_rate": rate, "steps_per_s": steps_per_s}
         if context.main:
             self._write("train", figures)
@@ -237,7 +230,10 @@ class Trainer(Generic[BatchT]):
                 state.best = Best(state.step, error)
             if self._context.main:
                 if best:
-                    self._try_to_write(self._run.best, mel_l1_full=error)
+                    try:
+                        self._write_model(self._run.best, mel_l1_full=error)
+                    except OutputError as failed:
+                        self._warn(f"{failed.message}; training goes on")
                 self._report_validation(found, best=best)
 
     def _report_validation(self, found: ValidationResult, *, best: bool) -> None:
@@ -282,7 +278,7 @@ class Trainer(Generic[BatchT]):
                 return
             path = run.checkpoint(state.step)
             try:
-                self._task.write_model(run.model)
+                self._write_model(run.model)
                 write_checkpoint(path, state, self._data_digest)
             except OutputError as error:
                 self._failed_saves += 1
@@ -294,11 +290,9 @@ class Trainer(Generic[BatchT]):
             run.prune(self._task.keep_checkpoints)
             self._report(Saved(state.step, path))
 
-    def _try_to_write(self, path: Path, **provenance: Any) -> None:
-        try:
-            self._task.write_model(path, **provenance)
-        except OutputError as error:
-            self._warn(f"{error.message}; training goes on")
+    def _write_model(self, path: Path, **provenance: Any) -> None:
+        origin = {"steps": self._state.step, "data": self._data_digest, **provenance}
+        self._task.write_model(path, origin)
 
     def _warn(self, message: str) -> None:
         self._report(Noted(message, warning=True))
@@ -309,14 +303,8 @@ def report_finished(
 ) -> Finished:
     """Report that the steps of a run are all done; return the event."""
     best = state.best
-    event = Finished(
-        step=state.step,
-        run=run.path,
-        model=run.model,
-        best_step=best.step if best else None,
-        best_mel_l1_full=best.mel_l1_full if best else None,
-        already=already,
-    )
+    best_step, best_error = (best.step, best.mel_l1_full) if best else (None, None)
+    event = Finished(state.step, run.path, run.model, best_step, best_error, already)
     report(event)
     return event
 

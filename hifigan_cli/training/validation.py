@@ -75,11 +75,10 @@ class Utterances:
 
 
 def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
-    batch = batches_of(data, config)[0]
-    mels = [None] * len(batch.samples) if batch.mels is None else batch.mels
+    samples, mels = batches_of(data, config)[0]
     return [
-        Utterance(f"segment_{place}", samples, mel)
-        for place, (samples, mel) in enumerate(zip(batch.samples, mels, strict=True))
+        Utterance(f"segment_{place}", samples[place], None if mels is None else mels[place])
+        for place in range(len(samples))
     ]
 
 
@@ -170,9 +169,9 @@ class DiscriminatorStatistics:
         with buffers_unchanged(state.mpd, state.msd):
             outputs = [*state.mpd(pair.to(state.device)), *state.msd(pair.to(state.device))]
         for sums, output in zip(self._sums, outputs, strict=True):
-            real, fake = output.scores.cpu().double()
-            both = torch.cat([real.flatten(), fake.flatten()])
-            terms = ((1 - real) ** 2, fake**2, both, both**2)
+            scores = output.scores.cpu().double()
+            of_y, of_y_hat = scores
+            terms = ((1 - of_y) ** 2, of_y_hat**2, scores, scores**2)
             sums += torch.stack([term.mean() for term in terms])
         self._clips += 1
 

@@ -25,7 +25,7 @@ from hifigan_cli.training.compiling import compile_networks
 from hifigan_cli.training.cuda_graphs import GraphedStep, usable
 from hifigan_cli.training.events import Noted, Started
 from hifigan_cli.training.health_checks import HealthChecks
-from hifigan_cli.training.loggers import open_loggers, read_entries
+from hifigan_cli.training.loggers import open_loggers
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.optimizers import decay_period, learning_rate, set_learning_rate
 from hifigan_cli.training.progress import official_training
@@ -38,7 +38,7 @@ from hifigan_cli.training.validation import Utterances, validate
 from hifigan_cli.training.warm_start import read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.runtime.distributed import DistributedContext
     from hifigan_cli.training.estimate import TrainOptions
-    from hifigan_cli.training.events import Event, EventCallback, Finished
+    from hifigan_cli.training.events import EventCallback, Finished
     from hifigan_cli.training.step import Losses
     from hifigan_cli.training.trainer import ValidationResult
 
@@ -67,7 +67,7 @@ def train(options: TrainOptions, report: EventCallback) -> Finished:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         context = stack.enter_context(process_group(options.device))
-        report = report if context.main else _silent
+        report = report if context.main else lambda _event: None
         data = open_prepared(options.prepared)
         batches_of(data, config, context.rank, context.world)  # checks that they fit
         data.verify(context.part)  # between them the processes read it all
@@ -87,8 +87,10 @@ def train(options: TrainOptions, report: EventCallback) -> Finished:
             return report_finished(state, run, report, already=True)
         if context.world > 1:
             state.distribute()
-        loggers = open_loggers(options, run, state.step, report, stack) if context.main else []
-        task = VocoderTask(state, data, run, context, report)
+        loggers, entries = (
+            open_loggers(options, run, state.step, report, stack) if context.main else ([], ())
+        )
+        task = VocoderTask(state, data, run, context, report, entries)
         return Trainer(task, run, data.digest, context, loggers, report, stop).fit()
 
 
@@ -105,6 +107,7 @@ class VocoderTask(TrainingTask["Batch"]):
         run: RunFolder,
         context: DistributedContext,
         report: EventCallback,
+        entries: Iterable[Mapping[str, Any]],
     ) -> None:
         config, train = state.config, state.config.train
         self.state = state
@@ -118,8 +121,7 @@ class VocoderTask(TrainingTask["Batch"]):
         self._mels = mel_transforms(config, context.device)
         if self._utterances.comparable:
             self.official = official_training(config)
-        self.health = HealthChecks(train)
-        self.health.recall(read_entries(run.metrics))  # up to the state's step: see MetricsLogger
+        self.health = HealthChecks(train, entries)
 
         share = data, config, context.rank, context.world
         resident = fits(data, context.device) and not train.varied
@@ -175,20 +177,18 @@ class VocoderTask(TrainingTask["Batch"]):
         """Compare complete clips."""
         return validate(self.state, self._utterances, self._mels, self._context, stopping)
 
-    def write_model(self, path: Path, **provenance: Any) -> None:
+    def write_model(self, path: Path, origin: dict[str, Any]) -> None:
         """Write the vocoder that a state amounts to, weight norm folded."""
         state, config = self.state, self.state.config
         weights = {key: value.cpu() for key, value in state.published.state_dict().items()}
-        origin = {
+        provenance = {
             "name": self._run.path.resolve().name,
             "source": f"hifigan train {package_version('hifigan-cli')}",
-            "steps": state.step,
-            "data": self._data.digest,
             "seed": config.train.seed,
-            **provenance,
+            **origin,
         }
         plain = arrays_of(folded(weights))
-        write_model(path, ModelFile(config.mel, config.generator, plain, provenance=origin))
+        write_model(path, ModelFile(config.mel, config.generator, plain, provenance=provenance))
 
 
 def choose_algorithms(*, deterministic: bool) -> None:
@@ -204,7 +204,3 @@ def choose_algorithms(*, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(mode=deterministic, warn_only=True)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-
-
-def _silent(_event: Event) -> None:
-    """Report nothing: only the main process does."""

@@ -6,10 +6,13 @@ of its checkpoints, gives all three networks. Optimizers, step and moving averag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.errors import ModelError
+from hifigan_cli.errors import ModelError, closest
+from hifigan_cli.importers.pretrained import MODELS, pretrained_model
 from hifigan_cli.io.files import is_file, is_folder
 from hifigan_cli.io.tensor_file import read_description, tensors_of
 from hifigan_cli.models.model_file import GENERATOR, ModelFile, read_model
@@ -20,42 +23,36 @@ from hifigan_cli.training.run_folder import RunFolder, newest_checkpoint
 from hifigan_cli.training.state import VocoderState
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from hifigan_cli.config import Config
 
-
-@dataclass(frozen=True)
-class WarmStart:
-    """The networks of another training, read and of the same architecture."""
-
-    path: Path
-    content: ResumePoint | ModelFile
-
-    def load(self, state: VocoderState) -> str:
-        """Load the networks; return a sentence on what was loaded.
-
-        Raises:
-            ModelError: a tensor does not fit.
-        """
-        content = self.content
-        if isinstance(content, ResumePoint):
-            load_network(state.generator, content.part("generator."))
-            discriminators = content.tensors
-        else:
-            check_fit(folded(state.generator.state_dict()), content.weights)
-            load_folded(state.generator, tensors_of(content.weights))
-            discriminators = tensors_of(content.discriminators)
-        state.restart_ema()
-        if not discriminators:
-            return f"starting from the generator of {self.path}; it has no discriminators"
-        load_network(state.mpd, part(discriminators, "mpd."))
-        load_network(state.msd, part(discriminators, "msd."))
-        return f"starting from the networks of {self.path}"
+_WHAT = f"a model file, a run's folder, or {' or '.join(MODELS)}"
 
 
-def read_source(path: Path, config: Config) -> WarmStart:
+def locate_source(name: str) -> Path:
+    """Return the file or folder that `--init` names: a path, or a pretrained name.
+
+    A run's folder stays a folder, for its discriminators.
+
+    Raises:
+        ModelError: nothing of that name; says what there is.
+    """
+    path = Path(name)
+    if is_folder(path):
+        return path
+    if name in MODELS:
+        return pretrained_model(name)
+    if not os.path.lexists(path):
+        raise ModelError(f"no model {name!r}", closest(name, MODELS) or _WHAT)
+    return path
+
+
+def read_source(path: Path, config: Config) -> Callable[[VocoderState], str]:
     """Read a model file, a checkpoint, or the newest of a run's folder, to start from.
+
+    Returns:
+        A function that loads its networks into a state and returns a sentence on what it loaded.
 
     Raises:
         ModelError: nothing there to start from, damaged, or of another architecture.
@@ -77,7 +74,23 @@ def read_source(path: Path, config: Config) -> WarmStart:
             f"--set discriminator_width={width}; of a run, --init RUN/model.safetensors takes only "
             "the generator",
         )
-    return WarmStart(path, content)
+    return partial(_load, path, content)
+
+
+def _load(path: Path, content: ResumePoint | ModelFile, state: VocoderState) -> str:
+    if isinstance(content, ResumePoint):
+        load_network(state.generator, content.part("generator."))
+        discriminators = content.tensors
+    else:
+        check_fit(folded(state.generator.state_dict()), content.weights)
+        load_folded(state.generator, tensors_of(content.weights))
+        discriminators = tensors_of(content.discriminators)
+    state.restart_ema()
+    if not discriminators:
+        return f"starting from the generator of {path}; it has no discriminators"
+    load_network(state.mpd, part(discriminators, "mpd."))
+    load_network(state.msd, part(discriminators, "msd."))
+    return f"starting from the networks of {path}"
 
 
 def _read(path: Path) -> ResumePoint | ModelFile:
@@ -92,7 +105,7 @@ def _read(path: Path) -> ResumePoint | ModelFile:
     if not is_file(run.model):
         raise ModelError(
             f"{path} has no {run.model.name} and no checkpoints",
-            "--init takes a model file, a run's folder, or a pretrained name",
+            f"--init takes {_WHAT}",
         )
     return read_model(run.model)
 

@@ -41,7 +41,6 @@ def files_of(row: int) -> dict[str, BadFile]:
 
 
 def bad_files() -> dict[str, BadFile]:
-    """Return the files of all rows."""
     return {name: bad for row in ROWS for name, bad in files_of(row).items()}
 
 

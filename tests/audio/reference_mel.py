@@ -19,7 +19,6 @@ def slaney_mel(hz: float) -> float:
 
 
 def slaney_hz(mel: float) -> float:
-    """Convert Slaney's mel to Hz."""
     return 200 * mel / 3 if mel < 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
 
@@ -52,7 +51,6 @@ def log_mel(
     fmin_hz: float = 0,
     fmax_hz: float = 8000,
 ) -> DoubleArray:
-    """Return the log-mel `(mels, frames)` of `(samples,)`."""
     signal = np.asarray(samples, np.float64)
     pad = (n_fft - hop) // 2
     left, right = signal[pad:0:-1], signal[-2 : -pad - 2 : -1]

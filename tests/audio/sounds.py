@@ -11,6 +11,9 @@ import soundfile
 
 from tests.helpers import speech
 
+# Names of files that something could take for more than a name; the last is as long as can be.
+NAMES = ("two words.wav", "žluť 鳥.wav", "new\nline.wav", "-o.wav", "%d%s.wav", "é" * 125 + ".wav")
+
 
 def encoded(
     samples: npt.NDArray[np.float32],
@@ -25,7 +28,6 @@ def encoded(
 
 
 def voice(length_s: float = 0.5, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Make speech-like `(channels, samples)`, each channel another."""
     return np.stack([speech(length_s, seed=seed + channel) for channel in range(channels)])
 
 

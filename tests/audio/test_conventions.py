@@ -99,7 +99,7 @@ def test_a_level_alone_tells_nothing(level: float) -> None:
     assert recognize(measure(np.full((80, 30), level, np.float32))).kind == "ln"
 
 
-def judged(found: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
+def shares(found: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
     """Return the shares of a convention's mels that are recognised, in doubt, and passed as ln."""
     counts, right = found[name], mel_doctor.CONVENTIONS[name][0]
     total = counts.total()
@@ -113,13 +113,13 @@ CLEAR = ("dB of magnitudes", "dB of power", "dB below the loudest", "magnitudes"
 def hold(found: dict[str, Counter[str]], least: float) -> None:
     """Hold the table of speech: our own mel passes; of what is plain to see, a share is seen."""
     for name in (*OURS, "the same, half precision", "ln, floor 1e-7"):
-        assert judged(found, name)[0] == 1, (name, found[name])
+        assert shares(found, name)[0] == 1, (name, found[name])
     for name in (*CLEAR, "mean and variance removed", "Whisper's"):
-        assert judged(found, name)[0] >= least, (name, found[name])
+        assert shares(found, name)[0] >= least, (name, found[name])
     for name in ("log10, floor 1e-5", "power", "log2, floor 1e-5"):
-        sure, doubt, _ = judged(found, name)
+        sure, doubt, _ = shares(found, name)
         assert sure + doubt >= least, (name, found[name])
-    assert judged(found, "ln of power, floor 1e-10")[0] >= 0.8
+    assert shares(found, "ln of power, floor 1e-10")[0] >= 0.8
 
 
 def test_the_table_of_the_demo_clip() -> None:
@@ -133,7 +133,7 @@ def test_the_table_of_real_speech(shared_data: Path) -> None:
     hold(mel_doctor.counts(found["speech"][::3]), 0.95)
     noises = mel_doctor.counts(found["noises"][::4])
     for name in OURS:
-        assert judged(noises, name)[0] == 1, (name, noises[name])
+        assert shares(noises, name)[0] == 1, (name, noises[name])
 
 
 @pytest.mark.parametrize("name", SCALES)

@@ -31,28 +31,18 @@ SECOND = 22_050
 
 
 def tone(hz: float, level: float = 0.95) -> FloatArray:
-    """Make a second of a sine."""
     return (level * np.sin(2 * np.pi * hz * np.arange(SECOND) / SECOND)).astype(np.float32)
 
 
 def noise(level: float) -> FloatArray:
-    """Make a second of white noise."""
     return (level * np.random.default_rng(1).standard_normal(SECOND)).astype(np.float32)
 
 
 def error(samples: FloatArray, config: MelConfig) -> float:
     """Measure the largest difference to the reference, in log units."""
     ours = mel_spectrogram(torch.from_numpy(samples)[None], config)[0]
-    reference = log_mel(
-        samples,
-        config.rate_hz,
-        config.n_fft,
-        config.hop_samples,
-        config.win_samples,
-        config.n_mels,
-        config.fmin_hz,
-        config.top_hz,
-    )
+    sizes = (config.rate_hz, config.n_fft, config.hop_samples, config.win_samples, config.n_mels)
+    reference = log_mel(samples, *sizes, config.fmin_hz, config.top_hz)
     light = numpy_log_mel(samples[None], config)[0]
     assert (ours.dtype, light.dtype) == (torch.float32, np.float32)
     assert ours.shape == light.shape == reference.shape
@@ -166,11 +156,7 @@ def test_silence_is_the_floor() -> None:
     torch.testing.assert_close(mel, torch.full_like(mel, LOG_FLOOR))
 
 
-@given(
-    samples=st.integers(1, 3000),
-    halves=st.integers(8, 128),
-    hop=st.integers(1, 256),
-)
+@given(samples=st.integers(1, 3000), halves=st.integers(8, 128), hop=st.integers(1, 256))
 def test_frames_are_whole_hops(samples: int, halves: int, hop: int) -> None:
     """Guard frames = floor(samples / hop); too short a sound is an error, not a crash."""
     n_fft = 2 * halves + hop % 2

@@ -23,7 +23,6 @@ RNG = np.random.default_rng(0)
 
 
 def stored(path: Path, samples: np.ndarray, rate_hz: int = 16_000) -> Path:
-    """Write `(channels, samples)` as they are, in floating point."""
     soundfile.write(path, samples.T, rate_hz, "FLOAT")
     return path
 

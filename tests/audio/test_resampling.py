@@ -17,7 +17,6 @@ ODD = [(44_056, 22_050), (22_051, 22_050), (22_050, 44_057)]
 
 
 def tone(hz: float, rate_hz: int, length_s: float = 1.0) -> np.ndarray[tuple[int, int], np.dtype]:
-    """Make one channel of a sine of amplitude 0.5."""
     time_s = np.arange(round(rate_hz * length_s)) / rate_hz
     return (0.5 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)[None]
 

@@ -17,14 +17,13 @@ from hifigan_cli.audio.formats.containers import WRITABLE
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.writing import audio_writer, to_int16, wav_header, write_audio
 from hifigan_cli.errors import InputError, OutputError, UsageError
-from tests.audio.sounds import voice
+from tests.audio.sounds import NAMES, voice
 from tests.helpers import ROOT
 
 ONES = np.ones((1, 100), np.float32)
 
 
 def codes(path: Path) -> list[int]:
-    """Read the 16-bit codes of a file, without the code under test."""
     return [int(code) for code in soundfile.read(path, dtype="int16")[0]]
 
 
@@ -174,10 +173,7 @@ def test_what_a_codec_cannot_hold_is_a_usage_error(tmp_path: Path) -> None:
 def test_an_impossible_place_is_an_output_error(tmp_path: Path) -> None:
     """Guard folders that are files, names too long, and a read-only folder."""
     (tmp_path / "file").touch()
-    places = [
-        tmp_path / "file" / "a.wav",
-        tmp_path / f"{'é' * 130}.wav",
-    ]
+    places = [tmp_path / "file" / "a.wav", tmp_path / f"{'é' * 130}.wav"]
     if os.geteuid() != 0:  # root may write everywhere
         (tmp_path / "locked").mkdir(mode=0o500)
         places.append(tmp_path / "locked" / "a.wav")
@@ -186,10 +182,7 @@ def test_an_impossible_place_is_an_output_error(tmp_path: Path) -> None:
             write_audio(place, ONES, 22_050)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["two words.wav", "žluť 鳥.wav", "new\nline.wav", "-o.wav", "%d.wav", "é" * 125 + ".wav"],
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_name_is_written(tmp_path: Path, name: str) -> None:
     """Guard row 22, with the longest name that a file system takes."""
     write_audio(tmp_path / name, ONES, 22_050)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,15 @@ from hifigan_cli.config import Config
 from hifigan_cli.errors import InputError
 from tests.helpers import hifigan
 from tests.training import small
+
+
+def bench(*words: str | Path, timeout_s: float = 120) -> dict[str, Any]:
+    """Return the one line of JSON of a measurement."""
+    run = hifigan("bench", *words, "--json", timeout_s=timeout_s)
+    assert run.returncode == 0, run.stderr
+    (line,) = (json.loads(text) for text in run.stdout.splitlines())
+    assert isinstance(line, dict)
+    return line
 
 
 def test_help_names_both_measurements() -> None:
@@ -26,12 +36,10 @@ def test_help_names_both_measurements() -> None:
 def test_synthesis_is_measured(model: Path) -> None:
     """Each engine and length has figures that agree with each other; the yardstick's ratio is 1."""
     pytest.importorskip("onnxruntime")
-    run = hifigan(
-        *("bench", "-m", model, "--engines", "onnx,torch", "--lengths", "0.3,25"),
-        *("--rounds", "2", "--threads", "1", "--json", "--no-memory", "--device", "cpu"),
+    line = bench(
+        *("-m", model, "--engines", "onnx,torch", "--lengths", "0.3,25"),
+        *("--rounds", "2", "--threads", "1", "--no-memory", "--device", "cpu"),
     )
-    assert run.returncode == 0, run.stderr
-    (line,) = (json.loads(text) for text in run.stdout.splitlines())
     assert (line["schema"], line["event"], line["threads"], line["rounds"]) == (1, "bench", 1, 2)
     assert set(line["peak_gflop_per_s"]) == {"fp32", "bf16"}
     assert line["machine"]["versions"]["torch"]
@@ -45,9 +53,8 @@ def test_synthesis_is_measured(model: Path) -> None:
         plain = next(e for e in figures if e["length_s"] == each["length_s"])
         assert (each["weights"], each["batch"]) == ("trained", 1)
         assert each["ratio"] == pytest.approx(plain["median_s"] / each["median_s"])
-        assert each["real_time_factor"] == pytest.approx(
-            each["length_s"] / each["median_s"], rel=0.1
-        )
+        factor = each["length_s"] / each["median_s"]
+        assert each["real_time_factor"] == pytest.approx(factor, rel=0.1)
         assert 0 < each["fastest_s"] <= each["median_s"]
         assert 0 < each["peak_share"] < 1
         assert each["memory_mb"] is None
@@ -57,12 +64,10 @@ def test_synthesis_is_measured(model: Path) -> None:
 
 def test_batches_are_measured(model: Path) -> None:
     """Several signals at once: each counts, and the first one's samples are as exact as alone."""
-    run = hifigan(
-        *("bench", "-m", model, "--engines", "torch", "--lengths", "2", "--batch", "1,3"),
-        *("--rounds", "1", "--threads", "1", "--json", "--no-memory"),
-    )
-    assert run.returncode == 0, run.stderr
-    figures = json.loads(run.stdout)["figures"]
+    figures = bench(
+        *("-m", model, "--engines", "torch", "--lengths", "2", "--batch", "1,3"),
+        *("--rounds", "1", "--threads", "1", "--no-memory"),
+    )["figures"]
     assert [each["batch"] for each in figures] == [1] * 3 + [3] * 3
     for each in figures:
         made_s = each["batch"] * each["length_s"]
@@ -86,25 +91,19 @@ def test_a_table_for_people(model: Path) -> None:
 
 def test_memory_is_measured(model: Path) -> None:
     """Every figure has it where the system tells, in a process that only does this."""
-    run = hifigan(
-        *("bench", "-m", model, "--engines", "onnx", "--lengths", "3", "--rounds", "1", "--json")
-    )
-    assert run.returncode == 0, run.stderr
-    memories = [each["memory_mb"] for each in json.loads(run.stdout)["figures"]]
+    line = bench("-m", model, "--engines", "onnx", "--lengths", "3", "--rounds", "1")
+    memories = [each["memory_mb"] for each in line["figures"]]
     if sys.platform == "linux":
         assert all(0 < each < 1000 for each in memories)
 
 
 def test_a_recording_of_the_user_is_taken(model: Path, wav: Path) -> None:
     """--speech measures on another recording; what is no audio is exit code 3."""
-    common = ("bench", "-m", model, "--engines", "torch", "--lengths", "2", "--rounds", "1")
-    snrs = []
-    for speech in (("--speech", wav), ()):
-        run = hifigan(*common, *speech, "--no-memory", "--json")
-        assert run.returncode == 0, run.stderr
-        snrs.append([each["snr_db"] for each in json.loads(run.stdout)["figures"]])
+    common = ("-m", model, "--engines", "torch", "--lengths", "2", "--rounds", "1")
+    lines = [bench(*common, *speech, "--no-memory") for speech in (("--speech", wav), ())]
+    snrs = [[each["snr_db"] for each in line["figures"]] for line in lines]
     assert snrs[0] != snrs[1]
-    assert hifigan(*common, "--speech", model).returncode == 3
+    assert hifigan("bench", *common, "--speech", model).returncode == 3
 
 
 @pytest.mark.parametrize(
@@ -143,12 +142,7 @@ def test_settings_of_training_steps_are_heeded(
 
 def test_cold_starts_are_measured(model: Path) -> None:
     """Whole processes of resynth, one engine beside the plain way."""
-    run = hifigan(
-        *("bench", "--cold", "-m", model, "--engines", "onnx", "--rounds", "1", "--json"),
-        timeout_s=200,
-    )
-    assert run.returncode == 0, run.stderr
-    line = json.loads(run.stdout)
+    line = bench("--cold", "-m", model, "--engines", "onnx", "--rounds", "1", timeout_s=200)
     assert (line["event"], line["length_s"]) == ("bench_cold", 5)
     plain, onnx = line["figures"]
     assert (plain["engine"], onnx["engine"]) == ("eager", "onnx")
@@ -160,8 +154,10 @@ def test_cold_starts_are_measured(model: Path) -> None:
 @pytest.mark.parametrize(("kind", "names"), [("--fp32", ["reference", "fast fp32"])])
 def test_both_steps_are_measured(kind: str, names: list[str]) -> None:
     """One JSON object: each step's speed agrees with its ratio, and the gradients are equal."""
-    sets = [part for key, value in small.GENERATOR.items() for part in ("--set", _set(key, value))]
-    run = small.run("bench", "train", kind, "--steps", "2", "--threads", "1", "--json", *sets)
+    run = small.run(
+        *("bench", "train", kind, "--steps", "2", "--threads", "1", "--json"),
+        *small.arguments(batch_size=2, segment_samples=8192),
+    )
     assert run.returncode == 0, run.stderr
     (line,) = (json.loads(text) for text in run.stdout.splitlines())
     assert (line["schema"], line["event"], line["threads"]) == (1, "bench_train", 1)
@@ -171,7 +167,3 @@ def test_both_steps_are_measured(kind: str, names: list[str]) -> None:
     assert fast["gflop"] < reference["gflop"]
     assert 0 < fast["peak_share"] < 1
     assert line["gradient_difference"] < 1e-3
-
-
-def _set(key: str, value: object) -> str:
-    return f"{key}={value}".replace("(", "[").replace(")", "]")

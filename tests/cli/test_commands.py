@@ -131,19 +131,15 @@ def test_import_command(tmp_path: Path) -> None:
     folder = pretrained.package_folder()
     assert folder is not None
     out = tmp_path / "v1.safetensors"
-    arguments = (
-        "import",
-        folder / "generator_universal.pth.tar",
-        "--config",
-        folder / "config.json",
-    )
+    config = folder / "config.json"
+    arguments = ("import", folder / "generator_universal.pth.tar", "--config", config)
     run = hifigan(*arguments, "-o", out, "--json")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["folding_error"] < 1e-5
     assert hifigan(*arguments, "-o", out).returncode == 4
     facts = json.loads(hifigan("info", out, "--json").stdout)["facts"]
     assert facts["parameters"] == 13_926_017
-    run = hifigan("import", folder / "config.json", "-o", tmp_path / "x.safetensors")
+    run = hifigan("import", config, "-o", tmp_path / "x.safetensors")
     assert run.returncode == 5
 
 
@@ -155,12 +151,8 @@ INVOCATIONS = {
     "info": (3, ("info", LONG)),
     "markup": (3, ("info", "no[/such]file")),
     "folder-over-itself": (2, ("resynth", ".", "-o", ".", "-m", "MODEL")),
-    "dry-run-unknown-format": (
-        *(2, ("resynth", "in.wav", "-o", "o.xyz", "-m", "MODEL", "--dry-run")),
-    ),
-    "dry-run-over-input": (
-        *(2, ("resynth", "in.wav", "-o", "in.wav", "-m", "MODEL", "--dry-run", "-f")),
-    ),
+    "unknown-format": (2, ("resynth", "in.wav", "-o", "o.xyz", "-m", "MODEL", "--dry-run")),
+    "over-input": (2, ("resynth", "in.wav", "-o", "in.wav", "-m", "MODEL", "--dry-run", "-f")),
 }
 
 

@@ -16,6 +16,10 @@ from tests.helpers import hifigan
 PLAIN = "mel,log_magnitude,silence,high"
 
 
+def evaluate(*arguments: str | Path) -> int:
+    return run(["evaluate", *map(str, arguments)])
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Return recordings and what was made of them: one dull, one as it was, one lonely."""
@@ -47,9 +51,7 @@ def test_json_and_a_threshold_that_is_missed(
     folders: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Guard exit code 1 and JSON: an object per clip, the means and results, then the error."""
-    code = run(
-        ["evaluate", *map(str, folders), "--metrics", PLAIN, "--threshold", "release", "--json"]
-    )
+    code = evaluate(*folders, "--metrics", PLAIN, "--threshold", "release", "--json")
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert code == 1
     assert [line["event"] for line in lines] == ["clip", "clip", "evaluation", "error"]
@@ -65,7 +67,7 @@ def test_a_missing_package_is_named_and_fails_the_threshold(
 ) -> None:
     """Guard a bare install: a warning with the pip command, figures of the rest, no pass."""
     monkeypatch.setattr(packages, "is_installed", lambda package: False)
-    code = run(["evaluate", *map(str, folders), "--threshold", "v1", "--workers", "1"])
+    code = evaluate(*folders, "--threshold", "v1", "--workers", "1")
     out, err = capfd.readouterr()
     assert code == 1
     assert "not measured: mcd, pesq, stoi, pitch, distillmos, dnsmos" in err
@@ -81,13 +83,8 @@ def test_a_copy_passes_what_it_can_be_judged_by(
     """Guard that the release threshold can be passed at all, with two files as arguments."""
     pytest.importorskip("swift_f0")
     folder = write_folder(tmp_path, {"a": clip(0, 1.0), "b": clip(0, 1.0)})
-    code = run(
-        [
-            *("evaluate", str(folder / "a.wav"), str(folder / "b.wav")),
-            *("--metrics", "mel,pitch,high", "--threshold", "release"),
-        ]
-    )
-    assert code == 0
+    files = folder / "a.wav", folder / "b.wav"
+    assert evaluate(*files, "--metrics", "mel,pitch,high", "--threshold", "release") == 0
     assert "the threshold release is passed" in capfd.readouterr().err
 
 
@@ -97,12 +94,11 @@ def test_damaged_files_among_good_ones(
     """Guard a batch: the others are measured, the bad one is named, exit 6; alone it is exit 3."""
     reference, hypothesis = folders
     (hypothesis / "c.wav").write_text("<!DOCTYPE html>")
-    assert run(["evaluate", str(reference), str(hypothesis), "--metrics", "mel"]) == 6
+    assert evaluate(reference, hypothesis, "--metrics", "mel") == 6
     out, err = capfd.readouterr()
     assert "c was left out" in err
     assert "mel L1 to Nyquist" in out
-    files = str(reference / "c.wav"), str(hypothesis / "c.wav")
-    assert run(["evaluate", *files, "--metrics", "mel"]) == 3
+    assert evaluate(reference / "c.wav", hypothesis / "c.wav", "--metrics", "mel") == 3
 
 
 @pytest.mark.parametrize(
@@ -121,5 +117,5 @@ def test_slips_are_told_before_any_computing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Guard exit codes and hints of arguments that cannot be."""
-    assert run(["evaluate", *map(str, folders), *arguments]) == code
+    assert evaluate(*folders, *arguments) == code
     assert words in capfd.readouterr().err

@@ -17,12 +17,10 @@ from hifigan_cli.config.conventions import Variant
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines import onnxgraph
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.io.tensor_file import arrays_of
-from hifigan_cli.models import ModelFile, read_model, write_model
+from hifigan_cli.models import read_model, write_model
 from hifigan_cli.synthesis.onnx_export import export_onnx
-from tests.engines.test_onnx import lively_net
 from tests.helpers import hifigan
-from tests.models_for_tests import tiny_model
+from tests.models_for_tests import loud_model, tiny_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -48,12 +46,11 @@ LIGHT = GeneratorConfig(
 
 def write_light_model(path: Path) -> None:
     """Write a model of V3's kind of blocks, of another rate, hop and number of bands."""
-    net = lively_net(LIGHT, n_mels=20)
     mel = MelConfig(
         rate_hz=8_000, n_fft=128, win_samples=128, hop_samples=32, n_mels=20, fmax_hz=4e3
     )
     origin = {"name": "light", "licence": "MIT", "steps": 3}
-    write_model(path, ModelFile(mel, LIGHT, arrays_of(net.state_dict()), provenance=origin))
+    write_model(path, replace(loud_model(LIGHT, mel), provenance=origin))
 
 
 def test_a_stranger_runs_it(model: Path, tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ from tests.data.corpora import write
 from tests.helpers import hifigan, speech
 
 # Runs a command as if the device wanted batches; says how many mels went together. What is not read
-# by then is not in a batch, so that reading gets a head start.
+# by then is not in a batch, so that all is read first.
 BATCHED = """
-import sys, time
+import sys
 from hifigan_cli.synthesis.overlap import _Line
 from hifigan_cli.synthesis.vocoder import Vocoder
 group = _Line._group
 def patient(self):
-    time.sleep(2)
+    reader, _ = self._threads
+    reader.join()
     return group(self)
 _Line._group = patient
 together = Vocoder.vocode_together

@@ -16,15 +16,10 @@ from hifigan_cli.importers.importing import import_checkpoint
 from hifigan_cli.models.model_file import read_model, write_model
 from hifigan_cli.training.warm_start import read_source
 from tests.helpers import hifigan, speech
-from tests.importers.foreign import (
-    CASES,
-    SMALL,
-    SPEECH_T5,
-    normed,
-    write_nemo,
-    write_speechbrain,
-    write_transformers,
-)
+from tests.importers.foreign import CASES
+from tests.importers.foreign.networks import SMALL, SPEECH_T5, normed
+from tests.importers.foreign.others import write_transformers
+from tests.importers.foreign.recipes import write_nemo
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +78,6 @@ def test_json_tells_the_family(tmp_path: Path) -> None:
     assert told["family"] == "NeMo"
     assert told["folding_error"] < 1e-5
     assert told["digest"] == read_model(tmp_path / "m.safetensors").digest
-
-
-def test_a_missing_configuration_says_how_to_name_it(tmp_path: Path) -> None:
-    """The exit code of a model, the file that is missing, the option that mends it."""
-    source = write_speechbrain(tmp_path, normed(SMALL))
-    (tmp_path / "hyperparams.yaml").rename(tmp_path / "other.yaml")
-    run = hifigan("import", source, "-o", tmp_path / "m.safetensors")
-    assert run.returncode == 5
-    assert "hyperparams.yaml" in run.stderr
-    assert "--config" in run.stderr
-    config = tmp_path / "other.yaml"
-    run = hifigan("import", source, "--config", config, "-o", tmp_path / "m.safetensors")
-    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("name", ["everyvoice", "coqui"])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from hifigan_cli.cli.main import run as command
-from tests.models_for_tests import write_tiny_model
 
 
 @pytest.fixture
@@ -25,12 +24,6 @@ def mels(tmp_path: Path) -> Path:
         mel = rng.uniform(-8, 0, (80, 12 + index)).astype(np.float32)
         np.save(folder / f"{index}.npy", mel)
     return folder
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Return the file of a tiny model."""
-    return write_tiny_model(tmp_path / "tiny.safetensors")
 
 
 def made(folder: Path) -> dict[str, bytes]:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.config import MelConfig
-from hifigan_cli.data import Batch, PreparedData, StepBatches, load_batches
+from hifigan_cli.data import Batch, PreparedData, StepBatches, load_batches, open_prepared
+from hifigan_cli.data.gpu_dataset import GpuBatches, fits
 from hifigan_cli.data.sampler import crop_start, epoch_order
 from hifigan_cli.errors import InputError, UsageError
 from tests.data.corpora import config, corpus, pairs, prepare, prepared
+from tests.training import small
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +272,23 @@ def test_the_paper_s_epoch(tmp_path: Path) -> None:
     data = prepared(tmp_path / "in", tmp_path / "out")
     data.training = [data.training[0]] * 12_950
     assert StepBatches(data, config(batch_size=16)).batches_per_epoch == 809
+
+
+@pytest.mark.parametrize(("rank", "world", "segment"), [(0, 1, 1024), (1, 2, 1024), (0, 1, 4096)])
+def test_segments_out_of_a_device_s_memory_are_the_same(
+    tmp_path: Path, rank: int, world: int, segment: int
+) -> None:
+    """Protects the scale, the padding of short clips, shares and epochs."""
+    data = open_prepared(small.prepare(tmp_path / "data", seed=segment))
+    assert any(clip.samples < 4096 for clip in data.training)
+    share = (data, small.config(segment_samples=segment), rank, world)
+    mapped, resident = StepBatches(*share), GpuBatches(*share)
+    for step in (0, 1, 7, 100):
+        found, expected = resident[step].samples, mapped[step].samples
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+def test_a_processor_maps_its_files(tmp_path: Path) -> None:
+    """Protects a machine's memory from a copy of what is mapped already."""
+    assert not fits(open_prepared(small.prepare(tmp_path / "data")), torch.device("cpu"))

@@ -12,6 +12,7 @@ import soundfile
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import open_prepared
+from hifigan_cli.data.preparation import parse_validation
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.io.locks import locked
 from tests.data.corpora import corpus, digests, prepare, prepared, write
@@ -187,29 +188,6 @@ def test_a_second_run_is_refused(tmp_path: Path) -> None:
     prepare(tmp_path / "in", tmp_path / "out")
 
 
-def test_a_full_disk_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room is exit 4; what is done stays, and the same command continues."""
-    from hifigan_cli.data.preparation import shards
-
-    corpus(tmp_path / "in", 4)
-    put, calls = shards._put, 0
-
-    def refuse(file: object, content: bytes) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 9:
-            raise OSError(28, "No space left on device")
-        put(file, content)  # type: ignore[arg-type]  # the stream as it came
-
-    monkeypatch.setattr(shards, "_put", refuse)
-    with pytest.raises(OutputError, match="No space left"):
-        prepare(tmp_path / "in", tmp_path / "out", shard_bytes=45_000)
-    monkeypatch.undo()
-    assert prepare(tmp_path / "in", tmp_path / "out", shard_bytes=45_000).continued_from == 2
-    prepare(tmp_path / "in", tmp_path / "clean", shard_bytes=45_000)
-    assert digests(tmp_path / "out") == digests(tmp_path / "clean")
-
-
 def test_options_that_do_not_go_together(tmp_path: Path) -> None:
     """Trimming would move a recording against its mel."""
     corpus(tmp_path / "in", 2)
@@ -255,9 +233,7 @@ def test_real_clips_through_the_command(tmp_path: Path, shared_data: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "150%", "many", "100%"])
-def test_validation_option_is_checked(tmp_path: Path, text: str) -> None:
+def test_validation_option_is_checked(text: str) -> None:
     """A share or a count, nothing else."""
-    from hifigan_cli.cli.preprocess import parse_validation
-
     with pytest.raises(UsageError, match="neither a share nor a count"):
         parse_validation(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-from hifigan_cli.data.preparation import index, shards
+from hifigan_cli.data.preparation import PreparationSummary, index, shards
 from hifigan_cli.data.preparation.folder import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
 from tests.data.corpora import corpus, digests, pairs, prepare, write
@@ -41,19 +42,17 @@ def killed(arrange: Callable[[], None], run: Callable[[], object]) -> None:
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
 
-def at_write(number: int, part: float) -> Callable[[], None]:
-    """Arrange to die at the given write to the packed files, with `part` of it on disk."""
+def at_write(number: int, part: float, end: Callable[[], None] = die) -> Callable[[], None]:
+    """Arrange to end at the given write to the packed files, with `part` of it on disk."""
 
     def arrange() -> None:
-        put, calls = shards._put, 0
+        put, calls = shards._put, itertools.count(1)
 
-        def trap(file: object, content: bytes) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == number:
-                put(file, content[: int(part * len(content))])  # type: ignore[arg-type]  # a stream
-                die()
-            put(file, content)  # type: ignore[arg-type]  # the stream as it came
+        def trap(file: IO[bytes], content: bytes) -> None:
+            if next(calls) == number:
+                put(file, content[: int(part * len(content))])
+                end()
+            put(file, content)
 
         shards._put = trap
 
@@ -81,114 +80,113 @@ def after_manifest() -> None:
     index.write_bytes = trap  # type: ignore[attr-defined]  # imported there
 
 
+def kill(folder: Path, arrange: Callable[[], None], **options: Any) -> None:
+    """Prepare `in` into `out`, both in a folder, until the trap kills the run."""
+    killed(arrange, lambda: prepare(folder / "in", folder / "out", **options))
+
+
+def continued(folder: Path, **options: Any) -> PreparationSummary:
+    """Run the same command again; check that every byte is that of a run that nothing disturbed."""
+    summary = prepare(folder / "in", folder / "out", **options)
+    prepare(folder / "in", folder / "clean", **options)
+    assert digests(folder / "out") == digests(folder / "clean")
+    return summary
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a folder with a corpus in it, `in`."""
+    corpus(tmp_path / "in", CLIPS)
+    return tmp_path
+
+
 @pytest.mark.parametrize("part", [0.5, 1.0])
 @pytest.mark.parametrize("number", range(1, LAST + 1))
-def test_killed_at_any_write_the_result_is_the_same(
-    tmp_path: Path, number: int, part: float
-) -> None:
+def test_killed_at_any_write_the_result_is_the_same(root: Path, number: int, part: float) -> None:
     """kill -9 at any write: the same command continues after the last packed shard, and every byte
     is that of a clean run."""
-    corpus(tmp_path / "in", CLIPS)
-    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
-    out = tmp_path / "out"
-    killed(at_write(number, part), lambda: prepare(tmp_path / "in", out, **SMALL))
-    assert not (out / "prepared.json").exists()
-    summary = prepare(tmp_path / "in", out, **SMALL)
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(root, at_write(number, part), **SMALL)
+    assert not (root / "out" / "prepared.json").exists()
+    summary = continued(root, **SMALL)
     assert summary.state == "prepared"
     packed = sum(number > line or (number == line and part == 1.0) for line in PACKED)
     assert summary.continued_from == 2 * packed
 
 
 @pytest.mark.parametrize("trap", [at_manifest, after_manifest])
-def test_killed_at_the_manifest(tmp_path: Path, trap: Callable[[], None]) -> None:
+def test_killed_at_the_manifest(root: Path, trap: Callable[[], None]) -> None:
     """Without a manifest only the index is written again; with one everything is done."""
-    corpus(tmp_path / "in", CLIPS)
-    prepare(tmp_path / "in", tmp_path / "clean")
-    out = tmp_path / "out"
-    killed(trap, lambda: prepare(tmp_path / "in", out))
-    summary = prepare(tmp_path / "in", out)
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(root, trap)
+    summary = continued(root)
     assert summary.state == ("up to date" if trap is after_manifest else "prepared")
     assert summary.continued_from == (0 if trap is after_manifest else CLIPS)
 
 
 @pytest.mark.parametrize(("clip", "number"), list(enumerate([2, 4, 7, 9, 12, 14])))
-def test_killed_between_shards(tmp_path: Path, clip: int, number: int) -> None:
+def test_killed_between_shards(root: Path, clip: int, number: int) -> None:
     """A kill within any clip's samples, the first of a shard among them, and then a smaller clip.
 
     A clip that no longer overflows its shard has to go into the one before, as in a clean run.
     """
-    options: dict[str, Any] = {"shard_bytes": 46_000}
-    corpus(tmp_path / "in", CLIPS)
-    out = tmp_path / "out"
-    killed(at_write(number, 0.5), lambda: prepare(tmp_path / "in", out, **options))
-    write(tmp_path / "in" / f"clip{clip:03}.wav", speech(0.21, seed=55))
-    prepare(tmp_path / "in", out, **options)
-    prepare(tmp_path / "in", tmp_path / "clean", **options)
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(root, at_write(number, 0.5), shard_bytes=46_000)
+    write(root / "in" / f"clip{clip:03}.wav", speech(0.21, seed=55))
+    continued(root, shard_bytes=46_000)
 
 
-def test_a_corpus_that_grew_after_the_last_shard(tmp_path: Path) -> None:
+def test_a_corpus_that_grew_after_the_last_shard(root: Path) -> None:
     """The last shard ended because the corpus did; with more clips it may take another."""
-    options: dict[str, Any] = {"shard_bytes": 60_000}
-    corpus(tmp_path / "in", CLIPS)
-    out = tmp_path / "out"
-    killed(at_manifest, lambda: prepare(tmp_path / "in", out, **options))
-    write(tmp_path / "in" / "later.wav", speech(0.21, seed=56))
-    prepare(tmp_path / "in", out, **options)
-    prepare(tmp_path / "in", tmp_path / "clean", **options)
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(root, at_manifest, shard_bytes=60_000)
+    write(root / "in" / "later.wav", speech(0.21, seed=56))
+    continued(root, shard_bytes=60_000)
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 6])
 def test_pairs_killed_anywhere(tmp_path: Path, number: int) -> None:
     """With given mels there are two packed files to keep in step."""
     pairs(tmp_path / "in", tmp_path / "mels", 3)
-    prepare(tmp_path / "in", tmp_path / "clean", mels=tmp_path / "mels")
-    trap = at_write(number, 0.5)
-    out = tmp_path / "out"
-    killed(trap, lambda: prepare(tmp_path / "in", out, mels=tmp_path / "mels"))
-    prepare(tmp_path / "in", out, mels=tmp_path / "mels")
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(tmp_path, at_write(number, 0.5), mels=tmp_path / "mels")
+    continued(tmp_path, mels=tmp_path / "mels")
 
 
-def test_what_changed_meanwhile_is_done_again(tmp_path: Path) -> None:
+def test_what_changed_meanwhile_is_done_again(root: Path) -> None:
     """A clip replaced, and one added, between the kill and the restart both count."""
-    corpus(tmp_path / "in", CLIPS)
-    out = tmp_path / "out"
-    killed(at_write(13, 0.5), lambda: prepare(tmp_path / "in", out, **SMALL))
-    write(tmp_path / "in" / "clip003.wav", speech(0.7, seed=99))
-    write(tmp_path / "in" / "clip0035.wav", speech(0.6, seed=98))
-    assert prepare(tmp_path / "in", out, **SMALL).continued_from == 2
-    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
-    assert digests(out) == digests(tmp_path / "clean")
+    kill(root, at_write(13, 0.5), **SMALL)
+    write(root / "in" / "clip003.wav", speech(0.7, seed=99))
+    write(root / "in" / "clip0035.wav", speech(0.6, seed=98))
+    assert continued(root, **SMALL).continued_from == 2
 
 
-def test_lost_samples_are_noticed(tmp_path: Path) -> None:
+def test_lost_samples_are_noticed(root: Path) -> None:
     """After a loss of power the journal may know more than the packed file holds."""
-    corpus(tmp_path / "in", CLIPS)
-    out = tmp_path / "out"
-    killed(at_write(13, 1.0), lambda: prepare(tmp_path / "in", out, **SMALL))
-    size = (out / "samples-00001.i16").stat().st_size
-    with (out / "samples-00001.i16").open("r+b") as file:
-        file.seek(size // 2)
+    kill(root, at_write(13, 1.0), **SMALL)
+    packed = root / "out" / "samples-00001.i16"
+    with packed.open("r+b") as file:
+        file.seek(packed.stat().st_size // 2)
         file.write(bytes(400))
-    assert prepare(tmp_path / "in", out, **SMALL).continued_from == 2
-    prepare(tmp_path / "in", tmp_path / "clean", **SMALL)
-    assert digests(out) == digests(tmp_path / "clean")
+    assert continued(root, **SMALL).continued_from == 2
 
 
-def test_other_options_do_not_continue(tmp_path: Path) -> None:
+def test_a_full_disk_ends_cleanly(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room is exit 4; what is done stays, and the same command continues."""
+
+    def refuse() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "_put", shards._put)
+    at_write(9, 0, refuse)()
+    with pytest.raises(OutputError, match="No space left"):
+        prepare(root / "in", root / "out", **SMALL)
+    monkeypatch.undo()
+    assert continued(root, **SMALL).continued_from == 2
+
+
+def test_other_options_do_not_continue(root: Path) -> None:
     """An unfinished folder of other options is refused by name; --force starts it anew."""
-    corpus(tmp_path / "in", CLIPS)
-    out = tmp_path / "out"
-    killed(at_write(6, 1.0), lambda: prepare(tmp_path / "in", out))
+    kill(root, at_write(6, 1.0))
     with pytest.raises(OutputError, match=r"unfinished preparation with other options \(trim\)"):
-        prepare(tmp_path / "in", out, trim=True)
-    assert prepare(tmp_path / "in", out, trim=True, force=True).continued_from == 0
-    prepare(tmp_path / "in", tmp_path / "clean", trim=True)
-    assert digests(out) == digests(tmp_path / "clean")
+        prepare(root / "in", root / "out", trim=True)
+    assert prepare(root / "in", root / "out", trim=True, force=True).continued_from == 0
+    assert continued(root, trim=True).state == "up to date"
 
 
 LARGE = ("--workers", "2", "--shard-mb", "1")

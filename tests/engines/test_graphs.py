@@ -17,7 +17,7 @@ from torch import Tensor
 from hifigan_cli.engines import graphs
 from hifigan_cli.engines.graphs import MOST_FRAMES, MOST_GRAPHS, CapturedGraph, Graphs
 from hifigan_cli.engines.torch import TorchEngine, inference
-from tests.engines.test_torch import mel_of, snr_db, tuned
+from tests.engines.test_torch import mel_of, snr_db
 from tests.models_for_tests import TINY, loud_model
 
 
@@ -29,7 +29,6 @@ class Recorder:
         self.replays = 0
 
     def __call__(self, network: graphs.Network, mel: Tensor) -> CapturedGraph:
-        """Make a recording that computes into the same memory each time."""
         self.shapes.append(tuple(mel.shape))
         given = torch.zeros_like(mel)
         made = network(given)
@@ -42,12 +41,10 @@ class Recorder:
 
 
 def louder(mel: Tensor) -> Tensor:
-    """Stand for a network: it doubles."""
     return mel * 2
 
 
 def random_mel(*shape: int, seed: int = 0) -> Tensor:
-    """Make a mel of a shape."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -154,7 +151,7 @@ def test_threads_do_not_mix() -> None:
 
 def test_the_torch_engine_runs_through_them() -> None:
     """A real generator, replayed: the samples of the engine without."""
-    engine, mels = tuned(loud_model(TINY)), [mel_of(2, 30, seed) for seed in range(4)]
+    engine, mels = TorchEngine(loud_model(TINY)), [mel_of(2, 30, seed) for seed in range(4)]
     expected = [engine.synthesize(mel) for mel in mels]
     recorder = Recorder()
     engine._run = Graphs(engine._net, recorder)

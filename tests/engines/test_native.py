@@ -26,13 +26,7 @@ from hifigan_cli.engines.native.library import kernels
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.models import ModelFile
 from hifigan_cli.types import FloatArray
-from tests.engines.native_cases import (
-    KERNELS,
-    LENGTHS,
-    compile_library,
-    random_case,
-    random_model,
-)
+from tests.engines.native_cases import KERNELS, LENGTHS, compile_library, random_case, random_model
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
@@ -144,16 +138,12 @@ def test_integers_of_silence(size: float) -> None:
 
 
 def torch_forward(model: ModelFile, mel: FloatArray) -> FloatArray:
-    """Return what the plain generator makes in double precision."""
-    with torch.no_grad():
-        wave: FloatArray = (
-            model.build().double()(torch.from_numpy(mel).double()[None])[0, 0].numpy()
-        )
+    net = model.build().double()
+    wave: FloatArray = net(torch.from_numpy(mel).double()[None])[0, 0].numpy()
     return wave
 
 
 def random_mel(frames: int, n_mels: int = 20, seed: int = 0) -> FloatArray:
-    """Make a mel of noise."""
     return np.random.default_rng(seed).standard_normal((n_mels, frames), dtype=np.float32)
 
 

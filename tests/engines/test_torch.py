@@ -11,24 +11,17 @@ from hypothesis import strategies as st
 from hifigan_cli.config import PRESETS, GeneratorConfig
 from hifigan_cli.engines.torch import EagerEngine, TorchEngine
 from hifigan_cli.errors import DeviceError, UsageError
-from hifigan_cli.models import ModelFile
 from hifigan_cli.types import FloatArray
 from tests.models_for_tests import TINY, loud_model
 
 
-def mel_of(batch: int, frames: int, seed: int = 0) -> FloatArray:
+def mel_of(batch: int, frames: int, seed: int = 0, n_mels: int = 80) -> FloatArray:
     """Make a log-mel of about the levels of speech."""
-    noise = np.random.default_rng(seed).standard_normal((batch, 80, frames))
+    noise = np.random.default_rng(seed).standard_normal((batch, n_mels, frames))
     return (2 * noise - 5).astype(np.float32)
 
 
-def tuned(model: ModelFile, precision: str = "fp32") -> TorchEngine:
-    """Make the tuned engine of a model."""
-    return TorchEngine(model, precision)
-
-
 def snr_db(made: FloatArray, expected: FloatArray) -> float:
-    """Measure how far a result is from what it should be."""
     power = np.mean((made - expected) ** 2.0)
     return float(10 * np.log10(np.mean(expected**2.0) / max(power, 1e-30)))
 
@@ -70,7 +63,7 @@ def test_tuned_equals_eager(
     )
     model, mel = loud_model(config, seed=seed), mel_of(batch, frames, seed)
     expected = EagerEngine(model).synthesize(mel)
-    made = tuned(model).synthesize(mel)
+    made = TorchEngine(model).synthesize(mel)
     assert made.shape == expected.shape
     assert snr_db(made, expected) > 110
 
@@ -80,8 +73,8 @@ def test_presets(preset: str) -> None:
     """Guard the paper's networks: float32 to its rounding, bf16 to what it holds."""
     model, mel = loud_model(PRESETS[preset].generator), mel_of(1, 40)
     expected = EagerEngine(model).synthesize(mel)
-    assert snr_db(tuned(model).synthesize(mel), expected) > 105
-    half = tuned(model, "bf16")
+    assert snr_db(TorchEngine(model).synthesize(mel), expected) > 105
+    half = TorchEngine(model, "bf16")
     assert half.precision == "bf16"
     assert 25 < snr_db(half.synthesize(mel), expected) < 60
 
@@ -90,12 +83,12 @@ def test_what_there_is_not() -> None:
     """Guard the choice of precision: half precision without the hardware, and unknown names."""
     for precision in ("fp16", "int8"):
         with pytest.raises(UsageError, match=f"no {precision} on cpu"):
-            tuned(loud_model(TINY), precision)
+            TorchEngine(loud_model(TINY), precision)
 
 
 def test_out_of_memory_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard the halving of chunks, which waits for our error."""
-    engine = tuned(loud_model(TINY))
+    engine = TorchEngine(loud_model(TINY))
 
     def full(_mel: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -119,7 +112,7 @@ def test_threads_are_set() -> None:
 def test_float32_on_a_gpu_keeps_the_plain_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are the same in either order; in float32 CUDA has the plain one."""
     model, mel = loud_model(TINY), mel_of(2, 40)
-    wide = tuned(model)
+    wide = TorchEngine(model)
     moved: list[object] = []
 
     def stay(self: torch.nn.Module, *to: object, **_kwargs: object) -> torch.nn.Module:

@@ -158,6 +158,6 @@ def test_short_clips_keep_their_level(universal: Vocoder, milliseconds: int, mod
     for cut_audio in cuts:
         kept, enhanced = (
             np.mean(universal.resynthesize(cut_audio, enhancement=each).samples ** 2)
-            for each in (None, enhancement)
+            for each in (Enhancement(), enhancement)
         )
         assert abs(10 * np.log10(enhanced / kept)) < 1

@@ -44,12 +44,11 @@ from tests.data.corpora import write
 from tests.enhancement.small import SETS, recipe, sounds
 from tests.helpers import hifigan, speech
 from tests.models_for_tests import write_tiny_model
+from tests.training.runs import CPU, of
 
 if TYPE_CHECKING:
     from hifigan_cli.training.events import Event, EventCallback
     from hifigan_cli.types import HalfArray
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +68,10 @@ def options(folders: tuple[Path, Path, Path], out: Path, **training: int) -> Enh
     """Ask for a run of seconds."""
     sources = Sources(*folders, MelConfig(), recipe(**training))
     return EnhancerTrainOptions(sources, out, CPU, workers=1)
+
+
+def ignore(_event: Event) -> None:
+    """Report nothing."""
 
 
 def content(out: Path) -> dict[str, torch.Tensor]:
@@ -92,7 +95,7 @@ def test_it_learns_and_resumes_to_the_same_bits(
     """Stopped in the first phase, at its end, while only the judge learns, and in the second."""
     events: list[Event] = []
     done = train_enhancer(options(folders, tmp_path / "whole"), events.append)
-    trained = [event.losses for event in events if isinstance(event, Logged)]
+    trained = [event.losses for event in of(events, Logged)]
     assert trained[-1]["distance"] < trained[0]["distance"]
     assert {"discriminator", "adversarial", "feature"} <= trained[-1].keys()
     assert "discriminator" not in trained[0]
@@ -101,7 +104,7 @@ def test_it_learns_and_resumes_to_the_same_bits(
     for stop in (5, 15, 40, 80):
         with pytest.raises(InterruptedRunError, match=f"after step {stop}"):
             train_enhancer(broken, stopping_at(stop))
-    train_enhancer(broken, lambda _event: None)
+    train_enhancer(broken, ignore)
     first, second = content(tmp_path / "whole"), content(tmp_path / "broken")
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -130,19 +133,14 @@ def test_another_recipe_or_other_sounds_are_refused(
     folders: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     """A run goes on only as it began; --fresh starts anew."""
-    train_enhancer(options(folders, tmp_path, steps=5, adversarial_steps=0), lambda _event: None)
+    short = {"steps": 5, "adversarial_steps": 0}
+    train_enhancer(options(folders, tmp_path, **short), ignore)
     with pytest.raises(ModelError, match=r"training\.batch_size = 4, this command says 2"):
-        train_enhancer(
-            options(folders, tmp_path, steps=5, adversarial_steps=0, batch_size=2),
-            lambda _event: None,
-        )
+        train_enhancer(options(folders, tmp_path, **short, batch_size=2), ignore)
     other = tmp_path / "other"
     write(other / "noise.wav", speech(0.5))
     with pytest.raises(InputError, match="changed since"):
-        train_enhancer(
-            options((folders[0], other, folders[2]), tmp_path, steps=5, adversarial_steps=0),
-            lambda _event: None,
-        )
+        train_enhancer(options((folders[0], other, folders[2]), tmp_path, **short), ignore)
 
 
 def test_validations_are_not_the_speed_of_steps(
@@ -161,7 +159,7 @@ def test_validations_are_not_the_speed_of_steps(
     events: list[Event] = []
     short = options(folders, tmp_path, steps=4, adversarial_steps=0, log_every=2, validate_every=1)
     train_enhancer(short, events.append)
-    speeds = [event.steps_per_s for event in events if isinstance(event, Logged)]
+    speeds = [event.steps_per_s for event in of(events, Logged)]
     assert len(speeds) == 3
     assert min(speeds) > 1e-5
 
@@ -200,14 +198,15 @@ def test_it_goes_back_once_where_no_gradient_is_finite(
     monkeypatch.setattr(enhancer, "enhancer_batch", poisoned(at))
     events: list[Event] = []
     train_enhancer(options(folders, tmp_path), events.append)
-    warnings = [event.message for event in events if isinstance(event, Noted)]
+    warnings = [event.message for event in of(events, Noted)]
     before = at.start // 5 * 5
     assert [text for text in warnings if text.endswith(f"weights of step {before}")]
     skipped = [re.match(r"updates skipped by step \d+: (\d+)", text) for text in warnings]
     assert sum(int(found[1]) for found in skipped if found) == len(at)
-    logged = [event for event in events if isinstance(event, Logged)]
-    assert all(math.isfinite(value) for event in logged for value in event.losses.values())
-    saved = [event.step for event in events if isinstance(event, Saved)]
+    assert all(
+        math.isfinite(value) for event in of(events, Logged) for value in event.losses.values()
+    )
+    saved = [event.step for event in of(events, Saved)]
     assert saved[-1] == 90
     assert len(set(saved) & set(range(at.start + 1, at.stop + 1))) == 1  # after going back
     assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
@@ -219,7 +218,7 @@ def test_it_ends_where_going_back_does_not_help(
     """The second time it gives up, and the checkpoint is there still."""
     monkeypatch.setattr(enhancer, "enhancer_batch", poisoned(range(12, 90)))
     with pytest.raises(DivergedError, match="no finite gradient"):
-        train_enhancer(options(folders, tmp_path), lambda _event: None)
+        train_enhancer(options(folders, tmp_path), ignore)
     assert all(torch.isfinite(value.float()).all() for value in content(tmp_path).values())
 
 
@@ -252,21 +251,12 @@ def test_command_line_end_to_end(folders: tuple[Path, Path, Path], tmp_path: Pat
     """Train by command, then clean a recording with the result."""
     sets = [part for item in SETS for part in ("--set", item)]
     names = ("--noises", folders[1], "--rirs", folders[2], "--out", tmp_path / "run")
-    command: list[str | bytes | Path] = [
-        "train-enhancer",
-        folders[0],
-        *names,
-        "--device",
-        "cpu",
-        "--workers",
-        "1",
-        *sets,
-    ]
-    planned = hifigan(*command, "--steps", "80", "--dry-run")
+    words: list[str | Path] = [folders[0], *names, "--device", "cpu", "--workers", "1", *sets]
+    planned = hifigan("train-enhancer", *words, "--steps", "80", "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "40 pairs" in planned.stdout
     assert not (tmp_path / "run").exists()
-    run = hifigan(*command, "--steps", "80")
+    run = hifigan("train-enhancer", *words, "--steps", "80")
     assert run.returncode == 0, run.stderr
     assert "enhancer.safetensors" in run.stderr
     wav = write(tmp_path / "in.wav", speech(0.8) + np.random.default_rng(0).normal(0, 0.05, 17_640))

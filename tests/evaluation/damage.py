@@ -25,7 +25,6 @@ def clip(seed: int = 0, length_s: float = 2.0) -> FloatArray:
 
 
 def louder(sound: FloatArray) -> FloatArray:
-    """Raise by 2 dB."""
     return (sound * 10 ** (2 / 20)).astype(np.float32)
 
 
@@ -53,7 +52,6 @@ def late(sound: FloatArray, samples: int) -> FloatArray:
 
 
 def write_folder(folder: Path, sounds: dict[str, FloatArray], suffix: str = ".wav") -> Path:
-    """Write clips into a folder."""
     for name, sound in sounds.items():
         write_audio(folder / f"{name}{suffix}", sound, RATE_HZ)
     return folder

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hifigan_cli.audio import resample, write_audio
 from hifigan_cli.errors import InputError
 from hifigan_cli.evaluation import evaluate
 from hifigan_cli.evaluation.clips import find_lag, read_clips, shift
@@ -21,7 +22,7 @@ def test_a_delay_is_found_to_a_millisecond(lag: int, seed: int) -> None:
     """Guard the lag in both directions, with noise and another level: an envelope is no sharper."""
     sound = clip(seed, 1.5)
     pair = (sound, late(sound, lag)) if lag >= 0 else (late(sound, -lag), sound)
-    found = find_lag(pair[0], noisy(louder(pair[1])), RATE_HZ)
+    found = find_lag(pair[0], noisy(louder(pair[1])))
     assert found is not None
     assert abs(found - lag) <= RATE_HZ / 1000
 
@@ -36,7 +37,7 @@ def test_shifted_clips_are_equally_long_and_in_step(lag: int, first: int, second
 
 def test_silence_has_no_delay() -> None:
     """Guard a clip of silence: it does not vote."""
-    assert find_lag(np.zeros(5000, np.float32), clip()[:5000], RATE_HZ) is None
+    assert find_lag(np.zeros(5000, np.float32), clip()[:5000]) is None
 
 
 def test_one_delay_a_system(tmp_path: Path) -> None:
@@ -59,8 +60,6 @@ def test_one_delay_a_system(tmp_path: Path) -> None:
 
 def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
     """Guard what makes files comparable: rate, band, channels, length; each said in a note."""
-    from hifigan_cli.audio import resample, write_audio
-
     sound = clip(0, 1.0)
     narrow = resample(sound[None], RATE_HZ, 16_000)
     write_audio(tmp_path / "ref.wav", sound, RATE_HZ)
@@ -81,8 +80,6 @@ def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
 
 def test_channels_are_judged_by_themselves(tmp_path: Path) -> None:
     """Guard stereo: a channel that is wrong shows, however well the mix of both would do."""
-    from hifigan_cli.audio import write_audio
-
     sound = clip(0, 1.0)
     write_audio(tmp_path / "ref.wav", np.stack([sound, sound]), RATE_HZ)
     write_audio(tmp_path / "hyp.wav", np.stack([sound, louder(sound)]), RATE_HZ)

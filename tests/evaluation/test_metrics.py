@@ -36,7 +36,6 @@ def scores(name: str, reference: FloatArray, hypothesis: FloatArray) -> dict[str
 
 
 def figure(column: str, reference: FloatArray, hypothesis: FloatArray) -> float:
-    """Return one value by its column."""
     value = scores(METRIC_OF[column].name, reference, hypothesis)[column]
     assert value is not None
     return value

@@ -20,7 +20,6 @@ def random_state(
     additional: bool,
     bias: bool,
 ) -> State:
-    """Draw weight-normed parameters of a generator."""
     random = torch.Generator().manual_seed(9)
     state: State = {}
 
@@ -32,20 +31,16 @@ def random_state(
             state[f"{name}.bias"] = 0.1 * torch.randn(outputs, generator=random)
 
     layer("input_conv", channels, 80, kernel, outputs=channels)
-    number = 0
     for stage, scale in enumerate(scales):
         half = channels // 2
         layer(f"upsamples.{stage}.1", channels, half, 2 * scale, outputs=half)
         channels = half
-        for size, steps in zip(sizes, dilations, strict=True):
+        blocks = zip(sizes, dilations, strict=True)
+        for number, (size, steps) in enumerate(blocks, stage * len(sizes)):
             for index in range(len(steps)):
-                layer(
-                    f"blocks.{number}.convs1.{index}.1", channels, channels, size, outputs=channels
-                )
-                if additional:
-                    name = f"blocks.{number}.convs2.{index}.1"
+                for convs in ("convs1", "convs2") if additional else ("convs1",):
+                    name = f"blocks.{number}.{convs}.{index}.1"
                     layer(name, channels, channels, size, outputs=channels)
-            number += 1
     layer("output_conv.1", 1, channels, kernel, outputs=1)
     return state
 

@@ -17,7 +17,9 @@ from hifigan_cli.errors import InputError
 from hifigan_cli.importers.importing import ImportResult, import_checkpoint
 from hifigan_cli.synthesis import Vocoder
 from tests.helpers import speech
-from tests.importers.foreign import CASES, Case, folded, normed, statistics
+from tests.importers.foreign import CASES, Case
+from tests.importers.foreign.networks import folded, normed
+from tests.importers.foreign.others import statistics
 from tests.importers.plain_networks import parallel_wavegan, random_state
 from tests.models.reference import generate
 
@@ -89,100 +91,49 @@ def test_a_mel_that_is_too_short_to_reflect(tmp_path: Path) -> None:
     assert vocoder.vocode(np.full((80, 4), -3, np.float32)).samples.shape == (1, 1024)
 
 
-DEFAULT = MelConfig()
 CENTERED = {"center": True, "magnitude_epsilon": 0.0}
+NEMO = {"pad_mode": "constant", "periodic_window": False, "magnitude_epsilon": 0.0}
+ADDED = {"log_zero_guard_type": "add", "log_zero_guard_value": 1.0, "mel_norm": None}
+LINEAR = {"signal_norm": False, "log_func": "np.log", "spec_gain": 1}
+BAND = {"fmin_hz": 80, "fmax_hz": 7600}
+LOG10 = {**CENTERED, "log": "log10", "floor": 1e-10}
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "mel"),
+    ("name", "options", "sizes", "convention"),
     [
-        ("nvidia", {}, DEFAULT),
+        ("nvidia", {}, {}, {}),
+        ("nemo", {}, {}, NEMO),
+        ("nemo", ADDED, {}, {**NEMO, "guard": "add", "floor": 1.0, "mel_norm": "none"}),
+        ("speechbrain", {}, {}, CENTERED),
         (
-            "nemo",
-            {},
-            MelConfig(
-                convention=MelConvention(
-                    pad_mode="constant", periodic_window=False, magnitude_epsilon=0.0
-                )
-            ),
+            *("speechbrain", {"mel_scale": "htk", "norm": "null"}),
+            *({}, {**CENTERED, "mel_scale": "htk", "mel_norm": "none"}),
         ),
+        ("parallel_wavegan", {}, BAND, LOG10),
         (
-            "nemo",
-            {"log_zero_guard_type": "add", "log_zero_guard_value": 1.0, "mel_norm": None},
-            MelConfig(
-                convention=MelConvention(
-                    pad_mode="constant",
-                    periodic_window=False,
-                    magnitude_epsilon=0.0,
-                    guard="add",
-                    floor=1.0,
-                    mel_norm="none",
-                )
-            ),
+            *("espnet", {"log_base": None}),
+            *(BAND, {"center": True, "magnitude_epsilon": 1e-10, "floor": 1e-10}),
         ),
-        ("speechbrain", {}, MelConfig(convention=MelConvention(**CENTERED))),
+        ("transformers", {}, {**BAND, "rate_hz": 16_000}, LOG10),
+        ("coqui", LINEAR, {**BAND, "fmin_hz": 50}, {**CENTERED, "floor": 1e-8}),
         (
-            "speechbrain",
-            {"mel_scale": "htk", "norm": "null"},
-            MelConfig(
-                convention=MelConvention(**CENTERED, mel_scale="htk", mel_norm="none"),
-            ),
+            *("bshall", {}, {"rate_hz": 16_000, "hop_samples": 160, "n_mels": 128}),
+            {"magnitude_epsilon": 0.0},
         ),
-        (
-            "parallel_wavegan",
-            {},
-            MelConfig(
-                fmin_hz=80,
-                fmax_hz=7600,
-                convention=MelConvention(**CENTERED, log="log10", floor=1e-10),
-            ),
-        ),
-        (
-            "espnet",
-            {"log_base": None},
-            MelConfig(
-                fmin_hz=80,
-                fmax_hz=7600,
-                convention=MelConvention(center=True, magnitude_epsilon=1e-10, floor=1e-10),
-            ),
-        ),
-        (
-            "transformers",
-            {},
-            MelConfig(
-                rate_hz=16_000,
-                fmin_hz=80,
-                fmax_hz=7600,
-                convention=MelConvention(**CENTERED, log="log10", floor=1e-10),
-            ),
-        ),
-        (
-            "coqui",
-            {"signal_norm": False, "log_func": "np.log", "spec_gain": 1},
-            MelConfig(fmin_hz=50, fmax_hz=7600, convention=MelConvention(**CENTERED, floor=1e-8)),
-        ),
-        (
-            "bshall",
-            {},
-            MelConfig(
-                rate_hz=16_000,
-                hop_samples=160,
-                n_mels=128,
-                convention=MelConvention(magnitude_epsilon=0.0),
-            ),
-        ),
-        ("everyvoice", {}, MelConfig(convention=MelConvention(center=True))),
-        (
-            "everyvoice",
-            {"spec_type": "mel"},
-            MelConfig(convention=MelConvention(**CENTERED, power=2, mel_scale="htk")),
-        ),
+        ("everyvoice", {}, {}, {"center": True}),
+        ("everyvoice", {"spec_type": "mel"}, {}, {**CENTERED, "power": 2, "mel_scale": "htk"}),
     ],
 )
 def test_the_mel_convention_travels(
-    tmp_path: Path, name: str, options: dict[str, Any], mel: MelConfig
+    tmp_path: Path,
+    name: str,
+    options: dict[str, Any],
+    sizes: dict[str, Any],
+    convention: dict[str, Any],
 ) -> None:
     """Each family's mel, and what its configuration says of it, is in the model file."""
+    mel = MelConfig(**sizes, convention=MelConvention(**convention))
     assert imported(CASES[name], tmp_path, **options).model.mel == mel
 
 

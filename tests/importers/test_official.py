@@ -55,7 +55,6 @@ def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def write_official(folder: Path, prefix: str = "", **changes: Any) -> Path:
-    """Write a generator as the official code does: weights and config.json."""
     state = {prefix + k: v for k, v in old_names(tiny_generator(3).state_dict()).items()}
     torch.save({"generator": state}, folder / "g_00000001")
     (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
@@ -95,15 +94,10 @@ def test_discriminators_come_along(tmp_path: Path) -> None:
     model = import_checkpoint(
         write_official(tmp_path), discriminators=tmp_path / "do_00000001"
     ).model
-    for name, net in nets.items():
-        state = net.state_dict()
-        found = {
-            key.removeprefix(f"{name}."): value
-            for key, value in model.discriminators.items()
-            if key.startswith(f"{name}.")
-        }
-        assert found.keys() == state.keys()
-        assert all(np.array_equal(found[key], state[key]) for key in state)
+    found = model.discriminators
+    expected = {f"{n}.{key}": v for n, net in nets.items() for key, v in net.state_dict().items()}
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize(

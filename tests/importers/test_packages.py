@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hifigan_cli.audio.logmel import log_mel
-from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.importers.importing import ImportResult, import_checkpoint
 from hifigan_cli.synthesis import Vocoder
 from tests.helpers import speech
-from tests.importers import foreign
-from tests.importers.foreign import SMALL, SPEECH_T5, State, lists
+from tests.importers.foreign import others, recipes
+from tests.importers.foreign.networks import COQUI, ESPNET, SMALL, SPEECH_T5, State, lists, normed
 
 pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.filterwarnings("ignore")]
 
 PARITY = 1e-5
+MEL = np.random.default_rng(0).normal(-3, 1, (80, 21)).astype(np.float32)
+SPEECH = speech(0.7)
 
 
 def their(module: str) -> Any:
@@ -39,7 +39,7 @@ def their(module: str) -> Any:
         pytest.skip(f"{module.partition('.')[0]} is not usable here: {summary}")
 
 
-def louder(net: nn.Module) -> None:
+def louder(net: Any) -> Any:
     """Give a network weights whose output is far from silence, and from the ends of tanh."""
     torch.manual_seed(3)
     with torch.no_grad():
@@ -50,17 +50,12 @@ def louder(net: nn.Module) -> None:
                 value.normal_(0, 0.1)
             else:
                 value.normal_(0, value[0].numel() ** -0.5)
+    return net
 
 
-def some_mel(n_mels: int = 80, frames: int = 21, seed: int = 0) -> npt.NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(-3, 1, (n_mels, frames)).astype(np.float32)
-
-
-def compare(
-    found: ImportResult, mel: npt.NDArray[np.float32], samples: Tensor, padding: int = 0
-) -> None:
+def compare(found: ImportResult, samples: Tensor, padding: int = 0) -> None:
     """Hold the imported model's samples against theirs, which may have copies of the ends."""
-    ours = Vocoder(found.model, "cpu").vocode(mel).samples[0]
+    ours = Vocoder(found.model, "cpu").vocode(MEL).samples[0]
     theirs = samples.detach().reshape(-1).numpy()
     cut = padding * found.model.mel.hop_samples
     theirs = theirs[cut : len(theirs) - cut]
@@ -74,39 +69,33 @@ def compare(
 def test_speechbrain(tmp_path: Path) -> None:
     """SpeechBrain: reflecting convolutions, five copied frames; and its mel."""
     module = their("speechbrain.lobes.models.HifiGAN")
-    names = {"resblock": "resblock_type", "upsample_rates": "upsample_factors"}
-    values = {**lists(SMALL, **names), "resblock_type": "1"}
-    net = module.HifiganGenerator(in_channels=80, out_channels=1, **values)
-    louder(net)
-    found = _imported(tmp_path, foreign.write_speechbrain, "generator.ckpt", net.state_dict())
-    mel = some_mel()
-    compare(found, mel, net.inference(torch.from_numpy(mel)[None]), padding=5)
-    samples = speech(0.7)
+    values = {**lists(SMALL, **COQUI), "resblock_type": "1"}
+    net = louder(module.HifiganGenerator(in_channels=80, out_channels=1, **values))
+    found = _imported(tmp_path, others.write_speechbrain, "generator.ckpt", net.state_dict())
+    compare(found, net.inference(torch.from_numpy(MEL)[None]), padding=5)
     theirs = module.mel_spectrogram(
         22050, 256, 1024, 1024, 80, 0.0, 8000, 1, False, "slaney", "slaney", True,
-        torch.from_numpy(samples),
+        torch.from_numpy(SPEECH),
     )  # fmt: skip
-    _compare_mel(found, samples, theirs.numpy())
+    _compare_mel(found, theirs.numpy())
 
 
 def test_transformers(tmp_path: Path) -> None:
     """Transformers: mean and scale within; and the mel of SpeechT5's feature extractor."""
     module = their("transformers.models.speecht5.modeling_speecht5")
     extraction = their("transformers.models.speecht5.feature_extraction_speecht5")
-    config = module.SpeechT5HifiGanConfig(**_without(lists(SPEECH_T5), "resblock"))
-    net = module.SpeechT5HifiGan(config).eval()
-    louder(net)
-    mean, scale = foreign.statistics()
+    config = module.SpeechT5HifiGanConfig(**lists(SPEECH_T5, "resblock"))
+    net = louder(module.SpeechT5HifiGan(config).eval())
+    mean, scale = others.statistics()
     net.mean.copy_(torch.from_numpy(mean))
     net.scale.copy_(torch.from_numpy(scale))
     net.save_pretrained(tmp_path)
     found = import_checkpoint(tmp_path / "model.safetensors")
-    mel = some_mel()
-    compare(found, mel, net(torch.from_numpy(mel.T)))
+    compare(found, net(torch.from_numpy(MEL.T)))
     samples = speech(0.7, 16_000)
     extractor = extraction.SpeechT5FeatureExtractor()
     theirs = extractor(audio_target=samples, sampling_rate=16_000)["input_values"][0]
-    _compare_mel(found, samples, np.asarray(theirs).reshape(-1, 80).T)
+    _compare_mel(found, np.asarray(theirs).reshape(-1, 80).T, samples)
     extractor.save_pretrained(tmp_path)
     assert import_checkpoint(tmp_path / "model.safetensors").model.mel == found.model.mel
 
@@ -114,56 +103,42 @@ def test_transformers(tmp_path: Path) -> None:
 def test_coqui(tmp_path: Path) -> None:
     """Coqui TTS: five copied frames."""
     module = their("TTS.vocoder.models.hifigan_generator")
-    names = {"resblock": "resblock_type", "upsample_rates": "upsample_factors"}
-    values = {**lists(SMALL, **names), "resblock_type": "1"}
-    net = module.HifiganGenerator(in_channels=80, out_channels=1, **values)
-    louder(net)
+    values = {**lists(SMALL, **COQUI), "resblock_type": "1"}
+    net = louder(module.HifiganGenerator(in_channels=80, out_channels=1, **values))
     state = {f"model_g.{key}": value for key, value in net.state_dict().items()}
-    found = _imported(tmp_path, foreign.write_coqui, "model_file.pth", {"model": state})
-    mel = some_mel()
-    compare(found, mel, net.inference(torch.from_numpy(mel)[None]), padding=5)
+    found = _imported(tmp_path, recipes.write_coqui, "model_file.pth", {"model": state})
+    compare(found, net.inference(torch.from_numpy(MEL)[None]), padding=5)
 
 
 def test_coquis_mel(tmp_path: Path) -> None:
     """Coqui's audio processor: decibels within a range."""
     processor = their("TTS.utils.audio.processor")
     shared = their("TTS.config.shared_configs")
-    kept = {key: value for key, value in foreign.COQUI_AUDIO.items() if key != "log_func"}
-    config = shared.BaseAudioConfig(**kept)
-    state = foreign.normed(SMALL)
-    found = import_checkpoint(foreign.write_coqui(tmp_path, state))
-    samples = speech(0.7)
-    _compare_mel(found, samples, processor.AudioProcessor(config).melspectrogram(samples))
+    config = shared.BaseAudioConfig(**_without(recipes.COQUI_AUDIO, "log_func"))
+    found = import_checkpoint(recipes.write_coqui(tmp_path, normed(SMALL)))
+    _compare_mel(found, processor.AudioProcessor(config).melspectrogram(SPEECH))
 
 
 def test_espnet(tmp_path: Path) -> None:
     """ESPnet: the vocoder of a joint model, with normalised features."""
     module = their("espnet2.gan_tts.hifigan.hifigan")
-    names = {
-        "upsample_rates": "upsample_scales",
-        "upsample_initial_channel": "channels",
-        "resblock_dilation_sizes": "resblock_dilations",
-    }
-    net = module.HiFiGANGenerator(**_without(lists(SMALL, **names), "resblock"))
-    louder(net)
-    mean, scale = map(torch.from_numpy, foreign.statistics())
+    net = louder(module.HiFiGANGenerator(**lists(SMALL, "resblock", **ESPNET)))
+    mean, scale = map(torch.from_numpy, others.statistics())
     state = {f"tts.generator.vocoder.{key}": value for key, value in net.state_dict().items()}
     state |= {"normalize.mean": mean, "normalize.std": scale}
     name = "train.total_count.ave_5best.pth"
-    found = _imported(tmp_path, foreign.write_espnet, name, state)
-    mel = some_mel()
-    given = (torch.from_numpy(mel.T) - mean) / scale
-    compare(found, mel, net.inference(given))
+    found = _imported(tmp_path, others.write_espnet, name, state)
+    given = (torch.from_numpy(MEL.T) - mean) / scale
+    compare(found, net.inference(given))
 
 
 def test_espnets_mel(tmp_path: Path) -> None:
     """ESPnet's own filterbank, on speech; in silence it holds the power, not the sum, above 0."""
     module = their("espnet2.tts.feats_extract.log_mel_fbank")
     extract = module.LogMelFbank(fs=22050, n_fft=1024, hop_length=256, fmin=80, fmax=7600)
-    found = import_checkpoint(foreign.write_espnet(tmp_path, foreign.normed(SMALL)))
-    samples = speech(0.7)
-    theirs, _ = extract(torch.from_numpy(samples)[None])
-    _compare_mel(found, samples, theirs[0].numpy().T, within=5e-3)
+    found = import_checkpoint(others.write_espnet(tmp_path, normed(SMALL)))
+    theirs, _ = extract(torch.from_numpy(SPEECH)[None])
+    _compare_mel(found, theirs[0].numpy().T, within=5e-3)
 
 
 @pytest.mark.parametrize("scales", [(8, 8, 2, 2), (5, 5, 4, 3)])
@@ -184,33 +159,29 @@ def test_parallel_wavegan(
         "resblock_dilations": [[1, 3, 5], [1, 3, 5]] if additional else [[1, 2], [2, 6]],
         "use_additional_convs": additional,
     }
-    net = module.HiFiGANGenerator(**values)
-    louder(net)
-    path = foreign.write_parallel_wavegan(tmp_path, {}, **values)
+    net = louder(module.HiFiGANGenerator(**values))
+    path = others.write_parallel_wavegan(tmp_path, {}, **values)
     text = (tmp_path / "config.yml").read_text()
     assert "upsample_kernal_sizes" in text
     (tmp_path / "config.yml").write_text(_without_misspelt(text))
     torch.save({"model": {"generator": net.state_dict()}, "steps": 1}, path)
     found = import_checkpoint(path)
     net.register_stats(str(tmp_path / "stats.npy"))
-    mel = some_mel()
-    compare(found, mel, net.inference(torch.from_numpy(mel.T), normalize_before=True))
+    compare(found, net.inference(torch.from_numpy(MEL.T), normalize_before=True))
 
 
 def test_nemo(tmp_path: Path) -> None:
     """NeMo: blocks of two numbers in an archive."""
     module = their("nemo.collections.tts.modules.hifigan_modules")
-    net = module.Generator(**lists(SMALL))
-    louder(net)
+    net = louder(module.Generator(**lists(SMALL)))
     flat: State = {}
     for key, value in net.state_dict().items():
         parts = key.split(".")
         if parts[0] == "resblocks":  # the writer nests them again
             parts[1:3] = [str(int(parts[1]) * 2 + int(parts[2]))]
         flat[".".join(parts)] = value
-    found = import_checkpoint(foreign.write_nemo(tmp_path, flat))
-    mel = some_mel()
-    compare(found, mel, net(x=torch.from_numpy(mel)[None]))
+    found = import_checkpoint(recipes.write_nemo(tmp_path, flat))
+    compare(found, net(x=torch.from_numpy(MEL)[None]))
 
 
 @pytest.mark.parametrize(
@@ -224,14 +195,13 @@ def test_nemos_mel(tmp_path: Path, options: dict[str, Any]) -> None:
     Its count of frames is one less than there are, and it fills the last by `pad_value`.
     """
     module = their("nemo.collections.asr.parts.preprocessing.features")
-    settings = {**foreign.NEMO_MEL, **options}
+    settings = {**recipes.NEMO_MEL, **options}
     extract = module.FilterbankFeatures(**_without(settings, "_target_")).eval()
-    found = import_checkpoint(foreign.write_nemo(tmp_path, foreign.normed(SMALL), **options))
-    samples = speech(0.7)
-    length = torch.tensor([len(samples)])
-    theirs, frames = extract(torch.from_numpy(samples)[None], length)
+    found = import_checkpoint(recipes.write_nemo(tmp_path, normed(SMALL), **options))
+    length = torch.tensor([len(SPEECH)])
+    theirs, frames = extract(torch.from_numpy(SPEECH)[None], length)
     assert frames == theirs.shape[2] - 1
-    _compare_mel(found, samples, theirs[0].numpy(), filled=1)
+    _compare_mel(found, theirs[0].numpy(), filled=1)
 
 
 def test_everyvoice(tmp_path: Path) -> None:
@@ -242,16 +212,14 @@ def test_everyvoice(tmp_path: Path) -> None:
         contact={"contact_name": "x", "contact_email": "x@example.org"},
         model={**lists(SMALL), "resblock": "1"},
     )
-    net = module.Generator(config)
-    louder(net)
+    net = louder(module.Generator(config))
     content = {
         "state_dict": {f"generator.{key}": value for key, value in net.state_dict().items()},
         "hyper_parameters": {"config": config.model_checkpoint_dump()},
     }
     torch.save(content, tmp_path / "last.ckpt")
     found = import_checkpoint(tmp_path / "last.ckpt")
-    mel = some_mel()
-    compare(found, mel, net(torch.from_numpy(mel)[None]))
+    compare(found, net(torch.from_numpy(MEL)[None]))
 
 
 @pytest.mark.parametrize("kind", ["mel-librosa", "mel"])
@@ -261,24 +229,23 @@ def test_everyvoices_mel(tmp_path: Path, kind: str) -> None:
     transform = module.get_spectral_transform(
         kind, 1024, 1024, 256, sample_rate=22050, n_mels=80, f_min=0, f_max=8000
     )
-    state = foreign.normed(SMALL)
-    found = import_checkpoint(foreign.write_everyvoice(tmp_path, state, spec_type=kind))
-    samples = speech(0.7)
-    theirs = module.dynamic_range_compression_torch(transform(torch.from_numpy(samples)))
-    _compare_mel(found, samples, theirs.numpy())
+    state = normed(SMALL)
+    found = import_checkpoint(others.write_everyvoice(tmp_path, state, spec_type=kind))
+    theirs = module.dynamic_range_compression_torch(transform(torch.from_numpy(SPEECH)))
+    _compare_mel(found, theirs.numpy())
 
 
 def _imported(folder: Path, write: Any, name: str, content: Any) -> ImportResult:
     """Write a family's configuration, then the package's own state in place of ours."""
-    write(folder, foreign.normed(SMALL))
+    write(folder, normed(SMALL))
     torch.save(content, folder / name)
     return import_checkpoint(folder / name)
 
 
 def _compare_mel(
     found: ImportResult,
-    samples: npt.NDArray[np.float32],
     theirs: npt.NDArray[Any],
+    samples: npt.NDArray[np.float32] = SPEECH,
     within: float = 2e-3,
     filled: int = 0,
 ) -> None:
@@ -291,8 +258,8 @@ def _compare_mel(
     assert difference < within
 
 
-def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in names}
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
 
 
 def _without_misspelt(text: str) -> str:
@@ -302,8 +269,3 @@ def _without_misspelt(text: str) -> str:
     content = yaml.safe_load(text)
     content["generator_params"].pop("upsample_kernal_sizes")
     return json.dumps(content)
-
-
-def test_the_network_has_four_stages() -> None:
-    """Guard the constants above: hop 256 with the small network."""
-    assert math.prod(SMALL.upsample_rates) == math.prod(GeneratorConfig().upsample_rates) == 256

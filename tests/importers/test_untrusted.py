@@ -187,18 +187,13 @@ def test_a_bad_file_costs_no_other_of_its_batch(
     torch.save(Bomb(tmp_path / "ran"), tmp_path / "code")
     (tmp_path / "gone").unlink()
     program = untrusted._COMMAND[2].replace("untrusted_child.main()", CRASH)
-    monkeypatch.setattr(
-        untrusted, "_COMMAND", (*untrusted._COMMAND[:2], program, untrusted._COMMAND[3])
-    )
+    command = (*untrusted._COMMAND[:2], program, untrusted._COMMAND[3])
+    monkeypatch.setattr(untrusted, "_COMMAND", command)
     run = Mock(wraps=subprocess.run)
     monkeypatch.setattr(subprocess, "run", run)
     files = UntrustedFiles("torch", [tmp_path / name for name in names], ModelError)
-    for name, reason in (
-        ("code", "mkdir"),
-        ("dies", "failed"),
-        ("dies too", "failed"),
-        ("gone", ""),
-    ):
+    reasons = {"code": "mkdir", "dies": "failed", "dies too": "failed", "gone": ""}
+    for name, reason in reasons.items():
         with pytest.raises(ModelError, match=f"{name}.*{reason}"):
             files.read(tmp_path / name)
     for number, name in ((0, "a"), (2, "b"), (6, "c")):

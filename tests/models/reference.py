@@ -20,7 +20,6 @@ State = Mapping[str, DoubleArray]
 
 
 def lrelu(x: DoubleArray, slope: float) -> DoubleArray:
-    """Leaky ReLU."""
     return np.where(x > 0, x, slope * x)
 
 
@@ -98,7 +97,7 @@ def generate(config: GeneratorConfig, state: State, mel: DoubleArray) -> DoubleA
     return np.asarray(np.tanh(apply("conv_post", lrelu(x, 0.01))[0]))
 
 
-def judge_period(period: int, state: State, samples: DoubleArray) -> list[DoubleArray]:
+def period_maps(period: int, state: State, samples: DoubleArray) -> list[DoubleArray]:
     """Return the feature maps of one MPD sub-discriminator: `(channels, rows, period)` each.
 
     The logits are the last.
@@ -117,7 +116,7 @@ def judge_period(period: int, state: State, samples: DoubleArray) -> list[Double
     return maps
 
 
-def judge_scale(state: State, samples: DoubleArray) -> list[DoubleArray]:
+def scale_maps(state: State, samples: DoubleArray) -> list[DoubleArray]:
     """Return the feature maps of one MSD sub-discriminator, the logits last."""
     x, maps = samples[None], []
     for i, (stride, groups) in enumerate(

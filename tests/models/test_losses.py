@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 from hifigan_cli.models.discriminators import DiscriminatorOutput, MultiPeriodDiscriminator
 from hifigan_cli.models.losses import (
@@ -20,8 +19,8 @@ from hifigan_cli.models.losses import (
 SIZES = [(2, 7), (3, 4), (1, 9)]
 
 
-def judgements(seed: int) -> list[DiscriminatorOutput]:
-    """Make judgements of unlike sizes, so that a mean over all is no sum of means."""
+def outputs(seed: int) -> list[DiscriminatorOutput]:
+    """Make outputs of unlike sizes, so that a mean over all is no sum of means."""
     generator = torch.Generator().manual_seed(seed)
     made = []
     for batch, places in SIZES:
@@ -31,17 +30,13 @@ def judgements(seed: int) -> list[DiscriminatorOutput]:
     return made
 
 
-def mean(x: Tensor) -> float:
-    """Return the mean of all entries."""
-    return float(x.sum()) / x.numel()
-
-
 @pytest.mark.parametrize("seed", [0, 10])
 def test_discriminator_loss_is_equation_1(seed: int) -> None:
     """Guard the sum over sub-discriminators: real to 1, fake to 0."""
-    real, fake = judgements(seed), judgements(seed + 1)
+    real, fake = outputs(seed), outputs(seed + 1)
     expected = sum(
-        mean((r.scores - 1) ** 2) + mean(f.scores**2) for r, f in zip(real, fake, strict=True)
+        float(((r.scores - 1) ** 2).mean() + (f.scores**2).mean())
+        for r, f in zip(real, fake, strict=True)
     )
     assert float(discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
 
@@ -49,24 +44,24 @@ def test_discriminator_loss_is_equation_1(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 10])
 def test_adversarial_loss_is_equation_2(seed: int) -> None:
     """Guard the sum over sub-discriminators: fake to 1."""
-    fake = judgements(seed)
-    expected = sum(mean((f.scores - 1) ** 2) for f in fake)
+    fake = outputs(seed)
+    expected = sum(float(((f.scores - 1) ** 2).mean()) for f in fake)
     assert float(adversarial_loss(fake)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", [0, 10])
 def test_feature_loss_is_equation_4(seed: int) -> None:
     """Guard the sum of each map's mean, over all maps, those of the scores included."""
-    real, fake = judgements(seed), judgements(seed + 1)
+    real, fake = outputs(seed), outputs(seed + 1)
     expected = sum(
-        mean((a - b).abs())
+        float((a - b).abs().mean())
         for r, f in zip(real, fake, strict=True)
         for a, b in zip(r.feature_maps, f.feature_maps, strict=True)
     )
     assert float(feature_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_perfect_judgements_cost_nothing() -> None:
+def test_perfect_outputs_cost_nothing() -> None:
     """Guard the directions: what each side strives for has loss 0, and the contrary has not."""
     ones = [DiscriminatorOutput(torch.ones(1, 3), [torch.ones(1, 3)])]
     zeros = [DiscriminatorOutput(torch.zeros(1, 3), [torch.zeros(1, 3)])]
@@ -91,12 +86,12 @@ def test_feature_loss_compares_real_with_fake() -> None:
     assert float(feature_loss(of_real, of_real)) == 0
 
 
-def test_unlike_numbers_of_judgements_are_an_error() -> None:
+def test_unlike_numbers_of_outputs_are_an_error() -> None:
     """Guard against a sub-discriminator left out in silence."""
     with pytest.raises(ValueError, match="zip"):
-        feature_loss(judgements(0), judgements(1)[:2])
+        feature_loss(outputs(0), outputs(1)[:2])
     with pytest.raises(ValueError, match="zip"):
-        discriminator_loss(judgements(0)[:2], judgements(1))
+        discriminator_loss(outputs(0)[:2], outputs(1))
 
 
 def test_mel_loss_is_the_mean_absolute_difference() -> None:
@@ -109,7 +104,7 @@ def test_losses_of_half_precision_are_single() -> None:
     """Guard bf16 training: sums of many squares are taken in float32."""
     half = [
         DiscriminatorOutput(j.scores.bfloat16(), [m.bfloat16() for m in j.feature_maps])
-        for j in judgements(0)
+        for j in outputs(0)
     ]
     assert adversarial_loss(half).dtype == torch.float32
     assert feature_loss(half, half).dtype == torch.float32

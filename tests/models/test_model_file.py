@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import struct
 from pathlib import Path
@@ -29,6 +28,7 @@ from hifigan_cli.io.tensor_file import (
 )
 from hifigan_cli.models import Generator, ModelFile, read_model, write_model
 from hifigan_cli.models.shapes import generator_shapes
+from tests.importers.test_untrusted import Bomb
 
 MEL = MelConfig(n_fft=64, win_samples=64, hop_samples=8, n_mels=5)
 TINY = GeneratorConfig(
@@ -42,7 +42,6 @@ PROVENANCE = {"name": "tiny", "steps": 3, "licence": "MIT", "source": "žluť"}
 
 
 def tiny(seed: int = 0) -> ModelFile:
-    """Make a model of a few hundred weights."""
     torch.manual_seed(seed)
     weights = Generator(TINY, MEL.n_mels, weight_norm=False).state_dict()
     others = {"mpd.conv.weight": torch.randn(2, 3), "msd.n": torch.tensor(7)}
@@ -51,14 +50,12 @@ def tiny(seed: int = 0) -> ModelFile:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Write a tiny model; return its path."""
     path = tmp_path / "model.safetensors"
     write_model(path, tiny())
     return path
 
 
 def refusal(path: Path) -> ModelError:
-    """Read what must be refused."""
     with pytest.raises(ModelError) as caught:
         read_model(path)
     assert caught.value.exit_code == 5
@@ -158,19 +155,11 @@ def test_a_later_format_asks_for_an_upgrade(path: Path) -> None:
     assert "upgrade" in (refusal(path).hint or "")
 
 
-class Bomb:
-    """An object whose unpickling leaves a trace."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, ("exploded",)
-
-
-def test_nothing_is_ever_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
     """Guard row 33: a pickle in any wrapping is refused, and nothing in it runs."""
-    monkeypatch.chdir(tmp_path)
     bare, wrapped = tmp_path / "bare.pt", tmp_path / "wrapped.pt"
-    bare.write_bytes(pickle.dumps(Bomb()))
-    torch.save({"generator": Bomb()}, wrapped)
+    bare.write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    torch.save({"generator": Bomb(tmp_path / "exploded")}, wrapped)
     for path in (bare, wrapped):
         assert "hifigan import" in (refusal(path).hint or "")
     assert not (tmp_path / "exploded").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's users know
@@ -23,7 +25,25 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def gradients(y: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad((y * torch.linspace(-1, 1, y.numel()).view(y.shape)).sum(), of)
+    weighted = (y * torch.linspace(-1, 1, y.numel()).view(y.shape)).sum()
+    return torch.autograd.grad(weighted, of, retain_graph=True)
+
+
+def check_equal(found: Tensor, expected: Tensor, *of: Tensor) -> None:
+    """Compare values and the gradients of some tensors."""
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(found, *of), gradients(expected, *of))
+
+
+def layer(
+    channels: int, outputs: int, samples: int, half: int, groups: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make an input, a weight and a bias."""
+    return (
+        noise(2, channels, samples, seed=seed).requires_grad_(),
+        noise(outputs, channels // groups, 2 * half + 1, seed=seed + 1).requires_grad_(),
+        noise(outputs, seed=seed + 2).requires_grad_(),
+    )
 
 
 @settings(max_examples=40)
@@ -38,18 +58,9 @@ def test_phases_are_the_strided_convolution(
     samples: int, half: int, stride: int, groups: int, seed: int
 ) -> None:
     """Guard values and all three gradients, for any length, kernel and stride."""
-    x, weight, bias = (
-        noise(2, 8, samples, seed=seed).requires_grad_(),
-        noise(12, 8 // groups, 2 * half + 1, seed=seed + 1).requires_grad_(),
-        noise(12, seed=seed + 2).requires_grad_(),
-    )
+    x, weight, bias = layer(8, 12, samples, half, groups, seed)
     expected = F.conv1d(x, weight, bias, stride, half, groups=groups)
-    found = convolve(x, weight, bias, stride, groups)
-    torch.testing.assert_close(found, expected)
-    for ours, theirs in zip(
-        gradients(found, x, weight, bias), gradients(expected, x, weight, bias), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs)
+    check_equal(convolve(x, weight, bias, stride, groups), expected, x, weight, bias)
 
 
 @settings(max_examples=12)
@@ -64,21 +75,13 @@ def test_every_form_is_the_same_convolution(
     samples: int, half: int, stride: int, groups: int, seed: int
 ) -> None:
     """Guard what a GPU chooses from: values and all three gradients of each form."""
-    x, weight, bias = (
-        noise(2, 16, samples, seed=seed).requires_grad_(),
-        noise(32, 16 // groups, 2 * half + 1, seed=seed + 1).requires_grad_(),
-        noise(32, seed=seed + 2).requires_grad_(),
-    )
+    x, weight, bias = layer(16, 32, samples, half, groups, seed)
     expected = F.conv1d(x, weight, bias, stride, half, groups=groups)
-    wanted = gradients(expected, x, weight, bias)
     forms = forms_of(stride, groups)
     assert forms[0] == PLAIN
     assert len(forms) == len(set(forms)) == 2 * (1 + (stride > 1)) * {1: 1, 4: 2, 16: 3}[groups]
     for form in forms:
-        found = form(x, weight, bias, stride, groups)
-        torch.testing.assert_close(found, expected)
-        for ours, theirs in zip(gradients(found, x, weight, bias), wanted, strict=True):
-            torch.testing.assert_close(ours, theirs)
+        check_equal(form(x, weight, bias, stride, groups), expected, x, weight, bias)
 
 
 @pytest.mark.parametrize("stride", [2, 4])
@@ -107,54 +110,44 @@ BLOCK2 = GeneratorConfig(
 
 @pytest.mark.parametrize("config", [TINY, BLOCK2])
 @pytest.mark.parametrize("frames", [1, 7])
-def test_maker_is_the_generator(config: GeneratorConfig, frames: int) -> None:
+def test_the_optimized_generator_is_the_generator(config: GeneratorConfig, frames: int) -> None:
     """Guard the 2-D form: both blocks, dilations, odd rates, and every gradient."""
     torch.manual_seed(1)
     net = Generator(config).double()
     mel = noise(3, 80, frames)
-    expected, found = net(mel), OptimizedGenerator(net)(mel)
-    torch.testing.assert_close(found, expected)
-    of = list(net.parameters())
-    for ours, theirs in zip(gradients(found, *of), gradients(expected, *of), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    check_equal(OptimizedGenerator(net)(mel), net(mel), *net.parameters())
 
 
 @pytest.mark.parametrize(("samples", "seed"), [(701, 0), (512, 1)])
-def test_judges_judge_as_the_discriminators(
+def test_the_optimized_discriminators_are_the_discriminators(
     samples: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard both turns: scores, maps, and as many power iterations as plain passes make."""
     small.shrink(monkeypatch.setattr)
     torch.manual_seed(seed)
     mpd, msd = MultiPeriodDiscriminator().double(), MultiScaleDiscriminator().double()
-    judges = OptimizedDiscriminators(mpd, msd)
-    before = [buffer.clone() for buffer in msd.buffers()]
-    real, fake = noise(2, 1, samples, seed=seed), noise(2, 1, samples, seed=seed + 9)
-    for call in (judges.forward, judges.compare):
-        for buffer, old in zip(msd.buffers(), before, strict=True):
-            buffer.copy_(old)
-        expected = [[*mpd(x), *msd(x)] for x in (real, fake)]
-        after = [buffer.clone() for buffer in msd.buffers()]
-        for buffer, old in zip(msd.buffers(), before, strict=True):
-            buffer.copy_(old)
-        found = call(real, fake, judges.vectors())
-        for buffer, moved in zip(msd.buffers(), after, strict=True):
-            torch.testing.assert_close(buffer, moved)
+    y, y_hat = noise(2, 1, samples, seed=seed), noise(2, 1, samples, seed=seed + 9)
+    for turn in (OptimizedDiscriminators.forward, OptimizedDiscriminators.compare):
+        optimized = OptimizedDiscriminators(mpd, copy.deepcopy(msd))
+        expected = [[*mpd(x), *msd(x)] for x in (y, y_hat)]
+        found = turn(optimized, y, y_hat, optimized.vectors())
+        torch.testing.assert_close(list(optimized.msd.buffers()), list(msd.buffers()))
         for ours, theirs in zip(found, expected, strict=True):
             for a, b in zip(ours, theirs, strict=True):
                 torch.testing.assert_close(a.scores.sort().values, b.scores.sort().values)
-                for x, y in zip(a.feature_maps, b.feature_maps, strict=True):
-                    plain = x.transpose(2, 3) if x.dim() == 4 else x
-                    torch.testing.assert_close(plain, y)
+                for one, other in zip(a.feature_maps, b.feature_maps, strict=True):
+                    plain = one.transpose(2, 3) if one.dim() == 4 else one
+                    torch.testing.assert_close(plain, other)
 
 
 def test_the_generators_turn_leaves_the_discriminators_alone() -> None:
     """Guard `compare`: gradients reach the generated samples and no parameter."""
-    judges = OptimizedDiscriminators(MultiPeriodDiscriminator(), MultiScaleDiscriminator())
-    fake = noise(1, 1, 600).float().requires_grad_()
-    real, made = judges.compare(noise(1, 1, 600, seed=1).float(), fake, judges.vectors())
-    assert not any(j.scores.requires_grad for j in real)
-    torch.stack([j.scores.sum() for j in made]).sum().backward()  # type: ignore[no-untyped-call]
-    assert fake.grad is not None
-    assert fake.grad.abs().max() > 0
-    assert all(p.grad is None for p in judges.parameters())
+    optimized = OptimizedDiscriminators(MultiPeriodDiscriminator(), MultiScaleDiscriminator())
+    y_hat = noise(1, 1, 600).float().requires_grad_()
+    y = noise(1, 1, 600, seed=1).float()
+    of_y, of_y_hat = optimized.compare(y, y_hat, optimized.vectors())
+    assert not any(output.scores.requires_grad for output in of_y)
+    torch.stack([output.scores.sum() for output in of_y_hat]).sum().backward()  # type: ignore[no-untyped-call]
+    assert y_hat.grad is not None
+    assert y_hat.grad.abs().max() > 0
+    assert all(p.grad is None for p in optimized.parameters())

@@ -25,7 +25,7 @@ addEventListener("load", async () => {
   const named = (one) => one.alt || one.getAttribute("aria-label");
   seen.unnamed = [...document.querySelectorAll("img, audio, svg")].filter((o) => !named(o)).length;
   seen.wide = document.documentElement.scrollWidth - innerWidth;
-  seen.asked = ASKED;
+  seen.asked = await (ASKED);
   const result = document.createElement("pre");
   result.id = "seen";
   result.textContent = JSON.stringify(seen);
@@ -33,7 +33,6 @@ addEventListener("load", async () => {
 });
 </script></body>
 """
-
 
 _SCHEME = "--blink-settings=preferredColorScheme={}"
 
@@ -43,8 +42,8 @@ def seen_in_a_browser(
 ) -> dict[str, Any]:
     """Open a page in Chromium; return what its reader has. Skips where there is no browser.
 
-    `asked` is an expression of JavaScript whose value is found under that name; `dark` is what the
-    reader prefers.
+    `asked` is an expression of JavaScript whose value, awaited, is found under that name; `dark` is
+    what the reader prefers.
     """
     path = folder / "seen.html"
     path.write_text(page.replace("</body>", _SCRIPT.replace("ASKED", asked)), "utf-8")

@@ -11,6 +11,7 @@ import pytest
 from hifigan_cli.audio import write_audio
 from hifigan_cli.audio.pictures import difference_picture
 from hifigan_cli.reports import resynthesis
+from hifigan_cli.reports.describe import describe
 from hifigan_cli.reports.resynthesis import difference_db, page_of_resynthesis
 from hifigan_cli.synthesis.events import Synthesized
 from tests.helpers import speech
@@ -18,7 +19,6 @@ from tests.reports.looking import check_alone, seen_in_a_browser
 
 
 def written(source: Path, target: Path, length_s: float, elapsed_s: float) -> Synthesized:
-    """Return what the pipeline reports of a file."""
     return Synthesized(source, target, round(22_050 * length_s), 22_050, 1, 0, elapsed_s)
 
 
@@ -79,19 +79,21 @@ def test_a_page_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_long_files_are_looked_through_in_flat_memory(tmp_path: Path) -> None:
-    """Guard the hours that `resynth` takes: a page of them holds their beginning, not the whole."""
+    """Guard hours of sound: pages hold their beginning, levels are of all of it, memory is not."""
     sound = np.zeros((1, 8_000 * 1_200), np.float32)
     sound[0, : 8_000 * 31] = np.tile(speech(1.0, 8_000), 31) / 10
-    sound[0, -1] = 0.5
+    sound[0, -3:] = 0.5, -1.0, 0.25
     for name in ("in.wav", "out.wav"):
         write_audio(tmp_path / name, sound, 8_000)
     made = [written(tmp_path / "in.wav", tmp_path / "out.wav", 1_200.0, 10.0)]
     tracemalloc.start()
-    page = page_of_resynthesis(made, [], 1)
+    page, facts = page_of_resynthesis(made, [], 1), describe(tmp_path / "in.wav").facts
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < sound.nbytes / 1.5
-    assert "1200.00 s, 9,600,000 samples at 8,000 Hz, peak -6.0" in page
+    assert "1200.00 s, 9,600,000 samples at 8,000 Hz, peak -0.0" in page
+    assert (facts["samples"], facts["length_s"], facts["channels"]) == (9_600_000, 1200, 1)
+    assert (facts["peak_dbfs"], facts["samples_at_full_scale"]) == (0, 1)
 
 
 def test_in_a_real_browser(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hifigan_cli.errors import BatchError, DeviceError, InputError, OutputError, UsageError
 from hifigan_cli.runtime.sharding import Shard
+from hifigan_cli.synthesis.events import Event, FileProgress
 from hifigan_cli.synthesis.jobs import Job, JobList, JobResults, plan_jobs
 from hifigan_cli.synthesis.overlap import run_overlapped
 from hifigan_cli.types import FloatArray
@@ -38,18 +40,18 @@ class OneStage:
     def __init__(self, work: Callable[[Job], None]) -> None:
         self.work = work
 
-    def read(self, job: Job) -> Job:
+    def open(self, source: Path) -> Path:
         """Read nothing."""
-        return job
+        return source
 
-    def read_ahead(self, job: Job) -> None:
+    def read_ahead(self, source: Path) -> None:
         """Read nothing."""
 
-    def synthesize(self, jobs: Sequence[Job]) -> list[tuple[Job, Iterator[FloatArray]]]:
+    def synthesize(self, sources: Sequence[Path]) -> list[Iterator[FloatArray]]:
         """Generate nothing."""
-        return [(job, iter(())) for job in jobs]
+        return [iter(()) for _ in sources]
 
-    def write(self, job: Job, _item: Job, _blocks: Iterator[FloatArray]) -> None:
+    def write(self, job: Job, _source: Path, _blocks: Iterator[FloatArray]) -> None:
         """Do the work."""
         self.work(job)
 
@@ -60,17 +62,10 @@ class OneStage:
 def run(
     batch: JobList,
     work: Callable[[Job], None] = copy,
-    *,
-    force: bool = False,
-    seen: list[int] | None = None,
+    report: Callable[[Event], None] = lambda _event: None,
 ) -> JobResults:
-    """Do some work for every job; note how many were finished at each report."""
-
-    def report(done: int, _total: int, _job: Job | None) -> None:
-        if seen is not None:
-            seen.append(done)
-
-    return run_overlapped(batch, OneStage(work), force=force, report=report)
+    """Do some work for every job."""
+    return run_overlapped(batch, OneStage(work), report)
 
 
 def test_one_file(tmp_path: Path) -> None:
@@ -135,12 +130,12 @@ def test_one_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists"):
         run(todo)
     assert target.read_bytes() == b"sound"
-    run(todo, force=True)
+    run(replace(todo, force=True))
     assert target.read_bytes() == b"sound made"
     link = tmp_path / "link.wav"
     link.symlink_to(source)
     with pytest.raises(UsageError, match="both input and output"):
-        run(plan_jobs([source], link, WAV), copy, force=True)
+        run(plan_jobs([source], link, WAV, force=True))
 
 
 def test_a_batch_goes_on(tmp_path: Path) -> None:
@@ -154,11 +149,11 @@ def test_a_batch_goes_on(tmp_path: Path) -> None:
         copy(job)
 
     todo = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
-    seen: list[int] = []
-    outcome = run(todo, work, seen=seen)
+    seen: list[Event] = []
+    outcome = run(todo, work, seen.append)
     assert (outcome.done, outcome.skipped, len(outcome.failures)) == (3, 1, 1)
     assert outcome.failures[0][0].name == "3.wav"
-    assert seen == [0, 1, 2, 3, 4, 5]
+    assert [event.done for event in seen if isinstance(event, FileProgress)] == [0, 1, 2, 3, 4, 5]
     assert (tmp_path / "out" / "0.wav").read_bytes() == b"sound"
     again = run(todo)
     assert (again.done, again.skipped) == (1, 4)
@@ -232,7 +227,7 @@ def test_parts_share_a_folder(tmp_path: Path, count: int) -> None:
         made += run(todo).done
         assert run(todo).skipped == len(todo.jobs)
     assert made == 8
-    assert run(whole, copy).skipped == 8
+    assert run(whole).skipped == 8
 
 
 def test_a_single_file_is_done_by_one_part(tmp_path: Path) -> None:

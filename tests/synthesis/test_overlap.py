@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hifigan_cli.errors import (
 )
 from hifigan_cli.io.files import replacing
 from hifigan_cli.synthesis import overlap
+from hifigan_cli.synthesis.events import FileProgress
 from hifigan_cli.synthesis.jobs import Job, JobList, JobResults
 from hifigan_cli.synthesis.overlap import run_overlapped
 
@@ -42,14 +44,9 @@ class Bench:
         self.threads: dict[str, set[str]] = {"read": set(), "make": set(), "write": set()}
         for number in range(count):
             (folder / f"{number}.in").write_text(str(number))
-        self.batch = JobList(
-            tuple(
-                Job(folder / f"{number}.in", folder / "out" / f"{number}.txt")
-                for number in range(count)
-            ),
-            folder / "out",
-            many=True,
-        )
+        out = folder / "out"
+        jobs = [Job(folder / f"{n}.in", out / f"{n}.txt") for n in range(count)]
+        self.batch = JobList(tuple(jobs), out, many=True)
 
     def _at(self, stage: str, number: int) -> None:
         if stage in self.threads:
@@ -57,19 +54,19 @@ class Bench:
         if error := self.fail.get((stage, number)):
             raise error
 
-    def read(self, job: Job) -> int:
-        number = int(job.source.read_text())
+    def open(self, source: Path) -> int:
+        number = int(source.read_text())
         self._at("read", number)
         return number
 
     def read_ahead(self, number: int) -> None:
         """Read nothing more."""
 
-    def synthesize(self, numbers: Sequence[int]) -> list[tuple[int, Iterator[Block]]]:
+    def synthesize(self, numbers: Sequence[int]) -> list[Iterator[Block]]:
         self.groups.append(len(numbers))
         return [self.make_one(number) for number in numbers]
 
-    def make_one(self, number: int) -> tuple[int, Iterator[Block]]:
+    def make_one(self, number: int) -> Iterator[Block]:
         self._at("make", number)
 
         def blocks() -> Iterator[Block]:
@@ -78,7 +75,7 @@ class Bench:
                     self._at("middle", number)
                 yield np.full((1, 3), number, np.float32)
 
-        return number, blocks()
+        return blocks()
 
     def write(self, job: Job, number: int, blocks: Iterator[Block]) -> str:
         with replacing(job.target) as temporary:
@@ -93,15 +90,11 @@ class Bench:
         self.told.append(written)
 
     def run(self, *, force: bool = False) -> JobResults:
-        reported: list[tuple[int, str]] = []
-
-        def report(done: int, total: int, job: Job | None) -> None:
-            assert total == len(self.batch.jobs)
-            if job:
-                reported.append((done, job.source.stem))
-
-        result = run_overlapped(self.batch, self, force=force, report=report)
-        assert reported == [(n + 1, str(n)) for n in range(len(self.batch.jobs))]
+        reported: list[object] = []
+        batch = replace(self.batch, force=force)
+        result = run_overlapped(batch, self, reported.append)
+        done = (FileProgress(n, len(batch.jobs), job.source) for n, job in enumerate(batch.jobs, 1))
+        assert reported == [FileProgress(0, len(batch.jobs)), *done]
         return result
 
     def made(self) -> list[str]:
@@ -174,14 +167,14 @@ def test_the_stages_work_at_the_same_time(
     """While file 1 is made, file 2 is read and file 0 is still being written."""
     at = bench(4)
     reading, writing = threading.Event(), threading.Event()
-    read, make, write = at.read, at.make_one, at.write
+    read, make, write = at.open, at.make_one, at.write
 
-    def slow_read(job: Job) -> int:
-        if job.source.stem == "2":
+    def slow_read(source: Path) -> int:
+        if source.stem == "2":
             reading.set()
-        return read(job)
+        return read(source)
 
-    def slow_make(number: int) -> tuple[int, Iterator[Block]]:
+    def slow_make(number: int) -> Iterator[Block]:
         if number == 1:
             assert reading.wait(10), "file 2 is not read while file 1 is made"
             writing.set()
@@ -193,7 +186,7 @@ def test_the_stages_work_at_the_same_time(
             assert writing.wait(10), "file 1 is not made while file 0 is written"
         return result
 
-    monkeypatch.setattr(at, "read", slow_read)
+    monkeypatch.setattr(at, "open", slow_read)
     monkeypatch.setattr(at, "make_one", slow_make)
     monkeypatch.setattr(at, "write", slow_write)
     assert at.run().done == 4
@@ -215,11 +208,11 @@ def test_long_files_go_alone(bench: Callable[..., Bench], monkeypatch: pytest.Mo
     at = bench(5)
     open_files: set[int] = set()
     most = 0
-    read, write = at.read, at.write
+    read, write = at.open, at.write
 
-    def counting_read(job: Job) -> int:
+    def counting_read(source: Path) -> int:
         nonlocal most
-        number = read(job)
+        number = read(source)
         open_files.add(number)
         most = max(most, len(open_files))
         return number
@@ -229,7 +222,7 @@ def test_long_files_go_alone(bench: Callable[..., Bench], monkeypatch: pytest.Mo
         open_files.discard(number)
         return result
 
-    monkeypatch.setattr(at, "read", counting_read)
+    monkeypatch.setattr(at, "open", counting_read)
     monkeypatch.setattr(at, "write", counting_write)
     assert at.run().done == 5
     assert most == 1

@@ -21,14 +21,14 @@ from tests.models_for_tests import tiny_model
 VOCODER = Vocoder(tiny_model(), "cpu", chunk_frames=20)
 
 
-def whole(path: Path, enhancement: Enhancement | None, *, keep_rate: bool) -> np.ndarray:
+def whole(path: Path, enhancement: Enhancement, *, keep_rate: bool) -> np.ndarray:
     """Resynthesise with every stage over the whole recording at once."""
     audio = read_audio(path, repair=True)
     length = resampled_length(audio.length, audio.rate_hz, 22_050)
     samples = fit(resample(audio.samples, audio.rate_hz, 22_050), length)
     frames = -(-max(length, VOCODER.model.mel.pad_samples + 1) // 256)
     mel = log_mel(fit(samples, frames * 256), VOCODER.model.mel)
-    if enhancement and enhancement.restorer:
+    if enhancement.restorer:
         mel = enhancement.restorer.restore(mel)
     made = fit(VOCODER.engine.synthesize(mel), length)
     return fit(resample(made, 22_050, audio.rate_hz), audio.length) if keep_rate else made
@@ -52,7 +52,7 @@ def test_blocks_do_not_show(
     soundfile.write(tmp_path / "a.wav", samples.T, rate_hz, "FLOAT")
     monkeypatch.setattr(decoding, "_BLOCK_SAMPLES", 5000)
     recording = open_recording(tmp_path / "a.wav", repair=True, held_samples=0)
-    enhancement = load_enhancement("restore", device="cpu") if cleaned else None
+    enhancement = load_enhancement("restore" if cleaned else "off", device="cpu")
     for keep_rate in (False, True):
         blocks = VOCODER.analyse_blocks(recording, enhancement)
         blocks = VOCODER.fit(VOCODER.vocode_blocks(blocks), recording, keep_rate=keep_rate)

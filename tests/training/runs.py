@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
 
+from hifigan_cli.data.batches import Batch
+from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training import TrainOptions, train
-from hifigan_cli.training.events import Event
+from hifigan_cli.training.events import Event, Noted
 from tests.training import small
 
 CPU = torch.device("cpu")
+ALONE = DistributedContext(0, 1, CPU)
+EventT = TypeVar("EventT")
+
+
+def noise(seed: int = 0, size: int = 4, *, mels: bool = False) -> Batch:
+    """Return a batch of noise, and of input mels if they are asked for."""
+    generator = torch.Generator().manual_seed(seed)
+    samples = 0.3 * torch.randn(size, 1024, generator=generator)
+    return Batch(samples, torch.randn(size, 80, 4, generator=generator) if mels else None)
+
+
+def of(events: Iterable[object], kind: type[EventT]) -> list[EventT]:
+    """Return the events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def warnings(events: Iterable[object]) -> list[str]:
+    """Return what a run warned of."""
+    return [event.message for event in of(events, Noted) if event.warning]
 
 
 def go(
@@ -28,16 +50,8 @@ def go(
 ) -> list[Event]:
     """Train, by default on the CPU; return what the run reported."""
     events: list[Event] = []
-    options = TrainOptions(
-        small.config(**recipe),
-        prepared,
-        out,
-        device,
-        init=init,
-        fresh=fresh,
-        tensorboard=tensorboard,
-    )
-    train(options, events.append)
+    config = small.config(**recipe)
+    train(TrainOptions(config, prepared, out, device, init, fresh, tensorboard), events.append)
     return events
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hifigan_cli.data.batches import Batch
 from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, Capture, GraphedStep, usable
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.optimizers import (
@@ -24,8 +23,9 @@ from hifigan_cli.training.optimizers import (
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import Losses, mel_transforms, train_step
 from tests.training import small
+from tests.training.runs import CPU, noise
 
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_discriminators")
 
 
 class CpuCapture(Capture):
@@ -57,11 +57,6 @@ class CpuCapture(Capture):
         return place, replay
 
 
-def batch(step: int, size: int = 4) -> Batch:
-    generator = torch.Generator().manual_seed(step)
-    return Batch(0.3 * torch.randn(size, 1024, generator=generator), None)
-
-
 def rates(state: VocoderState, step: int) -> None:
     for optimizer in (state.optimizer_g, state.optimizer_d):
         set_learning_rate(optimizer, 2e-4 * 0.5**step)
@@ -72,7 +67,6 @@ def weights(state: VocoderState) -> dict[str, torch.Tensor]:
     return {f"{n}.{k}": v for n, net in enumerate(networks) for k, v in net.state_dict().items()}
 
 
-@pytest.mark.usefixtures("small_discriminators")
 @pytest.mark.parametrize(
     "train", [{}, {"adversarial_from": 5, "ema_decay": 0.9}, {"accumulate": 2}]
 )
@@ -86,8 +80,8 @@ def test_captured_training_is_the_same(train: dict[str, int]) -> None:
     for step in range(12):
         rates(plain, step)
         rates(graphed, step)
-        expected = train_step(plain, batch(step), mels, guard)
-        found = step_of(batch(step))
+        expected = train_step(plain, noise(step), mels, guard)
+        found = step_of(noise(step))
         kept.append((found, torch.stack(found)))
         torch.testing.assert_close(torch.stack(found), torch.stack(expected), rtol=1e-4, atol=1e-6)
         assert graphed.step == plain.step == step + 1
@@ -96,12 +90,9 @@ def test_captured_training_is_the_same(train: dict[str, int]) -> None:
     phases = 2 if "adversarial_from" in train else 1
     assert capture.captures == phases
     assert capture.replays == 12 - phases * WARM_UP_STEPS
-    ours, theirs = weights(graphed), weights(plain)
-    for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights(graphed), weights(plain), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.usefixtures("small_discriminators")
 def test_where_a_capture_fails_training_goes_on() -> None:
     """One warning with the reason; no step is lost or counted twice."""
     plain, graphed = (VocoderState(small.config(), CPU) for _ in range(2))
@@ -109,8 +100,8 @@ def test_where_a_capture_fails_training_goes_on() -> None:
     capture = CpuCapture(graphed, "CUDA out of memory\nand so on")
     step_of = GraphedStep(graphed, mels, NonfiniteGuard(CPU), warnings.append, capture)
     for step in range(WARM_UP_STEPS + 3):
-        expected = train_step(plain, batch(step), mels, NonfiniteGuard(CPU))
-        found = step_of(batch(step))
+        expected = train_step(plain, noise(step), mels, NonfiniteGuard(CPU))
+        found = step_of(noise(step))
         torch.testing.assert_close(torch.stack(found), torch.stack(expected), rtol=1e-4, atol=1e-6)
         assert graphed.step == step + 1
     assert len(warnings) == 1
@@ -118,22 +109,20 @@ def test_where_a_capture_fails_training_goes_on() -> None:
     assert "\n" not in warnings[0]
 
 
-@pytest.mark.usefixtures("small_discriminators")
 def test_going_back_to_a_checkpoint_keeps_the_optimizers_memory_in_place() -> None:
     """A graph reads and writes the moments where they were when it was captured."""
     state = VocoderState(small.config(), CPU)
     mels, names = mel_transforms(state.config, CPU), named_parameters({"": state.generator})
-    train_step(state, batch(0), mels, NonfiniteGuard(CPU))
+    train_step(state, noise(0), mels, NonfiniteGuard(CPU))
     saved = copy.deepcopy(optimizer_tensors(state.optimizer_g, names, "g."))
     places = {n: t.data_ptr() for n, t in optimizer_tensors(state.optimizer_g, names, "g.").items()}
-    train_step(state, batch(1), mels, NonfiniteGuard(CPU))
+    train_step(state, noise(1), mels, NonfiniteGuard(CPU))
     load_optimizer(state.optimizer_g, names, "g.", saved)
     for name, value in optimizer_tensors(state.optimizer_g, names, "g.").items():
         assert torch.equal(value, saved[name])
         assert value.data_ptr() == places[name]
 
 
-@pytest.mark.usefixtures("small_discriminators")
 def test_only_a_single_gpu_without_determinism_is_captured() -> None:
     state = VocoderState(small.config(), CPU)
     assert not usable(state)

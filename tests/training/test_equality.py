@@ -15,22 +15,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hifigan_cli.benchmarks.training import largest_difference
+from hifigan_cli.benchmarks.training import largest_difference, synthetic_batch
 from hifigan_cli.config import GeneratorConfig, MelConfig, TrainConfig, preset
 from hifigan_cli.config.schema import Config
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.state import VocoderState
-from hifigan_cli.training.step import (
-    discriminators_turn,
-    generate,
-    generators_turn,
-    mel_transforms,
-    to_micro_batches,
-)
+from hifigan_cli.training.step import both_turns, mel_transforms, to_micro_batches
 from tests.training import small
+from tests.training.runs import CPU
 
-CPU = torch.device("cpu")
 NEAR = 1e-5  # of the largest gradient of a tensor, in fp32
 NEAR_DOUBLE = 1e-9
 
@@ -45,42 +39,35 @@ class Turns:
 
 
 def noisy(config: Config, count: int, seed: int, *, double: bool = True) -> Batch:
-    """Make segments that are neither noise nor silence."""
-    dtype = torch.float64 if double else torch.float32
-    generator = torch.Generator().manual_seed(seed)
-    shape = count, config.train.segment_samples
-    return Batch(
-        torch.randn(*shape, generator=generator, dtype=dtype).cumsum(1).mul(0.01).tanh(), None
-    )
+    """Return segments that are neither noise nor silence."""
+    train = config.train.model_copy(update={"batch_size": count, "seed": seed})
+    batch = synthetic_batch(config.model_copy(update={"train": train}))
+    return batch._replace(samples=batch.samples.double()) if double else batch
 
 
 def fast(state: VocoderState, batch: Batch) -> Turns:
     """Run both turns of the fast step."""
-    mels = mel_transforms(state.config, CPU)
-    pieces = to_micro_batches(state, batch, mels)
-    kept = generate(state, pieces[0]) if len(pieces) == 1 else None
-    loss_d = discriminators_turn(state, pieces, kept)
-    loss_g = generators_turn(state, pieces, kept, mels)[0]
-    return Turns([loss_d.item(), loss_g.item()], *seen(state))
+    loss_d, losses = both_turns(state, batch, mel_transforms(state.config, CPU))
+    return Turns([loss_d.item(), losses[0].item()], *seen(state))
 
 
 def reference(state: VocoderState, batch: Batch) -> Turns:
     """Run both turns of the reference step."""
     step, mels = ReferenceStep(state), mel_transforms(state.config, CPU)
     loss_d = step.discriminators_turn(batch, mels)
-    of_discriminators = [p.grad.clone() for p in judges(state) if p.grad is not None]
+    of_discriminators = [p.grad.clone() for p in discriminators(state) if p.grad is not None]
     loss_g = step.generators_turn(mels)
     of_generator = [p.grad for p in state.generator.parameters() if p.grad is not None]
     _, buffers = seen(state)
     return Turns([loss_d.item(), loss_g.item()], [*of_generator, *of_discriminators], buffers)
 
 
-def judges(state: VocoderState) -> list[nn.Parameter]:
+def discriminators(state: VocoderState) -> list[nn.Parameter]:
     return [*state.mpd.parameters(), *state.msd.parameters()]
 
 
 def seen(state: VocoderState) -> tuple[list[Tensor], list[Tensor]]:
-    parameters = [*state.generator.parameters(), *judges(state)]
+    parameters = [*state.generator.parameters(), *discriminators(state)]
     gradients = [p.grad for p in parameters if p.grad is not None]
     assert len(gradients) == len(parameters)
     return gradients, [*state.msd.buffers()]

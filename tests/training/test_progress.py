@@ -29,7 +29,7 @@ from hifigan_cli.training.progress import (
     stand,
 )
 from tests.training import small
-from tests.training.runs import go, metrics
+from tests.training.runs import go, metrics, of
 
 V1 = OFFICIAL["v1"]
 
@@ -137,7 +137,7 @@ def test_what_is_done_once_is_not_the_speed_of_a_step(
     monkeypatch.setattr(vocoder, "compile_networks", lambda *_: late_s.__setitem__(0, 1e6))
     events = go(prepared, tmp_path / "run", steps=2, log_every=2, compile=True)
     assert late_s[0]
-    assert all(e.steps_per_s > 1e-5 for e in events if isinstance(e, Logged))
+    assert all(e.steps_per_s > 1e-5 for e in of(events, Logged))
 
 
 def test_no_live_view_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def _as_if_official(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_says_where_it_stands_and_info_repeats_it(prepared: Path, tmp_path: Path) -> None:
     """Protects the way from the validation to the event, to metrics.jsonl, to `hifigan info`."""
     events = go(prepared, tmp_path / "run", steps=4, validate_every=2, learning_rate=0.05)
-    found = [event for event in events if isinstance(event, Validated)]
+    found = of(events, Validated)
     assert [event.standing and event.standing.preset for event in found] == ["v3"] * 3
     lines = metrics(tmp_path / "run", "validation")
     assert [line["official_converged"] for line in lines] == [0.345] * 3
@@ -190,7 +190,7 @@ def test_given_mels_and_overfit_are_not_compared(prepared: Path, tmp_path: Path)
     mels = small.prepare(tmp_path / "mels", mels=True)
     for name, data, overfit in (("mels", mels, 0), ("overfit", prepared, 2)):
         events = go(data, tmp_path / name / "run", steps=1, overfit=overfit)
-        found = [event for event in events if isinstance(event, Validated)]
+        found = of(events, Validated)
         assert [event.standing for event in found] == [None, None]
 
 

@@ -15,12 +15,9 @@ from tests.helpers import hifigan, speech
 from tests.training import small
 
 TINY = [
-    "--set",
-    "upsample_initial_channel=16",
-    "--set",
-    "resblock_kernel_sizes=[3]",
-    "--set",
-    "resblock_dilation_sizes=[[1]]",
+    *("--set", "upsample_initial_channel=16"),
+    *("--set", "resblock_kernel_sizes=[3]"),
+    *("--set", "resblock_dilation_sizes=[[1]]"),
 ]
 
 

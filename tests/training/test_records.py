@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from hifigan_cli.config.resolve import resolve
-from hifigan_cli.data.batches import Batch
 from hifigan_cli.errors import DivergedError, InputError, ModelError, OutputError
 from hifigan_cli.io.files import replacing
 from hifigan_cli.models import read_model
@@ -19,18 +18,14 @@ from hifigan_cli.models.losses import mel_loss
 from hifigan_cli.models.norms import folded
 from hifigan_cli.training import step as training_step
 from hifigan_cli.training import trainer
-from hifigan_cli.training.checkpoint import (
-    read_checkpoint,
-    restore,
-    write_checkpoint,
-)
-from hifigan_cli.training.events import Finished, Logged, Noted, Saved, Started, Validated
+from hifigan_cli.training.checkpoint import read_checkpoint, restore, write_checkpoint
+from hifigan_cli.training.events import Finished, Logged, Saved, Started, Validated
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.run_folder import RunFolder
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms, train_step
 from tests.training import small
-from tests.training.runs import CPU, checkpoint, differing, go
+from tests.training.runs import CPU, checkpoint, differing, go, noise, of, warnings
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
@@ -45,8 +40,7 @@ def run(prepared: Path, tmp_path: Path) -> Path:
 def resumed(prepared: Path, run: Path) -> tuple[int, list[str]]:
     """Go on to step 6; return where it started from, and what it warned of."""
     events = go(prepared, run, checkpoint_every=1, ema_decay=0.9)
-    started = [event.step for event in events if isinstance(event, Started)]
-    return started[0], [e.message for e in events if isinstance(e, Noted) and e.warning]
+    return of(events, Started)[0].step, warnings(events)
 
 
 def flip_bit(path: Path, place: float) -> None:
@@ -78,12 +72,7 @@ def test_run_folder_holds_what_it_promises(run: Path) -> None:
 def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:
     """Protects mistake 9: nothing in the step draws today, and what will may rely on it."""
     state = VocoderState(small.config(), CPU)
-    train_step(
-        state,
-        Batch(torch.randn(4, 1024), None),
-        mel_transforms(state.config, CPU),
-        NonfiniteGuard(CPU),
-    )
+    train_step(state, noise(), mel_transforms(state.config, CPU), NonfiniteGuard(CPU))
     write_checkpoint(tmp_path / "checkpoint.safetensors", state, "")
     expected = torch.rand(3)
     restored = VocoderState(small.config(), CPU)
@@ -105,7 +94,7 @@ def test_model_is_the_folded_average(run: Path) -> None:
 def test_best_model_is_that_of_the_lowest_error(prepared: Path, tmp_path: Path) -> None:
     """Protects mistake 9: the key that decides is one that is written."""
     events = go(prepared, tmp_path / "run", validate_every=2, learning_rate=0.05)
-    found = [event for event in events if isinstance(event, Validated)]
+    found = of(events, Validated)
     assert [event.step for event in found] == [0, 2, 4, 6]
     lowest = min(found, key=lambda event: event.metrics["mel_l1_full"])
     best = read_model(tmp_path / "run/best.safetensors")
@@ -127,9 +116,9 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(
         flip_bit(newest, 0.6)
     else:
         newest.write_bytes(newest.read_bytes()[: 1000 if damage == "truncated" else 0])
-    step, warnings = resumed(prepared, run)
+    step, said = resumed(prepared, run)
     assert step == 3
-    assert any(str(newest) in warning for warning in warnings)
+    assert any(str(newest) in warning for warning in said)
     resumed(prepared, tmp_path / "sound")
     assert differing(checkpoint(run, 6), checkpoint(tmp_path / "sound", 6)) == []
 
@@ -199,7 +188,7 @@ def test_fresh_sets_the_old_run_aside(prepared: Path, run: Path) -> None:
     content = {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()}
     for number in (1, 2):
         events = go(prepared, run, fresh=True, steps=number)
-        assert [event.step for event in events if isinstance(event, Started)] == [0]
+        assert [event.step for event in of(events, Started)] == [0]
     kept = {p.name: p.read_bytes() for p in (run.parent / "run.1/checkpoints").iterdir()}
     assert kept == content
     assert not list((run.parent / "run.1").glob(".lock*"))
@@ -234,7 +223,7 @@ def test_full_disk_does_not_end_a_run_until_the_third_time(
     assert [p.name[-14:-12] for p in RunFolder(tmp_path / "run").saved()] == ["04", "01"]
     full.clear()
     events = go(prepared, tmp_path / "run", steps=9, checkpoint_every=1)
-    assert [event.step for event in events if isinstance(event, Saved)] == [5, 6, 7, 8, 9]
+    assert [event.step for event in of(events, Saved)] == [5, 6, 7, 8, 9]
 
 
 class Poison:
@@ -254,10 +243,9 @@ def test_bad_steps_are_left_out_of_weights_and_means(
     """Protects row 41: told, not saved while it lasts, and no NaN in any figure."""
     monkeypatch.setattr(training_step, "mel_loss", Poison(3, 4))
     events = go(prepared, tmp_path / "run", checkpoint_every=1, log_every=2)
-    assert [event.step for event in events if isinstance(event, Saved)] == [1, 2, 5, 6]
-    (told,) = (e.message for e in events if isinstance(e, Noted) and e.warning)
-    assert told == "updates skipped by step 4: 2, whose gradient was not finite"
-    logged = {event.step: event.losses for event in events if isinstance(event, Logged)}
+    assert [event.step for event in of(events, Saved)] == [1, 2, 5, 6]
+    assert warnings(events) == ["updates skipped by step 4: 2, whose gradient was not finite"]
+    logged = {event.step: event.losses for event in of(events, Logged)}
     assert list(logged) == [1, 2, 6]
     assert all(math.isfinite(value) for losses in logged.values() for value in losses.values())
 
@@ -268,8 +256,8 @@ def test_divergence_goes_back_once(
     """Protects row 41: back to the last checkpoint's weights at ten in a row, then exit 7."""
     monkeypatch.setattr(training_step, "mel_loss", Poison(*range(4, 14)))
     events = go(prepared, tmp_path / "healed", steps=20, checkpoint_every=2)
-    warnings = [e.message for e in events if isinstance(e, Noted) and e.warning]
-    assert warnings[-1] == ("no finite gradient in 10 steps: going back to the weights of step 2")
+    last = warnings(events)[-1]
+    assert last == "no finite gradient in 10 steps: going back to the weights of step 2"
     assert isinstance(events[-1], Finished)
     monkeypatch.setattr(training_step, "mel_loss", Poison(*range(4, 90)))
     with pytest.raises(DivergedError, match="10 steps up to 23"):

@@ -13,13 +13,9 @@ from hifigan_cli.training.loggers import MetricsLogger
 from tests.training import small
 from tests.training.runs import checkpoint, differing, go, metrics
 
+pytestmark = pytest.mark.usefixtures("small_discriminators")
 # Every kind of state plays a part: an average, and a learning rate that falls at odd steps.
 RECIPE: dict[str, Any] = {"ema_decay": 0.9, "lr_decay": 0.5, "lr_decay_steps": 2}
-
-
-@pytest.fixture
-def _small(small_discriminators: None) -> None:
-    pass
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -34,7 +30,6 @@ def unbroken(
     return seed, run
 
 
-@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_resumed_run_equals_the_uninterrupted_one(
     prepared: Path, unbroken: tuple[int, Path], tmp_path: Path, workers: int
@@ -50,7 +45,6 @@ def test_resumed_run_equals_the_uninterrupted_one(
     assert differing(whole / "model.safetensors", tmp_path / "model.safetensors") == []
 
 
-@pytest.mark.usefixtures("_small")
 def test_losses_and_rates_go_on_where_they_stopped(prepared: Path, tmp_path: Path) -> None:
     """Protects mistakes 6 and 9 by what the run says of itself: the same figures, step by step."""
     go(prepared, tmp_path / "whole", **RECIPE)
@@ -64,7 +58,6 @@ def test_losses_and_rates_go_on_where_they_stopped(prepared: Path, tmp_path: Pat
     assert len({line["mel"] for line in whole}) == 6  # six different batches
 
 
-@pytest.mark.usefixtures("_small")
 def test_a_finished_run_says_so_and_does_nothing(prepared: Path, tmp_path: Path) -> None:
     """Protects `--steps` as the total."""
     go(prepared, tmp_path / "run")
@@ -76,7 +69,6 @@ def test_a_finished_run_says_so_and_does_nothing(prepared: Path, tmp_path: Path)
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
 
 
-@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize(("step", "kept"), [(0, []), (1, [0, 1])])
 def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int]) -> None:
     """Protects the record of a run that was killed before its first checkpoint."""
@@ -86,7 +78,6 @@ def test_a_start_anew_validates_once(tmp_path: Path, step: int, kept: list[int])
     assert [line["step"] for line in metrics(tmp_path, "validation")] == kept
 
 
-@pytest.mark.usefixtures("_small")
 def test_metrics_beyond_the_resumed_step_are_dropped(prepared: Path, tmp_path: Path) -> None:
     """Protects the record: steps done twice are told once, and a line cut by a kill is gone."""
     go(prepared, tmp_path / "run", steps=4, checkpoint_every=2)

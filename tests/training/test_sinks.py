@@ -14,18 +14,16 @@ from hifigan_cli.errors import UsageError
 from hifigan_cli.training import TrainOptions, train
 from hifigan_cli.training.events import Noted
 from tests.training import small
-from tests.training.runs import CPU, go
+from tests.training.runs import CPU, go, of
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
 
 def test_tensorboard_holds_curves_audio_and_pictures(prepared: Path, tmp_path: Path) -> None:
     """Protects what people listen to: per clip the recording once, what is generated each time."""
-    event_accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    )
+    module = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     go(prepared, tmp_path / "run", steps=4, validate_every=2, tensorboard=True)
-    found = event_accumulator.EventAccumulator(str(tmp_path / "run/tensorboard"))
+    found = module.EventAccumulator(str(tmp_path / "run/tensorboard"))
     found.Reload()
     tags = found.Tags()
     assert set(tags["scalars"]) >= {"train/mel", "train/learning_rate", "validation/mel_l1_full"}
@@ -43,7 +41,7 @@ def test_without_tensorboard_it_is_said_once(
     """Protects the default where the extra is absent, and the error where it was asked for."""
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     events = go(prepared, tmp_path / "run", steps=1, tensorboard=None)
-    notes = [event.message for event in events if isinstance(event, Noted)]
+    notes = [event.message for event in of(events, Noted)]
     assert len(notes) == 1
     assert "hifigan-cli[tensorboard]" in notes[0]
     with pytest.raises(UsageError) as caught:

@@ -15,19 +15,9 @@ from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import Losses, mel_transforms, train_step
 from tests.training import small
+from tests.training.runs import CPU, noise
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _small(small_discriminators: None) -> None:
-    pass
-
-
-def batch(seed: int, given: bool = False) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    samples = 0.3 * torch.randn(4, 1024, generator=generator)
-    return Batch(samples, torch.randn(4, 80, 4, generator=generator) if given else None)
+pytestmark = pytest.mark.usefixtures("small_discriminators")
 
 
 def step(state: VocoderState, of: Batch) -> Losses:
@@ -75,8 +65,8 @@ def reference_step(state: VocoderState, of: Batch) -> tuple[dict[str, float], li
 def test_step_equals_the_official_one_written_plainly(seed: int, given: bool) -> None:
     """Protects every loss, weight, detach and order at once (mistakes 1 and 2 among them)."""
     state = VocoderState(small.config(seed=seed), CPU)
-    expected, networks = reference_step(state, batch(seed, given))
-    losses = step(state, batch(seed, given))
+    expected, networks = reference_step(state, noise(seed, mels=given))
+    losses = step(state, noise(seed, mels=given))
     for name, value in expected.items():
         assert getattr(losses, name).item() == pytest.approx(value, rel=1e-5)
     for ours, theirs in zip((state.generator, state.mpd, state.msd), networks, strict=True):
@@ -93,7 +83,7 @@ def test_generator_runs_once_and_all_networks_learn_in_each_step() -> None:
         before = {
             n: copy.deepcopy(getattr(state, n).state_dict()) for n in ("generator", "mpd", "msd")
         }
-        step(state, batch(number))
+        step(state, noise(number))
         for name, weights in before.items():
             after = getattr(state, name).state_dict()
             moved = [
@@ -110,7 +100,7 @@ def test_feature_loss_sees_the_fake_through_each_discriminator(network: str) -> 
     state = VocoderState(small.config(), CPU)
     other = state.msd if network == "mpd" else state.mpd
     other.discriminators = nn.ModuleList()
-    assert step(state, batch(0)).feature.item() > 1e-4
+    assert step(state, noise()).feature.item() > 1e-4
 
 
 def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
@@ -122,7 +112,7 @@ def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
         before.extend(p.grad.clone() for p in state.mpd.parameters() if p.grad is not None)
 
     state.optimizer_d.register_step_post_hook(spy_d)
-    step(state, batch(0))
+    step(state, noise())
     after = [p.grad for p in state.mpd.parameters() if p.grad is not None]
     assert before
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -133,7 +123,7 @@ def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
 def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> None:
     """Protects the weights: a NaN in the batch, or in one weight's gradient, moves nothing."""
     state = VocoderState(small.config(), CPU)
-    poisoned = batch(0)
+    poisoned = noise()
     if network == "generator":
         parameter = next(state.generator.parameters())
         # torch leaves it unannotated.
@@ -194,7 +184,7 @@ def test_average_follows_the_generator() -> None:
     assert state.ema is not None
     expected = [p.detach().clone() for p in state.generator.parameters()]
     for number in range(2):
-        step(state, batch(number))
+        step(state, noise(number))
         expected = [
             0.75 * e + 0.25 * p.detach()
             for e, p in zip(expected, state.generator.parameters(), strict=True)
@@ -207,7 +197,7 @@ def test_average_follows_the_generator() -> None:
 def test_bfloat16_runs_networks_only() -> None:
     """Protects the losses and mels, which bfloat16 would blur; the step stays finite and close."""
     exact, rough = (VocoderState(small.config(precision=p), CPU) for p in ("fp32", "bf16"))
-    first, second = step(exact, batch(0)), step(rough, batch(0))
+    first, second = step(exact, noise()), step(rough, noise())
     assert second.mel.dtype == torch.float32
     assert second.mel.item() == pytest.approx(first.mel.item(), rel=0.1)
     assert second.generator.item() != first.generator.item()
@@ -227,7 +217,7 @@ def test_seed_makes_the_weights() -> None:
 def test_overfitting_one_batch_lowers_the_mel_loss() -> None:
     """Protects the whole: thirty steps on one batch must bring the generated mel nearer."""
     state = VocoderState(small.config(learning_rate=2e-3), CPU)
-    of = batch(0)
+    of = noise()
     first = step(state, of).mel.item()
     for _ in range(29):
         last = step(state, of).mel.item()

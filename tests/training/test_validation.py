@@ -11,15 +11,13 @@ import torch
 from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.data import StepBatches, open_prepared
-from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms
 from hifigan_cli.training.validation import Utterances, validate
 from tests.training import small
-from tests.training.runs import CPU, go, metrics
+from tests.training.runs import ALONE, CPU, go, metrics
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
-ALONE = DistributedContext(0, 1, CPU)
 
 
 @pytest.mark.parametrize("mels", [False, True])

@@ -22,6 +22,7 @@ from hifigan_cli.training.validation import Utterances
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go, metrics
 
+pytestmark = pytest.mark.usefixtures("small_discriminators")
 EXTRAS: dict[str, Any] = {
     "adversarial_from": 3,
     "discriminator_width": 0.5,
@@ -32,12 +33,6 @@ EXTRAS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def _small(small_discriminators: None) -> None:
-    pass
-
-
-@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_stopping_around_the_moment_the_discriminators_join(
     prepared: Path, tmp_path: Path, first: int
@@ -49,7 +44,6 @@ def test_stopping_around_the_moment_the_discriminators_join(
     assert differing(*(checkpoint(tmp_path / name, 6) for name in ("whole", "parts"))) == []
 
 
-@pytest.mark.usefixtures("_small")
 def test_the_generator_is_alone_at_first(prepared: Path, tmp_path: Path) -> None:
     """The discriminators stay as they began; their losses are 0, then not."""
     run = tmp_path / "run"
@@ -66,7 +60,6 @@ def test_the_generator_is_alone_at_first(prepared: Path, tmp_path: Path) -> None
     assert min(losses[3:]) > 0
 
 
-@pytest.mark.usefixtures("_small")
 def test_accumulated_gradients_are_those_of_the_batch(prepared: Path, tmp_path: Path) -> None:
     """Mel alone: spectral convergence is a ratio over what is at hand, so that pieces differ."""
     recipe = {**EXTRAS, "spectral_weight": 0.0, "steps": 2}
@@ -96,7 +89,6 @@ def test_given_mels_cannot_be_varied(tmp_path: Path) -> None:
         AugmentedBatches(open_prepared(folder), small.config(**EXTRAS))
 
 
-@pytest.mark.usefixtures("_small")
 def test_a_plan_knows_what_is_to_be_trained(prepared: Path, tmp_path: Path) -> None:
     """Narrow discriminators are counted as such; mels that cannot be varied are refused."""
     options = TrainOptions(small.config(discriminator_width=0.5), prepared, tmp_path / "run", CPU)

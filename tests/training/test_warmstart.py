@@ -15,9 +15,9 @@ from hifigan_cli.models.model_file import ModelFile
 from hifigan_cli.training.checkpoint import read_checkpoint
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.state import VocoderState
-from hifigan_cli.training.warm_start import read_source
+from hifigan_cli.training.warm_start import locate_source, read_source
 from tests.training import small
-from tests.training.runs import CPU, checkpoint, go
+from tests.training.runs import CPU, checkpoint, differing, go, of
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
@@ -34,7 +34,7 @@ def fresh() -> VocoderState:
 
 
 def warm_start(state: VocoderState, path: Path) -> str:
-    return read_source(path, state.config).load(state)
+    return read_source(path, state.config)(state)
 
 
 def same(state: VocoderState, network: str, found: dict[str, torch.Tensor]) -> bool:
@@ -93,7 +93,7 @@ def test_discriminators_of_another_width_are_refused_early(source: Path) -> None
     config = small.config(discriminator_width=0.5)
     with pytest.raises(ModelError, match=r"discriminator_width = 1\.0, this run has 0\.5"):
         read_source(source, config)
-    assert read_source(source / "model.safetensors", config)
+    read_source(source / "model.safetensors", config)
 
 
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
@@ -101,6 +101,14 @@ def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none.safetensors"):
         with pytest.raises(ModelError):
             warm_start(fresh(), place)
+
+
+def test_a_name_that_nothing_has_is_refused(source: Path) -> None:
+    """Protects the meaning of `--init`: a folder stays one, for its discriminators."""
+    assert locate_source(str(source)) == source
+    with pytest.raises(ModelError) as caught:
+        locate_source("universal-v")
+    assert "universal-v1" in (caught.value.hint or "")
 
 
 def test_refused_source_leaves_nothing_behind(prepared: Path, source: Path, tmp_path: Path) -> None:
@@ -115,16 +123,15 @@ def test_refused_source_leaves_nothing_behind(prepared: Path, source: Path, tmp_
 def test_run_starts_anew_from_itself(prepared: Path, source: Path) -> None:
     """Protects `--fresh --init RUN --out RUN`: read before it is set aside."""
     events = go(prepared, source, steps=1, init=source, fresh=True)
-    assert any(isinstance(event, Noted) and "starting from" in event.message for event in events)
+    assert any("starting from" in event.message for event in of(events, Noted))
     assert (source.parent / "source.1").is_dir()
 
 
 def test_resumed_run_does_not_start_over(prepared: Path, source: Path, tmp_path: Path) -> None:
     """Protects the same command with `--init`: the second time it continues."""
     first = go(prepared, tmp_path / "run", steps=2, init=source)
-    assert any(isinstance(event, Noted) and str(source) in event.message for event in first)
+    assert any(str(source) in event.message for event in of(first, Noted))
     second = go(prepared, tmp_path / "run", steps=4, init=source)
-    assert not any(isinstance(event, Noted) for event in second)
+    assert not of(second, Noted)
     go(prepared, tmp_path / "whole", steps=4, init=source)
-    ends = [load_file(checkpoint(tmp_path / name, 4)) for name in ("run", "whole")]
-    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+    assert differing(*(checkpoint(tmp_path / name, 4) for name in ("run", "whole"))) == []

@@ -17,7 +17,6 @@ from hifigan_cli.config import TrainConfig
 from hifigan_cli.data import open_prepared
 from hifigan_cli.models import Generator
 from hifigan_cli.models.discriminators import DiscriminatorOutput, PeriodDiscriminator
-from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training import health_checks
 from hifigan_cli.training.events import Warned
 from hifigan_cli.training.health_checks import DISCRIMINATORS, LOGS, LONG, VALIDATIONS, HealthChecks
@@ -30,7 +29,7 @@ from hifigan_cli.training.validation import (
     validate,
 )
 from tests.training import small
-from tests.training.runs import CPU, checkpoint, differing, go, metrics
+from tests.training.runs import ALONE, CPU, checkpoint, differing, go, metrics, of
 
 STEPS = 100_000
 
@@ -49,12 +48,8 @@ def healthy(seed: int, at: int = 0) -> dict[str, float]:
 
 
 def logged(**other: float) -> dict[str, float]:
-    return {
-        "learning_rate": 2e-4,
-        "discriminator": 3.1,
-        "discriminator_gradient": 4.0,
-        **other,
-    }
+    usual = {"learning_rate": 2e-4, "discriminator": 3.1, "discriminator_gradient": 4.0}
+    return usual | other
 
 
 def shown(checks: HealthChecks, series: list[dict[str, float]], first: int = 1000) -> list[Warned]:
@@ -180,10 +175,10 @@ def test_resumed_watch_says_what_the_uninterrupted_one_says(stop: int) -> None:
     figures = [healthy(8, at) | (dead if at in {2, 3, 4, 5} else {}) for at in range(9)]
     whole = shown(HealthChecks(TrainConfig(steps=STEPS)), figures)
     assert [warning.step for warning in whole] == [5000]
-    first, second = HealthChecks(TrainConfig(steps=STEPS)), HealthChecks(TrainConfig(steps=STEPS))
-    said = shown(first, figures[:stop])
+    said = shown(HealthChecks(TrainConfig(steps=STEPS)), figures[:stop])
     warned = [{"event": "warning", "step": w.step, "kind": w.kind} for w in said]
-    second.recall([*lines(figures[:stop]), *warned, {"event": "new in a later version"}])
+    entries = [*lines(figures[:stop]), *warned, {"event": "new in a later version"}]
+    second = HealthChecks(TrainConfig(steps=STEPS), entries)
     assert said + shown(second, figures[stop:], 1000 * (stop + 1)) == whole
     assert second.validations == [
         (1000 * (at + 1), values["mel_l1_full"]) for at, values in enumerate(figures)
@@ -218,7 +213,7 @@ def test_dead_discriminator_of_a_real_run_is_found_and_no_other(
     events = go(prepared, tmp_path / "whole", **RECIPE)
     for steps in (VALIDATIONS + 1, 8):
         go(prepared, tmp_path / "parts", **{**RECIPE, "steps": steps})
-    dead = [e for e in events if isinstance(e, Warned) and e.kind.endswith("_is_dead")]
+    dead = [e for e in of(events, Warned) if e.kind.endswith("_is_dead")]
     assert [(event.kind, event.step) for event in dead] == [("period_3_is_dead", VALIDATIONS)]
     records = [metrics(tmp_path / name, "warning") for name in ("whole", "parts")]
     assert records[0] == records[1]
@@ -243,7 +238,7 @@ def test_silent_and_constant_generators_are_found(
     go(prepared, tmp_path / "sound", **RECIPE | {"steps": 3})
     monkeypatch.setattr(Generator, "forward", forward)
     events = go(prepared, tmp_path / "run", **RECIPE | {"steps": 3})
-    kinds = [event.kind for event in events if isinstance(event, Warned)]
+    kinds = [event.kind for event in of(events, Warned)]
     assert kinds.count("silent_generator") == 1
     levels = [line["level_db"] for line in metrics(tmp_path / "run", "validation")]
     assert max(levels) < -80
@@ -267,12 +262,8 @@ def test_statistics_are_the_terms_of_the_loss(prepared: Path) -> None:
     state.mpd.eval()
     state.msd.eval()
     real, fake = (torch.stack(part)[:, None] for part in zip(*clips, strict=True))
-    for name, r, f in zip(
-        DISCRIMINATORS,
-        [*state.mpd(real), *state.msd(real)],
-        [*state.mpd(fake), *state.msd(fake)],
-        strict=True,
-    ):
+    outputs = ([*state.mpd(y), *state.msd(y)] for y in (real, fake))
+    for name, r, f in zip(DISCRIMINATORS, *outputs, strict=True):
         assert found[f"{name}.real"] == pytest.approx(((1 - r.scores) ** 2).mean().item(), rel=1e-4)
         assert found[f"{name}.fake"] == pytest.approx((f.scores**2).mean().item(), rel=1e-4)
         both = torch.cat([r.scores.flatten(), f.scores.flatten()])
@@ -289,7 +280,7 @@ def test_validation_changes_nothing_that_is_trained(prepared: Path) -> None:
     before = copy.deepcopy({name: net.state_dict() for name, net in networks.items()})
     random_state = torch.get_rng_state()
     utterances, mels = Utterances(open_prepared(prepared), config), mel_transforms(config, CPU)
-    found = validate(state, utterances, mels, DistributedContext(0, 1, CPU))
+    found = validate(state, utterances, mels, ALONE)
     assert found is not None
     assert {f"{name}.real" for name in DISCRIMINATORS} < found.details.keys()
     for name, network in networks.items():

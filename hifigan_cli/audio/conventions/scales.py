@@ -55,15 +55,6 @@ class MelScale:
 
 
 _TEN = math.log(10)
-# A model's logarithm, power and gain, and the scale that this is.
-_OWN: dict[tuple[str, int, float], str] = {
-    ("ln", 1, 1.0): "ln",
-    ("log10", 1, 1.0): "log10",
-    ("log10", 1, 20.0): "db",
-    ("ln", 2, 1.0): "ln-power",
-    ("log10", 2, 1.0): "log10-power",
-    ("log10", 2, 10.0): "db-power",
-}
 SCALES: dict[str, MelScale] = {
     scale.name: scale
     for scale in (
@@ -94,7 +85,9 @@ def scale_of(mel: MelConfig) -> MelScale | None:
     own = mel.convention
     if own.offset or own.clip or own.guard != "clamp":
         return None
-    return SCALES.get(_OWN.get((own.log, own.power, own.gain), ""))
+    nats = (_TEN if own.log == "log10" else 1.0) / (own.gain * own.power)
+    named = (own.power == 2, nats)
+    return next((scale for scale in SCALES.values() if (scale.of_power, scale.nats) == named), None)
 
 
 def to_model(values: AnyArray, scale: MelScale, mel: MelConfig) -> FloatArray:

@@ -10,7 +10,7 @@ Read in this order:
 - `shards`: clips -> packed shards
 - `journal`: what is done, and the point that a killed run resumes from
 - `index`: journals -> index, manifest and totals
-- `splits`: training and validation
+- `splits`: which clips are for validation
 - `folder`: the output folder: what may lie in it, and who may write there
 - `compare`: whether a finished folder is what the corpus and the options would give
 """
@@ -22,12 +22,14 @@ from hifigan_cli.data.preparation.run import (
     plan,
     preprocess,
 )
+from hifigan_cli.data.preparation.splits import parse_validation
 
 __all__ = [
     "PreparationOptions",
     "PreparationPlan",
     "PreparationProgress",
     "PreparationSummary",
+    "parse_validation",
     "plan",
     "preprocess",
 ]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli.audio.formats.containers import AUDIO_SUFFIXES
 from hifigan_cli.data.records import Reason, Rejection
-from hifigan_cli.errors import InputError, UsageError, closest
-from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.errors import InputError, UsageError
+from hifigan_cli.io.files import is_file, is_folder, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -171,12 +171,7 @@ def _all_official(files: Iterable[CorpusFile]) -> bool:
 def _no_folder(folder: Path) -> InputError:
     if os.path.lexists(folder):
         return InputError(f"{folder} is not a folder", "give the folder that holds the recordings")
-    parent = folder.absolute().parent
-    try:
-        siblings = [entry.name for entry in parent.iterdir() if entry.is_dir()]
-    except OSError:
-        siblings = []
-    return InputError(f"there is no folder {folder}", closest(folder.name, siblings) or None)
+    return InputError(f"there is no folder {folder}", nearest(folder))
 
 
 def _no_audio(corpus: Corpus, listed: bool) -> InputError:

@@ -9,13 +9,13 @@ share it can share the work.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hifigan_cli.data.records import CLIPS_FILE, MANIFEST_FILE, REJECTED_FILE
-from hifigan_cli.errors import InputError, OutputError
-from hifigan_cli.io.files import check_folder, is_folder, make_folder
-from hifigan_cli.io.locks import LOCK_FILE, locked, part_lock
+from hifigan_cli.errors import OutputError
+from hifigan_cli.io.files import check_folder
+from hifigan_cli.io.locks import LOCK_FILE, hold_folder, locked, part_lock
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ JOURNAL_FILE = "journal.jsonl"
 _JOURNAL = re.compile(r"journal(?:-(\d+)-of-(\d+))?\.jsonl")
 _PACKED = re.compile(r"(?:samples-(\d{5,})\.i16|mels-(\d{5,})\.f32)")
 _INDEX = (MANIFEST_FILE, CLIPS_FILE, REJECTED_FILE)
-_TEMPORARY = re.compile(r"\.\d+\.(.+)\.tmp")
+_TEMPORARY = re.compile(rf"\.\d+\.({'|'.join(map(re.escape, _INDEX))})\.tmp")
 _LOCK = re.compile(r"\.lock(?:-\d+-of-\d+)?(?:\.pid)?")
+_OWN = (_JOURNAL, _PACKED, _TEMPORARY, _LOCK)
 _PATIENCE_S = 60.0  # for the others' moments; the longest is the writing of the index
 
 
@@ -57,9 +58,7 @@ def packed_files(folder: Path, shard: Shard) -> list[Path]:
 
 def is_own(name: str) -> bool:
     """Return whether a file of a prepared folder is ours, and not what somebody put there."""
-    return (
-        name in _INDEX or _is_work(name) or _is_temporary(name) or _LOCK.fullmatch(name) is not None
-    )
+    return name in _INDEX or any(pattern.fullmatch(name) for pattern in _OWN)
 
 
 def check_output_folder(out: Path, force: bool) -> None:
@@ -84,26 +83,18 @@ def check_output_folder(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def hold_folder(out: Path, shard: Shard) -> Iterator[None]:
+def hold_preparation(out: Path, shard: Shard) -> Iterator[None]:
     """Create the folder and hold it, or a shard of the work on it; drop it if nothing is fit.
 
     Raises:
         OutputError: another process is at work on it, or it cannot be created.
     """
-    created = not is_folder(out)
-    make_folder(out)
-    try:
-        with locked(out, LOCK_FILE if shard.whole else part_lock(shard)):
-            for other in journals(out) if shard.whole else ():
-                if not other.whole:
-                    with locked(out, part_lock(other)):  # nobody is at work on it
-                        pass
-            yield
-    except InputError:
-        if created:
-            with suppress(OSError):  # it is not empty
-                out.rmdir()
-        raise
+    with hold_folder(out, part_lock(shard), targets=()):
+        for other in journals(out) if shard.whole else ():
+            if not other.whole:
+                with locked(out, part_lock(other)):  # nobody is at work on it
+                    pass
+        yield
 
 
 @contextmanager
@@ -151,14 +142,15 @@ def remove_temporaries(out: Path) -> None:
     this in such a moment never removes one that a living process writes.
     """
     for entry in out.iterdir():
-        if _is_temporary(entry.name):
+        if _TEMPORARY.fullmatch(entry.name):
             entry.unlink(missing_ok=True)
 
 
 def clean(out: Path, needed: Collection[str]) -> None:
     """Remove journals, and packed files of an earlier preparation, that a folder does not need."""
     for entry in sorted(out.iterdir()):
-        if _is_work(entry.name) and entry.name not in needed:
+        work = _JOURNAL.fullmatch(entry.name) or _PACKED.fullmatch(entry.name)
+        if work and entry.name not in needed:
             entry.unlink(missing_ok=True)
 
 
@@ -167,12 +159,3 @@ def discard(out: Path) -> None:
     for name in _INDEX:
         (out / name).unlink(missing_ok=True)
     clean(out, ())
-
-
-def _is_temporary(name: str) -> bool:
-    match = _TEMPORARY.fullmatch(name)
-    return match is not None and match[1] in _INDEX
-
-
-def _is_work(name: str) -> bool:
-    return bool(_JOURNAL.fullmatch(name) or _PACKED.fullmatch(name))

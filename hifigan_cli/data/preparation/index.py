@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from hifigan_cli.data.preparation.corpus import Corpus, CorpusFile
     from hifigan_cli.data.preparation.options import PreparationOptions
 
+_SPLITS = ("training", "validation")
+
 
 def finish(
     out: Path, corpus: Corpus, options: PreparationOptions, shard: Shard
@@ -71,13 +73,11 @@ def finish(
 
 def shard_totals(out: Path, shard: Shard, rate_hz: int) -> dict[str, Any]:
     """Return the totals of a shard of the work; the split is not known yet."""
-    records = list(read_records(out, shard))
-    lengths = [record.samples for record in records if isinstance(record, Clip)]
-    rejected = Counter(record.reason for record in records if isinstance(record, Rejection))
-    return {
-        **_length(len(lengths), sum(lengths), rate_hz),
-        "rejected": dict(sorted(rejected.items())),
-    }
+    totals = _Totals()
+    for record in read_records(out, shard):
+        totals.add(record)
+    rejected = dict(sorted(totals.rejected.items()))
+    return {**totals.length("training", rate_hz), "rejected": rejected}
 
 
 def _write_index(
@@ -159,7 +159,7 @@ class _Totals:
         if isinstance(record, Rejection):
             self.rejected[record.reason] += 1
             return
-        for split in ("training", "validation"):
+        for split in _SPLITS:
             if record.split in (split, "both"):
                 self.clips[split] += 1
                 self.samples[split] += record.samples
@@ -170,17 +170,17 @@ class _Totals:
 
     def summary(self, rate_hz: int, division: Division) -> dict[str, Any]:
         """Return the totals as JSON-able values; peaks in dB of full scale, as recorded."""
-        splits = ("training", "validation")
         extremes = (("min", min), ("median", np.median), ("max", max))
         return {
-            **{split: _length(self.clips[split], self.samples[split], rate_hz) for split in splits},
+            **{split: self.length(split, rate_hz) for split in _SPLITS},
             "split": division.kind,
             "source_rates_hz": {str(rate): self.rates[rate] for rate in sorted(self.rates)},
             "peak_dbfs": {name: round(float(f(self.peaks)), 2) for name, f in extremes},
             "clipped": {"clips": self.clipped_clips, "samples": self.clipped_samples},
-            "rejected": {reason: self.rejected[reason] for reason in sorted(self.rejected)},
+            "rejected": dict(sorted(self.rejected.items())),
         }
 
-
-def _length(clips: int, samples: int, rate_hz: int) -> dict[str, Any]:
-    return {"clips": clips, "samples": samples, "hours": round(samples / rate_hz / 3600, 6)}
+    def length(self, split: str, rate_hz: int) -> dict[str, Any]:
+        """Return how much belongs to a split."""
+        clips, samples = self.clips[split], self.samples[split]
+        return {"clips": clips, "samples": samples, "hours": round(samples / rate_hz / 3600, 6)}

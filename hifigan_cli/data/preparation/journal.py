@@ -10,20 +10,20 @@ A journal has one line of JSON for each of these, in the order in which they hap
 A run resumes after the last packed shard of which everything still holds: the corpus's files and
 the packed files match their checksums. So the result is that of an undisturbed run.
 
-Where several processes share the work, each has a journal and packed files of its own, told apart
-by their names. When all journals have their end, one process writes the index (see `index`).
+Where several processes share the work, each has a journal and packed files of its own, under
+names of its own. When all journals have their end, one process writes the index (see `index`).
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.data.preparation.clip import ClipTask, digests
 from hifigan_cli.data.preparation.folder import journal_file
-from hifigan_cli.data.records import Clip, FileChecksum, Rejection, checksum
+from hifigan_cli.data.records import Clip, FileChecksum, Rejection, checksum, to_line
 from hifigan_cli.errors import OutputError
 from hifigan_cli.io.files import is_file
 
@@ -137,11 +137,6 @@ def withdraw_end(folder: Path, shard: Shard) -> None:
             start, last = start + len(last), line
         if isinstance(_parse(last), JournalEnd):
             journal.truncate(start)
-
-
-def to_line(content: dict[str, Any] | Clip | Rejection | PackedShard | JournalEnd) -> bytes:
-    """Write options or an entry as one line of JSON."""
-    return json.dumps(content if isinstance(content, dict) else asdict(content)).encode() + b"\n"
 
 
 def _parse(line: bytes) -> Clip | Rejection | PackedShard | JournalEnd | None:

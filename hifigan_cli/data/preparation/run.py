@@ -19,7 +19,7 @@ from hifigan_cli.data.preparation.folder import (
     check_output_folder,
     clean,
     discard,
-    hold_folder,
+    hold_preparation,
     journals,
     others_wait,
     remove_temporaries,
@@ -120,7 +120,7 @@ def preprocess(
     """
     started = time.monotonic()
     corpus, tasks = _look(source, out, options, shard)
-    with hold_folder(out, shard):
+    with hold_preparation(out, shard):
         manifest: Manifest | None
         resumed = 0
         own: dict[str, Any] | None = None

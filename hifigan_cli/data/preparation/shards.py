@@ -19,9 +19,8 @@ from hifigan_cli.data.preparation.journal import (
     JournalState,
     PackedShard,
     find_resume_point,
-    to_line,
 )
-from hifigan_cli.data.records import Clip, FileChecksum, mels_file, samples_file
+from hifigan_cli.data.records import Clip, FileChecksum, mels_file, samples_file, to_line
 from hifigan_cli.errors import OutputError
 
 if TYPE_CHECKING:

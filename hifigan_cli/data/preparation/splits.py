@@ -13,6 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
+from hifigan_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -34,6 +36,31 @@ class Division:
         if self.kind == "shared":
             return "both"
         return "validation" if stem in self.validation else "training"
+
+
+def parse_validation(text: str | None) -> float | int | None:
+    """Read a share (0.05, 5%) or a count (150) of validation clips.
+
+    Raises:
+        UsageError: it is neither.
+
+    >>> parse_validation("5%"), parse_validation("0.1"), parse_validation("150")
+    (0.05, 0.1, 150)
+    """
+    if text is None:
+        return None
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / 100 if text.strip().endswith("%") else float(number)
+    except ValueError:
+        value = 0.0
+    if 0 < value < 1:
+        return value
+    if value >= 1 and number.isdecimal() and number == text.strip():
+        return int(number)
+    raise UsageError(
+        f"--validation {text!r} is neither a share nor a count", "write 0.05, 5% or 150"
+    )
 
 
 def divide(

@@ -7,7 +7,6 @@ step, and so are the learning rates.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import torch
 
 from hifigan_cli.audio.mel import LOG_FLOOR
 from hifigan_cli.data.gpu_dataset import to_device
-from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
+from hifigan_cli.enhancement.augmentation.pairs_file import open_pairs
 from hifigan_cli.enhancement.model_file import MODEL_FILE, EnhancerFile, write_enhancer
 from hifigan_cli.enhancement.training.state import EnhancerState
 from hifigan_cli.enhancement.training.step import enhancer_step
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hifigan_cli.enhancement.config import EnhancerTraining
+    from hifigan_cli.enhancement.training.estimate import EnhancerTrainOptions
     from hifigan_cli.runtime.signals import Stop
     from hifigan_cli.training.events import EventCallback, Finished
     from hifigan_cli.training.trainer import ValidationResult
@@ -50,25 +50,6 @@ if TYPE_CHECKING:
 
 PAIRS_FOLDER = "pairs"
 EnhancerBatch = tuple["Tensor", "Tensor"]
-
-
-@dataclass(frozen=True)
-class EnhancerTrainOptions:
-    """What a training command asks for.
-
-    Attributes:
-        sources: speech, noises, rooms, the mel convention and the recipe.
-        out: the run's folder; an unfinished run there is continued.
-        device: where to train.
-        workers: processes that render pairs.
-        fresh: set an existing run aside, except for its pairs, and start over.
-    """
-
-    sources: Sources
-    out: Path
-    device: torch.device
-    workers: int
-    fresh: bool = False
 
 
 def train_enhancer(options: EnhancerTrainOptions, report: EventCallback) -> Finished:
@@ -97,9 +78,7 @@ def train_enhancer(options: EnhancerTrainOptions, report: EventCallback) -> Fini
         pairs = run.path / PAIRS_FOLDER
         make_folder(pairs)
         rendered = partial(_rendered, report, stop)
-        task = EnhancerTask(
-            state, run, data_digest, *open_pairs(sources, pairs, options.workers, rendered)
-        )
+        task = EnhancerTask(state, run, *open_pairs(sources, pairs, options.workers, rendered))
         metrics = stack.enter_context(closing(MetricsLogger(run.metrics, state.step, report)))
         return Trainer(task, run, data_digest, context, [metrics], report, stop).fit()
 
@@ -123,19 +102,13 @@ class EnhancerTask(TrainingTask[EnhancerBatch]):
     keep_checkpoints = 2
 
     def __init__(
-        self,
-        state: EnhancerState,
-        run: RunFolder,
-        data_digest: str,
-        pairs: HalfArray,
-        heldout: HalfArray,
+        self, state: EnhancerState, run: RunFolder, pairs: HalfArray, heldout: HalfArray
     ) -> None:
         self.state, self.intervals = state, state.config.training
         self.guard = NonfiniteGuard(state.device)
         self.audio_s = self.intervals.batch_size * self.intervals.segment_frames
         self.audio_s *= state.mel.hop_samples / state.mel.rate_hz
-        self._run, self._data_digest = run, data_digest
-        self._pairs, self._heldout = pairs, heldout
+        self._run, self._pairs, self._heldout = run, pairs, heldout
 
     def started(self) -> Started:
         """Describe the run."""
@@ -169,18 +142,16 @@ class EnhancerTask(TrainingTask[EnhancerBatch]):
         """Compare enhanced with clean log-mels."""
         return validate_enhancer(self.state.published, self._heldout, self.state.device, stopping)
 
-    def write_model(self, path: Path, **provenance: Any) -> None:
+    def write_model(self, path: Path, origin: dict[str, Any]) -> None:
         """Write the enhancer that a state amounts to."""
         state = self.state
-        origin = {
+        provenance = {
             "source": f"hifigan train-enhancer {package_version('hifigan-cli')}",
-            "steps": state.step,
-            "data": self._data_digest,
             "recipe": state.config.model_dump(mode="json"),
-            **provenance,
+            **origin,
         }
         weights = arrays_of(state.published.state_dict())
-        write_enhancer(path, EnhancerFile(state.mel, state.config.enhancer, weights, origin))
+        write_enhancer(path, EnhancerFile(state.mel, state.config.enhancer, weights, provenance))
 
 
 def enhancer_batch(

@@ -3,8 +3,6 @@
 Every family ends where the others do: a mel convention, an architecture, and weights under the
 official names. Read in this order:
 
-- `checkpoint`: what a family is given, and what it returns
-- `settings`, `weights`: configurations and states by name; nothing is lost or guessed
 - `official`: the official code, and all that kept its format; its discriminators
 - `nvidia`: DeepLearningExamples
 - `nemo`: .nemo archives

@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import torch
 
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.settings import vocoder
-from hifigan_cli.importers.families.weights import rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.settings import vocoder
+from hifigan_cli.importers.weights import rename, tensors
 
 NAME = "bshall"
 _MELS, _FIRST_KERNEL = 128, 20  # by which a bare state is told
-_MEL = {
-    "rate_hz": 16_000,
-    "n_fft": 1024,
-    "hop_samples": 160,
-    "win_samples": 1024,
-    "n_mels": _MELS,
-    "fmin_hz": 0.0,
-    "fmax_hz": 8000.0,
-}
+_MEL = {"rate_hz": 16_000, "hop_samples": 160, "n_mels": _MELS}  # the rest is the paper's
 _GENERATOR = {"upsample_rates": (10, 4, 2, 2), "upsample_kernel_sizes": (20, 8, 4, 4)}
 
 

@@ -11,16 +11,13 @@ import math
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
-from hifigan_cli.importers.families.weights import numbers, rename, tensors, with_biases
+from hifigan_cli.importers import settings
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.settings import fixed, pick, section, vocoder
+from hifigan_cli.importers.weights import has_layer, rename, scaling, tensors, with_biases
 
 NAME = "Coqui TTS"
-_GENERATOR_FIELDS = GENERATOR_FIELDS | {
-    "resblock": "resblock_type",
-    "upsample_rates": "upsample_factors",
-}
+GENERATOR = settings.GENERATOR | {"resblock": "resblock_type", "upsample_rates": "upsample_factors"}
 _OTHERS = ("in_channels", "out_channels", "inference_padding", "conv_post_bias")
 _LOGS = {"np.log10": "log10", "np.log": "ln"}
 _FLOOR = 1e-8
@@ -29,10 +26,7 @@ _PADDING = 5
 
 def recognizes(content: Content) -> bool:
     """Tell a state under `model` with the official names."""
-    state = content.get("model")
-    return isinstance(state, dict) and any(
-        key.startswith(("conv_pre.", "model_g.conv_pre.")) for key in state
-    )
+    return has_layer(content.get("model"), "conv_pre.", "model_g.conv_pre.")
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -43,7 +37,7 @@ def convert(source: ForeignCheckpoint) -> Imported:
         own, where = source.document("config.json")
     fixed(own, where, generator_model="hifigan_generator", use_pqmf=False)
     params = section(own, "generator_model_params", where=where)
-    only(params, (*_GENERATOR_FIELDS.values(), *_OTHERS), f"{where}: generator_model_params")
+    network = pick(params, GENERATOR, f"{where}: generator_model_params", _OTHERS)
     fixed(params, where, out_channels=1)
     mel, convention, normalised = _mel(section(own, "audio", where=where), where)
     variant: dict[str, Any] = {"inference_padding": params.get("inference_padding", _PADDING)}
@@ -51,12 +45,10 @@ def convert(source: ForeignCheckpoint) -> Imported:
     if normalised:
         stats, path = source.statistics("scale_stats.npy")
         stats = stats if isinstance(stats, dict) else {}
-        variant["input_mean"] = numbers(stats.get("mel_mean"), f"mel_mean in {path}")
-        variant["input_scale"] = numbers(stats.get("mel_std"), f"mel_std in {path}")
+        variant |= scaling(stats.get("mel_mean"), stats.get("mel_std"), path)
         notes = ("the mel is the one before its mean is removed, which the vocoder does",)
-    network = pick(params, _GENERATOR_FIELDS, where)
     state = source.content["model"]
-    prefix = "model_g." if any(key.startswith("model_g.") for key in state) else ""
+    prefix = "model_g." if has_layer(state, "model_g.") else ""
     renamed = rename(tensors(state, prefix))
     if not params.get("conv_post_bias", True):
         renamed = with_biases(renamed)

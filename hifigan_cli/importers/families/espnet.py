@@ -9,27 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.families.parallel_wavegan import CONVENTION, read_network
-from hifigan_cli.importers.families.settings import fixed, pick, section, vocoder
-from hifigan_cli.importers.families.weights import numbers, tensors
+from hifigan_cli.importers.settings import fixed, mel_fields, pick, section, vocoder
+from hifigan_cli.importers.weights import has_layer, scaling, tensors
 
 NAME = "ESPnet"
 _PREFIX = "tts.generator.vocoder."
-_MEL_FIELDS = {
-    "rate_hz": "fs",
-    "n_fft": "n_fft",
-    "hop_samples": "hop_length",
-    "n_mels": "n_mels",
-    "fmin_hz": "fmin",
-    "fmax_hz": "fmax",
-}
+_MEL_FIELDS = mel_fields("fs n_fft hop_length - n_mels fmin fmax")
 _DEFAULTS = {"n_mels": 80, "fmin": 80, "fmax": 7600}
 
 
 def recognizes(content: Content) -> bool:
     """Tell a joint model by the place of its vocoder."""
-    return any(key.startswith(_PREFIX) for key in content)
+    return has_layer(content, _PREFIX)
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -45,19 +38,16 @@ def convert(source: ForeignCheckpoint) -> Imported:
     if base not in (10, None):
         raise ModelError(f"{path}: a logarithm of base {base} cannot be imported")
     # They hold the power spectrum above 1e-10, which is as good as adding it.
-    convention = {
-        **CONVENTION,
-        "magnitude_epsilon": 1e-10,
-        "log": "ln" if base is None else "log10",
-    }
+    log = "ln" if base is None else "log10"
+    convention = {**CONVENTION, "magnitude_epsilon": 1e-10, "log": log}
     tts = section(content, "tts_conf", where=path)
     fixed(tts, path, vocoder_type="hifigan_generator")
     params = section(tts, "vocoder_params", where=path)
     network, state = read_network(params, tensors(source.content, _PREFIX), path)
     variant: dict[str, Any] = {"slope": network.pop("slope")}
     if "normalize.mean" in source.content:
-        variant["input_mean"] = numbers(source.content["normalize.mean"], "normalize.mean")
-        variant["input_scale"] = numbers(source.content.get("normalize.std"), "normalize.std")
+        std = source.content.get("normalize.std")
+        variant |= scaling(source.content["normalize.mean"], std, source.path)
     elif content.get("normalize"):
         raise ModelError(f"{path} names a normalisation whose statistics the checkpoint lacks")
     return Imported(vocoder(path, mel, network, convention, variant), state)

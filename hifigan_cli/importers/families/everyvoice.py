@@ -9,21 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
-from hifigan_cli.importers.families.weights import rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.settings import GENERATOR, fixed, mel_fields, pick, section, vocoder
+from hifigan_cli.importers.weights import rename, tensors
 
 NAME = "EveryVoice"
-_MEL_FIELDS = {
-    "rate_hz": "input_sampling_rate",
-    "n_fft": "n_fft",
-    "hop_samples": "fft_hop_size",
-    "win_samples": "fft_window_size",
-    "n_mels": "n_mels",
-    "fmin_hz": "f_min",
-    "fmax_hz": "f_max",
-}
+_MEL_FIELDS = mel_fields(
+    "input_sampling_rate n_fft fft_hop_size fft_window_size n_mels f_min f_max"
+)
 _OTHERS = ("activation_function", "istft_layer", "msd_layers", "mpd_layers")
 _CONVENTIONS: dict[str, dict[str, Any]] = {
     "mel-librosa": {"center": True},
@@ -45,11 +38,10 @@ def convert(source: ForeignCheckpoint) -> Imported:
     config = section(source.content, "hyper_parameters", "config", where=where)
     model = section(config, "model", where=where)
     audio = section(config, "preprocessing", "audio", where=where)
-    only(model, (*GENERATOR_FIELDS, *_OTHERS), f"{where}: model")
+    generator = pick(model, GENERATOR, f"{where}: model", _OTHERS)
     fixed(model, where, istft_layer=False)
-    if audio.get("output_sampling_rate", audio.get("input_sampling_rate")) != audio.get(
-        "input_sampling_rate"
-    ):
+    rate_hz = audio.get("input_sampling_rate")
+    if audio.get("output_sampling_rate", rate_hz) != rate_hz:
         raise ModelError(f"{where}: a mel of another rate than the speech cannot be imported")
     activation = str(model.get("activation_function", "original_hifigan_leaky_relu"))
     slope = _SLOPES.get(activation.rpartition(".")[2])
@@ -58,11 +50,6 @@ def convert(source: ForeignCheckpoint) -> Imported:
     kind = audio.get("spec_type", "mel-librosa")
     if kind not in _CONVENTIONS:
         raise ModelError(f"{where}: a spec_type {kind} cannot be imported")
-    described = vocoder(
-        where,
-        pick(audio, _MEL_FIELDS, where),
-        pick(model, GENERATOR_FIELDS, where),
-        _CONVENTIONS[kind],
-        {"slope": slope},
-    )
+    mel = pick(audio, _MEL_FIELDS, where)
+    described = vocoder(where, mel, generator, _CONVENTIONS[kind], {"slope": slope})
     return Imported(described, rename(tensors(source.content["state_dict"], "generator.")))

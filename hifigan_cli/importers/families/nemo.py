@@ -14,28 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
-from hifigan_cli.importers.families.weights import nested, rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.foreign_files import (
     MOST_BYTES,
     copy_members,
     load_tensors_only,
     parse_document,
 )
+from hifigan_cli.importers.settings import GENERATOR, fixed, mel_fields, pick, section, vocoder
+from hifigan_cli.importers.weights import nested, rename, tensors
 
 NAME = "NeMo"
 CONFIG = "model_config"  # in the content of an archive
 _CONFIG_FILE, _WEIGHTS_FILE = "model_config.yaml", "model_weights.ckpt"
 _WEIGHTS_BYTES = 8 << 30
 _TARGET = "FilterbankFeatures"
-_MEL_FIELDS = {
-    "rate_hz": "sample_rate",
-    "hop_samples": "n_window_stride",
-    "win_samples": "n_window_size",
-    "n_mels": "nfilt",
-}
+_MEL_FIELDS = mel_fields("sample_rate - n_window_stride n_window_size nfilt - -")
+_OTHERS = ("_target_", "initial_input_size", "apply_weight_init_conv_pre")
 _GUARDS = {"tiny": struct.unpack("<f", b"\x00\x00\x80\x00")[0], "eps": 2.0**-23}  # of float32
 
 
@@ -71,10 +66,8 @@ def convert(source: ForeignCheckpoint) -> Imported:
     where = f"{_CONFIG_FILE} in {source.path}"
     config = section(source.content, CONFIG, where=where)
     generator = section(config, "generator", where=where)
-    known = (*GENERATOR_FIELDS, "_target_", "initial_input_size", "apply_weight_init_conv_pre")
-    only(generator, known, f"{where}: generator")
     mel, convention = _mel(section(config, "preprocessor", where=where), where)
-    fields = pick(generator, GENERATOR_FIELDS, where)
+    fields = pick(generator, GENERATOR, f"{where}: generator", _OTHERS)
     described = vocoder(where, mel, fields, convention)
     state = tensors(source.content["state_dict"], "generator.")
     return Imported(described, rename(state, nested(len(fields["resblock_kernel_sizes"]))))

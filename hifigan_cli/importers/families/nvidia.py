@@ -11,25 +11,19 @@ import re
 from typing import TYPE_CHECKING
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS, describe, generator_state
-from hifigan_cli.importers.families.settings import only, pick, section, vocoder
-from hifigan_cli.importers.families.weights import nested, rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.official import describe, generator_state
 from hifigan_cli.importers.foreign_files import read_document
+from hifigan_cli.importers.settings import GENERATOR, mel_fields, pick, section, vocoder
+from hifigan_cli.importers.weights import nested, rename, tensors
 
 if TYPE_CHECKING:
     from hifigan_cli.config import VocoderConfig
 
 NAME = "NVIDIA DeepLearningExamples"
-_MEL_FIELDS = {
-    "rate_hz": "sampling_rate",
-    "n_fft": "filter_length",
-    "hop_samples": "hop_length",
-    "win_samples": "win_length",
-    "n_mels": "num_mels",
-    "fmin_hz": "mel_fmin",
-    "fmax_hz": "mel_fmax",
-}
+_MEL_FIELDS = mel_fields(
+    "sampling_rate filter_length hop_length win_length num_mels mel_fmin mel_fmax"
+)
 
 
 def recognizes(content: Content) -> bool:
@@ -61,10 +55,10 @@ def _described(source: ForeignCheckpoint) -> VocoderConfig:
         if "hop_size" in named:
             return describe(named, source.config)
         mel = pick(named, _MEL_FIELDS, source.config)
-        generator = pick(named, GENERATOR_FIELDS, source.config)
+        generator = pick(named, GENERATOR, source.config)
         return vocoder(source.config, mel, generator)
     where = source.path
     config = section(source.content, "config", where=where)
-    only(config, GENERATOR_FIELDS, where)
+    generator = pick(config, GENERATOR, where, others=())
     mel = pick(section(source.content, "train_setup", where=where), _MEL_FIELDS, where)
-    return vocoder(where, mel, pick(config, GENERATOR_FIELDS, where))
+    return vocoder(where, mel, generator)

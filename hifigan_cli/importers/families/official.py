@@ -7,14 +7,13 @@ an average of the weights beside them. `do_XXXXXXXX` holds the discriminators, f
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.settings import pick, vocoder
-from hifigan_cli.importers.families.weights import rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.foreign_files import load_tensors_only
+from hifigan_cli.importers.settings import GENERATOR, mel_fields, pick, vocoder
+from hifigan_cli.importers.weights import has_layer, rename, tensors
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.shapes import check_fit
 
@@ -27,46 +26,24 @@ if TYPE_CHECKING:
     from hifigan_cli.config import VocoderConfig
 
 NAME = "official"
-# Ours -> theirs. What is not listed belongs to their training.
-GENERATOR_FIELDS = {
-    name: name
-    for name in (
-        "resblock",
-        "upsample_rates",
-        "upsample_kernel_sizes",
-        "upsample_initial_channel",
-        "resblock_kernel_sizes",
-        "resblock_dilation_sizes",
-    )
-}
-_MEL_FIELDS = {
-    "rate_hz": "sampling_rate",
-    "n_fft": "n_fft",
-    "hop_samples": "hop_size",
-    "win_samples": "win_size",
-    "n_mels": "num_mels",
-    "fmin_hz": "fmin",
-    "fmax_hz": "fmax",
-}
+_MEL_FIELDS = mel_fields("sampling_rate n_fft hop_size win_size num_mels fmin fmax")
 _AVERAGES = ("generator_ema", "gen_ema", "ema_generator", "ema")
 
 # Weight norm and spectral norm, before and after torch's parametrizations.
-_WEIGHT_NORM = (
-    (r"\.weight_g$", ".parametrizations.weight.original0"),
-    (r"\.weight_v$", ".parametrizations.weight.original1"),
-)
-_SPECTRAL_NORM = (
-    (r"\.weight_orig$", ".parametrizations.weight.original"),
-    (r"\.weight_u$", ".parametrizations.weight.0._u"),
-    (r"\.weight_v$", ".parametrizations.weight.0._v"),
-)
+_WEIGHT_NORM = {
+    "weight_g": "parametrizations.weight.original0",
+    "weight_v": "parametrizations.weight.original1",
+}
+_SPECTRAL_NORM = {
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+    "weight_v": "parametrizations.weight.0._v",
+}
 
 
 def recognizes(content: Content) -> bool:
     """Tell a state under `generator`, or a bare one of the official names."""
-    state = content.get("generator", content)
-    names = state if isinstance(state, dict) else ()
-    return any(key.removeprefix("module.").startswith("conv_pre.") for key in names)
+    return has_layer(content.get("generator", content), "conv_pre.")
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -95,9 +72,8 @@ def describe(content: Mapping[str, Any], where: object) -> VocoderConfig:
     Raises:
         ModelError: names what is missing or impossible.
     """
-    found = pick(content, GENERATOR_FIELDS | _MEL_FIELDS, where)
-    mel, generator = ({k: found[k] for k in part} for part in (_MEL_FIELDS, GENERATOR_FIELDS))
-    return vocoder(where, mel, generator)
+    generator = pick(content, GENERATOR, where)
+    return vocoder(where, pick(content, _MEL_FIELDS, where), generator)
 
 
 def read_discriminators(path: Path) -> dict[str, Tensor]:
@@ -110,15 +86,11 @@ def read_discriminators(path: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, net in (("mpd", MultiPeriodDiscriminator()), ("msd", MultiScaleDiscriminator())):
         state = tensors(content.get(name))
-        spectral = {key for key in state if (key.rpartition(".")[0] + ".weight_orig") in state}
-        first = {_renamed(key, _SPECTRAL_NORM): state[key] for key in spectral}
-        rest = {_renamed(key, _WEIGHT_NORM): state[key] for key in state.keys() - spectral}
-        check_fit(net.state_dict(), first | rest)
-        found |= {f"{name}.{key}": value for key, value in (first | rest).items()}
+        renamed: dict[str, Tensor] = {}
+        for key, value in state.items():
+            layer, _, end = key.rpartition(".")
+            names = _SPECTRAL_NORM if f"{layer}.weight_orig" in state else _WEIGHT_NORM
+            renamed[f"{layer}.{names.get(end, end)}"] = value
+        check_fit(net.state_dict(), renamed)
+        found |= {f"{name}.{key}": value for key, value in renamed.items()}
     return found
-
-
-def _renamed(key: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for old, new in rules:
-        key = re.sub(old, new, key)
-    return key

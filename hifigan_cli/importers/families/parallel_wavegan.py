@@ -12,15 +12,15 @@ import torch
 from torch.nn import functional
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported, State
-from hifigan_cli.importers.families.settings import fixed, only, pick, section, vocoder
-from hifigan_cli.importers.families.weights import numbers, rename, tensors, with_biases
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported, State
+from hifigan_cli.importers.settings import fixed, mel_fields, pick, section, vocoder
+from hifigan_cli.importers.weights import has_layer, rename, scaling, tensors, with_biases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "ParallelWaveGAN"
-_GENERATOR_FIELDS = {
+_GENERATOR = {
     "upsample_rates": "upsample_scales",
     "upsample_kernel_sizes": "upsample_kernel_sizes",
     "upsample_initial_channel": "channels",
@@ -32,14 +32,7 @@ _OTHERS = (
     *("nonlinear_activation", "nonlinear_activation_params"),
     *("use_causal_conv", "use_weight_norm", "global_channels"),
 )
-_MEL_FIELDS = {
-    "rate_hz": "sampling_rate",
-    "n_fft": "fft_size",
-    "hop_samples": "hop_size",
-    "n_mels": "num_mels",
-    "fmin_hz": "fmin",
-    "fmax_hz": "fmax",
-}
+_MEL_FIELDS = mel_fields("sampling_rate fft_size hop_size - num_mels fmin fmax")
 CONVENTION = {"center": True, "magnitude_epsilon": 0.0, "log": "log10", "floor": 1e-10}
 _EDGE = 7
 _TAPS = ("weight", "parametrizations.weight.original1")  # what has a kernel's length
@@ -48,10 +41,7 @@ _TAPS = ("weight", "parametrizations.weight.original1")  # what has a kernel's l
 def recognizes(content: Content) -> bool:
     """Tell a generator within `model`, or a bare one of their names."""
     model = content.get("model")
-    state = model.get("generator") if isinstance(model, dict) else content
-    return isinstance(state, dict) and any(
-        key.removeprefix("module.").startswith("input_conv.") for key in state
-    )
+    return has_layer(model.get("generator") if isinstance(model, dict) else content, "input_conv.")
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -69,11 +59,7 @@ def convert(source: ForeignCheckpoint) -> Imported:
     if mean is None:
         mean, scale = _statistics(source)
     network, state = read_network(section(content, "generator_params", where=path), state, path)
-    variant = {
-        "slope": network.pop("slope"),
-        "input_mean": numbers(mean, "the mean of the mel"),
-        "input_scale": numbers(scale, "the scale of the mel"),
-    }
+    variant = {"slope": network.pop("slope"), **scaling(mean, scale, source.path)}
     note = "the mel is the one before its normalisation, which the vocoder does"
     return Imported(vocoder(path, mel, network, CONVENTION, variant), state, (note,))
 
@@ -88,9 +74,8 @@ def read_network(
     """
     # Their first configurations had the name misspelt.
     params = {key.replace("_kernal_", "_kernel_"): value for key, value in content.items()}
-    only(params, (*_GENERATOR_FIELDS.values(), *_OTHERS), where)
+    network = pick(params, _GENERATOR, where, _OTHERS)
     fixed(params, where, out_channels=1, use_causal_conv=False, global_channels=-1)
-    network = pick(params, _GENERATOR_FIELDS, where)
     network["resblock"] = 1 if params.get("use_additional_convs", True) else 2
     # Without the additional ones, their first convolutions are all that a block has.
     convs = r"convs\2" if network["resblock"] == 1 else "convs"
@@ -101,15 +86,11 @@ def read_network(
         (r"output_conv\.1", "conv_post"),
     )
     renamed = rename(state, rules)
-    network["slope"] = _slope(params, where)
+    fixed(params, where, nonlinear_activation="LeakyReLU")
+    activation = params.get("nonlinear_activation_params") or {"negative_slope": 0.1}
+    network["slope"] = float(activation.get("negative_slope", 0.01))
     renamed = _evened(network, _widened(renamed, params.get("kernel_size", _EDGE), where))
     return network, renamed if params.get("bias", True) else with_biases(renamed)
-
-
-def _slope(params: Mapping[str, Any], where: object) -> float:
-    fixed(params, where, nonlinear_activation="LeakyReLU")
-    default = {"negative_slope": 0.1}
-    return float((params.get("nonlinear_activation_params") or default).get("negative_slope", 0.01))
 
 
 def _widened(state: State, kernel: int, where: object) -> State:

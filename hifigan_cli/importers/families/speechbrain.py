@@ -11,33 +11,21 @@ import re
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.families.settings import fixed, only, pick, vocoder
-from hifigan_cli.importers.families.weights import rename, tensors, with_biases
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
+from hifigan_cli.importers.families.coqui import GENERATOR
+from hifigan_cli.importers.settings import fixed, mel_fields, pick, vocoder
+from hifigan_cli.importers.weights import has_layer, rename, tensors, with_biases
 
 NAME = "SpeechBrain"
-_GENERATOR_FIELDS = GENERATOR_FIELDS | {
-    "resblock": "resblock_type",
-    "upsample_rates": "upsample_factors",
-}
 _OTHERS = ("in_channels", "out_channels", "inference_padding", "cond_channels", "conv_post_bias")
-_MEL_FIELDS = {
-    "rate_hz": "sample_rate",
-    "n_fft": "n_fft",
-    "hop_samples": "hop_length",
-    "win_samples": "win_length",
-    "n_mels": "n_mel_channels",
-    "fmin_hz": "mel_fmin",
-    "fmax_hz": "mel_fmax",
-}
+_MEL_FIELDS = mel_fields("sample_rate n_fft hop_length win_length n_mel_channels mel_fmin mel_fmax")
 _LAYERS = r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.conv"
 _PADDING = 5
 
 
 def recognizes(content: Content) -> bool:
     """Tell layers that are wrapped in one of their own."""
-    return any(key.removeprefix("module.").startswith("conv_pre.conv.") for key in content)
+    return has_layer(content, "conv_pre.conv.")
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -46,8 +34,8 @@ def convert(source: ForeignCheckpoint) -> Imported:
     values = {key: _resolve(value, content) for key, value in content.items()}
     network = values.get("generator")
     network = network if isinstance(network, dict) else values
-    if network is not values:
-        only(network, (*_GENERATOR_FIELDS.values(), *_OTHERS), f"{path}: generator")
+    others = None if network is values else _OTHERS
+    generator = pick(network, GENERATOR, f"{path}: generator", others)
     fixed(network, path, out_channels=1, cond_channels=0)
     fixed(values, path, mel_normalized=False, dynamic_range_compression=True)
     convention = {
@@ -62,7 +50,7 @@ def convert(source: ForeignCheckpoint) -> Imported:
         "inference_padding": network.get("inference_padding", _PADDING),
     }
     mel = pick(values, _MEL_FIELDS, path)
-    described = vocoder(path, mel, pick(network, _GENERATOR_FIELDS, path), convention, variant)
+    described = vocoder(path, mel, generator, convention, variant)
     state = rename(tensors(source.content), ((_LAYERS, r"\1"),))
     if not network.get("conv_post_bias", True):
         state = with_biases(state)

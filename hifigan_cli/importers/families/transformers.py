@@ -11,18 +11,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.official import GENERATOR_FIELDS
-from hifigan_cli.importers.families.settings import pick, vocoder
-from hifigan_cli.importers.families.weights import OFFICIAL, numbers, rename, tensors
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
 from hifigan_cli.importers.foreign_files import read_document
+from hifigan_cli.importers.settings import GENERATOR, pick, vocoder
+from hifigan_cli.importers.weights import OFFICIAL, has_layer, rename, scaling, tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "Transformers"
 _TYPES = ("speecht5_hifigan", "hifigan", "fastspeech2_conformer_hifigan")
-_GENERATOR_FIELDS = {name: name for name in GENERATOR_FIELDS if name != "resblock"}
+_GENERATOR = {name: name for name in GENERATOR if name != "resblock"}
 _CONVENTION = {"center": True, "magnitude_epsilon": 0.0, "log": "log10"}
 _EXTRACTOR: dict[str, Any] = {"win_length": 64, "fmin": 80, "fmax": 7600, "mel_floor": 1e-10}
 _WINDOW = 1024
@@ -30,7 +29,7 @@ _WINDOW = 1024
 
 def recognizes(content: Content) -> bool:
     """Tell the name of their upsampling layers."""
-    return any(key.startswith("upsampler.") for key in content)
+    return has_layer(content, "upsampler.")
 
 
 def convert(source: ForeignCheckpoint) -> Imported:
@@ -38,15 +37,14 @@ def convert(source: ForeignCheckpoint) -> Imported:
     content, path = source.document("config.json")
     if content.get("model_type", _TYPES[0]) not in _TYPES:
         raise ModelError(f"{path} is of a {content['model_type']}, not a HiFi-GAN")
-    network = pick(content, _GENERATOR_FIELDS, path)
+    network = pick(content, _GENERATOR, path)
     named = pick(content, {"rate_hz": "sampling_rate", "n_mels": "model_in_dim"}, path)
     mel, floor = _mel(source, named, path, network["upsample_rates"])
     state = tensors(source.content)
     mean, scale = state.pop("mean", None), state.pop("scale", None)
     variant: dict[str, Any] = {"slope": content.get("leaky_relu_slope", 0.1)}
     if content.get("normalize_before", True):
-        variant["input_mean"] = numbers(mean, "the mean of the mel")
-        variant["input_scale"] = numbers(scale, "the scale of the mel")
+        variant |= scaling(mean, scale, source.path)
     convention = {**_CONVENTION, "floor": floor}
     rules = ((r"upsampler\.(\d+)", r"ups.\1"), *OFFICIAL)
     described = vocoder(path, mel, {"resblock": 1, **network}, convention, variant)

@@ -57,9 +57,8 @@ class OptimizedDiscriminators(nn.Module):
         evaluation mode the vectors stay what they are, as spectral norm itself has it.
         """
         found = []
-        for conv in (conv for sub in self.msd.discriminators for conv in _layers(sub)):
-            if not _is_spectral(conv):
-                continue
+        layers = (conv for sub in self.msd.discriminators for conv in _layers(sub))
+        for conv in filter(_is_spectral, layers):
             norm, matrix = _norm(conv), _original(conv).flatten(1)
             of_passes = []
             for _ in range(_PASSES):

@@ -4,43 +4,61 @@ Names, nesting and configurations follow the code of the projects. `test_package
 that code itself, where it is installed.
 """
 
-from tests.importers.foreign.cases import CASES, Case
-from tests.importers.foreign.networks import (
-    SMALL,
-    SPEECH_T5,
-    State,
-    blocks_nested,
-    folded,
-    lists,
-    normed,
-)
-from tests.importers.foreign.others import write_everyvoice, write_speechbrain
-from tests.importers.foreign.recipes import COQUI_AUDIO, NEMO_MEL, write_coqui, write_nemo
-from tests.importers.foreign.scaled import (
-    statistics,
-    write_espnet,
-    write_parallel_wavegan,
-    write_transformers,
-)
+from __future__ import annotations
 
-__all__ = [
-    "CASES",
-    "COQUI_AUDIO",
-    "NEMO_MEL",
-    "SMALL",
-    "SPEECH_T5",
-    "Case",
-    "State",
-    "blocks_nested",
-    "folded",
-    "lists",
-    "normed",
-    "statistics",
-    "write_coqui",
-    "write_espnet",
-    "write_everyvoice",
-    "write_nemo",
-    "write_parallel_wavegan",
-    "write_speechbrain",
-    "write_transformers",
-]
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hifigan_cli.config import GeneratorConfig
+from tests.importers.foreign import others, recipes
+from tests.importers.foreign.networks import BSHALL, SMALL, SPEECH_T5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family's file: how it is written, and what comes before the official network."""
+
+    family: str
+    write: Callable[..., Path]
+    config: GeneratorConfig = SMALL
+    n_mels: int = 80
+    options: dict[str, Any] = field(default_factory=dict)
+    reflect: bool = False
+    normalised: bool = False
+    padding: int = 0
+
+
+CASES = {
+    "nvidia": Case("NVIDIA DeepLearningExamples", recipes.write_nvidia),
+    "nemo": Case("NeMo", recipes.write_nemo),
+    "nemo gzipped": Case("NeMo", recipes.write_nemo, options={"mode": "w:gz"}),
+    "speechbrain": Case("SpeechBrain", others.write_speechbrain, reflect=True, padding=5),
+    "parallel_wavegan": Case("ParallelWaveGAN", others.write_parallel_wavegan, normalised=True),
+    "parallel_wavegan hdf5": Case(
+        "ParallelWaveGAN", others.write_parallel_wavegan, options={"kind": "h5"}, normalised=True
+    ),
+    "espnet": Case("ESPnet", others.write_espnet, normalised=True),
+    "espnet plain": Case("ESPnet", others.write_espnet, options={"normalize": False}),
+    "transformers": Case("Transformers", others.write_transformers, SPEECH_T5, normalised=True),
+    "transformers pickled": Case(
+        "Transformers",
+        others.write_transformers,
+        SPEECH_T5,
+        options={"pickled": True},
+        normalised=True,
+    ),
+    "transformers plain": Case(
+        "Transformers", others.write_transformers, SPEECH_T5, options={"normalize_before": False}
+    ),
+    "coqui": Case("Coqui TTS", recipes.write_coqui, padding=5),
+    "coqui old": Case(
+        "Coqui TTS", recipes.write_coqui, options={"wrapped": False, "within": True}, padding=5
+    ),
+    "bshall": Case("bshall", others.write_bshall, BSHALL, 128, padding=5),
+    "bshall training": Case(
+        "bshall", others.write_bshall, BSHALL, 128, {"training": True}, padding=5
+    ),
+    "everyvoice": Case("EveryVoice", others.write_everyvoice),
+}

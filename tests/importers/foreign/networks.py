@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,21 +26,25 @@ BSHALL = GeneratorConfig(
     upsample_rates=(10, 4, 2, 2), upsample_kernel_sizes=(20, 8, 4, 4), upsample_initial_channel=16
 )
 
-SPEECH_T5 = GeneratorConfig(
-    upsample_rates=(4, 4, 4, 4),
-    upsample_kernel_sizes=(8, 8, 8, 8),
-    upsample_initial_channel=32,
-    resblock_kernel_sizes=(3, 5),
-    resblock_dilation_sizes=((1, 3, 5), (1, 3, 5)),
+SPEECH_T5 = SMALL.model_copy(
+    update={"upsample_rates": (4, 4, 4, 4), "upsample_kernel_sizes": (8, 8, 8, 8)}
 )
+
+
+# Ours -> theirs, where these differ: of Coqui and SpeechBrain, of ESPnet and ParallelWaveGAN.
+COQUI = {"resblock": "resblock_type", "upsample_rates": "upsample_factors"}
+ESPNET = {
+    "upsample_rates": "upsample_scales",
+    "upsample_initial_channel": "channels",
+    "resblock_dilation_sizes": "resblock_dilations",
+}
 
 
 def normed(config: GeneratorConfig, n_mels: int = 80, seed: int = 0) -> State:
     """Return a weight-normed generator's state, old names, whose output is far from silence."""
     torch.manual_seed(seed)
-    net = Generator(config, n_mels)
-    state = {key: value.detach() * 1.5 for key, value in net.state_dict().items()}
-    return old_names(state)
+    state = Generator(config, n_mels).state_dict()
+    return old_names({key: value.detach() * 1.5 for key, value in state.items()})
 
 
 def folded(state: State) -> dict[str, Any]:
@@ -57,43 +63,41 @@ def folded(state: State) -> dict[str, Any]:
 
 def blocks_nested(state: State, kernels: int) -> State:
     """Number the residual blocks by stage and kernel."""
-    nested = {}
-    for key, value in state.items():
-        parts = key.split(".")
-        if parts[0] == "resblocks":
-            stage, kernel = divmod(int(parts[1]), kernels)
-            parts[1] = f"{stage}.{kernel}"
-        nested[".".join(parts)] = value
-    return nested
+
+    def nested(block: re.Match[str]) -> str:
+        stage, kernel = divmod(int(block[1]), kernels)
+        return f"resblocks.{stage}.{kernel}."
+
+    return {re.sub(r"^resblocks\.(\d+)\.", nested, key): value for key, value in state.items()}
 
 
 def wrapped(state: State) -> State:
     """Put SpeechBrain's layer within a layer into every name."""
-    return {
-        f"{key.rpartition('.')[0]}.conv.{key.rpartition('.')[2]}": value
-        for key, value in state.items()
-    }
+    return {".conv.".join(key.rsplit(".", 1)): value for key, value in state.items()}
+
+
+PAIRED = (
+    (r"^conv_pre", "input_conv"),
+    (r"^ups\.(\d+)", r"upsamples.\1.1"),
+    (r"^resblocks\.(\d+)\.convs\.", r"resblocks.\1.convs1."),
+    (r"^resblocks\.(\d+)\.(convs.)\.(\d+)", r"blocks.\1.\2.\3.1"),
+    (r"^conv_post", "output_conv.1"),
+)
 
 
 def paired(state: State) -> State:
     """Give every layer the name that it has beside its activation in ParallelWaveGAN."""
-    renamed = {}
-    for key, value in state.items():
-        parts = key.split(".")
-        if parts[0] == "ups":
-            parts = ["upsamples", parts[1], "1", *parts[2:]]
-        elif parts[0] == "resblocks":
-            convs = {"convs": "convs1"}.get(parts[2], parts[2])
-            parts = ["blocks", parts[1], convs, parts[3], "1", *parts[4:]]
-        elif parts[0] == "conv_post":
-            parts = ["output_conv", "1", *parts[1:]]
-        else:
-            parts = ["input_conv", *parts[1:]]
-        renamed[".".join(parts)] = value
-    return renamed
+    for old, new in PAIRED:
+        state = {re.sub(old, new, key): value for key, value in state.items()}
+    return state
 
 
-def lists(config: GeneratorConfig, **names: str) -> dict[str, Any]:
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def lists(config: GeneratorConfig, without: str = "", **names: str) -> dict[str, Any]:
     """Return the architecture as plain lists, under other names where these differ."""
     values = json.loads(config.model_dump_json())
-    return {names.get(key, key): value for key, value in values.items()}
+    return {names.get(key, key): value for key, value in values.items() if key != without}

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 import yaml
 
-from tests.importers.foreign.networks import SMALL, State, blocks_nested, lists
+from tests.importers.foreign.networks import COQUI, SMALL, State, blocks_nested, lists, saved
 
 
 def write_nvidia(folder: Path, state: State, **changes: Any) -> Path:
-    path = folder / "hifigan_gen_checkpoint_10.pt"
     setup = {
         "segment_size": 8192,
         "filter_length": 1024,
@@ -39,8 +38,7 @@ def write_nvidia(folder: Path, state: State, **changes: Any) -> Path:
         "train_state": {"epoch": 10, "iters_all": 1000},
         **changes,
     }
-    torch.save(content, path)
-    return path
+    return saved(folder / "hifigan_gen_checkpoint_10.pt", content)
 
 
 NEMO_MEL = {
@@ -69,11 +67,8 @@ NEMO_MEL = {
 
 
 def write_nemo(folder: Path, state: State, mode: Any = "w", **mel: Any) -> Path:
-    path = folder / "model.nemo"
-    generator = {
-        "_target_": "nemo.collections.tts.modules.hifigan_modules.Generator",
-        **lists(SMALL),
-    }
+    target = "nemo.collections.tts.modules.hifigan_modules.Generator"
+    generator = {"_target_": target, **lists(SMALL)}
     config = {"preprocessor": {**NEMO_MEL, **mel}, "generator": generator, "max_steps": 10}
     weights = {f"generator.{key}": value for key, value in blocks_nested(state, 2).items()}
     weights["mpd.discriminators.0.convs.0.bias"] = torch.zeros(32)
@@ -84,11 +79,10 @@ def write_nemo(folder: Path, state: State, mode: Any = "w", **mel: Any) -> Path:
         "./model_config.yaml": yaml.safe_dump(config).encode(),
         "./model_weights.ckpt": memory.getvalue(),
     }
-    return archive(path, members, mode)
+    return archive(folder / "model.nemo", members, mode)
 
 
 def archive(path: Path, members: dict[str, bytes], mode: Any = "w") -> Path:
-    """Write a tar of named members."""
     with tarfile.open(path, mode) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
@@ -125,11 +119,10 @@ COQUI_AUDIO: dict[str, Any] = {
 def write_coqui(
     folder: Path, state: State, *, wrapped: bool = True, within: bool = False, **audio: Any
 ) -> Path:
-    names = {"upsample_rates": "upsample_factors", "resblock": "resblock_type"}
     config = {
         "model": "hifigan",
         "generator_model": "hifigan_generator",
-        "generator_model_params": {**lists(SMALL, **names), "resblock_type": "1"},
+        "generator_model_params": {**lists(SMALL, **COQUI), "resblock_type": "1"},
         "audio": {**COQUI_AUDIO, **audio},
     }
     prefix = "model_g." if wrapped else ""
@@ -142,6 +135,4 @@ def write_coqui(
     else:
         text = "// written by hand\n" + json.dumps(config, indent=1)
         (folder / "config.json").write_text(text)
-    path = folder / "model_file.pth"
-    torch.save(content, path)
-    return path
+    return saved(folder / "model_file.pth", content)

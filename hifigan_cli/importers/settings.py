@@ -15,7 +15,16 @@ from hifigan_cli.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+# Ours -> theirs. The official names are ours; what is not listed belongs to their training.
+GENERATOR = {name: name for name in GeneratorConfig.model_fields if name != "variant"}
+_MEL_FIELDS = ("rate_hz", "n_fft", "hop_samples", "win_samples", "n_mels", "fmin_hz", "fmax_hz")
 _NAMED = 5  # names in an error; more say nothing more
+
+
+def mel_fields(theirs: str) -> dict[str, str]:
+    """Return ours -> theirs for the sizes of a mel: `theirs` in our order, - for one without."""
+    names = zip(_MEL_FIELDS, theirs.split(), strict=True)
+    return {ours: name for ours, name in names if name != "-"}
 
 
 def section(content: Mapping[str, Any], *names: str, where: object) -> dict[str, Any]:
@@ -28,13 +37,6 @@ def section(content: Mapping[str, Any], *names: str, where: object) -> dict[str,
     return found
 
 
-def only(content: Mapping[str, Any], known: Collection[str], where: object) -> None:
-    """Check that settings of a network are all known: another may change the network."""
-    unknown = sorted(str(key) for key in content if key not in known)
-    if unknown:
-        raise ModelError(f"{where} has settings that are not understood: {listed(unknown)}")
-
-
 def fixed(content: Mapping[str, Any], where: object, **values: object) -> None:
     """Check that settings have the only values that a model file can describe."""
     for name, value in values.items():
@@ -44,8 +46,20 @@ def fixed(content: Mapping[str, Any], where: object, **values: object) -> None:
             )
 
 
-def pick(content: Mapping[str, Any], names: Mapping[str, str], where: object) -> dict[str, Any]:
-    """Return our fields out of a configuration; `names` is ours -> theirs."""
+def pick(
+    content: Mapping[str, Any],
+    names: Mapping[str, str],
+    where: object,
+    others: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Return our fields out of a configuration; `names` is ours -> theirs.
+
+    With `others`, there must be no more settings than these: one could change the network.
+    """
+    known = content.keys() if others is None else {*names.values(), *others}
+    unknown = sorted(str(key) for key in content if key not in known)
+    if unknown:
+        raise ModelError(f"{where} has settings that are not understood: {listed(unknown)}")
     missing = [theirs for theirs in names.values() if theirs not in content]
     if missing:
         raise ModelError(f"{where} does not give {', '.join(missing)}")

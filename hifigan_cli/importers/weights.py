@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.families.settings import listed
+from hifigan_cli.importers.settings import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
-    from hifigan_cli.importers.families.checkpoint import State
+    from hifigan_cli.importers.checkpoint import State
 
     Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
@@ -35,6 +35,12 @@ _KEY = re.compile(rf"(.+?)\.({'|'.join(map(re.escape, sorted(_ENDINGS, reverse=T
 OFFICIAL: tuple[Rule, ...] = (
     (r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)", r"\1"),
 )
+
+
+def has_layer(state: object, *starts: str) -> bool:
+    """Tell a state in which a layer's name begins with one of these."""
+    names = map(str, state) if isinstance(state, dict) else ()
+    return any(name.removeprefix("module.").startswith(starts) for name in names)
 
 
 def tensors(state: object, prefix: str = "") -> State:
@@ -98,8 +104,11 @@ def with_biases(state: State) -> State:
     return whole
 
 
-def numbers(values: object, where: str) -> tuple[float, ...]:
-    """Return a tensor of any shape as a row of numbers."""
-    if not isinstance(values, torch.Tensor):
-        raise ModelError(f"{where} is not there, or no array")
-    return tuple(values.to(torch.float32).reshape(-1).tolist())
+def scaling(mean: object, scale: object, where: object) -> dict[str, tuple[float, ...]]:
+    """Return what a variant subtracts from a mel, and divides it by, of arrays of any shape."""
+    rows = {}
+    for name, values in (("mean", mean), ("scale", scale)):
+        if not isinstance(values, torch.Tensor):
+            raise ModelError(f"the {name} of the mel in {where} is not there, or no array")
+        rows[f"input_{name}"] = tuple(values.to(torch.float32).reshape(-1).tolist())
+    return rows
