@@ -9,6 +9,7 @@ set before the interpreter starts, and of kills start real processes.
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import runpy
@@ -24,7 +25,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+from unittest.mock import patch
+
+from hifigan_cli.io import untrusted, untrusted_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +135,18 @@ def start(
     return Forked(int(ours.recv(64)), ours)
 
 
+def start_with_pipes(
+    program: Sequence[str], words: Sequence[Word], env: Mapping[str, str]
+) -> tuple[Process, IO[str], IO[str]]:
+    """Start a program; return it with its standard output and standard error."""
+    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    with Path(os.devnull).open("rb") as nothing:
+        process = start(program, words, (nothing.fileno(), out_end, err_end), env)
+    os.close(out_end)
+    os.close(err_end)
+    return process, os.fdopen(out), os.fdopen(err)
+
+
 def run(
     program: Sequence[str],
     words: Sequence[Word],
@@ -168,7 +185,16 @@ def _can_fork(env: Mapping[str, str]) -> bool:
     """Tell whether a fork would see each variable as a new process would."""
     started_with = _environment()
     new = {name for name, value in env.items() if started_with.get(name) != value}
+    if "PYTHONPATH" in new:
+        new.remove("PYTHONPATH")  # `_run` takes it
+        if any(Path(each, "sitecustomize.py").exists() for each in _folders(env)):
+            return False
     return sys.platform == "linux" and not any(name.startswith(_READ_AT_START) for name in new)
+
+
+def _folders(env: Mapping[str, str]) -> list[str]:
+    """Return what PYTHONPATH lists."""
+    return [each for each in env.get("PYTHONPATH", "").split(os.pathsep) if each]
 
 
 def _environment() -> dict[str, str]:
@@ -240,6 +266,18 @@ def _watch(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     os._exit(0)
 
 
+def read_untrusted_in_a_fork(_command: Any, *, input: bytes, **_how: Any) -> None:  # noqa: A002
+    """Run the program of the subprocess that reads untrusted files, in a fork, which has torch."""
+    child = os.fork()
+    if child == 0:
+        try:
+            sys.stdin = io.StringIO(input.decode())
+            untrusted_child.main()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
 def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     """Become the command: its streams, environment, folder and arguments."""
     request = json.loads(message)
@@ -253,7 +291,9 @@ def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.path[0] = str(_ROOT)
+    sys.path[:1] = [*_folders(os.environ), str(_ROOT)]
+    reader = SimpleNamespace(**{**vars(subprocess), "run": read_untrusted_in_a_fork})
+    patch.object(untrusted, "subprocess", reader).start()
     sys.argv = ["hifigan", *request["words"]]
     status: object = 0
     try:

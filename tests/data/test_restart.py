@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,8 @@ from hifigan_cli.data.preparation import PreparationSummary, index, shards
 from hifigan_cli.data.preparation.folder import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
 from tests.data.corpora import corpus, digests, pairs, prepare, write
-from tests.helpers import hifigan, speech
+from tests.forkserver import HIFIGAN, start_with_pipes
+from tests.helpers import environment, hifigan, speech
 
 CLIPS = 6
 SMALL: dict[str, Any] = {"shard_bytes": 45_000}  # two of these clips
@@ -192,16 +191,6 @@ def test_other_options_do_not_continue(root: Path) -> None:
 LARGE = ("--workers", "2", "--shard-mb", "1")
 
 
-def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
-    """Start the command with two processes in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "hifigan_cli", "preprocess", source, "-o", out, *LARGE],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Return a corpus that is large enough to be stopped in the middle, and what it becomes."""
@@ -250,18 +239,20 @@ def test_the_command_is_stopped_and_continues(
     """With several processes: no orphans, the right exit code, and the bytes of a clean run."""
     folder, clean = large
     out = tmp_path / "out"
-    process = start(folder, out)
+    line: list[str | Path] = ["preprocess", folder, "-o", out, *LARGE]
+    process, output, errors = start_with_pipes(HIFIGAN, line, environment())
     wait_for_lines(out / JOURNAL_FILE, 70)  # more than a packed shard has
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # Ctrl-C reaches the whole group
     else:
         process.send_signal(how)
-    _, errors = process.communicate(timeout=30)
+    with output, errors:
+        text = errors.read()
     expected = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
-    assert process.returncode == expected[how]
-    assert b"Traceback" not in errors
+    assert process.wait(30) == expected[how]
+    assert "Traceback" not in text
     if how != signal.SIGKILL:
-        assert b"the same command continues" in errors
+        assert "the same command continues" in text
     assert session_is_empty(process.pid)
     assert not (out / "prepared.json").exists()
     run = hifigan("preprocess", folder, "-o", out, *LARGE)

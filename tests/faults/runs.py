@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.forkserver import SMALL, start
+from tests.forkserver import SMALL, start_with_pipes
 from tests.helpers import environment
 from tests.training import small
 from tests.training.runs import checkpoint
@@ -48,13 +47,7 @@ class Watched:
     """A command at work, whose `--json` events can be waited for."""
 
     def __init__(self, program: Sequence[str], words: Sequence[str | Path]) -> None:
-        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-        with Path(os.devnull).open("rb") as nothing:
-            streams = nothing.fileno(), out_end, err_end
-            self.process = start(program, words, streams, environment())
-        os.close(out_end)
-        os.close(err_end)
-        self._out, self._err = os.fdopen(out), os.fdopen(err)
+        self.process, self._out, self._err = start_with_pipes(program, words, environment())
         self.events: list[dict[str, Any]] = []
         self.errors = ""
         # Warnings must not fill their pipe while events are read.

@@ -21,6 +21,7 @@ from hifigan_cli.audio.reading import audio_length_s, read_audio
 from hifigan_cli.config import MelConfig
 from hifigan_cli.config.resolve import resolve, to_toml
 from hifigan_cli.synthesis.input_mel import open_mel
+from tests import forkserver
 from tests.audio.sounds import encoded, streamed_flac, voice
 from tests.faults.fuzz.mutations import Random, mutated
 
@@ -148,7 +149,7 @@ class Mels(Kind):
         torch.save(torch.from_numpy(mel), memory, _use_new_zipfile_serialization=False)
         files["old.pt"] = memory.getvalue()
         files["s.safetensors"] = safetensors.numpy.save({"mel": mel})
-        patch.object(subprocess, "run", _read_in_a_fork).start()
+        patch.object(subprocess, "run", forkserver.read_untrusted_in_a_fork).start()
         return files
 
     def read(self, name: str, content: bytes, folder: Path, rng: Random) -> str | None:
@@ -161,20 +162,6 @@ class Mels(Kind):
         assert np.isfinite(opened.converted()).all()
         assert opened.array.nbytes < 200e6, "an absurd size was believed"
         return None
-
-
-def _read_in_a_fork(_command: list[str], *, input: bytes, **_how: object) -> None:  # noqa: A002
-    """Run the program of the subprocess that reads PyTorch files in a fork, which has torch."""
-    from hifigan_cli.io import untrusted_child
-
-    child = os.fork()
-    if child == 0:
-        try:
-            sys.stdin = io.StringIO(input.decode())
-            untrusted_child.main()
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
 
 
 def _saved(save: Any, array: np.ndarray[Any, Any]) -> bytes:

@@ -6,13 +6,16 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import IO
 
+from tests.forkserver import start_with_pipes
 from tests.helpers import environment
+
+WORKER = (sys.executable, "-m", "tests.faults.fuzz.worker")
 
 MOST_SECONDS = 10.0  # of one case
 _START_SECONDS = 120.0  # of importing, on a machine that is busy with other tests
@@ -53,19 +56,12 @@ def watched(kind: str, first: int, last: int, most_s: float = MOST_SECONDS) -> F
 
 def _worker(kind: str, first: int, last: int, most_s: float, findings: Findings) -> int:
     """Run one worker until it ends; return the case to go on with."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.fuzz.worker", kind, str(first), str(last)],
-        env=environment({"PYTHONFAULTHANDLER": "1"}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process, out, err = start_with_pipes(WORKER, [kind, str(first), str(last)], environment())
     lines: queue.Queue[str | None] = queue.Queue()
     errors: list[str] = []
     readers = (
-        threading.Thread(target=_read, args=(process, lines), daemon=True),
-        threading.Thread(target=_read_errors, args=(process, errors), daemon=True),
+        threading.Thread(target=_read, args=(out, lines), daemon=True),
+        threading.Thread(target=_read_errors, args=(err, errors), daemon=True),
     )
     for reader in readers:
         reader.start()
@@ -102,18 +98,16 @@ def _worker(kind: str, first: int, last: int, most_s: float, findings: Findings)
     return at + 1
 
 
-def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-    assert process.stdout is not None
-    with process.stdout as stream:
-        for line in stream:
+def _read(out: IO[str], lines: queue.Queue[str | None]) -> None:
+    with out:
+        for line in out:
             lines.put(line.rstrip("\n"))
     lines.put(None)
 
 
-def _read_errors(process: subprocess.Popen[str], errors: list[str]) -> None:
-    assert process.stderr is not None
-    with process.stderr as stream:
-        errors.append(stream.read())
+def _read_errors(err: IO[str], errors: list[str]) -> None:
+    with err:
+        errors.append(err.read())
 
 
 def _next(lines: queue.Queue[str | None], seconds: float) -> str | None:

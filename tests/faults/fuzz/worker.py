@@ -6,6 +6,7 @@ space is limited: what believes an absurd size ends here as a fault, not as a st
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import sys
@@ -22,6 +23,7 @@ _SPACE_BYTES = 3 << 30  # above what the imports take
 
 def main(kind: str, first: int, last: int) -> None:
     """Try a range of cases."""
+    faulthandler.enable(sys.stderr)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # decoders print to it from C
     fuzz = KINDS[kind]()
