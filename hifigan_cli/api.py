@@ -14,7 +14,7 @@ from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import EngineOptions
-from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
+from hifigan_cli.enhancement.stages import AUTO, Enhancement, EnhancementOptions
 from hifigan_cli.enhancement.stages import load_enhancement as load_stages
 from hifigan_cli.synthesis.input_mel import mel_from_array, open_mel
 from hifigan_cli.synthesis.model_lookup import open_model
@@ -24,8 +24,6 @@ from hifigan_cli.synthesis.vocoder import Vocoder
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
-
-AUTO = "auto"  # every stage of enhancement that can be done
 
 
 def load_model(
@@ -74,7 +72,7 @@ def vocode(
 
 
 def load_enhancement(
-    mode: str | None = AUTO,
+    mode: str = AUTO,
     *,
     mel: MelConfig | None = None,
     enhancer: Path | str | None = None,
@@ -83,9 +81,9 @@ def load_enhancement(
 ) -> Enhancement:
     """Load the stages that remove noise and reverberation in front of a vocoder.
 
-    `mode` is both, filter, restore, off, or auto, for which None stands too: both stages run where
-    they can, the filter where its package is installed, the restorer for models of its mel; `notes`
-    of the result names what is left out. `mel` is what the vocoder reads, by default the presets'
+    `mode` is both, filter, restore, off, or auto: both stages run where they can, the filter where
+    its package is installed, the restorer for models of its mel; `notes` of the result names what
+    is left out. `mel` is what the vocoder reads, by default the presets'
     mel; `enhancer` the restorer's file or the folder of its training run; with `limit_db` no band
     is lowered by more.
 
@@ -96,7 +94,7 @@ def load_enhancement(
             on another mel.
         DeviceError: there is no such device.
     """
-    options = EnhancementOptions(None if mode == AUTO else mode, enhancer, limit_db)
+    options = EnhancementOptions(mode, enhancer, limit_db)
     return load_stages(options, mel or MelConfig(), device)
 
 
@@ -104,7 +102,7 @@ def resynthesize(
     audio: Path | str | Audio,
     model: Vocoder | str | Path | None = None,
     *,
-    enhance: str | Enhancement | None = AUTO,
+    enhance: str | Enhancement = AUTO,
     keep_rate: bool = False,
 ) -> Audio:
     """Analyse a recording and synthesise it anew, each channel by itself, at the same length.

@@ -25,13 +25,12 @@ def _modes(incomplete: str) -> list[str]:
 
 
 Enhance = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--enhance",
         metavar="MODE",
         help="Remove noise and reverberation: filter (DeepFilterNet3), restore (the enhancer "
-        "network), both in a row, or off. Default: both, as far as installed.",
-        show_default=False,
+        "network), both in a row, or off; auto: both, as far as installed.",
         autocompletion=_modes,
     ),
 ]
@@ -64,7 +63,7 @@ def resynth(
     engine: options.Engine = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
-    enhance: Enhance = None,
+    enhance: Enhance = "auto",
     no_enhance: NoEnhance = False,
     enhancer: Enhancer = None,
     attenuation_limit: Limit = None,
@@ -124,10 +123,10 @@ def resynth(
 
 
 def _enhancement_options(
-    enhance: str | None, no_enhance: bool, enhancer: Path | None, limit_db: float | None
+    enhance: str, no_enhance: bool, enhancer: Path | None, limit_db: float | None
 ) -> EnhancementOptions:
-    from hifigan_cli.enhancement.stages import EnhancementOptions
+    from hifigan_cli.enhancement.stages import AUTO, EnhancementOptions
 
-    if no_enhance and enhance not in (None, "off"):
+    if no_enhance and enhance not in (AUTO, "off"):
         raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "leave one of them out")
     return EnhancementOptions("off" if no_enhance else enhance, enhancer, limit_db)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _BLOCKS_AHEAD = 2  # that are restored while the vocoder works
 _FILTERED_FRAMES = 256  # few: synthesis starts while the filter works on what follows
-MODES = ("both", "filter", "restore", "off")
+AUTO = "auto"  # as much of both as can be done
+MODES = (AUTO, "both", "filter", "restore", "off")
 ENHANCER_FILE = Path(assets.__file__).parent / MODEL_FILE
 
 
@@ -47,7 +48,7 @@ class EnhancementOptions:
     """The user's choice of stages.
 
     Attributes:
-        mode: both, filter, restore or off; None: as much of both as can be done.
+        mode: both, filter, restore or off; auto: as much of both as can be done.
         enhancer: the restorer's file, or the folder of its training run; None: the bundled one.
         limit_db: no band is lowered by more; None: no limit.
 
@@ -55,14 +56,14 @@ class EnhancementOptions:
         UsageError: an unknown mode, a limit below 0, or options that contradict each other.
     """
 
-    mode: str | None = None
+    mode: str = AUTO
     enhancer: Path | str | None = None
     limit_db: float | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.mode is not None and self.mode not in MODES:
-            hint = closest(str(self.mode), MODES) or f"one of {', '.join(MODES)}"
+        if self.mode not in MODES:
+            hint = closest(self.mode, MODES) or f"one of {', '.join(MODES)}"
             raise UsageError(f"no enhancement {self.mode!r}", hint)
         if self.limit_db is not None and not self.limit_db >= 0:
             raise UsageError(
@@ -149,7 +150,7 @@ class Enhancement:
 def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -> Enhancement:
     """Load the stages that the options ask for, in front of a vocoder that reads `mel`.
 
-    This is the rule of what runs: without a mode, both stages run where they can, the filter where
+    This is the rule of what runs: with `auto`, both stages run where they can, the filter where
     its package is installed and the restorer for models of its mel; `notes` names what is left out.
 
     Raises:
@@ -162,7 +163,7 @@ def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -
         return Enhancement()
     notes = []
     noise_filter = restorer = None
-    if options.mode is None and not is_installed():
+    if options.mode == AUTO and not is_installed():
         notes.append(f"{NAME} is not installed and is left out: {INSTALL}")
     elif options.mode != "restore":
         noise_filter = NoiseFilter()
@@ -171,7 +172,7 @@ def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -
         try:
             restorer.check(mel)
         except ModelError:
-            if options.mode is not None or options.enhancer is not None:
+            if options.mode != AUTO or options.enhancer is not None:
                 raise
             restorer = None
             notes.append("the enhancer reads another mel than this model and is left out")

@@ -237,7 +237,7 @@ def test_from_python(noisy: Path, tmp_path: Path) -> None:
     """`resynthesize` has the command's default and modes; another enhancer is another sound."""
     vocoder = hifigan_cli.load_model(write_tiny_model(tmp_path / "m.safetensors"), "cpu")
     other = write_tiny_enhancer(tmp_path / "e.safetensors")
-    modes = (None, "restore", "off", hifigan_cli.load_enhancement(enhancer=other, device="cpu"))
+    modes = ("auto", "restore", "off", hifigan_cli.load_enhancement(enhancer=other, device="cpu"))
     default, restored, kept, another = (
         hifigan_cli.resynthesize(noisy, vocoder, enhance=mode).samples for mode in modes
     )

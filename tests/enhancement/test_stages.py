@@ -31,14 +31,14 @@ def stages(enhancement: Enhancement) -> tuple[bool, bool]:
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        (None, (True, True)),
+        ("auto", (True, True)),
         ("both", (True, True)),
         ("filter", (True, False)),
         ("restore", (False, True)),
         ("off", (False, False)),
     ],
 )
-def test_the_modes(mode: str | None, expected: tuple[bool, bool]) -> None:
+def test_the_modes(mode: str, expected: tuple[bool, bool]) -> None:
     """Each mode is its stages, without a note."""
     found = api.load_enhancement(mode, device="cpu")
     assert stages(found) == expected
