@@ -16,8 +16,8 @@ from hifigan_cli.config import MelConfig
 from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.enhancement.stages import AUTO, Enhancement, EnhancementOptions
 from hifigan_cli.enhancement.stages import load_enhancement as load_stages
+from hifigan_cli.importers.model_lookup import open_model
 from hifigan_cli.synthesis.input_mel import mel_from_array, open_mel
-from hifigan_cli.synthesis.model_lookup import open_model
 from hifigan_cli.synthesis.streams import as_array
 from hifigan_cli.synthesis.vocoder import Vocoder
 

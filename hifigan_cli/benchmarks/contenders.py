@@ -26,9 +26,9 @@ from hifigan_cli.benchmarks.machine import watch_gpu_memory
 from hifigan_cli.config import PRESETS
 from hifigan_cli.engines.choose import LIGHT, EngineOptions, make_engine, missing
 from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.importers.model_lookup import open_model
 from hifigan_cli.models.model_file import ModelFile, read_model
 from hifigan_cli.models.shapes import generator_shapes
-from hifigan_cli.synthesis.model_lookup import locate_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def find_subject(name: str) -> Subject:
     """
     if name in PRESETS:
         return Subject(name, "random", random_model(PRESETS[name]))
-    return Subject(name, "trained", read_model(locate_model(name)))
+    return Subject(name, "trained", open_model(name))
 
 
 def random_model(config: VocoderConfig, seed: int = 0) -> ModelFile:

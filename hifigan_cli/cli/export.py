@@ -33,16 +33,15 @@ def export(
     from dataclasses import asdict
 
     from hifigan_cli.errors import UsageError
+    from hifigan_cli.importers.model_lookup import locate_model, open_model
     from hifigan_cli.io.files import check_output
-    from hifigan_cli.models import read_model
-    from hifigan_cli.synthesis.model_lookup import locate_model
     from hifigan_cli.synthesis.onnx_export import export_onnx
 
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: an ONNX file ends in .onnx", f"-o {out}.onnx")
     source = locate_model(model)
     check_output(out, force, source)
-    content = read_model(source)
+    content = open_model(model)
     exported = export_onnx(content, out)
     lines = [f"{out}: opset {exported.opset}, {exported.size_bytes / 1e6:.1f} MB"]
     lines += [

@@ -58,7 +58,10 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except HifiganError as error:
         return _fail(console, error)
-    except (BrokenPipeError, SystemExit):  # typer and rich leave by SystemExit on a closed pipe
+    except (BrokenPipeError, SystemExit) as error:
+        # typer and rich leave by SystemExit on a closed pipe
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
         # The reader has gone. Python would complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -75,7 +78,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _fail(console: Console, error: HifiganError) -> int:
     if not error.message:  # `hifigan` without a command: typer has printed the help
         return error.exit_code
-    if os.environ.get("HIFIGAN_DEBUG") == "1":
+    if os.environ.get("HIFIGAN_DEBUG") == "1" and sys.exc_info()[0]:
         console.stderr.print_exception()
     console.error(error)
     return error.exit_code

@@ -63,16 +63,19 @@ def mel(
         if pipes := open_pipes(console, recordings, out):
             extraction.run_pipe(*pipes)
         else:
-            view.finish(extraction.run_files(recordings, out))
+            result = extraction.run_files(recordings, out)
+            view.finish(result)
+            if result.error:
+                raise result.error
 
 
 def _convention(
     model: str | None, config: Path | None, preset: str | None, sets: list[str] | None
 ) -> MelConfig:
     from hifigan_cli.config import resolve
+    from hifigan_cli.importers.model_lookup import locate_model
     from hifigan_cli.io.tensor_file import read_description
     from hifigan_cli.models.model_file import read_architecture
-    from hifigan_cli.synthesis.model_lookup import locate_model
 
     if model is None:
         return resolve(preset, config, os.environ, sets or ()).config.mel

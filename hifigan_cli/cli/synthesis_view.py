@@ -67,11 +67,7 @@ class SynthesisView(ExitStack):
                 self._synthesized(event)
 
     def finish(self, result: JobResults) -> None:
-        """Print the summary of a batch.
-
-        Raises:
-            BatchError: some files failed; the others were done.
-        """
+        """Print the summary of a batch, and what failed."""
         self.close()
         batch = result.batch
         if not batch.many:
@@ -97,8 +93,6 @@ class SynthesisView(ExitStack):
         for path, error in result.failures:
             message = error.message if str(path) in error.message else f"{path}: {error.message}"
             self.console.warn(f"{message}; {error.hint}" if error.hint else message)
-        if result.error:
-            raise result.error
 
     def show_preview(self, plan: SynthesisPreview) -> None:
         """Print what a run would do."""
@@ -166,6 +160,8 @@ def run_synthesis(
             view.show_preview(pipeline.preview(sources, out))
         else:
             result = pipeline.run_files(sources, out)
+            view.finish(result)
             if write_report:
                 write_report(pipeline, view, result)
-            view.finish(result)
+            if result.error:
+                raise result.error

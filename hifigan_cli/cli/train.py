@@ -94,7 +94,6 @@ def train(
     from hifigan_cli.runtime.devices import resolve_device
     from hifigan_cli.training import TrainOptions
     from hifigan_cli.training import train as run
-    from hifigan_cli.training.warm_start import locate_source
 
     console = Console(json=json, quiet=quiet)
     named: dict[str, object] = {
@@ -111,7 +110,7 @@ def train(
         prepared=prepared,
         out=out or Path("runs") / resolved.preset,
         device=resolve_device(options.device_name(device, gpu)),
-        init=locate_source(init) if init else None,
+        init=init,
         fresh=fresh,
         tensorboard=tensorboard,
         wandb=wandb,

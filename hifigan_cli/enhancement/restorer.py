@@ -71,20 +71,18 @@ class Restorer:
                 "--enhance filter leaves the enhancer out; `hifigan train-enhancer` trains another",
             )
 
-    def restore(self, mel: FloatArray) -> FloatArray:
-        """Restore a complete log-mel `(channels, n_mels, frames)`."""
-        return np.concatenate(list(self.restore_blocks([mel])), axis=-1)
-
     def restore_blocks(
         self,
         blocks: Iterable[FloatArray],
         recorded: Iterable[FloatArray] | None = None,
         limit_db: float | None = None,
+        *,
+        short: bool = False,
     ) -> Generator[FloatArray, None, None]:
         """Restore a stream of log-mel blocks `(channels, n_mels, frames)` of any lengths.
 
         `recorded` is the mel before any filter, in blocks of the same lengths; default: `blocks`.
-        Less than a second keeps its level. With `limit_db` no band falls further than that below
+        A `short` recording keeps its level. With `limit_db` no band falls further than that below
         the recorded mel.
         """
         if recorded is not None:
@@ -97,12 +95,14 @@ class Restorer:
                 window.extend([block[..., :0]] * 3)
             window.append(block)
             if window[2].size:
-                yield self._restore_block(window, limit_db)
+                yield self._restore_block(window, limit_db, short=short)
         if window:
             window.append(window[-1][..., :0])
-            yield self._restore_block(window, limit_db)
+            yield self._restore_block(window, limit_db, short=short)
 
-    def _restore_block(self, window: Iterable[FloatArray], limit_db: float | None) -> FloatArray:
+    def _restore_block(
+        self, window: Iterable[FloatArray], limit_db: float | None, *, short: bool
+    ) -> FloatArray:
         """Restore the third block of a window, within the limit.
 
         The bands of a block are those of the mel, then those of the recorded mel, if there is one.
@@ -111,8 +111,7 @@ class Restorer:
         oldest, before, block, after = window
         recorded = block[:, -n_mels:]
         mels = [each[:, :n_mels] for each in (oldest, before, block, after)]
-        single = not before.size and not after.size
-        if single and block.shape[-1] <= self._short_frames:
+        if short and not before.size and not after.size:
             clean = self._restore_short(mels[2], recorded)
         else:
             clean = self._restore_long(*mels)

@@ -63,7 +63,7 @@ class EnhancementOptions:
     def __post_init__(self) -> None:
         """Check the options."""
         if self.mode not in MODES:
-            hint = closest(self.mode, MODES) or f"one of {', '.join(MODES)}"
+            hint = closest(str(self.mode), MODES) or f"one of {', '.join(MODES)}"
             raise UsageError(f"no enhancement {self.mode!r}", hint)
         if self.limit_db is not None and not self.limit_db >= 0:
             raise UsageError(
@@ -140,10 +140,12 @@ class Enhancement:
         if self.restorer is None:
             return blocks
         # Limit and level count from the recording, whatever the filter has done by then.
-        compared = filtered is not sound and (self.limit_db is not None or is_short(sound))
+        short = is_short(sound)
+        compared = filtered is not sound and (self.limit_db is not None or short)
         recorded = mel_blocks(sound) if compared else None
         return in_background(
-            self.restorer.restore_blocks(blocks, recorded, self.limit_db), _BLOCKS_AHEAD
+            self.restorer.restore_blocks(blocks, recorded, self.limit_db, short=short),
+            _BLOCKS_AHEAD,
         )
 
 

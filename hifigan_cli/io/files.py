@@ -46,10 +46,17 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def nearest(path: Path) -> str | None:
-    """Ask whether a path meant a file or folder next to it that has a similar name."""
+def nearest(path: Path, *, folders: bool = False) -> str | None:
+    """Ask whether a path meant a file next to it, or a folder, that has a similar name.
+
+    With `folders` it can only mean a folder.
+    """
     try:
-        siblings = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
+        siblings = [
+            entry.name
+            for entry in path.parent.iterdir()
+            if entry.name != path.name and (not folders or is_folder(entry))
+        ]
     except OSError:
         return None
     return closest(path.name, siblings) or None

@@ -67,10 +67,11 @@ def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iter
 
 
 @contextmanager
-def hold_folder(folder: Path, name: str, targets: Iterable[Path]) -> Iterator[None]:
+def hold_folder(folder: Path, shard: Shard, targets: Iterable[Path]) -> Iterator[None]:
     """Lock a folder for results, which is created if need be; remove what killed runs left of them.
 
-    A folder that was created is removed again if nothing was written.
+    A shard holds its part only; all of the work is held while nobody works on a shard of it. A
+    folder that was created is removed again if nothing was written.
 
     Raises:
         OutputError: the folder cannot be written, or another run holds it.
@@ -79,7 +80,10 @@ def hold_folder(folder: Path, name: str, targets: Iterable[Path]) -> Iterator[No
     created = not is_folder(folder)
     make_folder(folder)
     try:
-        with locked(folder, name):
+        with locked(folder, part_lock(shard)):
+            for other in sorted(folder.glob(f"{LOCK_FILE}-*-of-*[0-9]")) if shard.whole else ():
+                with locked(folder, other.name):  # its owner is gone
+                    pass
             sweep(targets)
             yield
     finally:

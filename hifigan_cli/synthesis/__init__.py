@@ -5,7 +5,6 @@ Read in this order:
 - `chunks`: frames pushed as they come, samples equal to the whole's, in flat memory
 - `streams`: the same for every model and engine, channel by channel
 - `vocoder`: `Vocoder`, a model ready to work: `vocode`, `resynthesize`, `stream`
-- `model_lookup`: what `--model` may be: a file, a training run, a name
 - `pipeline`: files, folders and pipes through one model; its kinds are
   `resynthesis` (recordings) and `mel_synthesis` (mels); `inputs`: what was opened
 - `file_pipeline`: files, folders and pipes, whatever is done to each

@@ -35,7 +35,7 @@ class FilePipeline(Stages[Opened, Result], ABC):
         self.report, self._shard, self._force = report, shard, force
 
     @abstractmethod
-    def open(self, source: Path | bytes) -> Opened:
+    def open(self, source: Path | bytes, /) -> Opened:
         """Open a file, or the bytes of one; may run in another thread, ahead of time.
 
         Raises:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hifigan_cli.errors import BatchError, HifiganError, InputError, OutputError, UsageError
 from hifigan_cli.io.files import is_file, is_folder
-from hifigan_cli.io.locks import LOCK_FILE, hold_folder, part_lock
+from hifigan_cli.io.locks import hold_folder
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ class JobList:
         """
         if not self.many:
             return nullcontext()
-        name = LOCK_FILE if self.shard.whole else part_lock(self.shard)
-        return hold_folder(self.out, name, [job.target for job in self.jobs])
+        return hold_folder(self.out, self.shard, [job.target for job in self.jobs])
 
 
 @dataclass

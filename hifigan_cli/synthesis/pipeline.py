@@ -22,6 +22,7 @@ from hifigan_cli.audio.wav_stream import WavStreamWriter
 from hifigan_cli.audio.writing import audio_writer, container_of
 from hifigan_cli.engines.choose import EngineOptions
 from hifigan_cli.errors import InputError
+from hifigan_cli.importers.model_lookup import locate_model, open_model
 from hifigan_cli.io.files import check_output
 from hifigan_cli.io.tensor_file import read_description
 from hifigan_cli.models.model_file import read_architecture
@@ -31,7 +32,6 @@ from hifigan_cli.runtime.torchrun import device_of_process
 from hifigan_cli.synthesis.events import Note, Report, Synthesized
 from hifigan_cli.synthesis.file_pipeline import FilePipeline
 from hifigan_cli.synthesis.inputs import SynthesisInput
-from hifigan_cli.synthesis.model_lookup import locate_model, open_model
 from hifigan_cli.synthesis.vocoder import Vocoder
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, Synthesized]):
         if not batch.many:
             check_output(batch.jobs[0].target, batch.force, batch.jobs[0].source)
         waiting = batch.waiting()
+        if not waiting:
+            return SynthesisPreview({}, len(batch.jobs), [], 0.0)
         self.prepare(waiting)
         lengths_s: dict[Job, float] = {}
         unreadable = []

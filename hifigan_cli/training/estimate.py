@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hifigan_cli.data.augmentation import batches_of
+from hifigan_cli.importers.model_lookup import locate_source
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.training.run_folder import RunFolder, step_of
@@ -30,7 +31,8 @@ class TrainOptions:
         prepared: the folder that `hifigan preprocess` wrote.
         out: the run's folder; an unfinished run there is continued.
         device: where to train; under torchrun on CUDA each process takes its own GPU.
-        init: a model file, checkpoint or run folder to start from, or None.
+        init: the model file, checkpoint, run folder or pretrained name that a new run starts from,
+            or None; a run that is continued ignores it.
         fresh: set an existing run aside and start over.
         tensorboard: None means where it is installed.
         wandb: a Weights & Biases project, or None.
@@ -40,10 +42,23 @@ class TrainOptions:
     prepared: Path
     out: Path
     device: torch.device
-    init: Path | None = None
+    init: str | None = None
     fresh: bool = False
     tensorboard: bool | None = None
     wandb: str | None = None
+
+    def checkpoints(self) -> list[Path]:
+        """List the checkpoints that the run continues from, newest first; none for a new run."""
+        return [] if self.fresh else RunFolder(self.out).saved()
+
+    def check_init(self) -> None:
+        """Check that a new run finds what `init` names, without reading it.
+
+        Raises:
+            ModelError: nothing of that name; lists the choices.
+        """
+        if self.init and not self.checkpoints():
+            locate_source(self.init)
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,16 @@ class TrainingEstimate:
 
 
 def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
-    """Work out what a training would do, without touching anything.
+    """Work out what a training would do, without touching the run's folder.
 
     Raises:
         UsageError: the data do not fit the configuration.
+        ModelError: the run is new and `init` names nothing.
     """
     config, train = options.config, options.config.train
     batches = batches_of(data, config)  # checks that they fit
-    saved = [] if options.fresh else RunFolder(options.out).saved()
+    options.check_init()
+    saved = options.checkpoints()
     with torch.device("meta"):  # sizes only: no memory, no random numbers
         generator = count_parameters(Generator(config.generator, config.mel.n_mels))
         discriminators = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))

@@ -94,6 +94,9 @@ def load_optimizer(
         ModelError: a moment is missing.
     """
     if not any(key.startswith(prefix) for key in tensors):
+        for moments in optimizer.state.values():
+            for moment in _MOMENTS:
+                moments[moment].zero_()
         return
     try:
         memory = {

@@ -99,7 +99,7 @@ class RunFolder:
         Raises:
             OutputError: the run is in use, or cannot be renamed.
         """
-        if not is_file(self.config):
+        if not is_file(self.config) and not self.saved():
             return None
         path = self.path
         names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))

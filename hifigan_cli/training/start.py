@@ -49,6 +49,8 @@ def begin(
     """
     resuming = bool(run.saved()) and not fresh
     load = init() if init and not resuming else None  # refused before anything is touched
+    if fresh:
+        context.any(0)  # all have read `init`, which may lie in the run that is set aside
     if context.main:  # the others read there and never write
         if fresh and (moved := run.set_aside()):
             report(Noted(f"the run that stood there is now {moved}"))

@@ -227,13 +227,13 @@ class Trainer(Generic[BatchT]):
             error = found.metrics.get("mel_l1_full")
             best = error is not None and (state.best is None or error < state.best.mel_l1_full)
             if error is not None and best:
-                state.best = Best(state.step, error)
-            if self._context.main:
-                if best:
-                    try:
+                try:
+                    if self._context.main:
                         self._write_model(self._run.best, mel_l1_full=error)
-                    except OutputError as failed:
-                        self._warn(f"{failed.message}; training goes on")
+                    state.best = Best(state.step, error)
+                except OutputError as failed:  # the best is the one that is in the file
+                    self._warn(f"{failed.message}; training goes on")
+            if self._context.main:
                 self._report_validation(found, best=best)
 
     def _report_validation(self, found: ValidationResult, *, best: bool) -> None:

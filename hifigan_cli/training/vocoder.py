@@ -68,6 +68,7 @@ def train(options: TrainOptions, report: EventCallback) -> Finished:
         stop = stack.enter_context(stop_signals())
         context = stack.enter_context(process_group(options.device))
         report = report if context.main else lambda _event: None
+        options.check_init()  # before the data are read, which takes minutes for a large corpus
         data = open_prepared(options.prepared)
         batches_of(data, config, context.rank, context.world)  # checks that they fit
         data.verify(context.part)  # between them the processes read it all

@@ -6,13 +6,11 @@ of its checkpoints, gives all three networks. Optimizers, step and moving averag
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.errors import ModelError, closest
-from hifigan_cli.importers.pretrained import MODELS, pretrained_model
+from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.model_lookup import CHOICES, locate_source, open_model
 from hifigan_cli.io.files import is_file, is_folder
 from hifigan_cli.io.tensor_file import read_description, tensors_of
 from hifigan_cli.models.model_file import GENERATOR, ModelFile, read_model
@@ -24,32 +22,15 @@ from hifigan_cli.training.state import VocoderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hifigan_cli.config import Config
 
-_WHAT = f"a model file, a run's folder, or {' or '.join(MODELS)}"
 
-
-def locate_source(name: str) -> Path:
-    """Return the file or folder that `--init` names: a path, or a pretrained name.
-
-    A run's folder stays a folder, for its discriminators.
-
-    Raises:
-        ModelError: nothing of that name; says what there is.
-    """
-    path = Path(name)
-    if is_folder(path):
-        return path
-    if name in MODELS:
-        return pretrained_model(name)
-    if not os.path.lexists(path):
-        raise ModelError(f"no model {name!r}", closest(name, MODELS) or _WHAT)
-    return path
-
-
-def read_source(path: Path, config: Config) -> Callable[[VocoderState], str]:
+def read_source(name: str | Path, config: Config) -> Callable[[VocoderState], str]:
     """Read a model file, a checkpoint, or the newest of a run's folder, to start from.
+
+    A pretrained name is read from its converted copy, which is converted again if it is damaged.
 
     Returns:
         A function that loads its networks into a state and returns a sentence on what it loaded.
@@ -57,7 +38,8 @@ def read_source(path: Path, config: Config) -> Callable[[VocoderState], str]:
     Raises:
         ModelError: nothing there to start from, damaged, or of another architecture.
     """
-    content = _read(path)
+    path = locate_source(name)  # a run's folder stays one, for its discriminators
+    content = _read(name, path)
     if isinstance(content, ResumePoint):
         found = content.description["config"]
         mel, generator = found["mel"], found["generator"]
@@ -93,11 +75,11 @@ def _load(path: Path, content: ResumePoint | ModelFile, state: VocoderState) -> 
     return f"starting from the networks of {path}"
 
 
-def _read(path: Path) -> ResumePoint | ModelFile:
+def _read(name: str | Path, path: Path) -> ResumePoint | ModelFile:
     if not is_folder(path):
         if read_description(path).get("kind") == VocoderState.kind:
             return read_checkpoint(path)
-        return read_model(path)
+        return open_model(name)
     run = RunFolder(path)
     checkpoint = newest_checkpoint(run, lambda _message: None, VocoderState.kind)
     if checkpoint is not None:
@@ -105,7 +87,7 @@ def _read(path: Path) -> ResumePoint | ModelFile:
     if not is_file(run.model):
         raise ModelError(
             f"{path} has no {run.model.name} and no checkpoints",
-            f"--init takes {_WHAT}",
+            f"--init takes {CHOICES}",
         )
     return read_model(run.model)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import soundfile
 
-from hifigan_cli.cli.main import _translate
+from hifigan_cli.cli import main
 from hifigan_cli.errors import DeviceError
 from hifigan_cli.importers import pretrained
 from tests.helpers import hifigan
@@ -46,6 +48,25 @@ def test_the_doctor_prints_text() -> None:
     assert [rows[0][0], rows[0][1].split()[0]] == ["ok", "hifigan-cli"]
 
 
+def test_only_a_closed_pipe_is_a_good_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else leaves by SystemExit keeps its code."""
+
+    def leave(*_: object, **__: object) -> None:
+        raise SystemExit(7)
+
+    monkeypatch.setattr(main, "app", leave)
+    monkeypatch.setattr(signal, "signal", Mock())
+    assert main.run([]) == 7
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_an_empty_argument(debug: str) -> None:
+    """A variable of the shell that is not set is a mistake of use, also while debugging."""
+    run = hifigan("info", "", env={"HIFIGAN_DEBUG": debug})
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -57,7 +78,7 @@ def test_the_doctor_prints_text() -> None:
 )
 def test_what_a_gpu_says_is_no_bug_of_ours(words: str, told: str) -> None:
     """Protects the exit code and the hint, where torch has plain exceptions only."""
-    found = _translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"), [])
+    found = main._translate(RuntimeError(f"{words}\nCompile with TORCH_USE_CUDA_DSA"), [])
     assert isinstance(found, DeviceError)
     assert found.message.startswith(told)
 

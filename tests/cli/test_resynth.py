@@ -92,6 +92,17 @@ def test_dry_run_touches_nothing(wav: Path, model: Path, tmp_path: Path) -> None
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_dry_run_of_finished_work_loads_no_model(wav: Path, model: Path, tmp_path: Path) -> None:
+    """There is nothing whose time could be estimated."""
+    out = tmp_path / "out"
+    line = ("resynth", wav.parent, "-o", out, "-m", model, "--no-enhance")
+    assert hifigan(*line).returncode == 0
+    run = hifigan(*line, "--dry-run")
+    assert run.returncode == 0, run.stderr
+    assert "0 files to make, 1 exist" in run.stdout + run.stderr
+    assert "engine" not in run.stderr
+
+
 def test_models_that_cannot_be(wav: Path, model: Path, tmp_path: Path) -> None:
     """A missing, foreign, cut or flipped model file is exit 5."""
     content = bytearray(model.read_bytes())

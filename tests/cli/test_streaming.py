@@ -21,8 +21,8 @@ from hifigan_cli.audio import read_audio
 from hifigan_cli.audio.wav_stream import WavStreamWriter
 from hifigan_cli.audio.writing import to_int16
 from hifigan_cli.engines.choose import LIGHT, EngineOptions, missing
+from hifigan_cli.importers.model_lookup import open_model
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.model_lookup import open_model
 from hifigan_cli.types import FloatArray
 from tests.helpers import hifigan_bytes
 

@@ -77,12 +77,14 @@ def test_ljspeech_layout_takes_what_metadata_names(tmp_path: Path) -> None:
 def test_no_audio_says_what_to_do(tmp_path: Path) -> None:
     """An empty folder, a mistyped one, a file and a list without files each have their message."""
     (tmp_path / "corpora").mkdir()
+    (tmp_path / "corpra.zip").touch()
     with pytest.raises(InputError, match="no audio") as caught:
         find_corpus(tmp_path / "corpora", tmp_path / "out")
     assert ".flac" in str(caught.value.hint)
     with pytest.raises(InputError, match="no folder") as caught:
         find_corpus(tmp_path / "corpra", tmp_path / "out")
     assert "corpora" in str(caught.value.hint)
+    assert "zip" not in str(caught.value.hint)
     touch(tmp_path / "corpora" / "metadata.csv")
     (tmp_path / "corpora" / "wavs").mkdir()
     with pytest.raises(InputError, match="none of the 0 files"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def spoil(mels: Path) -> dict[str, str]:
     np.save(files[10], mel[10] + np.float32(1.5))  # of the recording four times as loud
     np.save(files[11], mel[11][0])
     files[12].write_bytes(files[12].read_bytes()[:-40])
+    files[13].unlink()
+    os.mkfifo(files[13])  # nobody writes to it
     reasons = [
         "mel missing",
         *["mel of another shape"] * 3,
@@ -41,14 +44,14 @@ def spoil(mels: Path) -> dict[str, str]:
         "mel of another convention",
         "mel of another clip",
         "mel of another shape",
-        "mel unreadable",
+        *["mel unreadable"] * 2,
     ]
     return dict(zip(names, reasons, strict=True))
 
 
 def test_every_unfit_mel_has_its_reason(tmp_path: Path) -> None:
     """One wrong pair spoils a fine-tuning in silence: each kind is found before it starts."""
-    pairs(tmp_path / "in", tmp_path / "mels", 16)
+    pairs(tmp_path / "in", tmp_path / "mels", 17)
     expected = spoil(tmp_path / "mels")
     prepare(tmp_path / "in", tmp_path / "out", mels=tmp_path / "mels")
     assert rejected(tmp_path / "out") == expected

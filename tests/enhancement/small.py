@@ -18,6 +18,9 @@ from tests.data.corpora import corpus, prepare, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hifigan_cli.enhancement.restorer import Restorer
+    from hifigan_cli.types import FloatArray
+
 TINY = {"channels": 8, "stem_channels": 2, "dilations": [1, 2]}
 SECONDS: dict[str, Any] = {
     "pairs": 40,
@@ -73,3 +76,8 @@ def write_tiny_enhancer(path: Path, seed: int = 0) -> Path:
     """Write a tiny enhancer's file; return its path."""
     write_enhancer(path, tiny_enhancer(seed))
     return path
+
+
+def restore_mel(stage: Restorer, mel: FloatArray, *, short: bool = False) -> FloatArray:
+    """Restore a complete log-mel `(channels, n_mels, frames)`."""
+    return np.concatenate(list(stage.restore_blocks([mel], short=short)), axis=-1)

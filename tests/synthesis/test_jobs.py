@@ -241,6 +241,17 @@ def test_a_single_file_is_done_by_one_part(tmp_path: Path) -> None:
     assert target.read_bytes() == b"sound made"
 
 
+def test_a_shard_and_all_of_the_work_exclude_each_other(tmp_path: Path) -> None:
+    """Who does all of a folder would sweep away what a shard is writing."""
+    sources = make(tmp_path / "in", "a.wav", "b.wav")
+    complete = plan_jobs(sources, tmp_path / "out", WAV)
+    shard = plan_jobs(sources, tmp_path / "out", WAV, shard=Shard(1, 2))
+    with shard.hold(), pytest.raises(OutputError, match="in use by pid"), complete.hold():
+        pass
+    with complete.hold():
+        pass
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_folder_that_was_there_stays(tmp_path: Path, there: bool) -> None:
     """Where nothing was written, a folder that was created for it goes, and the user's stays."""

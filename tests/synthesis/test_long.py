@@ -15,10 +15,10 @@ from hifigan_cli.audio import Audio, read_audio
 from hifigan_cli.config import PRESETS, MelConfig
 from hifigan_cli.engines.choose import EngineOptions, make_engine, missing
 from hifigan_cli.importers import pretrained
+from hifigan_cli.importers.model_lookup import open_model
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import Generator, ModelFile, write_model
 from hifigan_cli.synthesis import Vocoder
-from hifigan_cli.synthesis.model_lookup import open_model
 from tests.helpers import ROOT, speech
 from tests.models_for_tests import write_tiny_model
 

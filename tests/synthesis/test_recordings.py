@@ -15,6 +15,7 @@ from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.resampling import fit, resampled_length
 from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.synthesis import Vocoder
+from tests.enhancement.small import restore_mel
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 
@@ -29,7 +30,7 @@ def whole(path: Path, enhancement: Enhancement, *, keep_rate: bool) -> np.ndarra
     frames = -(-max(length, VOCODER.model.mel.pad_samples + 1) // 256)
     mel = log_mel(fit(samples, frames * 256), VOCODER.model.mel)
     if enhancement.restorer:
-        mel = enhancement.restorer.restore(mel)
+        mel = restore_mel(enhancement.restorer, mel, short=audio.length < audio.rate_hz)
     made = fit(VOCODER.engine.synthesize(mel), length)
     return fit(resample(made, 22_050, audio.rate_hz), audio.length) if keep_rate else made
 

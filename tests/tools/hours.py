@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hifigan_cli.synthesis.model_lookup import open_model
+from hifigan_cli.importers.model_lookup import open_model
 from tests.forkserver import HIFIGAN
 from tests.helpers import environment
 

@@ -51,7 +51,8 @@ def go(
     """Train, by default on the CPU; return what the run reported."""
     events: list[Event] = []
     config = small.config(**recipe)
-    train(TrainOptions(config, prepared, out, device, init, fresh, tensorboard), events.append)
+    named = str(init) if init else None
+    train(TrainOptions(config, prepared, out, device, named, fresh, tensorboard), events.append)
     return events
 
 

@@ -121,6 +121,10 @@ def test_going_back_to_a_checkpoint_keeps_the_optimizers_memory_in_place() -> No
     for name, value in optimizer_tensors(state.optimizer_g, names, "g.").items():
         assert torch.equal(value, saved[name])
         assert value.data_ptr() == places[name]
+    load_optimizer(state.optimizer_g, names, "g.", {})  # of before its first step
+    for name, value in optimizer_tensors(state.optimizer_g, names, "g.").items():
+        assert not value.any()
+        assert value.data_ptr() == places[name]
 
 
 def test_only_a_single_gpu_without_determinism_is_captured() -> None:

@@ -196,6 +196,13 @@ def test_fresh_sets_the_old_run_aside(prepared: Path, run: Path) -> None:
     assert checkpoint(run, 2).exists()
 
 
+def test_fresh_sets_checkpoints_without_a_configuration_aside(prepared: Path, run: Path) -> None:
+    """A copied folder may lack config.toml; its checkpoints are a run all the same."""
+    (run / "config.toml").unlink()
+    assert [event.step for event in of(go(prepared, run, fresh=True, steps=1), Started)] == [0]
+    assert list((run.parent / "run.1/checkpoints").iterdir())
+
+
 def test_second_run_in_the_same_folder_is_refused(prepared: Path, run: Path) -> None:
     """Protects row 27: also from being set aside under the feet of the first."""
     with RunFolder(run).held():

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from hifigan_cli.errors import ModelError
+from hifigan_cli.importers.model_lookup import locate_source
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import read_model, write_model
 from hifigan_cli.models.model_file import ModelFile
 from hifigan_cli.training.checkpoint import read_checkpoint
 from hifigan_cli.training.events import Noted
 from hifigan_cli.training.state import VocoderState
-from hifigan_cli.training.warm_start import locate_source, read_source
+from hifigan_cli.training.warm_start import read_source
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing, go, of
 
@@ -135,3 +138,39 @@ def test_resumed_run_does_not_start_over(prepared: Path, source: Path, tmp_path:
     assert not of(second, Noted)
     go(prepared, tmp_path / "whole", steps=4, init=source)
     assert differing(*(checkpoint(tmp_path / name, 4) for name in ("run", "whole"))) == []
+
+
+def test_resumed_run_needs_no_source(prepared: Path, source: Path, tmp_path: Path) -> None:
+    """Protects the same command after its `--init` file is gone; a new run still needs it.
+
+    Nor is a pretrained name converted for a run that continues.
+    """
+    init, cache = tmp_path / "init.safetensors", tmp_path / "cache"
+    (source / "model.safetensors").rename(init)
+
+    def train(out: str, *words: str | Path) -> tuple[int, list[dict[str, Any]], str]:
+        done = small.run(
+            "train", prepared, "--out", tmp_path / out, "--device", "cpu", "--no-tensorboard",
+            "--json", *small.arguments(), *words, env={"HIFIGAN_CACHE": str(cache)},
+        )  # fmt: skip
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    code, lines, errors = train("run", "--init", init, "--steps", "2")
+    assert code == 0, errors
+    assert str(init) in json.dumps(lines) + errors
+    init.unlink()
+    code, lines, errors = train("run", "--init", init, "--steps", "4")
+    assert code == 0, errors
+    assert (lines[0]["step"], lines[-1]["step"]) == (2, 4)
+    for name in (str(init), "universal-v1"):
+        code, lines, errors = train("run", "--init", name, "--steps", "6", "--dry-run")
+        assert code == 0, errors
+        assert lines[0]["first_step"] == 4
+    assert not cache.exists()
+    for words in (["--dry-run"], []):
+        code, _, errors = train("other", "--init", init, *words)
+        assert code == 5
+        assert init.name in errors
+        code, _, errors = train("run", "--init", init, "--fresh", *words)
+        assert code == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "run"}

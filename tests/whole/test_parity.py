@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from hifigan_cli.audio import mel_spectrogram, read_audio
 from hifigan_cli.config import preset
+from hifigan_cli.importers.model_lookup import open_model
 from hifigan_cli.models import Generator
-from hifigan_cli.synthesis.model_lookup import open_model
 from tests.audio.reference_mel import log_mel
 from tests.helpers import speech
 

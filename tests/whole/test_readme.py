@@ -45,7 +45,7 @@ def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The README's Python block, word for word, makes a file (with a small model as default)."""
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
     model = write_tiny_model(tmp_path / "tiny.safetensors")
-    monkeypatch.setattr("hifigan_cli.synthesis.model_lookup.locate_model", lambda _name: model)
+    monkeypatch.setattr("hifigan_cli.importers.model_lookup.locate_model", lambda _name: model)
     monkeypatch.chdir(tmp_path)
     write_audio("recording.wav", speech(1.0), 22_050)
     exec(block, {})

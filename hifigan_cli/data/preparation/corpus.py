@@ -171,7 +171,7 @@ def _all_official(files: Iterable[CorpusFile]) -> bool:
 def _no_folder(folder: Path) -> InputError:
     if os.path.lexists(folder):
         return InputError(f"{folder} is not a folder", "give the folder that holds the recordings")
-    return InputError(f"there is no folder {folder}", nearest(folder))
+    return InputError(f"there is no folder {folder}", nearest(folder, folders=True))
 
 
 def _no_audio(corpus: Corpus, listed: bool) -> InputError:

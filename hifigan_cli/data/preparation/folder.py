@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hifigan_cli.data.records import CLIPS_FILE, MANIFEST_FILE, REJECTED_FILE
 from hifigan_cli.errors import OutputError
 from hifigan_cli.io.files import check_folder
-from hifigan_cli.io.locks import LOCK_FILE, hold_folder, locked, part_lock
+from hifigan_cli.io.locks import LOCK_FILE, locked
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -80,21 +80,6 @@ def check_output_folder(out: Path, force: bool) -> None:
             f"{out} holds other files, such as {min(others)}",
             "choose a new folder with -o; --force puts the prepared data next to them",
         )
-
-
-@contextmanager
-def hold_preparation(out: Path, shard: Shard) -> Iterator[None]:
-    """Create the folder and hold it, or a shard of the work on it; drop it if nothing is fit.
-
-    Raises:
-        OutputError: another process is at work on it, or it cannot be created.
-    """
-    with hold_folder(out, part_lock(shard), targets=()):
-        for other in journals(out) if shard.whole else ():
-            if not other.whole:
-                with locked(out, part_lock(other)):  # nobody is at work on it
-                    pass
-        yield
 
 
 @contextmanager

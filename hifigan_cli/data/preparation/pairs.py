@@ -17,6 +17,8 @@ from hifigan_cli.audio.conventions import measure, recognize
 from hifigan_cli.audio.conventions.recognition import HIGHEST, LOWEST
 from hifigan_cli.audio.mel import mel_spectrogram
 from hifigan_cli.data.records import Reason
+from hifigan_cli.errors import InputError
+from hifigan_cli.io.files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,11 +51,13 @@ def load_mel(path: Path, label: str, config: MelConfig) -> FloatArray:
         UnfitError: it cannot be read, or is not a log-mel of this convention.
     """
     try:
+        if path.exists():
+            open_regular(path).close()  # `np.load` would wait for a writer of a FIFO
         # Pickles can run code; an array of numbers is never stored as one.
         mel = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise UnfitError(Reason.MEL_MISSING, f"{label} is not there") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, InputError) as error:
         raise UnfitError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array") from error
     if not isinstance(mel, np.ndarray):  # an archive of arrays, whatever its name
         raise UnfitError(Reason.MEL_UNREADABLE, f"{label} is not a .npy array")

@@ -19,7 +19,6 @@ from hifigan_cli.data.preparation.folder import (
     check_output_folder,
     clean,
     discard,
-    hold_preparation,
     journals,
     others_wait,
     remove_temporaries,
@@ -31,6 +30,7 @@ from hifigan_cli.data.preparation.shards import open_shards
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import is_file, is_folder
+from hifigan_cli.io.locks import hold_folder
 from hifigan_cli.runtime.process_pool import map_in_order
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 
@@ -120,7 +120,7 @@ def preprocess(
     """
     started = time.monotonic()
     corpus, tasks = _look(source, out, options, shard)
-    with hold_preparation(out, shard):
+    with hold_folder(out, shard, targets=()):
         manifest: Manifest | None
         resumed = 0
         own: dict[str, Any] | None = None
@@ -137,8 +137,9 @@ def preprocess(
                     writer.append(outcome)
                     path = outcome.record.path
                     report(PreparationProgress("preparing", done, len(tasks), path))
+                # Now: after its end another process may write the index and remove the journal.
+                own = shard_totals(out, shard, options.rate_hz)
                 writer.finish(corpus.listing)
-            own = shard_totals(out, shard, options.rate_hz)
             manifest, waiting = finish(out, corpus, options, shard)
     return PreparationSummary(
         folder=out,

@@ -92,10 +92,10 @@ def half(source: Path | None, out: Path) -> None:
     """Write a model, by default the default one, in half precision and without discriminators."""
     from dataclasses import replace
 
-    from hifigan_cli.models.model_file import read_model, write_model
-    from hifigan_cli.synthesis.model_lookup import locate_model
+    from hifigan_cli.importers.model_lookup import open_model
+    from hifigan_cli.models.model_file import write_model
 
-    model = read_model(source or locate_model())
+    model = open_model(source)
     weights = {name: value.astype(np.float16) for name, value in model.weights.items()}
     write_model(out, replace(model, weights=weights, discriminators={}))
 

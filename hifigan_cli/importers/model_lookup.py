@@ -1,4 +1,7 @@
-"""What `--model` may be: a file, the folder of a training run, or a name."""
+"""What a model's name means: a file, the folder of a training run, or a pretrained name.
+
+A pretrained name comes first: a folder or file of that name is `./universal-v1`.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,40 @@ from hifigan_cli.importers.pretrained import DEFAULT, MODELS, convert, pretraine
 from hifigan_cli.io.files import is_folder
 from hifigan_cli.models.model_file import MODEL_FILE, ModelFile, model_in_run, read_model
 
+CHOICES = f"a model file, a run's folder, or {' or '.join(MODELS)}"
 
-def locate_model(name: str | Path | None = None) -> Path:
-    """Return the model file that a name or path means; None means the default, universal-v1.
+
+def locate_source(name: str | Path | None = None) -> Path:
+    """Return the file or the run's folder that a name or path means.
+
+    None means the default, universal-v1; a pretrained name, its converted copy.
 
     Raises:
-        ModelError: nothing of that name; says what there is.
+        ModelError: nothing of that name; lists the choices.
     """
     name = DEFAULT if name is None else name
     if str(name) in MODELS:
         return pretrained_model(str(name))
     path = Path(name)
-    if is_folder(path):
-        return model_in_run(path, MODEL_FILE)
     if not os.path.lexists(path):
-        hint = closest(str(name), MODELS) or f"a file, a run's folder, or {' or '.join(MODELS)}"
-        raise ModelError(f"no model {str(name)!r}", hint)
+        raise ModelError(f"no model {str(name)!r}", closest(str(name), MODELS) or CHOICES)
     return path
+
+
+def locate_model(name: str | Path | None = None) -> Path:
+    """Return the model file that a name or path means; of a run's folder, its newest model.
+
+    Raises:
+        ModelError: nothing of that name, or the folder has no model.
+    """
+    path = locate_source(name)
+    return model_in_run(path, MODEL_FILE) if is_folder(path) else path
 
 
 def open_model(name: str | Path | None = None) -> ModelFile:
     """Read the model that a name or path means; None means the default, universal-v1.
 
-    A converted copy that is damaged is converted again.
+    A damaged copy of a pretrained model is converted again.
 
     Raises:
         ModelError: nothing of that name, or damaged.
