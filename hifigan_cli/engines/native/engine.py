@@ -63,6 +63,9 @@ class NativeEngine:
         ]
         self.n_mels, self.hop_length = model.mel.n_mels, config.hop_samples
         self.idle: list[ctypes.c_void_p] = []  # streams of the library that ended, kept for reuse
+        # Held here because this module's names are gone when the interpreter ends.
+        self.free_stream = library().hifigan_stream_free
+        self._free_network = library().hifigan_network_free
         self.handle = ctypes.c_void_p()
         library().hifigan_network_open(
             found.encode(),
@@ -99,14 +102,14 @@ class NativeEngine:
         if len(self.idle) < IDLE_STREAMS:
             self.idle.append(stream)
         else:
-            library().hifigan_stream_free(stream)
+            self.free_stream(stream)
 
     def __del__(self) -> None:
         """Give the memory back, once no stream refers to the engine any more."""
         if getattr(self, "handle", None):
             for stream in self.idle:
-                library().hifigan_stream_free(stream)
-            library().hifigan_network_free(self.handle)
+                self.free_stream(stream)
+            self._free_network(self.handle)
 
 
 class NativeStream:
@@ -121,7 +124,7 @@ class NativeStream:
     def __del__(self) -> None:
         """Give back the memory of a signal that nobody ended."""
         if self._stream:
-            library().hifigan_stream_free(self._stream)
+            self._engine.free_stream(self._stream)
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
         """Take frames `(n_mels, frames)`; return the samples that are now determined.
@@ -152,7 +155,7 @@ class NativeStream:
             )
         except BaseException:  # it stopped anywhere; the next push begins another signal
             self._stream, self._taken, self._given = None, 0, 0
-            library().hifigan_stream_free(stream)
+            engine.free_stream(stream)
             raise
         self._given += made.value
         if end:
