@@ -41,6 +41,10 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")]
 Device = Annotated[
     str,
     typer.Option(

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from hifigan_cli.training import TrainOptions
 
 
-Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")]
-
-
 def train(
     prepared: Annotated[
         Path, typer.Argument(help="The folder that `hifigan preprocess` wrote.")
@@ -32,8 +26,8 @@ def train(
         Path | None,
         typer.Option("--out", "-o", help="The run's folder. Default: runs/PRESET."),
     ] = None,
-    steps: Steps = None,
-    seed: Seed = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     init: Annotated[

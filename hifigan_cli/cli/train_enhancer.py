@@ -9,7 +9,6 @@ import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
-from hifigan_cli.cli.train import Seed, Steps
 
 if TYPE_CHECKING:
     from hifigan_cli.enhancement.training import EnhancerTrainOptions
@@ -26,8 +25,8 @@ def train_enhancer(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path(
         "runs/enhancer"
     ),
-    steps: Steps = None,
-    seed: Seed = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     workers: Annotated[

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from hifigan_cli.cli.console import Console
+from hifigan_cli.cli.synthesis_view import run_synthesis
+from hifigan_cli.engines.choose import EngineOptions
+from hifigan_cli.enhancement.stages import EnhancementOptions
+from hifigan_cli.errors import OutputError
+from hifigan_cli.synthesis.pipeline import SynthesisOptions
+from hifigan_cli.synthesis.resynthesis import Resynthesis
 from tests.helpers import hifigan
 from tests.reports.looking import check_alone
 
@@ -45,6 +55,31 @@ def test_a_report_of_a_folder_with_a_bad_file(
     assert again.returncode == 0, again.stderr
     assert "no report" in again.stderr
     assert not (tmp_path / "again.html").exists()
+
+
+def test_a_report_that_cannot_be_written_hides_nothing(
+    model: Path, wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The summary names the files that failed, also where the page's disk is full."""
+
+    def write_report(*_: object) -> None:
+        raise OutputError("No space left on device")
+
+    (tmp_path / "in").mkdir()
+    wav.rename(tmp_path / "in" / "a.wav")
+    (tmp_path / "in" / "b.wav").write_text("no sound")
+    with pytest.raises(OutputError, match="No space"):
+        run_synthesis(
+            partial(Resynthesis, enhancement=EnhancementOptions("off")),
+            SynthesisOptions(str(model), EngineOptions(device="cpu")),
+            [tmp_path / "in"],
+            tmp_path / "out",
+            Console(json=True),
+            dry_run=False,
+            write_report=write_report,
+        )
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [Path(entry["source"]).name for entry in summary["failed"]] == ["b.wav"]
 
 
 def test_a_report_is_refused_before_any_computing(model: Path, wav: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.preparation.folder import is_own
+from hifigan_cli.data.preparation import shards
+from hifigan_cli.data.preparation.folder import is_own, journal_file
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.io.locks import locked
 from hifigan_cli.runtime.sharding import WHOLE, Shard, choose_shard
@@ -234,6 +235,23 @@ def torchrun(count: int, *words: str | Path) -> list[str]:
 
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+def test_another_process_removes_the_journal(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard that has settled its files has its totals, whoever writes the index meanwhile."""
+    settle = shards.ShardWriter.finish
+
+    def finish(writer: shards.ShardWriter, listing: str) -> None:
+        settle(writer, listing)
+        (tmp_path / "out" / journal_file(Shard(1, 2))).unlink()
+
+    monkeypatch.setattr(shards.ShardWriter, "finish", finish)
+    summary = prepare(source, tmp_path / "out", Shard(1, 2), shard_bytes=SMALL)
+    assert summary.own is not None
+    assert summary.own["clips"] == 4
+    assert summary.totals == {}
 
 
 @pytest.mark.slow

@@ -90,6 +90,7 @@ def test_models_of_other_mels() -> None:
     ("options", "named"),
     [
         ({"mode": "fitler"}, "fitler"),
+        ({"mode": None}, "None"),
         ({"mode": "off", "limit_db": 9.0}, "limit"),
         ({"mode": "off", "enhancer": "e.safetensors"}, "enhancer"),
         ({"mode": "filter", "enhancer": "e.safetensors"}, "enhancer"),

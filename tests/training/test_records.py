@@ -233,6 +233,24 @@ def test_full_disk_does_not_end_a_run_until_the_third_time(
     assert [event.step for event in of(events, Saved)] == [5, 6, 7, 8, 9]
 
 
+def test_the_best_step_is_that_of_the_file(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a better model cannot be written, the one that is there stays the best."""
+    write = trainer.Trainer._write_model
+
+    def writing(task: trainer.Trainer[object], path: Path, **provenance: object) -> None:
+        if path.name == "best.safetensors" and path.exists():
+            raise OutputError("No space left on device")
+        write(task, path, **provenance)
+
+    monkeypatch.setattr(trainer.Trainer, "_write_model", writing)
+    events = go(prepared, tmp_path / "run", validate_every=1)
+    assert any("No space" in text for text in warnings(events))
+    best = read_model(tmp_path / "run/best.safetensors")
+    assert [event.best_step for event in of(events, Finished)] == [best.provenance["steps"]]
+
+
 class Poison:
     """The mel loss, NaN at some steps; counted from 1."""
 
