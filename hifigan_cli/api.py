@@ -103,13 +103,13 @@ def resynthesize(
     model: Vocoder | str | Path | None = None,
     *,
     enhance: str | Enhancement = AUTO,
-    keep_rate: bool = False,
+    keep_sample_rate: bool = False,
 ) -> Audio:
     """Analyse a recording and synthesise it anew, each channel by itself, at the same length.
 
     Noise and reverberation are removed as `enhance` says: a mode of `load_enhancement` (auto, both,
     filter, restore, off), or what that function has returned. The result has the model's rate, or
-    with `keep_rate` the recording's.
+    with `keep_sample_rate` the recording's.
 
     Raises:
         InputError: the file is not audio.
@@ -120,7 +120,7 @@ def resynthesize(
     vocoder = _vocoder(model)
     if not isinstance(enhance, Enhancement):
         enhance = load_enhancement(enhance, mel=vocoder.model.mel, device=vocoder.device)
-    return vocoder.resynthesize(recording, keep_rate=keep_rate, enhancement=enhance)
+    return vocoder.resynthesize(recording, keep_sample_rate=keep_sample_rate, enhancement=enhance)
 
 
 def _vocoder(model: Vocoder | str | Path | None) -> Vocoder:

@@ -59,23 +59,23 @@ def hifigan(
     return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
 
-def speech(length_s: float, rate_hz: int = 22_050, seed: int = 0) -> npt.NDArray[np.float32]:
+def speech(length_s: float, sample_rate: int = 22_050, seed: int = 0) -> npt.NDArray[np.float32]:
     """Make sound that resembles speech: `(samples,)`, peak 0.5.
 
     Harmonics of a gliding pitch under three formants, in syllables, with noise between.
     """
     rng = np.random.default_rng(seed)
-    time_s = np.arange(round(length_s * rate_hz)) / rate_hz
+    time_s = np.arange(round(length_s * sample_rate)) / sample_rate
     pitch_hz = rng.uniform(100, 200) * (
         1 + 0.2 * np.sin(2 * np.pi * rng.uniform(0.3, 0.8) * time_s)
     )
-    phase = 2 * np.pi * np.cumsum(pitch_hz) / rate_hz
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / sample_rate
     formants_hz = rng.uniform([300, 1000, 2200], [800, 2000, 3200])
     voiced = np.zeros_like(time_s)
     for harmonic in range(1, 40):
         hz = harmonic * pitch_hz
         level = sum(np.exp(-(((hz - formant) / 200) ** 2)) for formant in formants_hz) + 0.01
-        voiced += np.where(hz < 0.45 * rate_hz, level, 0) * np.sin(harmonic * phase)
+        voiced += np.where(hz < 0.45 * sample_rate, level, 0) * np.sin(harmonic * phase)
     syllables = np.clip(np.sin(2 * np.pi * 4 * time_s + rng.uniform(0, 6)), 0, 1)
     sound = voiced * syllables + 0.05 * rng.standard_normal(len(time_s)) * (1.1 - syllables)
     return np.asarray(0.5 * sound / np.max(np.abs(sound), initial=1e-9), np.float32)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import FloatArray
 
-MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 20  # of all channels together: 4 MB
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a length that no header says
@@ -100,20 +100,20 @@ class Decoder:
     """An open file: what its header says, and its samples.
 
     Attributes:
-        rate_hz, channels: as the header says.
+        sample_rate, channels: as the header says.
         subtype: soundfile's name of how the samples are stored.
         announced: the samples a channel that the header announces; None where it does not say.
     """
 
     def __init__(self, file: soundfile.SoundFile, label: str) -> None:
         self._file = file
-        self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
+        self.sample_rate, self.channels = int(file.samplerate), int(file.channels)
         self.subtype = str(file.subtype)
         self.announced = int(file.frames) if file.frames < _UNKNOWN_FRAMES else None
-        if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
+        if not MIN_SAMPLE_RATE <= self.sample_rate <= MAX_SAMPLE_RATE:
             raise InputError(
-                f"{label} claims a rate of {self.rate_hz} Hz",
-                f"rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read",
+                f"{label} claims a rate of {self.sample_rate} Hz",
+                f"rates from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz are read",
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise InputError(

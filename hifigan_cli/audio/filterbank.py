@@ -33,9 +33,9 @@ def filterbank(config: MelConfig) -> DoubleArray:
     """
     convention = config.convention
     to_mel, to_hz = (_htk_mel, _htk_hz) if convention.mel_scale == "htk" else (_mel, _hz)
-    mels = np.linspace(to_mel(config.fmin_hz), to_mel(config.top_hz), config.n_mels + 2)
+    mels = np.linspace(to_mel(config.fmin), to_mel(config.top_hz), config.n_mels + 2)
     edges_hz = to_hz(mels)
-    bins_hz = np.fft.rfftfreq(config.n_fft, 1 / config.rate_hz)
+    bins_hz = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
     left, centre, right = (edges_hz[start : start + config.n_mels, None] for start in range(3))
     rising = (bins_hz - left) / (centre - left)
     falling = (right - bins_hz) / (right - centre)

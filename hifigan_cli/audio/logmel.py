@@ -35,7 +35,7 @@ def audio_to_mel(audio: Audio, config: MelConfig) -> FloatArray:
     Raises:
         InputError: the recording is too short for a frame.
     """
-    samples = resample(audio.mono().samples, audio.rate_hz, config.rate_hz)
+    samples = resample(audio.mono().samples, audio.sample_rate, config.sample_rate)
     mel: FloatArray = log_mel(samples, config)[0]
     return mel
 
@@ -67,7 +67,7 @@ def log_mel_stream(
     Raises:
         InputError: as `log_mel`.
     """
-    left, hop = config.frames(length), config.hop_samples
+    left, hop = config.frames(length), config.hop_length
     held: list[FloatArray] = []
     ready = 0  # samples that are held
     for block in _padded(blocks, length, config):
@@ -88,7 +88,7 @@ def log_mel_stream(
 def _padded(blocks: Iterable[FloatArray], length: int, config: MelConfig) -> Iterator[FloatArray]:
     """Pad `length` samples at both ends, as the convention says; they pass through in blocks."""
     pad, mode = config.pad_samples, config.convention.pad_mode
-    least = config.hop_samples
+    least = config.hop_length
     if mode == "reflect":
         least = max(least, pad + 1)
     if length < least:
@@ -108,7 +108,7 @@ def _padded(blocks: Iterable[FloatArray], length: int, config: MelConfig) -> Ite
 
 
 def _in_pieces(padded: FloatArray, frames: int, config: MelConfig) -> FloatArray:
-    hop = config.hop_samples
+    hop = config.hop_length
     mel = np.empty((len(padded), config.n_mels, frames), np.float32)
     for at in range(0, frames, _PIECE_FRAMES):
         end = min(at + _PIECE_FRAMES, frames)
@@ -121,7 +121,7 @@ def _of_padded(padded: FloatArray, config: MelConfig) -> DoubleArray:
     """Return the log-mel of `(channels, samples)` that needs no more padding."""
     convention = config.convention
     window, bank = _constants(config)
-    frames = sliding_window_view(padded, config.n_fft, axis=-1)[:, :: config.hop_samples]
+    frames = sliding_window_view(padded, config.n_fft, axis=-1)[:, :: config.hop_length]
     spectrum = np.fft.rfft(frames * window)
     size = spectrum.real**2 + spectrum.imag**2 + convention.magnitude_epsilon
     if convention.power == 1:
@@ -139,7 +139,7 @@ def _of_padded(padded: FloatArray, config: MelConfig) -> DoubleArray:
 @lru_cache(maxsize=32)
 def _constants(config: MelConfig) -> tuple[DoubleArray, DoubleArray]:
     """Return the window, widened to `(n_fft,)` by zeros, and the filters `(n_mels, bins)`."""
-    win = config.win_samples
+    win = config.win_length
     steps = win if config.convention.periodic_window else max(1, win - 1)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / steps)
     before = (config.n_fft - win) // 2

@@ -53,8 +53,8 @@ class MelSpectrogram(nn.Module):
         spectrum = torch.stft(
             padded,
             c.n_fft,
-            c.hop_samples,
-            c.win_samples,
+            c.hop_length,
+            c.win_length,
             window,
             center=False,
             return_complex=True,
@@ -70,7 +70,7 @@ class MelSpectrogram(nn.Module):
             InputError: there are fewer samples than the reflection needs.
         """
         pad = self.config.pad_samples
-        least = max(pad + 1, self.config.hop_samples)
+        least = max(pad + 1, self.config.hop_length)
         if samples.shape[-1] < least:
             raise InputError(
                 f"{samples.shape[-1]} samples are too short for a mel; it takes at least {least}"
@@ -109,6 +109,6 @@ def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     dtype = torch.float32 if device.type == "mps" else torch.float64
     # A first call in inference mode must not leave tensors that a later gradient cannot use.
     with torch.inference_mode(mode=False):
-        window = torch.hann_window(config.win_samples, periodic=True, dtype=torch.float64)
+        window = torch.hann_window(config.win_length, periodic=True, dtype=torch.float64)
         bank = torch.from_numpy(filterbank(config))
         return window.to(dtype).to(device), bank.to(dtype).to(device)

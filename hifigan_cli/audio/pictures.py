@@ -86,7 +86,7 @@ def save_mel_figure(path: Path, mels: Sequence[tuple[str, FloatArray]], config: 
     figure = Figure(figsize=(9, 2.4 * len(mels)), dpi=110, layout="constrained")
     panels = figure.subplots(len(mels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for panel, (title, mel) in zip(panels, mels, strict=True):
-        length_s = mel.shape[1] * config.hop_samples / config.rate_hz
+        length_s = mel.shape[1] * config.hop_length / config.sample_rate
         image = panel.imshow(
             mel,
             origin="lower",

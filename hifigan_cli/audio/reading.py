@@ -33,13 +33,13 @@ class Audio:
 
     Attributes:
         samples: float32 `(channels, samples)`, full scale 1.
-        rate_hz: samples per second.
+        sample_rate: samples per second.
         subtype: soundfile's name of how the file stored it, or an empty string.
         notes: what reading had to mend, as sentences for the user.
     """
 
     samples: FloatArray
-    rate_hz: int
+    sample_rate: int
     subtype: str = ""
     notes: tuple[str, ...] = ()
 
@@ -58,7 +58,7 @@ class Audio:
     @property
     def length_s(self) -> float:
         """Length in seconds."""
-        return float(self.samples.shape[-1] / self.rate_hz)
+        return float(self.samples.shape[-1] / self.sample_rate)
 
     @property
     def length(self) -> int:
@@ -82,7 +82,7 @@ class Audio:
             UsageError: an extension that is not written.
             OutputError: the file system refused.
         """
-        return write_audio(path, self.samples, self.rate_hz)
+        return write_audio(path, self.samples, self.sample_rate)
 
     def mono(self) -> Audio:
         """Return the mean of the channels, as one channel."""
@@ -98,7 +98,7 @@ def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool
     """
     found = open_recording(source, name, repair, held_samples=math.inf)
     samples = np.ascontiguousarray(np.concatenate(list(found.blocks()), axis=1))
-    return Audio(samples, found.rate_hz, found.subtype, found.notes)
+    return Audio(samples, found.sample_rate, found.subtype, found.notes)
 
 
 def audio_length_s(path: Path) -> float:
@@ -113,4 +113,4 @@ def audio_length_s(path: Path) -> float:
         samples = decoder.announced
         if samples is None:
             samples = sum(block.shape[1] for block in decoder.blocks())
-        return float(samples / decoder.rate_hz)
+        return float(samples / decoder.sample_rate)

@@ -38,7 +38,7 @@ class Sound(Protocol):
     """Sound of a known length that comes in blocks: an `Audio`, or a `Recording`."""
 
     @property
-    def rate_hz(self) -> int:
+    def sample_rate(self) -> int:
         """Samples per second."""
 
     @property
@@ -59,7 +59,7 @@ class Recording:
 
     Attributes:
         encoded: where it is.
-        rate_hz: samples per second.
+        sample_rate: samples per second.
         stored_channels: channels in the file.
         subtype: soundfile's name of how the file stores it.
         survey: the length, levels and faults of its samples.
@@ -69,7 +69,7 @@ class Recording:
     """
 
     encoded: Encoded
-    rate_hz: int
+    sample_rate: int
     stored_channels: int
     subtype: str
     survey: Survey
@@ -158,7 +158,7 @@ def open_recording(
     found = survey.judge(label, repair)
     return Recording(
         encoded,
-        decoder.rate_hz,
+        decoder.sample_rate,
         decoder.channels,
         decoder.subtype,
         survey,

@@ -27,7 +27,7 @@ class WavStreamWriter:
     def __init__(
         self,
         stream: IO[bytes],
-        rate_hz: int,
+        sample_rate: int,
         channels: int,
         length: Callable[[], int | None],
         *,
@@ -35,7 +35,7 @@ class WavStreamWriter:
     ) -> None:
         """Write to a stream; `length` gives the samples per channel once their number is known."""
         self.clipped = 0
-        self._stream, self._rate_hz, self._channels = stream, rate_hz, channels
+        self._stream, self._sample_rate, self._channels = stream, sample_rate, channels
         self._length, self._raw = length, raw
         self._samples, self._begun = 0, False
         self._start = stream.tell() if _is_rewritable(stream) else None
@@ -59,13 +59,13 @@ class WavStreamWriter:
         self._begin()
         if not self._raw and self._start is not None:
             self._stream.seek(self._start)
-            self._stream.write(wav_header(self._rate_hz, self._channels, self._samples))
+            self._stream.write(wav_header(self._sample_rate, self._channels, self._samples))
             self._stream.seek(0, os.SEEK_END)
         self._stream.flush()
 
     def _begin(self) -> None:
         if not self._begun and not self._raw:
-            self._stream.write(wav_header(self._rate_hz, self._channels, self._length()))
+            self._stream.write(wav_header(self._sample_rate, self._channels, self._length()))
         self._begun = True
 
 

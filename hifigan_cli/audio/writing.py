@@ -77,7 +77,7 @@ class Writer:
 
 
 @contextmanager
-def audio_writer(path: Path, rate_hz: int, channels: int) -> Iterator[Writer]:
+def audio_writer(path: Path, sample_rate: int, channels: int) -> Iterator[Writer]:
     """Open an audio file for writing in blocks; it takes its name only when the block ends well.
 
     The extension decides the format: 16-bit PCM, or the lossy codec that it names.
@@ -94,11 +94,11 @@ def audio_writer(path: Path, rate_hz: int, channels: int) -> Iterator[Writer]:
         try:
             with signals_held():
                 file = soundfile.SoundFile(
-                    guarded, "w", rate_hz, channels, subtype, format=container
+                    guarded, "w", sample_rate, channels, subtype, format=container
                 )
         except soundfile.LibsndfileError as error:
             raise UsageError(
-                f"{path}: {subtype} cannot hold {channels} channels at {rate_hz} Hz", _HINT
+                f"{path}: {subtype} cannot hold {channels} channels at {sample_rate} Hz", _HINT
             ) from error
         try:
             try:
@@ -126,7 +126,7 @@ def container_of(path: Path) -> Container:
     return WRITABLE[suffix]
 
 
-def write_audio(path: Path | str, samples: FloatArray, rate_hz: int) -> int:
+def write_audio(path: Path | str, samples: FloatArray, sample_rate: int) -> int:
     """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
 
     Raises:
@@ -137,12 +137,12 @@ def write_audio(path: Path | str, samples: FloatArray, rate_hz: int) -> int:
     block = np.atleast_2d(np.asarray(samples, np.float32))
     if block.ndim != 2:
         raise InputError(f"samples of the shape {block.shape} are not (channels, samples)")
-    with audio_writer(Path(path), rate_hz, block.shape[0]) as writer:
+    with audio_writer(Path(path), sample_rate, block.shape[0]) as writer:
         writer.write(block)
     return writer.clipped
 
 
-def wav_header(rate_hz: int, channels: int, samples: int | None) -> bytes:
+def wav_header(sample_rate: int, channels: int, samples: int | None) -> bytes:
     """Return the header of a 16-bit WAV of so many samples a channel; None: not known yet.
 
     Of an unknown length, and of more than 4 GB, it states the greatest length that it can, which
@@ -151,7 +151,7 @@ def wav_header(rate_hz: int, channels: int, samples: int | None) -> bytes:
     frame_bytes = 2 * channels
     length = _ENDLESS if samples is None else min(_ENDLESS, samples * frame_bytes)
     total = min(_ENDLESS, length + 36)
-    form = (16, 1, channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 16)
+    form = (16, 1, channels, sample_rate, sample_rate * frame_bytes, frame_bytes, 16)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", total, b"WAVE", b"fmt ", *form, b"data", length
     )

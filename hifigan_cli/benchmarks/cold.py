@@ -60,8 +60,8 @@ def measure_cold(
     with tempfile.TemporaryDirectory() as place:
         recording = Path(place) / "recording.wav"
         speech = shipped_speech()
-        shape = 1, round(LENGTH_S * speech.rate_hz)
-        write_audio(recording, np.resize(speech.mono().samples, shape), speech.rate_hz)
+        shape = 1, round(LENGTH_S * speech.sample_rate)
+        write_audio(recording, np.resize(speech.mono().samples, shape), speech.sample_rate)
         for number, subject in enumerate(subjects):
             model = recording.with_name(f"{number}.safetensors")
             write_model(model, subject.model)

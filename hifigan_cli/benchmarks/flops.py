@@ -54,8 +54,8 @@ def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
 def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
     """Count the operations of a reference step and of a fast one."""
     config = state.config
-    samples = torch.zeros(batch, 1, config.train.segment_samples, device=state.device)
-    frames = config.train.segment_samples // config.mel.hop_samples
+    samples = torch.zeros(batch, 1, config.train.segment_size, device=state.device)
+    frames = config.train.segment_size // config.mel.hop_length
     mel = torch.zeros(batch, config.mel.n_mels, frames, device=state.device)
     # In evaluation mode the spectral norm makes no power iteration.
     discriminators = (state.mpd.eval(), state.msd.eval())

@@ -180,7 +180,7 @@ class _Race:
     def run(self, length_s: float, batch: int) -> list[EngineFigures]:
         """Measure one length and batch."""
         model, setting = self.subject.model, self.setting
-        frames = max(1, round(length_s * model.mel.rate_hz / model.mel.hop_samples))
+        frames = max(1, round(length_s * model.mel.sample_rate / model.mel.hop_length))
         one = setting.mel_of(model.mel, frames)
         mel = np.stack([np.roll(one, place * frames // batch, 1) for place in range(batch)])
         snrs = self._snrs(mel)
@@ -196,7 +196,7 @@ class _Race:
             order.append(order.pop(0))  # so that none always follows the same one
         memories = self._memories(mel) if setting.memory else {}
         flop = batch * synthesis_flop(model.generator, model.mel.n_mels, frames)
-        speech_s = batch * frames * model.mel.hop_samples / model.mel.rate_hz
+        speech_s = batch * frames * model.mel.hop_length / model.mel.sample_rate
         fp32 = self.peaks[YARDSTICK.precision]
         return [
             EngineFigures(
@@ -223,8 +223,8 @@ class _Race:
     def _snrs(self, mel: FloatArray) -> dict[Contender, float]:
         """Run everyone once, and compare the first signal's samples with the exact ones."""
         model, on_gpu = self.subject.model, self.setting.on_gpu
-        hop_length = model.mel.hop_samples
-        most = EXACT_S * model.mel.rate_hz // hop_length
+        hop_length = model.mel.hop_length
+        most = EXACT_S * model.mel.sample_rate // hop_length
         # Apple's GPU has no double precision.
         exact = exact_samples(model, mel[:1, :, :most], self.setting.device if on_gpu else "cpu")
         if mel.shape[-1] > most:  # leave out what the missing frames reach into

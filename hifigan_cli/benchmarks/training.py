@@ -77,7 +77,7 @@ class TrainingFigures:
     device: str
     threads: int
     batch: int
-    segment_samples: int
+    segment_size: int
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by number format
     gradient_difference: float  # of the fast fp32 step, relative to each tensor's largest
@@ -138,7 +138,7 @@ def measure_training(
         device=device_title(device),
         threads=torch.get_num_threads(),
         batch=config.train.batch_size,
-        segment_samples=config.train.segment_samples,
+        segment_size=config.train.segment_size,
         rounds=rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
         gradient_difference=difference,
@@ -149,7 +149,7 @@ def measure_training(
 def synthetic_batch(config: Config) -> Batch:
     """Return a batch of drifting noise, the same each time."""
     random = torch.Generator().manual_seed(config.train.seed)
-    shape = config.train.batch_size, config.train.segment_samples
+    shape = config.train.batch_size, config.train.segment_size
     return Batch(torch.randn(*shape, generator=random).cumsum(1).mul(0.01).tanh(), None)
 
 
@@ -205,7 +205,7 @@ def _figures(
     config: Config, runners: list[_Runner], peaks: dict[str, Peak], flop: tuple[float, float]
 ) -> list[StepFigures]:
     train = config.train
-    audio_s = train.batch_size * train.segment_samples / config.mel.rate_hz
+    audio_s = train.batch_size * train.segment_size / config.mel.sample_rate
     reference_s = statistics.median(runners[0].took_s)
     figures = []
     for runner in runners:

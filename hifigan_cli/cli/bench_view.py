@@ -84,7 +84,7 @@ def print_training(console: Console, figures: TrainingFigures) -> None:
         )
     console.note(
         f"{figures.device}, {figures.threads} threads, batch {figures.batch} x "
-        f"{figures.segment_samples} samples, median of {figures.rounds}; "
+        f"{figures.segment_size} samples, median of {figures.rounds}; "
         f"peak: {_peaks(figures.peak_gflop_per_s)}; "
         f"gradients differ by {figures.gradient_difference:.1e} at most"
     )

@@ -12,7 +12,7 @@ from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console, new_table
 
 # Written even where they are the preset's: the solver chose them.
-_ALWAYS = ("upsample_rates", "upsample_kernel_sizes", "segment_samples")
+_ALWAYS = ("upsample_rates", "upsample_kernel_sizes", "segment_size")
 
 app = typer.Typer(no_args_is_help=True, help="Configurations for other rates and hops.")
 
@@ -95,7 +95,7 @@ def presets(json: options.Json = False) -> None:
         config = preset(name)
         mel, rates = config.mel, config.generator.upsample_rates
         work = work_per_s(config) / unit
-        sizes = (mel.rate_hz, mel.hop_samples, mel.n_fft, mel.n_mels, mel.top_hz)
+        sizes = (mel.sample_rate, mel.hop_length, mel.n_fft, mel.n_mels, mel.top_hz)
         table.add_row(name, *(f"{size:g}" for size in sizes), product(rates), f"{work:.1f}")
         rows.append(
             {"preset": name, "mel": mel.model_dump(), "upsample_rates": rates, "work": work}

@@ -91,9 +91,7 @@ Chunk = Annotated[
         help="Mel frames synthesized at once; fewer use less memory (0 = automatic).",
     ),
 ]
-Bare = Annotated[
-    bool, typer.Option("--bare", help="To stdout: 16-bit samples without a WAV header.")
-]
+Raw = Annotated[bool, typer.Option("--raw", help="To stdout: 16-bit samples without a WAV header.")]
 ShardOption = Annotated[
     str | None,
     typer.Option(

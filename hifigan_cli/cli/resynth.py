@@ -67,14 +67,14 @@ def resynth(
     no_enhance: NoEnhance = False,
     enhancer: Enhancer = None,
     attenuation_limit: Limit = None,
-    keep_rate: Annotated[
-        bool, typer.Option("--keep-rate", help="Write the input's rate, not the model's.")
+    keep_sample_rate: Annotated[
+        bool, typer.Option("--keep-sample-rate", help="Write the input's rate, not the model's.")
     ] = False,
     mono: Annotated[
         bool, typer.Option("--mono", help="Mix the channels into one; else each is kept.")
     ] = False,
     repair: options.Repair = False,
-    bare: options.Bare = False,
+    raw: options.Raw = False,
     chunk: options.Chunk = 0,
     shard: options.ShardOption = None,
     report: resynth_report.Report = None,
@@ -96,7 +96,7 @@ def resynth(
 
     synthesis_options = options.synthesis_options(
         *(model, device, gpu, engine, precision, threads),
-        raw=bare,
+        raw=raw,
         chunk=chunk,
         shard=shard,
         force=force,
@@ -111,7 +111,7 @@ def resynth(
             enhancement=_enhancement_options(enhance, no_enhance, enhancer, attenuation_limit),
             repair=repair,
             mono=mono,
-            keep_rate=keep_rate,
+            keep_sample_rate=keep_sample_rate,
         ),
         synthesis_options,
         recordings,

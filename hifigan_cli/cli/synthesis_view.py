@@ -117,13 +117,13 @@ class SynthesisView(ExitStack):
         self.written.append(event)
         self.console.result(
             "synthesised",
-            f"{event.target}: {event.length_s:.2f} s at {event.rate_hz} Hz "
+            f"{event.target}: {event.length_s:.2f} s at {event.sample_rate} Hz "
             f"in {event.elapsed_s:.2f} s ({event.real_time_factor:.1f} x real time)",
             source=str(event.source),
             target=str(event.target),
             length_s=event.length_s,
             samples=event.samples,
-            rate_hz=event.rate_hz,
+            sample_rate=event.sample_rate,
             channels=event.channels,
             elapsed_s=event.elapsed_s,
             real_time_factor=event.real_time_factor,
@@ -153,7 +153,7 @@ def run_synthesis(
         if pipes and dry_run:
             raise UsageError("--dry-run looks at files, not at pipes", "name files")
         if options.raw and out != PIPE:
-            raise UsageError("--bare is for stdout; a file has a header", "-o -, or leave it out")
+            raise UsageError("--raw is for stdout; a file has a header", "-o -, or leave it out")
         if pipes:
             pipeline.run_pipe(*pipes)
         elif dry_run:

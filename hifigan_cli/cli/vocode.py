@@ -52,7 +52,7 @@ def vocode(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Take mels whose values look like another kind.")
     ] = False,
-    bare: options.Bare = False,
+    raw: options.Raw = False,
     chunk: options.Chunk = 0,
     shard: options.ShardOption = None,
     force: options.Force = False,
@@ -76,7 +76,7 @@ def vocode(
         partial(MelSynthesis, mel_as=mel_as, transpose=transpose, check=not no_check),
         options.synthesis_options(
             *(model, device, gpu, engine, precision, threads),
-            raw=bare,
+            raw=raw,
             chunk=chunk,
             shard=shard,
             force=force,

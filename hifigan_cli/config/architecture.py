@@ -32,7 +32,7 @@ def context_frames(config: GeneratorConfig) -> int:
         (kernel - 1) // 2 * sum(d + undilated for d in dilated) for kernel, dilated in sizes
     )
     edge = EDGE_KERNEL // 2
-    first, last = -edge, config.hop_samples - 1 + edge
+    first, last = -edge, config.hop_length - 1 + edge
     for rate, kernel in zip(
         reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
     ):

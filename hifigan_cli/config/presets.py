@@ -50,7 +50,7 @@ def preset(name: str) -> Config:
     return design_for(paper, *RATES[rate]) if rate else PRESETS[paper]
 
 
-def design_for(name: str, rate_hz: int, hop_samples: int | None = None) -> Config:
+def design_for(name: str, sample_rate: int, hop_length: int | None = None) -> Config:
     """Make one of the paper's three for another rate, in Hz, and hop; None: the usual one.
 
     Raises:
@@ -58,11 +58,11 @@ def design_for(name: str, rate_hz: int, hop_samples: int | None = None) -> Confi
     """
     if name not in PRESETS:
         raise UsageError(f"unknown size {name!r}", f"one of: {', '.join(PRESETS)}")
-    return design(PRESETS[name], rate_hz, hop_samples or usual_hop(rate_hz))
+    return design(PRESETS[name], sample_rate, hop_length or usual_hop(sample_rate))
 
 
-def usual_hop(rate_hz: int) -> int:
+def usual_hop(sample_rate: int) -> int:
     """Return the hop, in samples, that the presets near a rate have."""
-    if rate_hz >= 32_000:
+    if sample_rate >= 32_000:
         return RATES["48k"][1]
-    return RATES["24k"][1] if rate_hz > 16_000 else RATES["16k"][1]
+    return RATES["24k"][1] if sample_rate > 16_000 else RATES["16k"][1]

@@ -46,59 +46,57 @@ FREE_ON_RESUME = frozenset(
 class MelConfig(Frozen):
     """How a waveform becomes a log-mel. A model works only on the mel it was trained on.
 
-    Lengths are in samples, frequencies in Hz. `fmax_hz` None means the Nyquist frequency, and is
+    Lengths are in samples, frequencies in Hz. `fmax` None means the Nyquist frequency, and is
     kept as that number: one mel, one value, in files and in comparisons.
     """
 
     # Even, so that Nyquist is a whole number: torchaudio's filterbank rounds it down.
-    rate_hz: Annotated[int, Field(ge=4_000, le=384_000, multiple_of=2, strict=True)] = 22_050
+    sample_rate: Annotated[int, Field(ge=4_000, le=384_000, multiple_of=2, strict=True)] = 22_050
     n_fft: Annotated[int, Field(ge=16, le=65_536, strict=True)] = 1024
-    hop_samples: Positive = 256
-    win_samples: Positive = 1024
+    hop_length: Positive = 256
+    win_length: Positive = 1024
     n_mels: Annotated[int, Field(ge=1, le=1024, strict=True)] = 80
-    fmin_hz: NotNegative = 0.0
-    fmax_hz: Real | None = 8_000.0
+    fmin: NotNegative = 0.0
+    fmax: Real | None = 8_000.0
     convention: MelConvention = MelConvention()  # of a model that another tool trained
 
-    @field_validator("fmax_hz", mode="before")
+    @field_validator("fmax", mode="before")
     @classmethod
     def _as_number(cls, value: object, info: ValidationInfo) -> object:
-        rate_hz = info.data.get("rate_hz")  # absent where it is itself refused
-        return rate_hz / 2 if value is None and rate_hz else value
+        sample_rate = info.data.get("sample_rate")  # absent where it is itself refused
+        return sample_rate / 2 if value is None and sample_rate else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.win_samples > self.n_fft:
-            raise ValueError(f"win_samples {self.win_samples} is longer than n_fft {self.n_fft}")
-        odd = (self.n_fft - self.hop_samples) % 2 and not self.convention.center
-        if self.hop_samples > self.n_fft or odd:
+        if self.win_length > self.n_fft:
+            raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
+        odd = (self.n_fft - self.hop_length) % 2 and not self.convention.center
+        if self.hop_length > self.n_fft or odd:
+            raise ValueError("n_fft - hop_length must be even and not negative: half pads each end")
+        if not self.fmin < self.top_hz <= self.sample_rate / 2:
             raise ValueError(
-                "n_fft - hop_samples must be even and not negative: half pads each end"
-            )
-        if not self.fmin_hz < self.top_hz <= self.rate_hz / 2:
-            raise ValueError(
-                f"need fmin_hz < fmax_hz <= {self.rate_hz / 2:g}, "
-                f"got {self.fmin_hz:g} and {self.top_hz:g}"
+                f"need fmin < fmax <= {self.sample_rate / 2:g}, "
+                f"got {self.fmin:g} and {self.top_hz:g}"
             )
         return self
 
     @property
     def top_hz(self) -> float:
         """The upper edge of the highest band, in Hz."""
-        return self.rate_hz / 2 if self.fmax_hz is None else self.fmax_hz
+        return self.sample_rate / 2 if self.fmax is None else self.fmax
 
     @property
     def pad_samples(self) -> int:
         """Samples added at each end, so that a clip has floor(samples / hop) frames."""
-        return (self.n_fft if self.convention.center else self.n_fft - self.hop_samples) // 2
+        return (self.n_fft if self.convention.center else self.n_fft - self.hop_length) // 2
 
     def frames(self, samples: int) -> int:
         """Count the frames of a clip: floor(samples / hop), unless the convention differs."""
-        return samples // self.hop_samples + self.convention.center
+        return samples // self.hop_length + self.convention.center
 
     def full_band(self) -> MelConfig:
         """Return the same mel up to Nyquist: what loss and validation compare."""
-        return self.model_copy(update={"fmax_hz": self.rate_hz / 2})
+        return self.model_copy(update={"fmax": self.sample_rate / 2})
 
 
 class GeneratorConfig(Frozen):
@@ -137,7 +135,7 @@ class GeneratorConfig(Frozen):
         return self
 
     @property
-    def hop_samples(self) -> int:
+    def hop_length(self) -> int:
         """Samples that the generator makes of one mel frame."""
         return math.prod(self.upsample_rates)
 
@@ -156,7 +154,7 @@ class TrainConfig(Frozen):
     seed: Whole = 1234
     steps: Positive = 2_500_000
     batch_size: Positive = 16  # over all processes together
-    segment_samples: Positive = 8192
+    segment_size: Positive = 8192
     learning_rate: StrictlyPositive = 2e-4
     adam_betas: tuple[Fraction, Fraction] = (0.8, 0.99)
     weight_decay: NotNegative = 0.01
@@ -165,11 +163,11 @@ class TrainConfig(Frozen):
     # rate of a small corpus does not collapse.
     lr_decay_steps: Whole = 0
     # The next five are not the paper's: for training in hours rather than weeks.
-    adversarial_from: Whole = 0  # steps before the discriminators join
+    adversarial_start: Whole = 0  # steps before the discriminators join
     discriminator_width: Width = 1.0  # part of their channels
-    spectral_weight: NotNegative = 0.0  # of the spectra at three resolutions
-    vary_rate: tuple[Ratio, Ratio] = (1.0, 1.0)  # other voices: segments played at other rates
-    vary_level: tuple[Ratio, Ratio] = (1.0, 1.0)  # of the peak
+    stft_weight: NotNegative = 0.0  # of the spectra at three resolutions
+    speed_range: tuple[Ratio, Ratio] = (1.0, 1.0)  # other voices: segments played at other rates
+    peak_range: tuple[Ratio, Ratio] = (1.0, 1.0)  # of the peak
     mel_weight: NotNegative = 45.0
     feature_weight: NotNegative = 2.0
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -191,7 +189,7 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("vary_rate", "vary_level"):
+        for name in ("speed_range", "peak_range"):
             lowest, highest = getattr(self, name)
             if lowest > highest:
                 raise ValueError(f"{name} must go from low to high, not {lowest:g} to {highest:g}")
@@ -200,7 +198,7 @@ class TrainConfig(Frozen):
     @property
     def varied(self) -> bool:
         """Whether segments are changed on their way to the batch."""
-        return (*self.vary_rate, *self.vary_level) != (1.0, 1.0, 1.0, 1.0)
+        return (*self.speed_range, *self.peak_range) != (1.0, 1.0, 1.0, 1.0)
 
 
 class VocoderConfig(Frozen):
@@ -211,11 +209,11 @@ class VocoderConfig(Frozen):
 
     @model_validator(mode="after")
     def _check_hop(self) -> Self:
-        if self.generator.hop_samples != self.mel.hop_samples:
+        if self.generator.hop_length != self.mel.hop_length:
             product = " x ".join(str(rate) for rate in self.generator.upsample_rates)
             raise ValueError(
-                f"upsample_rates multiply to {self.generator.hop_samples} ({product}), "
-                f"but hop_samples is {self.mel.hop_samples}"
+                f"upsample_rates multiply to {self.generator.hop_length} ({product}), "
+                f"but hop_length is {self.mel.hop_length}"
             )
         if len(self.generator.variant.input_mean) not in (0, self.mel.n_mels):
             raise ValueError(f"input_mean must have a value for each of {self.mel.n_mels} mels")
@@ -229,10 +227,10 @@ class Config(VocoderConfig):
 
     @model_validator(mode="after")
     def _check_segment(self) -> Self:
-        hop, segment = self.mel.hop_samples, self.train.segment_samples
+        hop, segment = self.mel.hop_length, self.train.segment_size
         if segment % hop or segment <= self.mel.pad_samples:
             raise ValueError(
-                f"segment_samples {segment} must be a multiple of hop_samples {hop} "
+                f"segment_size {segment} must be a multiple of hop_length {hop} "
                 f"and above {self.mel.pad_samples}"
             )
         return self

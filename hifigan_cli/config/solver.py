@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PAPER = MelConfig()
-_WINDOW_S = _PAPER.n_fft / _PAPER.rate_hz
-_SEGMENT_S = TrainConfig().segment_samples / _PAPER.rate_hz
+_WINDOW_S = _PAPER.n_fft / _PAPER.sample_rate
+_SEGMENT_S = TrainConfig().segment_size / _PAPER.sample_rate
 
 MAX_RATE = 16  # of one stage; a transposed convolution beyond it writes from too little
 MAX_HOP = 16_384
@@ -32,31 +32,31 @@ _USUAL_MS = 5.0, 17.0  # hops in use
 _SEGMENT_FRAMES = 8  # segments are a multiple of so many frames
 
 
-def design(base: Config, rate_hz: int, hop_samples: int) -> Config:
+def design(base: Config, sample_rate: int, hop_length: int) -> Config:
     """Make the configuration of a preset for another rate, in Hz, and hop, in samples.
 
     Raises:
         UsageError: no upsample rates make this hop; names the nearest that some make.
     """
-    if not 4_000 <= rate_hz <= 384_000 or rate_hz % 2:
+    if not 4_000 <= sample_rate <= 384_000 or sample_rate % 2:
         raise UsageError(
-            f"a rate of {rate_hz} Hz cannot be used", "give an even one from 4000 to 384000"
+            f"a rate of {sample_rate} Hz cannot be used", "give an even one from 4000 to 384000"
         )
-    rates = solve(base.generator, hop_samples)
+    rates = solve(base.generator, hop_length)
     kernels = tuple(kernel_of(rate) for rate in rates)
     upsampling = {"upsample_rates": rates, "upsample_kernel_sizes": kernels}
-    frames = round(_SEGMENT_S * rate_hz / hop_samples / _SEGMENT_FRAMES) * _SEGMENT_FRAMES
-    segment = max(frames, _SEGMENT_FRAMES) * hop_samples
+    frames = round(_SEGMENT_S * sample_rate / hop_length / _SEGMENT_FRAMES) * _SEGMENT_FRAMES
+    segment = max(frames, _SEGMENT_FRAMES) * hop_length
     return Config.model_validate(
         {
-            "mel": _mel(rate_hz, hop_samples).model_dump(),
+            "mel": _mel(sample_rate, hop_length).model_dump(),
             "generator": base.generator.model_dump() | upsampling,
-            "train": base.train.model_dump() | {"segment_samples": segment},
+            "train": base.train.model_dump() | {"segment_size": segment},
         }
     )
 
 
-def solve(base: GeneratorConfig, hop_samples: int) -> tuple[int, ...]:
+def solve(base: GeneratorConfig, hop_length: int) -> tuple[int, ...]:
     """Find the upsample rates of a hop that are most like those of a generator.
 
     Raises:
@@ -65,14 +65,14 @@ def solve(base: GeneratorConfig, hop_samples: int) -> tuple[int, ...]:
     >>> solve(GeneratorConfig(), 512)
     (8, 8, 4, 2)
     """
-    if not 2 <= hop_samples <= MAX_HOP:
-        raise UsageError(f"a hop of {hop_samples} samples cannot be used", f"give 2 to {MAX_HOP}")
-    found = list(_candidates(base, hop_samples))
+    if not 2 <= hop_length <= MAX_HOP:
+        raise UsageError(f"a hop of {hop_length} samples cannot be used", f"give 2 to {MAX_HOP}")
+    found = list(_candidates(base, hop_length))
     if not found:
         raise UsageError(
-            f"no upsample rates multiply to a hop of {hop_samples}: it has the prime factor "
-            f"{_largest_prime(hop_samples)}, and one stage upsamples by {MAX_RATE} at most",
-            f"the nearest possible: {' or '.join(_nearest(base, hop_samples))}",
+            f"no upsample rates multiply to a hop of {hop_length}: it has the prime factor "
+            f"{_largest_prime(hop_length)}, and one stage upsamples by {MAX_RATE} at most",
+            f"the nearest possible: {' or '.join(_nearest(base, hop_length))}",
         )
     return min(found, key=lambda rates: (_unlikeness(rates, base), rates))
 
@@ -101,7 +101,7 @@ def work_per_s(config: Config) -> float:
         per_frame += length * kernel * channels * (channels // 2)
         channels, length = channels // 2, length * rate
         per_frame += length * taps * channels**2
-    return (per_frame + length * 7 * channels) * config.mel.rate_hz / config.mel.hop_samples
+    return (per_frame + length * 7 * channels) * config.mel.sample_rate / config.mel.hop_length
 
 
 def _candidates(base: GeneratorConfig, hop: int) -> Iterator[tuple[int, ...]]:
@@ -117,7 +117,7 @@ def _candidates(base: GeneratorConfig, hop: int) -> Iterator[tuple[int, ...]]:
 def _unlikeness(rates: tuple[int, ...], base: GeneratorConfig) -> float:
     """Measure how far rates are from a generator's, stretched to the same product."""
     octaves, stages = math.log2(math.prod(rates)), len(rates)
-    own = [math.log2(rate) / math.log2(base.hop_samples) for rate in base.upsample_rates]
+    own = [math.log2(rate) / math.log2(base.hop_length) for rate in base.upsample_rates]
     shares = own if stages == len(own) else [1 / stages] * stages
     cost = abs(stages - len(own)) * _STAGE_COST
     for rate, share in zip(rates, shares, strict=True):
@@ -147,22 +147,22 @@ def _largest_prime(number: int) -> int:
     return rest
 
 
-def _mel(rate_hz: int, hop_samples: int) -> MelConfig:
+def _mel(sample_rate: int, hop_length: int) -> MelConfig:
     """Choose the mel: the paper's window in time; the bands and upper edge that are usual."""
-    n_fft = 2 ** round(math.log2(_WINDOW_S * rate_hz))
-    while n_fft < _LEAST_OVERLAP * hop_samples:
+    n_fft = 2 ** round(math.log2(_WINDOW_S * sample_rate))
+    while n_fft < _LEAST_OVERLAP * hop_length:
         n_fft *= 2
-    if hop_samples % 2:  # half of n_fft - hop pads each end
+    if hop_length % 2:  # half of n_fft - hop pads each end
         n_fft = _odd_size(n_fft)
-    narrow = rate_hz < 24_000
+    narrow = sample_rate < 24_000
     return MelConfig(
-        rate_hz=rate_hz,
+        sample_rate=sample_rate,
         n_fft=n_fft,
-        hop_samples=hop_samples,
-        win_samples=n_fft,
-        n_mels=_PAPER.n_mels if narrow else 100 if rate_hz < 32_000 else 128,
-        fmin_hz=0.0,
-        fmax_hz=min(_PAPER.top_hz, rate_hz / 2) if narrow else rate_hz / 2,
+        hop_length=hop_length,
+        win_length=n_fft,
+        n_mels=_PAPER.n_mels if narrow else 100 if sample_rate < 32_000 else 128,
+        fmin=0.0,
+        fmax=min(_PAPER.top_hz, sample_rate / 2) if narrow else sample_rate / 2,
     )
 
 
@@ -185,11 +185,11 @@ def product(rates: tuple[int, ...]) -> str:
 
 def explain(config: Config, base: Config, name: str) -> Iterator[str]:
     """Yield a line for each choice in a configuration, made of the preset `base` of that name."""
-    generator, mel, segment = config.generator, config.mel, config.train.segment_samples
+    generator, mel, segment = config.generator, config.mel, config.train.segment_size
     rates, usual = generator.upsample_rates, len(base.generator.upsample_rates)
     alike = f"as {name} has" if len(rates) == usual else f"the {usual} of {name} do not fit"
     yield (
-        f"upsample rates {product(rates)} = {generator.hop_samples}: {len(rates)} stages, {alike}; "
+        f"upsample rates {product(rates)} = {generator.hop_length}: {len(rates)} stages, {alike}; "
         "the largest first"
     )
     kernels = generator.upsample_kernel_sizes
@@ -204,17 +204,17 @@ def explain(config: Config, base: Config, name: str) -> Iterator[str]:
     channels = generator.upsample_initial_channel
     halved = " ".join(str(channels // 2 ** (stage + 1)) for stage in range(len(rates)))
     yield f"channels {channels}, halved at each stage: {halved}"
-    window_ms, hop_ms = (1000 * n / mel.rate_hz for n in (mel.win_samples, mel.hop_samples))
+    window_ms, hop_ms = (1000 * n / mel.sample_rate for n in (mel.win_length, mel.hop_length))
     yield (
-        f"window {mel.win_samples} is {window_ms:.1f} ms, hop {mel.hop_samples} is {hop_ms:.1f} ms "
+        f"window {mel.win_length} is {window_ms:.1f} ms, hop {mel.hop_length} is {hop_ms:.1f} ms "
         "(the paper: 46.4 and 11.6 ms)"
     )
     if not _USUAL_MS[0] <= hop_ms <= _USUAL_MS[1]:
         yield f"a hop of {hop_ms:.1f} ms is unusual; text-to-speech models have 8 to 16 ms"
     yield f"{mel.n_mels} bands to {mel.top_hz:g} Hz; they must be those of your mels"
     yield (
-        f"segments of {segment} samples: {segment // mel.hop_samples} frames, "
-        f"{segment / mel.rate_hz:.2f} s (the paper: 0.37 s)"
+        f"segments of {segment} samples: {segment // mel.hop_length} frames, "
+        f"{segment / mel.sample_rate:.2f} s (the paper: 0.37 s)"
     )
     ratio = work_per_s(config) / work_per_s(base)
     yield f"work for a second of speech: {ratio:.2g} x that of {name} at 22.05 kHz"

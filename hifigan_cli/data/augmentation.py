@@ -36,11 +36,11 @@ class AugmentedBatches(StepBatches):
         if data.has_mels:
             raise UsageError(
                 f"{data.folder} comes with mels, which fit no other rate or level",
-                "leave vary_rate and vary_level out",
+                "leave speed_range and peak_range out",
             )
         self._ranges = {
-            Purpose.RATE: config.train.vary_rate,
-            Purpose.LEVEL: config.train.vary_level,
+            Purpose.RATE: config.train.speed_range,
+            Purpose.LEVEL: config.train.peak_range,
         }
 
     def __getitem__(self, step: int) -> Batch:
@@ -60,17 +60,17 @@ class AugmentedBatches(StepBatches):
 
     def stretch(self, step: int, slot: int) -> int:
         """Return how many samples of the clip a segment is made of."""
-        return round(self.segment_samples * self._draw(Purpose.RATE, step, slot)) + _MARGIN
+        return round(self.segment_size * self._draw(Purpose.RATE, step, slot)) + _MARGIN
 
     def augment(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
         """Turn a stretch of a clip into a segment `(samples,)`."""
         rate = self._draw(Purpose.RATE, step, slot)
         if rate != 1.0:
-            sample_rate = self.data.rate_hz
+            sample_rate = self.data.sample_rate
             samples = soxr.resample(samples, sample_rate * rate, sample_rate, quality="HQ")
         level = self._draw(Purpose.LEVEL, step, slot)
-        segment = samples[: self.segment_samples] * np.float32(level)
-        return np.pad(segment, (0, self.segment_samples - len(segment)))
+        segment = samples[: self.segment_size] * np.float32(level)
+        return np.pad(segment, (0, self.segment_size - len(segment)))
 
     def _draw(self, purpose: Purpose, step: int, slot: int) -> float:
         low, high = self._ranges[purpose]

@@ -52,8 +52,8 @@ class StepBatches(Dataset[Batch]):
         _check_fit(data, config)
         train = config.train
         self.data = data
-        self.hop_samples = config.mel.hop_samples
-        self.segment_samples = train.segment_samples
+        self.hop_length = config.mel.hop_length
+        self.segment_size = train.segment_size
         self.seed = train.seed
         self.overfit = bool(train.overfit)
         self.batch = train.overfit or train.batch_size
@@ -85,10 +85,10 @@ class StepBatches(Dataset[Batch]):
         """
         samples, mels = [], []
         for clip, start in self.cuts(step):
-            segment = self.data.samples(clip, start, start + self.segment_samples)
-            samples.append(np.pad(segment, (0, self.segment_samples - len(segment))))
+            segment = self.data.samples(clip, start, start + self.segment_size)
+            samples.append(np.pad(segment, (0, self.segment_size - len(segment))))
             if clip.mel_frames is not None:
-                mels.append(self._mel(clip, start // self.hop_samples))
+                mels.append(self._mel(clip, start // self.hop_length))
         stacked = torch.from_numpy(np.stack(mels)) if mels else None
         return Batch(torch.from_numpy(np.stack(samples)), stacked)
 
@@ -98,11 +98,11 @@ class StepBatches(Dataset[Batch]):
         cuts = []
         for clip, slot in zip(self.clips(step), self.slots, strict=True):
             if clip.mel_frames is None:
-                last = max(0, clip.samples - self.segment_samples)
+                last = max(0, clip.samples - self.segment_size)
                 start = crop_start(self.seed, step, slot, last)
             else:  # at a frame's first sample
-                last = max(0, clip.mel_frames - self.segment_samples // self.hop_samples)
-                start = crop_start(self.seed, step, slot, last) * self.hop_samples
+                last = max(0, clip.mel_frames - self.segment_size // self.hop_length)
+                start = crop_start(self.seed, step, slot, last) * self.hop_length
             cuts.append((clip, start))
         return cuts
 
@@ -117,7 +117,7 @@ class StepBatches(Dataset[Batch]):
 
     def _mel(self, clip: Clip, first: int) -> FloatArray:
         """Return a segment's given mel `(n_mels, frames)`, from frame `first` on."""
-        frames = self.segment_samples // self.hop_samples
+        frames = self.segment_size // self.hop_length
         mel = self.data.given_mel(clip, first, first + frames)
         # Silence is the floor of the logarithm; 0.0 would be a loud buzz.
         padding = ((0, frames - len(mel)), (0, 0))
@@ -125,10 +125,11 @@ class StepBatches(Dataset[Batch]):
 
 
 def _check_fit(data: PreparedData, config: Config) -> None:
-    if data.rate_hz != config.mel.rate_hz:
+    if data.sample_rate != config.mel.sample_rate:
         raise UsageError(
-            f"{data.folder} holds {data.rate_hz} Hz, the configuration {config.mel.rate_hz} Hz",
-            f"`--set rate_hz={data.rate_hz}`, or prepare the corpus at the other rate",
+            f"{data.folder} has a sample rate of {data.sample_rate} Hz, "
+            f"the configuration {config.mel.sample_rate} Hz",
+            f"use `--set sample_rate={data.sample_rate}`, or run `hifigan preprocess` again",
         )
     if data.mel is not None and data.mel != config.mel:
         differing = [k for k, v in data.mel.model_dump().items() if getattr(config.mel, k) != v]

@@ -79,7 +79,7 @@ class GpuBatches(StepBatches):
             scales.append(self.data.scale(clip))
         start, end = to_device(torch.tensor([starts, ends]), self.device)
         scale = to_device(torch.tensor(scales, dtype=torch.float64), self.device)
-        index = start[:, None] + torch.arange(self.segment_samples, device=self.device)
+        index = start[:, None] + torch.arange(self.segment_size, device=self.device)
         inside = index < end[:, None]
         stored = self._stored[index.clamp(max=len(self._stored) - 1)]
         # In double precision, as the CPU scales them.

@@ -76,9 +76,9 @@ class PreparedData:
         self._mels = PackedFiles(lambda shard: folder / mels_file(shard), "<f4")
 
     @property
-    def rate_hz(self) -> int:
+    def sample_rate(self) -> int:
         """Samples per second."""
-        return self.manifest.rate_hz
+        return self.manifest.sample_rate
 
     @property
     def has_mels(self) -> bool:

@@ -80,7 +80,7 @@ class Clip:
         path: its path in the corpus, with forward slashes.
         source_bytes: size of that file.
         source_sha256: digest of that file.
-        source_rate_hz: the rate it was recorded at.
+        source_sample_rate: the rate it was recorded at.
         offset: its first sample in its shard.
         samples: its length in samples.
         peak: its greatest magnitude as stored, full scale 1.
@@ -98,7 +98,7 @@ class Clip:
     path: str
     source_bytes: int
     source_sha256: str
-    source_rate_hz: int
+    source_sample_rate: int
     offset: int
     samples: int
     peak: float
@@ -145,7 +145,7 @@ class Manifest(BaseModel):
     """The content of `prepared.json`.
 
     Attributes:
-        rate_hz: rate of the stored samples.
+        sample_rate: rate of the stored samples.
         options: what the user chose that changes the result, by name.
         mel: convention of the given mels; None if the folder holds only samples.
         totals: clips, lengths, rates, peaks and rejections.
@@ -156,7 +156,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rate_hz: int
+    sample_rate: int
     options: dict[str, Any]
     mel: MelConfig | None
     totals: dict[str, Any]

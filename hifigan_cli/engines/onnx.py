@@ -65,7 +65,7 @@ class OnnxEngine:
         self._threads = threads or available_threads()
         self.chunk_frames = CHUNK_FRAMES * self._threads
         self._context = context_frames(model.generator)
-        self._hop = model.generator.hop_samples
+        self._hop = model.generator.hop_length
         self._session = _session(model)
         self._pool = ThreadPoolExecutor(self._threads, "hifigan-onnx")
 

@@ -89,7 +89,7 @@ class GeneratorGraph:
             x = self._upsample(f"ups.{stage}", self._leaky(x), rate, kernel)
             x = self._node("Mul", f"stage.{stage}", self._fuse(stage, x), mean)
         x = self._conv("conv_post", self._leaky(x, LAST_SLOPE), EDGE_KERNEL)
-        cut = c.variant.inference_padding * c.hop_samples if conditioning else 0
+        cut = c.variant.inference_padding * c.hop_length if conditioning else 0
         if cut:
             ends = [self._constant(f"cut.{n}", np.array([n])) for n in (cut, -cut, 3)]
             x = self._node("Slice", "whole_samples", x, *ends)

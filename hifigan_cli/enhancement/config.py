@@ -57,8 +57,8 @@ class EnhancerTraining(Frozen):
     steps: Positive = 8_000
     adversarial_steps: Whole = 1_500  # the last of `steps`
     learning_rate: Annotated[Real, Field(gt=0)] = 2e-3
-    adversarial_rate: Annotated[Real, Field(gt=0)] = 3e-4
-    discriminator_rate: Annotated[Real, Field(gt=0)] = 4e-4
+    adversarial_learning_rate: Annotated[Real, Field(gt=0)] = 3e-4
+    discriminator_learning_rate: Annotated[Real, Field(gt=0)] = 4e-4
     difference_weight: NotNegative = 0.4
     ema_decay: Fraction = 0.99  # in the adversarial steps
     level_range: NotNegative = 1.2  # natural-log units by which a pair's level is moved

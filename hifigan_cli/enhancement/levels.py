@@ -18,7 +18,7 @@ _TINY = 1e-30
 
 def is_short(sound: Sound) -> bool:
     """Return whether a recording is too short for a stage to take any of its level."""
-    return sound.length < SHORT_S * sound.rate_hz
+    return sound.length < SHORT_S * sound.sample_rate
 
 
 def hold_level(

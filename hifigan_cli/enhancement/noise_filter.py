@@ -134,11 +134,15 @@ class FilteredSound:
     when the reader gives up or fails.
 
     Attributes:
-        rate_hz, channels, length: as the recording's; `length` in samples of a channel.
+        sample_rate, channels, length: as the recording's; `length` in samples of a channel.
     """
 
     def __init__(self, noise_filter: NoiseFilter, sound: Sound, limit_db: float | None) -> None:
-        self.rate_hz, self.channels, self.length = sound.rate_hz, sound.channels, sound.length
+        self.sample_rate, self.channels, self.length = (
+            sound.sample_rate,
+            sound.channels,
+            sound.length,
+        )
         self._noise_filter, self._recording, self._limit_db = noise_filter, sound, limit_db
 
     def blocks(self) -> Iterator[FloatArray]:
@@ -146,7 +150,7 @@ class FilteredSound:
         return in_background(self._filtered(), _AHEAD)
 
     def _filtered(self) -> Generator[FloatArray, None, None]:
-        rate, channels = self.rate_hz, self.channels
+        rate, channels = self.sample_rate, self.channels
         seconds = (
             block[:, start : start + rate]
             for block in self._recording.blocks()
@@ -189,7 +193,7 @@ class FilteredSound:
 
 def _gains(sound: Sound) -> FloatArray:
     """Return the gains that bring loud parts to the filter's level: `(channels, 1)`."""
-    piece = max(1, round(_LEVEL_S * sound.rate_hz))
+    piece = max(1, round(_LEVEL_S * sound.sample_rate))
     levels = [
         np.sqrt(np.mean(part**2, axis=1))
         for block in sound.blocks()

@@ -53,7 +53,7 @@ class Restorer:
         self._infer = load_inference(model, device)
         # A block holds at least the context of its neighbors.
         self._first_frames = max(FIRST_FRAMES, model.enhancer.context_frames)
-        self._short_frames = math.ceil(SHORT_S * model.mel.rate_hz / model.mel.hop_samples)
+        self._short_frames = math.ceil(SHORT_S * model.mel.sample_rate / model.mel.hop_length)
         bank = filterbank(model.mel)
         # The number of bins in each band.
         widths = bank.sum(1) ** 2 / np.maximum((bank**2).sum(1), np.finfo(np.float64).tiny)

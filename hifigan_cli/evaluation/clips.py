@@ -113,11 +113,11 @@ def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> Cl
     if abs(difference_s) > _LENGTH_TOLERANCE_S:
         longer = "longer" if difference_s > 0 else "shorter"
         notes.append(f"the result is {abs(difference_s):.2f} s {longer} than its reference")
-    band_rate = min(COMPARED_RATE, *(audio.rate_hz for audio in files))
+    band_rate = min(COMPARED_RATE, *(audio.sample_rate for audio in files))
     if band_rate < COMPARED_RATE:
         notes.append(f"compared up to {band_rate / 2:.0f} Hz, which is all that one file holds")
     compared = [
-        resample(resample(audio.samples, audio.rate_hz, band_rate), band_rate, COMPARED_RATE)
+        resample(resample(audio.samples, audio.sample_rate, band_rate), band_rate, COMPARED_RATE)
         for audio in files
     ]
     return ClipPair(compared[0], compared[1], band_rate / 2, tuple(notes))

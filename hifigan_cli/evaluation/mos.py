@@ -88,7 +88,7 @@ def p808_mel(samples: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def _p808_filterbank() -> DoubleArray:
-    config = MelConfig(rate_hz=SAMPLE_RATE, n_mels=_N_MELS, fmax_hz=SAMPLE_RATE / 2)
+    config = MelConfig(sample_rate=SAMPLE_RATE, n_mels=_N_MELS, fmax=SAMPLE_RATE / 2)
     return filterbank(config.model_copy(update={"n_fft": _N_FFT}))  # odd: no vocoder's mel
 
 

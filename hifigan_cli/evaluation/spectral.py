@@ -34,7 +34,7 @@ def mel_errors(pair: ChannelPair) -> dict[str, float | None]:
 
     The second is the validation error of training, and comparable to the official curve.
     """
-    band = MelConfig(rate_hz=pair.sample_rate)
+    band = MelConfig(sample_rate=pair.sample_rate)
     return {"mel_l1": _mel_l1(pair, band), "mel_l1_full": _mel_l1(pair, band.full_band())}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Ours -> theirs. The official names are ours; what is not listed belongs to their training.
 GENERATOR = {name: name for name in GeneratorConfig.model_fields if name != "variant"}
-_MEL_FIELDS = ("rate_hz", "n_fft", "hop_samples", "win_samples", "n_mels", "fmin_hz", "fmax_hz")
+_MEL_FIELDS = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
 _NAMED = 5  # names in an error; more say nothing more
 
 

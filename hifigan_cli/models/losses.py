@@ -57,7 +57,7 @@ def mel_loss(mel: Tensor, mel_hat: Tensor) -> Tensor:
     return F.l1_loss(mel_hat, mel)
 
 
-def spectral_loss(y: Tensor, y_hat: Tensor) -> Tensor:
+def stft_loss(y: Tensor, y_hat: Tensor) -> Tensor:
     """Compare `(batch, samples)` by their spectra at three resolutions; not of the paper.
 
     For each, spectral convergence and the L1 of log magnitudes (Yamamoto, Song, Kim 2020, Parallel

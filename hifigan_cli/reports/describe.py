@@ -67,7 +67,9 @@ def describe(path: Path) -> Description:
 def _folder(path: Path) -> Description:
     if is_file(path / MANIFEST_FILE):
         data = open_prepared(path)
-        return Description("prepared data", {"rate_hz": data.rate_hz, **data.manifest.totals})
+        return Description(
+            "prepared data", {"sample_rate": data.sample_rate, **data.manifest.totals}
+        )
     run = RunFolder(path)
     if not is_folder(run.checkpoints):
         raise InputError(
@@ -130,10 +132,10 @@ def _audio(path: Path) -> Description:
     return Description(
         "audio",
         {
-            "rate_hz": recording.rate_hz,
+            "sample_rate": recording.sample_rate,
             "channels": recording.channels,
             "samples": recording.length,
-            "length_s": recording.length / recording.rate_hz,
+            "length_s": recording.length / recording.sample_rate,
             "stored_as": recording.subtype,
             "peak_dbfs": round(20 * float(np.log10(max(peak, 1e-10))), 2),
             "samples_at_full_scale": at_full_scale,
@@ -170,6 +172,7 @@ def _reading_of(mel: AnyArray) -> dict[str, Any]:
         facts["mel_as"] = found.kind
     if origins := likely_origins(mel.shape[0], found, evidence):
         facts["as_of"] = "; ".join(
-            f"{origin.tools}: {origin.rate_hz} Hz, hop {origin.hop_samples}" for origin in origins
+            f"{origin.tools}: {origin.sample_rate} Hz, hop {origin.hop_length}"
+            for origin in origins
         )
     return facts

@@ -32,8 +32,8 @@ def sound_address(audio: Audio) -> str:
     """Return a recording as a `data:` address of FLAC, 16 bits, at most stereo and 48 kHz."""
     if audio.channels > _MOST_CHANNELS:
         audio = audio.mono()
-    sample_rate = min(audio.rate_hz, _HIGHEST_RATE)
-    samples = resample(audio.samples, audio.rate_hz, sample_rate)
+    sample_rate = min(audio.sample_rate, _HIGHEST_RATE)
+    samples = resample(audio.samples, audio.sample_rate, sample_rate)
     memory = io.BytesIO()
     with signals_held():
         soundfile.write(memory, to_int16(samples).T, sample_rate, format="FLAC")
@@ -42,7 +42,7 @@ def sound_address(audio: Audio) -> str:
 
 def shown_mel(audio: Audio) -> FloatArray:
     """Return the log-mel up to 11 025 Hz `(128, frames)` that pictures of a recording show."""
-    samples = resample(audio.mono().samples, audio.rate_hz, _PICTURE_MEL.rate_hz)
+    samples = resample(audio.mono().samples, audio.sample_rate, _PICTURE_MEL.sample_rate)
     at_least_a_frame = fit(samples, max(samples.shape[1], _PICTURE_MEL.n_fft))
     mel: FloatArray = log_mel(at_least_a_frame, _PICTURE_MEL)[0]
     return mel

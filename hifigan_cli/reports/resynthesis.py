@@ -103,7 +103,7 @@ class _Channel:
     length: int
 
     def __str__(self) -> str:
-        sample_rate = self.beginning.rate_hz
+        sample_rate = self.beginning.sample_rate
         return (
             f"{self.length / sample_rate:.2f} s, {self.length:,} samples at {sample_rate:,} Hz, "
             f"peak {self.peak_dbfs:.1f}, level {self.rms_dbfs:.1f} dBFS"
@@ -115,7 +115,7 @@ def _look_through(path: Path, *, mono: bool = False) -> list[_Channel]:
     recording = open_recording(path, repair=True)
     sound = recording.mono() if mono else recording
     peaks, squares = np.zeros(sound.channels), np.zeros(sound.channels)
-    left, pieces = round(HEARD_S * sound.rate_hz), []
+    left, pieces = round(HEARD_S * sound.sample_rate), []
     for block in sound.blocks():
         peaks = np.maximum(peaks, np.abs(block).max(axis=1))
         squares += np.square(block, dtype=np.float64).sum(axis=1)
@@ -125,7 +125,7 @@ def _look_through(path: Path, *, mono: bool = False) -> list[_Channel]:
     beginning = np.concatenate(pieces, axis=1)
     levels = zip(peaks, np.sqrt(squares / sound.length), strict=True)
     return [
-        _Channel(Audio(samples[None], sound.rate_hz), _dbfs(peak), _dbfs(rms), sound.length)
+        _Channel(Audio(samples[None], sound.sample_rate), _dbfs(peak), _dbfs(rms), sound.length)
         for samples, (peak, rms) in zip(beginning, levels, strict=True)
     ]
 

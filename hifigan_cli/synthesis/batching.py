@@ -71,7 +71,7 @@ def synthesize_together(
     Raises:
         DeviceError: not even a single piece fits.
     """
-    context, hop = context_frames(config), config.hop_samples
+    context, hop = context_frames(config), config.hop_length
     results = [np.empty(mel.shape[1] * hop, np.float32) for mel in mels]
     by_length: defaultdict[int, list[MelPiece]] = defaultdict(list)
     for row, mel in enumerate(mels):

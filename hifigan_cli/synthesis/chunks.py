@@ -59,7 +59,7 @@ class ChunkedStream:
     ) -> None:
         """Begin a stream; without `chunk_frames` the engine's own."""
         self._engine = engine
-        self._context, self._hop = context_frames(config), config.hop_samples
+        self._context, self._hop = context_frames(config), config.hop_length
         self._chunk = chunk_frames or engine.chunk_frames
         self._prompt, self._on_halved = prompt, on_halved
         # `_held` begins with `_before` frames whose samples are out already; they are context now.

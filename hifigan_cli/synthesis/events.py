@@ -33,7 +33,7 @@ class Synthesized:
 
     Attributes:
         samples: per channel.
-        rate_hz: samples per second.
+        sample_rate: samples per second.
         clipped: samples that were held at full scale.
         elapsed_s: seconds of work on this file.
     """
@@ -41,7 +41,7 @@ class Synthesized:
     source: Path
     target: Path
     samples: int
-    rate_hz: int
+    sample_rate: int
     channels: int
     clipped: int
     elapsed_s: float
@@ -49,7 +49,7 @@ class Synthesized:
     @property
     def length_s(self) -> float:
         """Seconds of speech."""
-        return self.samples / self.rate_hz
+        return self.samples / self.sample_rate
 
     @property
     def real_time_factor(self) -> float:

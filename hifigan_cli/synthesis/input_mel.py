@@ -68,7 +68,7 @@ class InputMel:
     @property
     def length_s(self) -> float:
         """Seconds of speech that it gives."""
-        return float(self.array.shape[1] * self.mel.hop_samples / self.mel.rate_hz)
+        return float(self.array.shape[1] * self.mel.hop_length / self.mel.sample_rate)
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield it as the model reads it, `(1, n_mels, frames)`, some seconds each."""

@@ -20,7 +20,7 @@ class SynthesisInput:
 
     Attributes:
         mel_blocks: its log-mel as the model reads it, blocks `(channels, n_mels, frames)`.
-        rate_hz: samples per second of the result.
+        sample_rate: samples per second of the result.
         channels: of the result.
         samples: returns those of the result, per channel; None: not known yet.
         notes: sentences for the user; warnings too.
@@ -31,7 +31,7 @@ class SynthesisInput:
     """
 
     mel_blocks: Iterator[FloatArray]
-    rate_hz: int
+    sample_rate: int
     channels: int
     samples: Callable[[], int | None]
     notes: Sequence[Note] = ()

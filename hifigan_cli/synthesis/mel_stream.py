@@ -48,7 +48,7 @@ class MelStream:
         `transpose` takes `.npy` blocks of (frames, mels).
         """
         self._bytes = _ByteStream(stream)
-        self._n_mels, self._hop = mel.n_mels, mel.hop_samples
+        self._n_mels, self._hop = mel.n_mels, mel.hop_length
         self._transpose = transpose
         self.frames: int | None = None
 

@@ -66,8 +66,8 @@ class MelSynthesis(SynthesisPipeline):
             InputError: not a mel that the model reads.
         """
         mel = self._open_mel(source)
-        samples = mel.array.shape[1] * self.mel.hop_samples
-        return SynthesisInput(mel.blocks(), self.mel.rate_hz, 1, lambda: samples, _notes(mel))
+        samples = mel.array.shape[1] * self.mel.hop_length
+        return SynthesisInput(mel.blocks(), self.mel.sample_rate, 1, lambda: samples, _notes(mel))
 
     def open_stream(self, stream: IO[bytes]) -> SynthesisInput:
         """Open mel frames that arrive over time; best without a buffer."""
@@ -80,7 +80,7 @@ class MelSynthesis(SynthesisPipeline):
         blocks = stream_mel(
             frames, self.mel, mel_as=self._mel_as, check=self._check, on_open=report
         )
-        return SynthesisInput(blocks, self.mel.rate_hz, 1, frames.samples, prompt=True)
+        return SynthesisInput(blocks, self.mel.sample_rate, 1, frames.samples, prompt=True)
 
     def length_s(self, path: Path) -> float:
         """Return the seconds of speech that a mel file gives."""

@@ -87,8 +87,8 @@ def _metadata(model: ModelFile) -> dict[str, str]:
     origin = model.provenance
     return {
         **{key: str(origin[key]) for key in ("name", "source", "licence") if origin.get(key)},
-        "rate_hz": str(model.mel.rate_hz),
-        "hop_samples": str(model.mel.hop_samples),
+        "sample_rate": str(model.mel.sample_rate),
+        "hop_length": str(model.mel.hop_length),
         "n_mels": str(model.mel.n_mels),
         "mel": json.dumps(model.mel.model_dump(mode="json")),
         "generator": json.dumps(model.generator.model_dump(mode="json")),

@@ -187,7 +187,7 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, Synthesized]):
         for item in items:
             if id(item) in waves:
                 wave = waves[id(item)]
-                blocks, spent_s = iter([wave]), per_frame_s * wave.shape[-1] / self.mel.hop_samples
+                blocks, spent_s = iter([wave]), per_frame_s * wave.shape[-1] / self.mel.hop_length
             else:
                 blocks = self.vocoder.vocode_blocks(item.mel_blocks, prompt=item.prompt)
                 spent_s = 0.0
@@ -201,7 +201,7 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, Synthesized]):
             OutputError: the file system refused.
         """
         samples = 0
-        with audio_writer(job.target, item.rate_hz, item.channels) as writer:
+        with audio_writer(job.target, item.sample_rate, item.channels) as writer:
             for block in blocks:
                 writer.write(block)
                 samples += block.shape[1]
@@ -209,7 +209,7 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, Synthesized]):
             job.source,
             job.target,
             samples,
-            item.rate_hz,
+            item.sample_rate,
             item.channels,
             writer.clipped,
             elapsed_s=time.perf_counter() - item.started_s,
@@ -225,7 +225,7 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, Synthesized]):
     ) -> None:
         """Write a result to a pipe, as WAV or as bare samples."""
         writer = WavStreamWriter(
-            out, item.rate_hz, item.channels, item.samples, raw=self.options.raw
+            out, item.sample_rate, item.channels, item.samples, raw=self.options.raw
         )
         for block in blocks:
             writer.write(block)

@@ -37,19 +37,23 @@ class Resynthesis(SynthesisPipeline):
         *,
         repair: bool = False,
         mono: bool = False,
-        keep_rate: bool = False,
+        keep_sample_rate: bool = False,
     ) -> None:
         """Find the model.
 
         `repair` decodes as much of a damaged file as possible, `mono` mixes the channels into one,
-        and `keep_rate` writes the recording's sample rate instead of the model's.
+        and `keep_sample_rate` writes the recording's sample rate instead of the model's.
 
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
         super().__init__(options, report)
         self.mono = mono
-        self._enhancement, self._repair, self._keep_rate = enhancement, repair, keep_rate
+        self._enhancement, self._repair, self._keep_sample_rate = (
+            enhancement,
+            repair,
+            keep_sample_rate,
+        )
 
     @cached_property
     def enhancement(self) -> Enhancement:
@@ -81,15 +85,15 @@ class Resynthesis(SynthesisPipeline):
         texts = [*recording.notes, *level_notes(recording)]
         sound = recording.mono() if self.mono else recording
         texts += self.enhancement.warnings(sound)
-        rate_hz = sound.rate_hz if self._keep_rate else self.mel.rate_hz
-        length = resampled_length(sound.length, sound.rate_hz, rate_hz)
+        sample_rate = sound.sample_rate if self._keep_sample_rate else self.mel.sample_rate
+        length = resampled_length(sound.length, sound.sample_rate, sample_rate)
         return SynthesisInput(
             self.vocoder.analyse_blocks(sound, self.enhancement),
-            rate_hz,
+            sample_rate,
             sound.channels,
             lambda: length,
             [Note(text, warning=True) for text in texts],
-            partial(self.vocoder.fit, sound=sound, keep_rate=self._keep_rate),
+            partial(self.vocoder.fit, sound=sound, keep_sample_rate=self._keep_sample_rate),
         )
 
     def length_s(self, path: Path) -> float:

@@ -52,7 +52,7 @@ class VocoderStream:
         prompt: bool = True,
         on_halved: Callable[[int], None] | None = None,
     ) -> None:
-        self._n_mels, self._hop = n_mels, config.hop_samples
+        self._n_mels, self._hop = n_mels, config.hop_length
         variant = config.variant
         self._padding = variant.inference_padding
         self._mean = np.array(variant.input_mean, np.float32)[:, None]

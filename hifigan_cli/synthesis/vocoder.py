@@ -44,7 +44,7 @@ class Vocoder:
         model: the model file it was made of.
         engine: what runs the generator.
         device: where: cpu, cuda:0 ...
-        rate_hz: of the speech it makes.
+        sample_rate: of the speech it makes.
         on_halved: told the new chunk size when the device ran out of memory.
     """
 
@@ -68,7 +68,7 @@ class Vocoder:
         if isinstance(options, str):
             options = EngineOptions(device=options)
         self.device = place(options)
-        self.rate_hz = model.mel.rate_hz
+        self.sample_rate = model.mel.sample_rate
         self.on_halved = on_halved
         self._chunk_frames = chunk_frames
         self.engine = make_engine(model, options, self.device)
@@ -149,27 +149,33 @@ class Vocoder:
         started = time.perf_counter()
         samples = sum(wave.shape[1] for wave in self.vocode_blocks([mel]))
         elapsed_s = time.perf_counter() - started
-        return float(samples / self.rate_hz / elapsed_s)
+        return float(samples / self.sample_rate / elapsed_s)
 
     def mel(self, audio: Audio) -> FloatArray:
         """Compute the log-mel `(channels, mels, frames)` that this model reads of a recording."""
         return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
     def resynthesize(
-        self, sound: Sound, *, keep_rate: bool = False, enhancement: Enhancement = NO_ENHANCEMENT
+        self,
+        sound: Sound,
+        *,
+        keep_sample_rate: bool = False,
+        enhancement: Enhancement = NO_ENHANCEMENT,
     ) -> Audio:
         """Analyse a recording and synthesise it anew, each channel by itself.
 
         Noise is kept, unless an enhancement of `load_enhancement` removes it on the way.
-        The result has the recording's length: its number of samples with `keep_rate`, else as many
-        as cover the same time at the model's rate.
+        The result has the recording's length: its number of samples with `keep_sample_rate`,
+        otherwise as many as cover the same time at the model's sample rate.
 
         Raises:
             ModelError: the enhancement reads another mel than this model.
         """
         blocks = self.vocode_blocks(self.analyse_blocks(sound, enhancement))
-        fitted = self.fit(blocks, sound, keep_rate=keep_rate)
-        return self._audio(fitted, sound.channels, sound.rate_hz if keep_rate else self.rate_hz)
+        fitted = self.fit(blocks, sound, keep_sample_rate=keep_sample_rate)
+        return self._audio(
+            fitted, sound.channels, sound.sample_rate if keep_sample_rate else self.sample_rate
+        )
 
     def analyse_blocks(self, sound: Sound, enhancement: Enhancement) -> Iterator[FloatArray]:
         """Yield the log-mel of a recording, `(channels, mels, frames)`, enhanced, in blocks.
@@ -181,30 +187,30 @@ class Vocoder:
         return enhancement.analyse_blocks(sound, self._mel_blocks)
 
     def fit(
-        self, blocks: Iterable[FloatArray], sound: Sound, *, keep_rate: bool = False
+        self, blocks: Iterable[FloatArray], sound: Sound, *, keep_sample_rate: bool = False
     ) -> Iterator[FloatArray]:
         """Cut the speech of a recording's mel to the recording's length, at one rate or other."""
         channels = sound.channels
         # The last frame reaches past the end; what it adds is cut before any resampling.
-        length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
+        length = resampled_length(sound.length, sound.sample_rate, self.sample_rate)
         blocks = fit_blocks(blocks, length, channels)
-        if keep_rate:
-            blocks = resample_blocks(blocks, self.rate_hz, sound.rate_hz, channels)
+        if keep_sample_rate:
+            blocks = resample_blocks(blocks, self.sample_rate, sound.sample_rate, channels)
             blocks = fit_blocks(blocks, sound.length, channels)
         return blocks
 
     def _mel_blocks(self, sound: Sound, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
         """Yield the log-mel of a recording, padded by silence to whole frames."""
-        hop, channels = self.model.mel.hop_samples, sound.channels
-        length = resampled_length(sound.length, sound.rate_hz, self.rate_hz)
+        hop, channels = self.model.mel.hop_length, sound.channels
+        length = resampled_length(sound.length, sound.sample_rate, self.sample_rate)
         padded = -(-max(length, self.model.mel.pad_samples + 1) // hop) * hop
-        blocks = resample_blocks(sound.blocks(), sound.rate_hz, self.rate_hz, channels)
+        blocks = resample_blocks(sound.blocks(), sound.sample_rate, self.sample_rate, channels)
         blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
         return log_mel_stream(blocks, padded, self.model.mel, block_frames)
 
     def _audio(
-        self, blocks: Iterable[FloatArray], channels: int, rate_hz: int | None = None
+        self, blocks: Iterable[FloatArray], channels: int, sample_rate: int | None = None
     ) -> Audio:
         pieces = [block for block in blocks if block.shape[1]]
         whole = np.concatenate([np.zeros((channels, 0), np.float32), *pieces], axis=1)
-        return Audio(whole, rate_hz or self.rate_hz)
+        return Audio(whole, sample_rate or self.sample_rate)

@@ -122,7 +122,7 @@ class GraphedStep:
     def _find(self, micros: list[MicroBatch]) -> _Captured | None:
         """Return the graph for these shapes, captured now if they have warmed up."""
         state = self._state
-        adversarial = state.step >= state.config.train.adversarial_from
+        adversarial = state.step >= state.config.train.adversarial_start
         key = (adversarial, *(micro.y.shape for micro in micros))
         if key in self._captured or self._failed:
             return self._captured.get(key)

@@ -101,7 +101,7 @@ def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
         steps=train.steps,
         epochs=train.steps / batches.batches_per_epoch,
         training_clips=len(data.training),
-        training_hours=sum(clip.samples for clip in data.training) / data.rate_hz / 3600,
+        training_hours=sum(clip.samples for clip in data.training) / data.sample_rate / 3600,
         validation_clips=train.overfit or min(len(data.validation), train.validation_clips),
         generator_parameters=generator,
         discriminator_parameters=discriminators,

@@ -62,7 +62,7 @@ class HealthChecks:
 
     def __init__(self, config: TrainConfig, entries: Iterable[Mapping[str, Any]] = ()) -> None:
         self._config = config
-        self._adversarial_from = SETTLED + config.adversarial_from
+        self._adversarial_from = SETTLED + config.adversarial_start
         self._signs: dict[str, deque[bool]] = {}
         self._reported: set[str] = set()
         self.validations: list[tuple[int, float]] = []

@@ -89,14 +89,14 @@ class MetricsLogger(Logger):
 class AudioLogger(Logger):
     """Keeps the sounds of the newest validation in a run's folder."""
 
-    def __init__(self, folder: Path, rate_hz: int, report: EventCallback) -> None:
-        self._folder, self._rate_hz, self._report = folder, rate_hz, report
+    def __init__(self, folder: Path, sample_rate: int, report: EventCallback) -> None:
+        self._folder, self._sample_rate, self._report = folder, sample_rate, report
 
     def clips(self, step: int, clips: Sequence[ValidationClip]) -> None:
         """Write each clip; a full disk is reported and does not end the run."""
         try:
             if clips:
-                write_validation_audio(self._folder, step, clips, self._rate_hz)
+                write_validation_audio(self._folder, step, clips, self._sample_rate)
         except (InputError, OutputError) as error:
             self._report(Noted(f"{error.message}; training goes on", warning=True))
 
@@ -108,7 +108,7 @@ class TensorBoardLogger(Logger):
         UsageError: the package is not installed.
     """
 
-    def __init__(self, folder: Path, rate_hz: int, resumed_step: int) -> None:
+    def __init__(self, folder: Path, sample_rate: int, resumed_step: int) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -116,7 +116,7 @@ class TensorBoardLogger(Logger):
             raise UsageError("tensorboard is not installed", hint) from error
         # Events beyond the resumed step come again; TensorBoard drops the old ones.
         self._writer = SummaryWriter(str(folder), purge_step=resumed_step + 1)
-        self._rate_hz = rate_hz
+        self._sample_rate = sample_rate
         self._recordings: set[str] = set()
 
     def figures(self, event: str, step: int, values: Mapping[str, float]) -> None:
@@ -131,11 +131,13 @@ class TensorBoardLogger(Logger):
     def clips(self, step: int, clips: Sequence[ValidationClip]) -> None:
         """Add each clip's sound, and a picture: the recording's mel above the generated one's."""
         for clip in clips:
-            self._writer.add_audio(f"{clip.name}/generated", clip.generated, step, self._rate_hz)
+            self._writer.add_audio(
+                f"{clip.name}/generated", clip.generated, step, self._sample_rate
+            )
             if clip.name not in self._recordings:
                 self._recordings.add(clip.name)
                 tag = f"{clip.name}/recording"
-                self._writer.add_audio(tag, clip.recording, step, self._rate_hz)
+                self._writer.add_audio(tag, clip.recording, step, self._sample_rate)
             picture = mel_picture([clip.recording_mel.numpy(), clip.generated_mel.numpy()])
             self._writer.add_image(f"{clip.name}/mel", picture, step, dataformats="HWC")
         self._writer.flush()
@@ -161,7 +163,7 @@ class WandbLogger(Logger):
         if not place.exists():
             write_bytes(place, secrets.token_hex(4).encode())
         self._wandb = wandb
-        self._rate_hz = config.mel.rate_hz
+        self._sample_rate = config.mel.sample_rate
         self._run = wandb.init(
             project=project,
             name=folder.name,
@@ -185,7 +187,7 @@ class WandbLogger(Logger):
         media: dict[str, Any] = {}
         for clip in clips:
             for name, samples in (("generated", clip.generated), ("recording", clip.recording)):
-                sound = self._wandb.Audio(samples.numpy(), sample_rate=self._rate_hz)
+                sound = self._wandb.Audio(samples.numpy(), sample_rate=self._sample_rate)
                 media[f"{clip.name}/{name}"] = sound
             picture = mel_picture([clip.recording_mel.numpy(), clip.generated_mel.numpy()])
             media[f"{clip.name}/mel"] = self._wandb.Image(picture)
@@ -213,12 +215,12 @@ def open_loggers(
         loggers.append(stack.enter_context(closing(logger)))
 
     add(MetricsLogger(run.metrics, step, report))
-    add(AudioLogger(run.validation_audio, options.config.mel.rate_hz, report))
+    add(AudioLogger(run.validation_audio, options.config.mel.sample_rate, report))
     if options.wandb is not None:
         add(WandbLogger(run.path, options.wandb, options.config))
     if options.tensorboard is not False:
         try:
-            add(TensorBoardLogger(run.tensorboard, options.config.mel.rate_hz, step))
+            add(TensorBoardLogger(run.tensorboard, options.config.mel.sample_rate, step))
         except UsageError as error:
             if options.tensorboard:
                 raise

@@ -7,10 +7,10 @@ The mathematics are those of `reference`; the networks run as `models.optimized`
 is left out changes no gradient: in the generator's turn the discriminators' parameters are
 constants, and their features of the recording a mere target. Nothing here waits for the device.
 
-Before `adversarial_from` there are no discriminators, and the generator learns from spectra.
+Before `adversarial_start` there are no discriminators, and the generator learns from spectra.
 
 With `accumulate` the batch goes through in micro-batches, whose gradients add up to the batch's
-(except for one part of `spectral_loss`). The discriminators learn from all of them before the
+(except for one part of `stft_loss`). The discriminators learn from all of them before the
 generator's turn begins. The generator then runs a second time, since keeping every graph would
 take the memory that micro-batches are to spare.
 """
@@ -32,7 +32,7 @@ from hifigan_cli.models.losses import (
     feature_loss,
     mel_loss,
     single,
-    spectral_loss,
+    stft_loss,
 )
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def update(
     state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
 ) -> Losses:
     """Make the step of a batch that is on the device already: what a CUDA graph can capture."""
-    adversarial = state.step >= state.config.train.adversarial_from
-    losses = (_adversarial_step if adversarial else _spectral_step)(state, micros, mels, guard)
+    adversarial = state.step >= state.config.train.adversarial_start
+    losses = (_adversarial_step if adversarial else _stft_step)(state, micros, mels, guard)
     guard.end_step()
     state.update_ema()
     state.step += 1
@@ -116,7 +116,7 @@ def _adversarial_step(
     return Losses(loss_d, loss_g, adversarial, feature, mel, gradient_d, gradient_g)
 
 
-def _spectral_step(
+def _stft_step(
     state: VocoderState, micros: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
 ) -> Losses:
     """Update only the generator, by spectra, before the discriminators join."""
@@ -199,8 +199,8 @@ def reconstruction_loss(
     train, y = state.config.train, micro.y[:, 0]
     mel = mel_loss(mels.full_band(y), mels.full_band(y_hat[:, 0]))
     loss = train.mel_weight * mel
-    if train.spectral_weight:
-        loss = loss + train.spectral_weight * spectral_loss(y, y_hat[:, 0])
+    if train.stft_weight:
+        loss = loss + train.stft_weight * stft_loss(y, y_hat[:, 0])
     return loss, mel
 
 

@@ -135,7 +135,7 @@ def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms
     """Generate one clip from its mel, in full precision."""
     samples = utterance.samples.to(state.device)[None]
     mel = mels.input_mel(samples) if utterance.mel is None else utterance.mel.to(state.device)[None]
-    hop = state.config.mel.hop_samples
+    hop = state.config.mel.hop_length
     frames = min(mel.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
     # Keeps cuDNN from TF32, and from timing its algorithms: each clip has another length.
@@ -161,7 +161,7 @@ class DiscriminatorStatistics:
 
         A clip shorter than the segments that are trained on is left out.
         """
-        segment = state.config.train.segment_samples
+        segment = state.config.train.segment_size
         if recording.shape[-1] < segment:
             return
         start = (recording.shape[-1] - segment) // 2

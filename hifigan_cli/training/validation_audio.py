@@ -52,7 +52,7 @@ class SavedClip(NamedTuple):
 
 
 def write_validation_audio(
-    folder: Path, step: int, clips: Sequence[ValidationClip], rate_hz: int
+    folder: Path, step: int, clips: Sequence[ValidationClip], sample_rate: int
 ) -> None:
     """Write each clip, in the place of that of the last validation.
 
@@ -62,7 +62,7 @@ def write_validation_audio(
     """
     for number, clip in enumerate(clips, 1):
         for kind, samples in zip(_KINDS, (clip.recording, clip.generated), strict=True):
-            write_audio(_file(folder, number, kind), samples.numpy()[None], rate_hz)
+            write_audio(_file(folder, number, kind), samples.numpy()[None], sample_rate)
     entry = {"step": step, "names": [clip.name for clip in clips]}
     write_bytes(folder / _LIST, json.dumps(entry).encode())
 

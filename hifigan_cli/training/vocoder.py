@@ -113,8 +113,8 @@ class VocoderTask(TrainingTask["Batch"]):
         config, train = state.config, state.config.train
         self.state = state
         self.intervals = train
-        self.audio_s = (train.overfit or train.batch_size) * train.segment_samples
-        self.audio_s /= config.mel.rate_hz
+        self.audio_s = (train.overfit or train.batch_size) * train.segment_size
+        self.audio_s /= config.mel.sample_rate
         self.keep_checkpoints = train.keep_checkpoints
         self.guard = NonfiniteGuard(context.device)
         self._run, self._data, self._context = run, data, context

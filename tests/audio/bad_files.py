@@ -72,9 +72,9 @@ def _absurd_level() -> Named:
 
 
 def _impossible_rates() -> Named:
-    for rate_hz in (0, 1, 2, 3999, 384_001, 2**31 - 1, 2**32 - 1):
-        says = f"{rate_hz} Hz" if 0 < rate_hz < 2**31 else ""
-        yield str(rate_hz), BadFile(wav(TONE, rate_hz=rate_hz), says)
+    for sample_rate in (0, 1, 2, 3999, 384_001, 2**31 - 1, 2**32 - 1):
+        says = f"{sample_rate} Hz" if 0 < sample_rate < 2**31 else ""
+        yield str(sample_rate), BadFile(wav(TONE, sample_rate=sample_rate), says)
 
 
 def _impossible_channels() -> Named:
@@ -109,8 +109,8 @@ def _cut() -> Named:
             missing = len(complete) - len(content)
             says = "" if container == "CAF" else f"truncated: {missing} bytes.*--repair"
             yield f"cut {container} {kept}", BadFile(content, says)
-    for name, (container, subtype, rate_hz) in CODECS.items():
-        complete = encoded(voice(3.0), container, subtype, rate_hz)
+    for name, (container, subtype, sample_rate) in CODECS.items():
+        complete = encoded(voice(3.0), container, subtype, sample_rate)
         for kept in (0.3, 0.6, 0.9):
             yield f"cut {name} {kept}", BadFile(complete[: int(len(complete) * kept)])
 

@@ -22,17 +22,15 @@ def slaney_hz(mel: float) -> float:
     return 200 * mel / 3 if mel < 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
 
-def filterbank(
-    rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float
-) -> DoubleArray:
+def filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> DoubleArray:
     """Return the triangles `(mels, bins)`, each of area 1 in Hz, one weight at a time."""
-    low, high = slaney_mel(fmin_hz), slaney_mel(fmax_hz)
+    low, high = slaney_mel(fmin), slaney_mel(fmax)
     step = (high - low) / (n_mels + 1)
     edges = [slaney_hz(low + i * step) for i in range(n_mels + 2)]
     bank = np.zeros((n_mels, n_fft // 2 + 1))
     for band, (left, centre, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
         for bin_ in range(n_fft // 2 + 1):
-            hz = bin_ * rate_hz / n_fft
+            hz = bin_ * sample_rate / n_fft
             if left < hz <= centre:
                 bank[band, bin_] = (hz - left) / (centre - left)
             elif centre < hz < right:
@@ -43,13 +41,13 @@ def filterbank(
 
 def log_mel(
     samples: npt.ArrayLike,
-    rate_hz: int = 22_050,
+    sample_rate: int = 22_050,
     n_fft: int = 1024,
     hop: int = 256,
     win: int = 1024,
     n_mels: int = 80,
-    fmin_hz: float = 0,
-    fmax_hz: float = 8000,
+    fmin: float = 0,
+    fmax: float = 8000,
 ) -> DoubleArray:
     signal = np.asarray(samples, np.float64)
     pad = (n_fft - hop) // 2
@@ -58,7 +56,7 @@ def log_mel(
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
     before = (n_fft - win) // 2
     window = np.pad(hann, (before, n_fft - win - before))
-    bank = filterbank(rate_hz, n_fft, n_mels, fmin_hz, fmax_hz)
+    bank = filterbank(sample_rate, n_fft, n_mels, fmin, fmax)
     frames = []
     for start in range(0, len(padded) - n_fft + 1, hop):
         spectrum = np.fft.rfft(padded[start : start + n_fft] * window)

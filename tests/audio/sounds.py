@@ -19,11 +19,11 @@ def encoded(
     samples: npt.NDArray[np.float32],
     container: str = "WAV",
     subtype: str = "PCM_16",
-    rate_hz: int = 22_050,
+    sample_rate: int = 22_050,
 ) -> bytes:
     """Encode `(channels, samples)` with soundfile directly, not through the code under test."""
     memory = io.BytesIO()
-    soundfile.write(memory, samples.T, rate_hz, subtype, format=container)
+    soundfile.write(memory, samples.T, sample_rate, subtype, format=container)
     return memory.getvalue()
 
 
@@ -34,13 +34,15 @@ def voice(length_s: float = 0.5, channels: int = 1, seed: int = 0) -> npt.NDArra
 def wav(
     data: bytes = b"",
     channels: int = 1,
-    rate_hz: int = 22_050,
+    sample_rate: int = 22_050,
     claimed: int | None = None,
     bits: int = 16,
 ) -> bytes:
     """Write a WAV header by hand, with whatever it shall claim."""
     frame = channels * bits // 8 & 0xFFFF
-    form = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * frame & 0xFFFFFFFF, frame, bits)
+    form = struct.pack(
+        "<HHIIHH", 1, channels, sample_rate, sample_rate * frame & 0xFFFFFFFF, frame, bits
+    )
     size = len(data) if claimed is None else claimed
     body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data
     return b"RIFF" + struct.pack("<I", len(body) & 0xFFFFFFFF) + body

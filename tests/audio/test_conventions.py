@@ -73,7 +73,7 @@ def test_a_true_mel_is_never_refused(
     samples = SOUNDS[name] * 10 ** (level_db / 20)
     if telephone:
         samples = np.clip(sosfilt(TELEPHONE, samples), -1, 1)
-    samples = samples[first : first + max(frames * mel.hop_samples, mel.n_fft)]
+    samples = samples[first : first + max(frames * mel.hop_length, mel.n_fft)]
     values = mel_spectrogram(torch.from_numpy(samples.astype(np.float32))[None], mel)[0].numpy()
     found = recognize(measure(values), full_scale(mel))
     assert found.kind == "ln" or not found.certain, found
@@ -85,7 +85,7 @@ def test_a_true_mel_is_never_refused(
 def test_full_scale_is_the_bound_of_loud_sound(rate: str) -> None:
     """Protects loud mels: tones and square waves come near the bound, none passes it."""
     mel = preset(rate).mel
-    time_s = np.arange(mel.rate_hz // 4) / mel.rate_hz
+    time_s = np.arange(mel.sample_rate // 4) / mel.sample_rate
     highest = -np.inf
     for hz in np.geomspace(20, 2000, 60):
         for wave in (np.sin(2 * np.pi * hz * time_s), np.sign(np.sin(2 * np.pi * hz * time_s))):
@@ -229,7 +229,7 @@ def test_families_tell_rate_and_hop() -> None:
     ours[:, 20:40] = np.linspace(-6, 0, 20)
     evidence = measure(ours)
     (family,) = likely_origins(80, recognize(evidence), evidence)
-    assert (family.rate_hz, family.hop_samples) == (RATE, 256)
+    assert (family.sample_rate, family.hop_length) == (RATE, 256)
     assert likely_origins(81, recognize(evidence), evidence) == []
     whisper = likely_origins(128, Recognition("whisper", ""), evidence)
-    assert [(family.rate_hz, family.hop_samples) for family in whisper] == [(16_000, 160)]
+    assert [(family.sample_rate, family.hop_length) for family in whisper] == [(16_000, 160)]

@@ -41,8 +41,8 @@ def noise(level: float) -> FloatArray:
 def error(samples: FloatArray, config: MelConfig) -> float:
     """Measure the largest difference to the reference, in log units."""
     ours = mel_spectrogram(torch.from_numpy(samples)[None], config)[0]
-    sizes = (config.rate_hz, config.n_fft, config.hop_samples, config.win_samples, config.n_mels)
-    reference = log_mel(samples, *sizes, config.fmin_hz, config.top_hz)
+    sizes = (config.sample_rate, config.n_fft, config.hop_length, config.win_length, config.n_mels)
+    reference = log_mel(samples, *sizes, config.fmin, config.top_hz)
     light = numpy_log_mel(samples[None], config)[0]
     assert (ours.dtype, light.dtype) == (torch.float32, np.float32)
     assert ours.shape == light.shape == reference.shape
@@ -104,10 +104,10 @@ def test_equals_the_reference_on_real_speech(ljspeech_clips: list[Path], clip: i
 @pytest.mark.parametrize(
     "config",
     [
-        MelConfig(rate_hz=16_000, n_fft=512, hop_samples=128, win_samples=400, n_mels=40),
-        MelConfig(rate_hz=48_000, n_fft=2048, hop_samples=480, win_samples=1200, fmin_hz=55.0),
-        MelConfig(n_fft=256, hop_samples=64, win_samples=256, n_mels=128),  # bands without a bin
-        MelConfig(n_fft=1024, hop_samples=1024),  # no padding at all
+        MelConfig(sample_rate=16_000, n_fft=512, hop_length=128, win_length=400, n_mels=40),
+        MelConfig(sample_rate=48_000, n_fft=2048, hop_length=480, win_length=1200, fmin=55.0),
+        MelConfig(n_fft=256, hop_length=64, win_length=256, n_mels=128),  # bands without a bin
+        MelConfig(n_fft=1024, hop_length=1024),  # no padding at all
     ],
     ids=["short window", "48 kHz", "many bands", "hop of a window"],
 )
@@ -119,20 +119,20 @@ def test_equals_the_reference_in_other_conventions(config: MelConfig) -> None:
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize("norm", ["slaney", "none"])
 @pytest.mark.parametrize(
-    ("rate_hz", "n_fft", "fmax_hz"), [(22_050, 1024, 8e3), (48_000, 2048, None)]
+    ("sample_rate", "n_fft", "fmax"), [(22_050, 1024, 8e3), (48_000, 2048, None)]
 )
 def test_filters_are_those_of_torchaudio(
-    scale: str, norm: str, rate_hz: int, n_fft: int, fmax_hz: float | None
+    scale: str, norm: str, sample_rate: int, n_fft: int, fmax: float | None
 ) -> None:
     """Guard our own filters against a library's, computed in doubles: the same to 1e-12."""
     convention = {"mel_scale": scale, "mel_norm": norm}
     config = MelConfig.model_validate(
-        {"rate_hz": rate_hz, "n_fft": n_fft, "fmax_hz": fmax_hz, "convention": convention}
+        {"sample_rate": sample_rate, "n_fft": n_fft, "fmax": fmax, "convention": convention}
     )
     torch.set_default_dtype(torch.float64)  # which torchaudio computes in
     try:
         theirs = melscale_fbanks(
-            *(n_fft // 2 + 1, 0.0, config.top_hz, 80, rate_hz),
+            *(n_fft // 2 + 1, 0.0, config.top_hz, 80, sample_rate),
             norm="slaney" if norm == "slaney" else None,
             mel_scale=scale,
         )
@@ -162,7 +162,7 @@ def test_frames_are_whole_hops(samples: int, halves: int, hop: int) -> None:
     n_fft = 2 * halves + hop % 2
     if hop > n_fft:
         hop -= 2 * ((hop - n_fft + 1) // 2)
-    config = MelConfig(n_fft=n_fft, hop_samples=hop, win_samples=n_fft, n_mels=4)
+    config = MelConfig(n_fft=n_fft, hop_length=hop, win_length=n_fft, n_mels=4)
     sound = torch.zeros(2, samples)
     if samples <= (n_fft - hop) // 2 or samples < hop:
         with pytest.raises(InputError, match="too short"):

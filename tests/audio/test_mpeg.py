@@ -16,9 +16,9 @@ ID3V2 = b"ID3\x04\x00\x00\x00\x00\x02\x0a" + bytes(2 * 128 + 10)
 ID3V1 = b"TAG" + b"x" * 125
 
 
-def mp3(rate_hz: int, channels: int, length_s: float = 3.0, seed: int = 0) -> bytes:
+def mp3(sample_rate: int, channels: int, length_s: float = 3.0, seed: int = 0) -> bytes:
     """Encode speech with libsndfile, whose first frame announces the others."""
-    return encoded(voice(length_s, channels, seed), "MP3", "MPEG_LAYER_III", rate_hz)
+    return encoded(voice(length_s, channels, seed), "MP3", "MPEG_LAYER_III", sample_rate)
 
 
 def uncounted(content: bytes) -> bytes:
@@ -27,16 +27,16 @@ def uncounted(content: bytes) -> bytes:
     return content[content.index(content[:2], mark) :]
 
 
-@pytest.mark.parametrize(("rate_hz", "channels"), RATES)
+@pytest.mark.parametrize(("sample_rate", "channels"), RATES)
 @pytest.mark.parametrize("tags", [(b"", b""), (ID3V2, ID3V1)], ids=["bare", "tagged"])
 def test_mp3_without_a_count_is_whole(
-    rate_hz: int, channels: int, tags: tuple[bytes, bytes], tmp_path: Path
+    sample_rate: int, channels: int, tags: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
     """Guard the last frames: libsndfile estimates the length from the bit rate and stops there.
 
     The encoder's delay is told by the dropped frame only, so it stays, as padding does.
     """
-    whole = mp3(rate_hz, channels)
+    whole = mp3(sample_rate, channels)
     path = tmp_path / "a.mp3"
     path.write_bytes(tags[0] + uncounted(whole) + tags[1])
     expected, audio = read_audio(whole).samples, read_audio(path)
@@ -51,10 +51,10 @@ def test_mp3_without_a_count_is_whole(
     assert max(end) > 0.99
 
 
-@pytest.mark.parametrize(("rate_hz", "channels"), RATES)
-def test_two_mp3_in_a_row_are_both_read(rate_hz: int, channels: int) -> None:
+@pytest.mark.parametrize(("sample_rate", "channels"), RATES)
+def test_two_mp3_in_a_row_are_both_read(sample_rate: int, channels: int) -> None:
     """Guard files put together: the first one's count is not that of both."""
-    first, second = mp3(rate_hz, channels, 2.0), mp3(rate_hz, channels, 3.0, seed=5)
+    first, second = mp3(sample_rate, channels, 2.0), mp3(sample_rate, channels, 3.0, seed=5)
     lengths = [read_audio(one).samples.shape[1] for one in (first, second)]
     for between in (b"", ID3V1 + ID3V2):
         both = read_audio(first + between + second)

@@ -43,7 +43,7 @@ def test_samples_come_back_within_their_step(container: str, subtype: str) -> No
     """Guard rows 7 and 8: scale, sign, order and length for every way to store a sample."""
     original = voice(0.3, seed=2)
     audio = read_audio(encoded(original, container, subtype))
-    assert audio.rate_hz == 22_050
+    assert audio.sample_rate == 22_050
     assert audio.subtype == subtype
     assert audio.samples.dtype == np.float32
     read = audio.samples[:, : original.shape[1]]  # ADPCM fills its last block
@@ -53,14 +53,14 @@ def test_samples_come_back_within_their_step(container: str, subtype: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("container", "subtype", "rate_hz"),
+    ("container", "subtype", "sample_rate"),
     [("OGG", "VORBIS", 22_050), ("OGG", "OPUS", 24_000), ("MP3", "MPEG_LAYER_III", 22_050)],
 )
-def test_lossy_codecs_keep_length_and_sound(container: str, subtype: str, rate_hz: int) -> None:
+def test_lossy_codecs_keep_length_and_sound(container: str, subtype: str, sample_rate: int) -> None:
     """Guard row 8 for codecs: the length is kept, nothing is delayed, the sound is the same."""
     original = voice(1.0)
-    audio = read_audio(encoded(original, container, subtype, rate_hz))
-    assert (audio.rate_hz, audio.subtype) == (rate_hz, subtype)
+    audio = read_audio(encoded(original, container, subtype, sample_rate))
+    assert (audio.sample_rate, audio.subtype) == (sample_rate, subtype)
     assert audio.samples.shape == original.shape
     assert np.corrcoef(audio.samples[0], original[0])[0, 1] > 0.8
 
@@ -137,7 +137,7 @@ def test_a_streamed_flac_is_whole(tmp_path: Path, channels: int, length_s: float
 def test_a_length_is_refused_as_the_reading_would_be(tmp_path: Path) -> None:
     """Guard the preview: an impossible rate is no length, and neither is what is not audio."""
     path = tmp_path / "a.wav"
-    for content in (wav(bytes(800), rate_hz=1), b"no audio"):
+    for content in (wav(bytes(800), sample_rate=1), b"no audio"):
         path.write_bytes(content)
         with pytest.raises(InputError):
             audio_length_s(path)
@@ -145,7 +145,7 @@ def test_a_length_is_refused_as_the_reading_would_be(tmp_path: Path) -> None:
 
 def test_a_real_clip_is_read(ljspeech_clips: list[Path]) -> None:
     """Guard against the decoder itself: the clip equals what soundfile gives."""
-    expected, rate_hz = soundfile.read(ljspeech_clips[0], dtype="float32")
+    expected, sample_rate = soundfile.read(ljspeech_clips[0], dtype="float32")
     audio = read_audio(ljspeech_clips[0])
-    assert audio.rate_hz == rate_hz
+    assert audio.sample_rate == sample_rate
     np.testing.assert_array_equal(audio.samples[0], expected)

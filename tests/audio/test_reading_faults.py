@@ -83,8 +83,8 @@ def test_levels_beyond_full_scale_are_scaled_and_said() -> None:
 
 def test_the_limits_of_rates_and_channels_are_read() -> None:
     """Guard rows 11 and 12 from the other side."""
-    assert read_audio(wav(TONE, rate_hz=4000)).rate_hz == 4000
-    assert read_audio(wav(TONE, rate_hz=384_000)).rate_hz == 384_000
+    assert read_audio(wav(TONE, sample_rate=4000)).sample_rate == 4000
+    assert read_audio(wav(TONE, sample_rate=384_000)).sample_rate == 384_000
     assert read_audio(wav(bytes(64 * 20), channels=64)).channels == 64
 
 

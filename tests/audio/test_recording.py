@@ -22,8 +22,8 @@ from hifigan_cli.errors import InputError, NotFiniteError
 RNG = np.random.default_rng(0)
 
 
-def stored(path: Path, samples: np.ndarray, rate_hz: int = 16_000) -> Path:
-    soundfile.write(path, samples.T, rate_hz, "FLOAT")
+def stored(path: Path, samples: np.ndarray, sample_rate: int = 16_000) -> Path:
+    soundfile.write(path, samples.T, sample_rate, "FLOAT")
     return path
 
 
@@ -45,7 +45,7 @@ def test_blocks_are_the_whole(tmp_path: Path, channels: int, length: int) -> Non
     samples = RNG.uniform(-0.9, 0.9, (channels, length)).astype(np.float32)
     path = stored(tmp_path / "a.wav", samples)
     for found in (reread(path), open_recording(path)):
-        assert (found.channels, found.length, found.rate_hz) == (channels, length, 16_000)
+        assert (found.channels, found.length, found.sample_rate) == (channels, length, 16_000)
         for _ in range(2):
             np.testing.assert_array_equal(np.concatenate(list(found.blocks()), axis=1), samples)
         mixed = np.concatenate(list(found.mono().blocks()), axis=1)

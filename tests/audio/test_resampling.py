@@ -16,8 +16,10 @@ PAIRS = [(48_000, 22_050), (16_000, 22_050), (8000, 22_050), (44_100, 22_050), (
 ODD = [(44_056, 22_050), (22_051, 22_050), (22_050, 44_057)]
 
 
-def tone(hz: float, rate_hz: int, length_s: float = 1.0) -> np.ndarray[tuple[int, int], np.dtype]:
-    time_s = np.arange(round(rate_hz * length_s)) / rate_hz
+def tone(
+    hz: float, sample_rate: int, length_s: float = 1.0
+) -> np.ndarray[tuple[int, int], np.dtype]:
+    time_s = np.arange(round(sample_rate * length_s)) / sample_rate
     return (0.5 * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)[None]
 
 

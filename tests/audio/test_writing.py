@@ -53,13 +53,13 @@ def test_clipping_is_counted_and_not_wrapped(tmp_path: Path) -> None:
 def test_the_extension_names_the_format(tmp_path: Path, suffix: str) -> None:
     """Guard every format that is offered: its container, rate, channels and sound."""
     original = voice(1.0, channels=2)
-    rate_hz = 24_000 if suffix == ".opus" else 22_050
+    sample_rate = 24_000 if suffix == ".opus" else 22_050
     path = tmp_path / f"out{suffix.upper()}"
-    assert write_audio(path, original, rate_hz) == 0
+    assert write_audio(path, original, sample_rate) == 0
     info = soundfile.info(path)
     assert (info.format, info.subtype) == WRITABLE[suffix]
     audio = read_audio(path)
-    assert (audio.rate_hz, audio.samples.shape) == (rate_hz, original.shape)
+    assert (audio.sample_rate, audio.samples.shape) == (sample_rate, original.shape)
     if info.subtype == "PCM_16":
         assert np.abs(audio.samples - original).max() < 1.1 / 32_768
     else:

@@ -156,7 +156,7 @@ def test_both_steps_are_measured(kind: str, names: list[str]) -> None:
     """One JSON object: each step's speed agrees with its ratio, and the gradients are equal."""
     run = small.run(
         *("bench", "train", kind, "--steps", "2", "--threads", "1", "--json"),
-        *small.arguments(batch_size=2, segment_samples=8192),
+        *small.arguments(batch_size=2, segment_size=8192),
     )
     assert run.returncode == 0, run.stderr
     (line,) = (json.loads(text) for text in run.stdout.splitlines())

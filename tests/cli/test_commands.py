@@ -104,7 +104,7 @@ def test_mistypings_are_answered() -> None:
     assert "resynth" in run.stderr
     run = hifigan("resynth", "a.wav", "-o", "b.wav", "--keep-rat")
     assert run.returncode == 2
-    assert "--keep-rate" in run.stderr
+    assert "--keep-sample-rate" in run.stderr
     assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "help"]
 
 

@@ -24,22 +24,22 @@ from tests.enhancement.small import write_tiny_enhancer
 from tests.helpers import hifigan, speech
 from tests.models_for_tests import tiny_model, write_tiny_model
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
     """Speech-like sound of 1.5 s in noise, with a pause of noise alone at its end."""
     voice = speech(1.5)
-    voice[-RATE_HZ // 2 :] = 0
+    voice[-SAMPLE_RATE // 2 :] = 0
     noise = np.random.default_rng(0).normal(0, 0.02, len(voice))
     return write(tmp_path / "noisy.wav", voice + noise)
 
 
 def pause_db(path: Path) -> float:
     """Return the level of the pause's middle in dB."""
-    samples, rate_hz = soundfile.read(path)
-    tail = samples[-int(0.35 * rate_hz) : -int(0.1 * rate_hz)]
+    samples, sample_rate = soundfile.read(path)
+    tail = samples[-int(0.35 * sample_rate) : -int(0.1 * sample_rate)]
     return float(10 * np.log10(np.mean(tail**2) + 1e-12))
 
 
@@ -101,7 +101,7 @@ def test_it_is_on_by_default_and_says_so(noisy: Path, tmp_path: Path) -> None:
 
 def test_models_of_other_mels(noisy: Path, tmp_path: Path) -> None:
     """By default the enhancer is left out for them, and why is said; asked for, it is refused."""
-    mel = MelConfig(fmin_hz=50.0)
+    mel = MelConfig(fmin=50.0)
     write_model(tmp_path / "m.safetensors", tiny_model(mel=mel))
     command = ("resynth", noisy, "-o", tmp_path / "o.wav", "-m", tmp_path / "m.safetensors")
     run = hifigan(*command)

@@ -47,7 +47,7 @@ LIGHT = GeneratorConfig(
 def write_light_model(path: Path) -> None:
     """Write a model of V3's kind of blocks, of another rate, hop and number of bands."""
     mel = MelConfig(
-        rate_hz=8_000, n_fft=128, win_samples=128, hop_samples=32, n_mels=20, fmax_hz=4e3
+        sample_rate=8_000, n_fft=128, win_length=128, hop_length=32, n_mels=20, fmax=4e3
     )
     origin = {"name": "light", "licence": "MIT", "steps": 3}
     write_model(path, replace(loud_model(LIGHT, mel), provenance=origin))
@@ -103,7 +103,7 @@ def test_the_file_describes_itself(tmp_path: Path) -> None:
     assert sizes == [["batch", 20, "frames"], ["batch", "samples"]]
     told = {each.key: each.value for each in graph.metadata_props}
     content = read_model(tmp_path / "light.safetensors")
-    assert (told["rate_hz"], told["hop_samples"], told["name"]) == ("8000", "32", "light")
+    assert (told["sample_rate"], told["hop_length"], told["name"]) == ("8000", "32", "light")
     assert (told["licence"], told["digest"]) == ("MIT", content.digest)
     assert MelConfig.model_validate_json(told["mel"]) == content.mel
     assert GeneratorConfig.model_validate_json(told["generator"]) == content.generator

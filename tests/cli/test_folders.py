@@ -39,9 +39,9 @@ sys.exit(run(sys.argv[1:]))
 def folder(tmp_path: Path) -> Path:
     """Make recordings of several lengths, rates and channels, and one that is none."""
     for number, length_s in enumerate((0.3, 1.1, 0.7, 2.0, 0.01, 1.4)):
-        rate_hz = (22_050, 44_100)[number % 2]
-        sound = speech(length_s, rate_hz, number)
-        write(tmp_path / "in" / f"{number}.wav", sound, rate_hz)
+        sample_rate = (22_050, 44_100)[number % 2]
+        sound = speech(length_s, sample_rate, number)
+        write(tmp_path / "in" / f"{number}.wav", sound, sample_rate)
     stereo = np.stack([speech(0.9, 22_050, 8), speech(0.9, 22_050, 9)], axis=1)
     soundfile.write(tmp_path / "in" / "stereo.wav", stereo, 22_050)
     (tmp_path / "in" / "bad.wav").write_text("no sound")
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("batched", [False, True])
 def test_a_folder_is_its_files(folder: Path, model: Path, tmp_path: Path, batched: bool) -> None:
     """Each file as it is made alone, within a 16-bit step; the bad one is named, exit 6."""
-    arguments = ("resynth", folder, "-o", tmp_path / "out", "-m", model, "--keep-rate")
+    arguments = ("resynth", folder, "-o", tmp_path / "out", "-m", model, "--keep-sample-rate")
     device = ("--device", "cpu", "--engine", "torch")
     if batched:
         command = [sys.executable, "-c", BATCHED, *map(str, (*arguments, *device))]
@@ -66,7 +66,9 @@ def test_a_folder_is_its_files(folder: Path, model: Path, tmp_path: Path, batche
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [p.name for p in good]
     for path in good:
         alone = tmp_path / f"alone-{path.name}"
-        assert hifigan("resynth", path, "-o", alone, "-m", model, "--keep-rate").returncode == 0
+        assert (
+            hifigan("resynth", path, "-o", alone, "-m", model, "--keep-sample-rate").returncode == 0
+        )
         expected, made = (
             soundfile.read(p, dtype="int16")[0] for p in (alone, tmp_path / "out" / path.name)
         )

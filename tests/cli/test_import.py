@@ -56,8 +56,8 @@ def test_resynth_and_mel_follow_the_convention(tmp_path: Path, speech_t5: Path) 
     line = ("resynth", tmp_path / "in.wav", "-o", tmp_path / "out.wav", "-m", speech_t5)
     run = hifigan(*line, "--no-enhance")
     assert run.returncode == 0, run.stderr
-    found, rate_hz = soundfile.read(tmp_path / "out.wav")
-    assert (rate_hz, len(found)) == (16_000, len(samples))
+    found, sample_rate = soundfile.read(tmp_path / "out.wav")
+    assert (sample_rate, len(found)) == (16_000, len(samples))
     run = hifigan("mel", tmp_path / "in.wav", "-o", tmp_path / "in.npy", "-m", speech_t5)
     assert run.returncode == 0, run.stderr
     mel = np.load(tmp_path / "in.npy")

@@ -116,7 +116,7 @@ def test_info(wav: Path, model: Path, tmp_path: Path) -> None:
         assert json.loads(run.stdout)["kind"] == kind
     assert found["audio"]["length_s"] == 1.3
     assert found["mel"]["shape"] == [80, 111]
-    assert found["vocoder model"]["mel"]["rate_hz"] == 22_050
+    assert found["vocoder model"]["mel"]["sample_rate"] == 22_050
     (tmp_path / "x.txt").write_text("nothing")
     assert hifigan("info", tmp_path / "x.txt").returncode == 3
     assert hifigan("info").returncode == 2

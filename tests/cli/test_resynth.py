@@ -26,7 +26,9 @@ def test_file_to_file(wav: Path, model: Path, tmp_path: Path) -> None:
 
 def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Path) -> None:
     """Stereo at 48 kHz comes back as stereo at 48 kHz, as long as it was."""
-    run = hifigan("resynthesize", stereo, "-o", tmp_path / "o.flac", "-m", model, "--keep-rate")
+    run = hifigan(
+        "resynthesize", stereo, "-o", tmp_path / "o.flac", "-m", model, "--keep-sample-rate"
+    )
     assert run.returncode == 0, run.stderr
     info = soundfile.info(tmp_path / "o.flac")
     assert (info.frames, info.samplerate, info.channels) == (33_600, 48_000, 2)

@@ -118,7 +118,7 @@ def test_ways_in_and_out(model: Path, tmp_path: Path) -> None:
     made = hifigan_bytes("vocode", "-", "-o", tmp_path / "b.wav", *common, stdin=bare(mel))
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "b.wav").read_bytes() == expected
-    made = hifigan_bytes("vocode", "-", "-o", "-", "--bare", *common, stdin=bare(mel))
+    made = hifigan_bytes("vocode", "-", "-o", "-", "--raw", *common, stdin=bare(mel))
     assert made.stdout == expected[HEADER_BYTES:]
     with (tmp_path / "c.wav").open("wb") as out:  # the length is put right where it can be
         command = [sys.executable, "-m", "hifigan_cli", "vocode", "-", "-o", "-", *common]
@@ -141,7 +141,7 @@ def test_bare_is_for_stdout(model: Path, tmp_path: Path) -> None:
     """A file without a header would be lost: exit 2."""
     np.save(tmp_path / "m.npy", mel_of(3))
     run = hifigan_bytes(
-        "vocode", tmp_path / "m.npy", "-o", tmp_path / "a.wav", "-m", model, "--bare"
+        "vocode", tmp_path / "m.npy", "-o", tmp_path / "a.wav", "-m", model, "--raw"
     )
     assert run.returncode == 2
     assert not (tmp_path / "a.wav").exists()
@@ -164,7 +164,7 @@ def memory_mb(process: int) -> float:
 def memory_over_time(model: Path, frames: int, pieces: int) -> list[float]:
     """Push pieces of frames through a pipe; return the process's megabytes after each."""
     piece = bare(mel_of(frames))
-    with running("vocode", "-", "-o", "-", "-m", model, "-q", "--bare") as (process, into, out):
+    with running("vocode", "-", "-o", "-", "-m", model, "-q", "--raw") as (process, into, out):
 
         def feed() -> None:
             for _ in range(pieces):

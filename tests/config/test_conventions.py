@@ -39,9 +39,9 @@ def test_frames(center: bool) -> None:
 
 def test_a_centred_mel_may_have_any_hop() -> None:
     """Half a window is added at each end, whatever the hop."""
-    assert MelConfig(hop_samples=275, convention=CENTERED).pad_samples == 512
+    assert MelConfig(hop_length=275, convention=CENTERED).pad_samples == 512
     with pytest.raises(ValidationError, match="even"):
-        MelConfig(hop_samples=275)
+        MelConfig(hop_length=275)
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,9 @@ def test_values_are_toml_and_bare_words_are_strings() -> None:
         ("steps=1.5", "train.steps: Input should be a valid integer, got 1.5 (from --set)", ""),
         ("steps=true", "train.steps: Input should be a valid integer, got True", ""),
         ("resblock=[1]", "generator.resblock: Input should be 1 or 2, got [1]", ""),
-        ("hop_samples=-256", "mel.hop_samples: Input should be greater than 0, got -256", ""),
-        ("hop_samples=300", "upsample_rates multiply to 256 (8 x 8 x 2 x 2)", ""),
-        ("upsample_rates=[8,8,4,2]", "multiply to 512 (8 x 8 x 4 x 2), but hop_samples is 256", ""),
+        ("hop_length=-256", "mel.hop_length: Input should be greater than 0, got -256", ""),
+        ("hop_length=300", "upsample_rates multiply to 256 (8 x 8 x 2 x 2)", ""),
+        ("upsample_rates=[8,8,4,2]", "multiply to 512 (8 x 8 x 4 x 2), but hop_length is 256", ""),
     ],
 )
 def test_mistakes_are_explained(item: str, said: str, hinted: str) -> None:
@@ -151,14 +151,14 @@ def configs(draw: st.DrawFn) -> Config:
     n_fft += (n_fft - hop) % 2
     sizes = draw(st.lists(st.sampled_from([1, 3, 5, 7]), min_size=1, max_size=3))
     numbers = st.floats(1e-6, 1.0, exclude_max=True)
-    rate_hz = 2 * draw(st.integers(2000, 24_000))
+    sample_rate = 2 * draw(st.integers(2000, 24_000))
     return Config(
         mel=MelConfig(
-            rate_hz=rate_hz,
+            sample_rate=sample_rate,
             n_fft=n_fft,
-            hop_samples=hop,
-            win_samples=draw(st.integers(1, n_fft)),
-            fmax_hz=draw(st.floats(100.0, rate_hz / 2)),
+            hop_length=hop,
+            win_length=draw(st.integers(1, n_fft)),
+            fmax=draw(st.floats(100.0, sample_rate / 2)),
         ),
         generator=GeneratorConfig(
             resblock=draw(st.sampled_from([1, 2])),
@@ -170,7 +170,7 @@ def configs(draw: st.DrawFn) -> Config:
         ),
         train=TrainConfig(
             seed=draw(st.integers(0, 2**63 - 1)),
-            segment_samples=hop * (n_fft // hop + 1),
+            segment_size=hop * (n_fft // hop + 1),
             learning_rate=draw(numbers),
             adam_betas=(draw(numbers), draw(numbers)),
             deterministic=draw(st.booleans()),
@@ -191,5 +191,5 @@ def test_toml_reads_back_to_the_same_values(
 def test_nyquist_survives_toml(tmp_path: Path) -> None:
     """Guard the one value that TOML cannot say: no upper edge is written as Nyquist."""
     path = tmp_path / "run.toml"
-    path.write_text(to_toml(Config(mel=MelConfig(fmax_hz=None))), "utf-8")
-    assert resolve(file=path).config.mel.fmax_hz == 11_025
+    path.write_text(to_toml(Config(mel=MelConfig(fmax=None))), "utf-8")
+    assert resolve(file=path).config.mel.fmax == 11_025

@@ -16,7 +16,7 @@ def test_defaults_are_the_papers_recipe() -> None:
     """Guard the values that the paper or only the official code states (facts, losses and loop)."""
     train = TrainConfig()
     assert (train.seed, train.steps, train.batch_size) == (1234, 2_500_000, 16)
-    assert (train.segment_samples, train.mel_weight, train.feature_weight) == (8192, 45, 2)
+    assert (train.segment_size, train.mel_weight, train.feature_weight) == (8192, 45, 2)
     assert (train.learning_rate, train.adam_betas, train.lr_decay) == (2e-4, (0.8, 0.99), 0.999)
     assert train.weight_decay == 0.01
 
@@ -24,11 +24,18 @@ def test_defaults_are_the_papers_recipe() -> None:
 def test_defaults_are_the_one_mel_convention() -> None:
     """Guard the mel of the presets, and that the loss mel goes to Nyquist (mistake 5)."""
     mel = MelConfig()
-    sizes = (mel.rate_hz, mel.n_fft, mel.hop_samples, mel.win_samples, mel.n_mels, mel.pad_samples)
+    sizes = (
+        mel.sample_rate,
+        mel.n_fft,
+        mel.hop_length,
+        mel.win_length,
+        mel.n_mels,
+        mel.pad_samples,
+    )
     assert sizes == (22_050, 1024, 256, 1024, 80, 384)
-    assert (mel.fmin_hz, mel.fmax_hz) == (0, 8000)
+    assert (mel.fmin, mel.fmax) == (0, 8000)
     assert mel.full_band().top_hz == 11_025
-    assert mel.full_band().model_copy(update={"fmax_hz": 8000.0}) == mel
+    assert mel.full_band().model_copy(update={"fmax": 8000.0}) == mel
 
 
 @pytest.mark.parametrize(
@@ -57,7 +64,7 @@ def test_presets_are_table_5(
         resblock_kernel_sizes=sizes,
         resblock_dilation_sizes=dilations,
     )
-    assert math.prod(rates) == preset(name).mel.hop_samples
+    assert math.prod(rates) == preset(name).mel.hop_length
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
@@ -68,31 +75,31 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     assert set(PRESETS) == {"v1", "v2", "v3"}
 
 
-@pytest.mark.parametrize("rate_hz", [22_050, 48_000])
-def test_nyquist_is_one_value(rate_hz: int) -> None:
+@pytest.mark.parametrize("sample_rate", [22_050, 48_000])
+def test_nyquist_is_one_value(sample_rate: int) -> None:
     """Guard resume and warm start: null in an older file and Nyquist in another are one mel."""
-    null = MelConfig.model_validate({"fmax_hz": None, "rate_hz": rate_hz})
-    number = MelConfig(rate_hz=rate_hz, fmax_hz=rate_hz / 2)
-    assert null == number == MelConfig(rate_hz=rate_hz).full_band()
+    null = MelConfig.model_validate({"fmax": None, "sample_rate": sample_rate})
+    number = MelConfig(sample_rate=sample_rate, fmax=sample_rate / 2)
+    assert null == number == MelConfig(sample_rate=sample_rate).full_band()
     assert null.model_dump_json() == number.model_dump_json()
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"hop_samples": -256},
-        {"hop_samples": 0},
-        {"hop_samples": 255},  # half of n_fft - hop could not be padded at each end
-        {"hop_samples": 2048},
-        {"win_samples": 2048},
-        {"fmin_hz": 8000.0},
-        {"fmin_hz": -1.0},
-        {"fmax_hz": 11_026.0},
-        {"fmax_hz": math.nan},
-        {"fmax_hz": math.inf},
-        {"rate_hz": 1},
-        {"rate_hz": 22_051},
-        {"rate_hz": True},
+        {"hop_length": -256},
+        {"hop_length": 0},
+        {"hop_length": 255},  # half of n_fft - hop could not be padded at each end
+        {"hop_length": 2048},
+        {"win_length": 2048},
+        {"fmin": 8000.0},
+        {"fmin": -1.0},
+        {"fmax": 11_026.0},
+        {"fmax": math.nan},
+        {"fmax": math.inf},
+        {"sample_rate": 1},
+        {"sample_rate": 22_051},
+        {"sample_rate": True},
         {"n_mels": 0},
         {"n_mels": 80.0},
         {"mels": 80},
@@ -160,8 +167,8 @@ def test_configurations_are_frozen() -> None:
     assert hash(MelConfig()) == hash(MelConfig())
 
 
-@pytest.mark.parametrize("segment_samples", [8191, 256])
-def test_segments_are_whole_frames_that_can_be_reflected(segment_samples: int) -> None:
+@pytest.mark.parametrize("segment_size", [8191, 256])
+def test_segments_are_whole_frames_that_can_be_reflected(segment_size: int) -> None:
     """Guard the fit of segments and hop, without which wav and mel drift apart."""
-    with pytest.raises(ValidationError, match="segment_samples"):
-        Config(train=TrainConfig(segment_samples=segment_samples))
+    with pytest.raises(ValidationError, match="segment_size"):
+        Config(train=TrainConfig(segment_size=segment_size))

@@ -32,12 +32,14 @@ def narrow(config: Config) -> Generator:
     return Generator(generator.model_copy(update=thin), config.mel.n_mels, weight_norm=False)
 
 
-@given(size=SIZES, rate_hz=EVEN_RATES, hop=SOLVABLE.filter(lambda hop: hop <= 2048))
+@given(size=SIZES, sample_rate=EVEN_RATES, hop=SOLVABLE.filter(lambda hop: hop <= 2048))
 @settings(max_examples=60)
-def test_every_solvable_hop_gives_a_generator_that_fits(size: str, rate_hz: int, hop: int) -> None:
+def test_every_solvable_hop_gives_a_generator_that_fits(
+    size: str, sample_rate: int, hop: int
+) -> None:
     """Protects the property: the configuration validates, and makes frames * hop samples."""
-    config = design_for(size, rate_hz, hop)
-    assert (config.mel.rate_hz, config.mel.hop_samples) == (rate_hz, hop)
+    config = design_for(size, sample_rate, hop)
+    assert (config.mel.sample_rate, config.mel.hop_length) == (sample_rate, hop)
     rates = config.generator.upsample_rates
     assert math.prod(rates) == hop
     assert list(rates) == sorted(rates, reverse=True)
@@ -66,12 +68,12 @@ def test_an_impossible_hop_names_a_near_one_that_is_possible(hop: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "hop"), [(48_001, 512), (2_000, 32), (48_000, 1), (48_000, 20_000)]
+    ("sample_rate", "hop"), [(48_001, 512), (2_000, 32), (48_000, 1), (48_000, 20_000)]
 )
-def test_what_no_rules_reach_is_refused(rate_hz: int, hop: int) -> None:
+def test_what_no_rules_reach_is_refused(sample_rate: int, hop: int) -> None:
     """Protects the ends of the ranges."""
     with pytest.raises(UsageError, match="cannot be used"):
-        design_for("v1", rate_hz, hop)
+        design_for("v1", sample_rate, hop)
     with pytest.raises(UsageError, match="unknown size"):
         design_for("v1-48k", 48_000)
 
@@ -103,11 +105,11 @@ def test_presets_of_other_rates_stay_what_they_are(
     """Protects models trained with these names: no later rule may change a preset."""
     config = preset(name)
     found = config.mel
-    assert (found.rate_hz, found.n_fft, found.hop_samples, found.n_mels, found.top_hz) == mel
-    assert found.win_samples == found.n_fft
+    assert (found.sample_rate, found.n_fft, found.hop_length, found.n_mels, found.top_hz) == mel
+    assert found.win_length == found.n_fft
     assert config.generator.upsample_rates == rates
     assert config.generator.upsample_kernel_sizes == kernels
-    assert config.train.segment_samples == segment
+    assert config.train.segment_size == segment
     paper = PRESETS[name[:2]].generator
     assert config.generator.upsample_initial_channel == paper.upsample_initial_channel
     assert config.generator.resblock_dilation_sizes == paper.resblock_dilation_sizes
@@ -138,7 +140,7 @@ def test_work_is_what_is_counted() -> None:
         net = Generator(config.generator, config.mel.n_mels, weight_norm=False)
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             net(torch.zeros(1, config.mel.n_mels, 40))
-        per_s = counter.get_total_flops() / 2 / 40 * config.mel.rate_hz / config.mel.hop_samples
+        per_s = counter.get_total_flops() / 2 / 40 * config.mel.sample_rate / config.mel.hop_length
         assert work_per_s(config) == pytest.approx(per_s, rel=0.01)
 
 
@@ -182,7 +184,7 @@ def test_config_new_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (("--hop", "514"), "512 (8 x 8 x 4 x 2)"),
         (("--hop", "512", "-p", "v4"), "v1, v2, v3"),
         (("--hop", "512", "-s", "n_mals=3"), "n_mels?"),
-        (("--hop", "512", "-s", "hop_samples=300"), "multiply to 512"),
+        (("--hop", "512", "-s", "hop_length=300"), "multiply to 512"),
     ],
 )
 def test_config_new_refuses_with_a_way_out(
@@ -198,6 +200,6 @@ def test_config_presets_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["config", "presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["presets"]
     assert [row["preset"] for row in rows] == list(NAMES)
-    assert rows[NAMES.index("v1-44k")]["mel"]["rate_hz"] == 44_100
+    assert rows[NAMES.index("v1-44k")]["mel"]["sample_rate"] == 44_100
     with pytest.raises(UsageError, match="unknown preset"):
         preset("v1-32k")

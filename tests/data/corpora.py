@@ -24,17 +24,19 @@ from hifigan_cli.data.records import CLIPS_FILE, REJECTED_FILE, Clip, Rejection,
 from hifigan_cli.runtime.sharding import WHOLE, Shard
 from tests.helpers import speech
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 
 
 def ignore(_progress: PreparationProgress) -> None:
     """Take a report and do nothing with it."""
 
 
-def write(path: Path, samples: Any, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> Path:
+def write(
+    path: Path, samples: Any, sample_rate: int = SAMPLE_RATE, subtype: str = "PCM_16"
+) -> Path:
     """Write `(samples,)` or `(samples, channels)` to a file in a folder that is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate_hz, subtype=subtype)
+    soundfile.write(path, samples, sample_rate, subtype=subtype)
     return path
 
 
@@ -102,5 +104,5 @@ def pairs(folder: Path, mels: Path, clips: int, length_s: float = 0.5) -> None:
 
 def config(**train: Any) -> Config:
     """Return the V1 configuration with short segments."""
-    values = {"batch_size": 4, "segment_samples": 2048, **train}
+    values = {"batch_size": 4, "segment_size": 2048, **train}
     return Config(mel=MelConfig(), generator=GeneratorConfig(), train=TrainConfig(**values))

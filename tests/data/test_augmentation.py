@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hifigan_cli.data.augmentation import AugmentedBatches
 from hifigan_cli.data.sampler import Purpose, uniform
-from tests.data.corpora import RATE_HZ, config, corpus, prepared
+from tests.data.corpora import SAMPLE_RATE, config, corpus, prepared
 
 Range = tuple[float, float]
 Recipe = Callable[[Range, Range], AugmentedBatches]
@@ -22,9 +22,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """Return what makes batches of segments of 4096 samples."""
     folder = tmp_path_factory.mktemp("augmentation")
     data = prepared(corpus(folder / "in", 2), folder / "out")
-    options = {"seed": 1, "segment_samples": 4096}
+    options = {"seed": 1, "segment_size": 4096}
     return lambda rate, level: AugmentedBatches(
-        data, config(**options, vary_rate=rate, vary_level=level)
+        data, config(**options, speed_range=rate, peak_range=level)
     )
 
 
@@ -47,9 +47,9 @@ def test_the_pitch_moves_with_the_rate(recipe: Recipe, rate: float) -> None:
     """A tone played at another rate has that many times the frequency."""
     variation = recipe((rate, rate), (1.0, 1.0))
     time = np.arange(variation.stretch(0, 0))
-    tone = np.sin(2 * np.pi * 1_000 * time / RATE_HZ).astype(np.float32)
+    tone = np.sin(2 * np.pi * 1_000 * time / SAMPLE_RATE).astype(np.float32)
     spectrum = np.abs(np.fft.rfft(variation.augment(tone, 0, 0) * np.hanning(4096)))
-    assert np.argmax(spectrum) * RATE_HZ / 4096 == pytest.approx(1_000 * rate, abs=6)
+    assert np.argmax(spectrum) * SAMPLE_RATE / 4096 == pytest.approx(1_000 * rate, abs=6)
 
 
 def test_levels_lie_in_their_range_and_differ(recipe: Recipe) -> None:

@@ -107,7 +107,7 @@ def test_segments_are_pieces_of_their_clips(data: PreparedData) -> None:
 
 def test_short_clips_are_padded_with_silence(data: PreparedData) -> None:
     """A clip shorter than the segment is followed by zeros (facts: zero-padded)."""
-    steps = StepBatches(data, config(segment_samples=16_384))
+    steps = StepBatches(data, config(segment_size=16_384))
     batch = steps[0]
     for slot, clip in enumerate(steps.clips(0)):
         assert np.array_equal(batch.samples[slot, : clip.samples].numpy(), data.samples(clip))
@@ -159,12 +159,12 @@ def test_fewer_clips_than_the_batch(data: PreparedData) -> None:
 @pytest.mark.parametrize(("count", "samples"), [(4, 2048), (1, 8192)])
 def test_overfit_gives_the_same_segments(data: PreparedData, count: int, samples: int) -> None:
     """N fixed segments at every step (the original project's experiment)."""
-    steps = StepBatches(data, config(overfit=count, segment_samples=samples))
+    steps = StepBatches(data, config(overfit=count, segment_size=samples))
     first = steps[0].samples
     assert first.shape == (count, samples)
     assert all(torch.equal(steps[step].samples, first) for step in (1, 17, 5000))
     assert len({row.numpy().tobytes() for row in first}) == count
-    other = StepBatches(data, config(overfit=count, segment_samples=samples, seed=1))
+    other = StepBatches(data, config(overfit=count, segment_size=samples, seed=1))
     assert not torch.equal(other[0].samples, first)
 
 
@@ -190,7 +190,7 @@ def test_mel_windows_lie_over_their_samples(paired: PreparedData) -> None:
 
 def test_short_mels_are_padded_with_the_log_floor(paired: PreparedData) -> None:
     """0.0 is loud in log units, and buzzes (facts, mistake 8)."""
-    steps = StepBatches(paired, config(segment_samples=32_768))
+    steps = StepBatches(paired, config(segment_size=32_768))
     batch = steps[0]
     assert batch.mels is not None
     for slot, clip in enumerate(steps.clips(0)):
@@ -210,12 +210,12 @@ def test_mels_through_workers(paired: PreparedData) -> None:
 def test_data_and_configuration_must_fit(data: PreparedData, paired: PreparedData) -> None:
     """Another rate, or mels of another convention, would train a useless model."""
     settings = config()
-    other_rate = settings.model_copy(update={"mel": MelConfig(rate_hz=24_000)})
+    other_rate = settings.model_copy(update={"mel": MelConfig(sample_rate=24_000)})
     with pytest.raises(UsageError, match="22050 Hz"):
         StepBatches(data, other_rate)
-    other_mel = settings.model_copy(update={"mel": MelConfig(fmin_hz=20)})
+    other_mel = settings.model_copy(update={"mel": MelConfig(fmin=20)})
     StepBatches(data, other_mel)
-    with pytest.raises(UsageError, match="fmin_hz differ"):
+    with pytest.raises(UsageError, match="fmin differ"):
         StepBatches(paired, other_mel)
 
 
@@ -281,7 +281,7 @@ def test_segments_out_of_a_device_s_memory_are_the_same(
     """Protects the scale, the padding of short clips, shares and epochs."""
     data = open_prepared(small.prepare(tmp_path / "data", seed=segment))
     assert any(clip.samples < 4096 for clip in data.training)
-    share = (data, small.config(segment_samples=segment), rank, world)
+    share = (data, small.config(segment_size=segment), rank, world)
     mapped, resident = StepBatches(*share), GpuBatches(*share)
     for step in (0, 1, 7, 100):
         found, expected = resident[step].samples, mapped[step].samples

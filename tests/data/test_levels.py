@@ -59,12 +59,12 @@ def test_offset_is_no_sound() -> None:
 @pytest.mark.parametrize(("before", "after"), [(0.3, 0.5), (0.0, 0.2), (0.02, 0.01)])
 def test_trim_leaves_a_margin(before: float, after: float) -> None:
     """Silence goes, 50 ms of it stay, and no speech is cut."""
-    rate_hz = 22_050
+    sample_rate = 22_050
     voice = speech(0.5, seed=3) + np.float32(0.1)
-    lead, tail = (np.full(round(s * rate_hz), 1e-5, np.float32) for s in (before, after))
-    part = levels.sounding(np.concatenate([lead, voice, tail]), rate_hz)
-    block = round(levels.TRIM_BLOCK_S * rate_hz)
-    margin = round(levels.TRIM_MARGIN_S * rate_hz)
+    lead, tail = (np.full(round(s * sample_rate), 1e-5, np.float32) for s in (before, after))
+    part = levels.sounding(np.concatenate([lead, voice, tail]), sample_rate)
+    block = round(levels.TRIM_BLOCK_S * sample_rate)
+    margin = round(levels.TRIM_MARGIN_S * sample_rate)
     assert max(0, len(lead) - margin - block) <= part.start <= max(0, len(lead) - margin)
     wanted = len(lead) + len(voice) + min(len(tail), margin)
     assert wanted <= part.stop <= wanted + block

@@ -48,10 +48,10 @@ def test_stereo_rates_and_depth(tmp_path: Path) -> None:
     a, b = (data.samples(clip) for clip in sorted(clips, key=lambda clip: clip.name))
     assert np.abs(a - b).max() < 2e-4
     assert np.abs(a - voice * 0.95 / np.abs(voice).max()).max() < 1e-4
-    low = prepared(tmp_path / "in", tmp_path / "low", mel=MelConfig(rate_hz=16_000, fmax_hz=None))
-    assert low.rate_hz == 16_000
+    low = prepared(tmp_path / "in", tmp_path / "low", mel=MelConfig(sample_rate=16_000, fmax=None))
+    assert low.sample_rate == 16_000
     assert low.training[0].samples == 9600
-    assert low.training[0].source_rate_hz == 22_050
+    assert low.training[0].source_sample_rate == 22_050
 
 
 def test_trim_shortens(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_streams(cuts: list[int], config: GeneratorConfig, seed: int) -> None:
     engine = NativeEngine(random_model(config, seed), threads=1)
     mel = random_mel(sum(cuts), seed=seed)
     whole = engine.synthesize(mel[None])[0]
-    assert whole.shape == (sum(cuts) * config.hop_samples,)
+    assert whole.shape == (sum(cuts) * config.hop_length,)
     stream = engine.stream()
     for _ in range(2):
         pieces, at = [], 0
@@ -193,7 +193,7 @@ def test_a_stream_gives_what_is_determined() -> None:
     stream, mel, given_samples = engine.stream(), random_mel(60), 0
     for frame in range(60):
         given_samples += len(stream.push(mel[:, frame : frame + 1]))
-        assert given_samples >= (frame + 1 - context) * SMALL.hop_samples
+        assert given_samples >= (frame + 1 - context) * SMALL.hop_length
 
 
 def test_the_samples_do_not_depend_on_threads_or_time() -> None:
@@ -231,7 +231,7 @@ def test_one_stream_for_several_threads(monkeypatch: pytest.MonkeyPatch) -> None
         pieces = list(pool.map(stream.push, [random_mel(3)] * 8))
     assert together == [False] * 8
     made = sum(map(len, pieces)) + len(stream.push(random_mel(0), end=True))
-    assert made == 24 * SMALL.hop_samples
+    assert made == 24 * SMALL.hop_length
 
 
 def test_after_a_fork() -> None:

@@ -53,7 +53,7 @@ def test_any_architecture_and_length(
         frames += 30  # a signal is reflected only within itself: 5 x 6 samples at the most
     model, mel = model_of(config, seed, n_mels), mel_of(batch, frames, seed, n_mels)
     found = OnnxEngine(model, threads=1).synthesize(mel)
-    assert found.shape == (batch, frames * config.hop_samples)
+    assert found.shape == (batch, frames * config.hop_length)
     np.testing.assert_allclose(found, plain(model, mel), atol=2e-4)
 
 

@@ -39,7 +39,7 @@ from tests.data.corpora import write
 from tests.enhancement.small import sources
 from tests.helpers import speech
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_mixes_have_the_ratio_asked_for(snr_db: float, seed: int) -> None:
 def test_held_out_sounds_are_never_trained_on(found: Sources) -> None:
     """Training and validation share no noise and no RIR; together they are all."""
     for folder in (found.noises, found.rirs):
-        apart = [load_sounds(folder, RATE_HZ, validation=v) for v in (False, True)]
+        apart = [load_sounds(folder, SAMPLE_RATE, validation=v) for v in (False, True)]
         files = list(folder.glob("*.wav"))
         kept = sum(held_out(path.name) for path in files)
         if 0 < kept < len(files):
@@ -123,7 +123,7 @@ def test_held_out_sounds_are_never_trained_on(found: Sources) -> None:
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     """No sounds, no training: an error that says which folder."""
     with pytest.raises(InputError, match=str(tmp_path)):
-        load_sounds(tmp_path, RATE_HZ, validation=False)
+        load_sounds(tmp_path, SAMPLE_RATE, validation=False)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "text"])
@@ -153,7 +153,7 @@ def test_sounds_may_have_names_that_are_no_text(tmp_path: Path) -> None:
 
 def test_speech_of_another_rate_is_refused(found: Sources, tmp_path: Path) -> None:
     """Its mels would be of another convention, and nothing would look wrong."""
-    mel = MelConfig(rate_hz=24_000)
+    mel = MelConfig(sample_rate=24_000)
     with pytest.raises(UsageError, match="22050 Hz, the enhancer's mel is of 24000 Hz"):
         open_pairs(replace(found, mel=mel), tmp_path, 1, lambda *_: None)
 
@@ -162,7 +162,7 @@ def test_speech_of_another_rate_is_refused(found: Sources, tmp_path: Path) -> No
 def test_rirs_keep_the_direct_path_in_place(renderer: PairRenderer, seed: int) -> None:
     """Speech through a room begins when it begins dry."""
     rng = np.random.default_rng(seed)
-    response, direct = draw_rir(rng, renderer.rirs, RATE_HZ, varied=True)
+    response, direct = draw_rir(rng, renderer.rirs, SAMPLE_RATE, varied=True)
     click = np.zeros(8_000)
     click[4_000] = 1
     assert int(np.argmax(np.abs(reverberate(click, response, direct)))) == 4_000
@@ -172,7 +172,9 @@ def test_rirs_keep_the_direct_path_in_place(renderer: PairRenderer, seed: int) -
 @given(samples=st.integers(1, 30_000), seed=st.integers(0, 9))
 def test_noise_of_any_length_has_rms_1(renderer: PairRenderer, samples: int, seed: int) -> None:
     """Short recordings are repeated, long ones cut, synthetic noise generated."""
-    noise = draw_noise(np.random.default_rng(seed), renderer.noises, samples, RATE_HZ, varied=True)
+    noise = draw_noise(
+        np.random.default_rng(seed), renderer.noises, samples, SAMPLE_RATE, varied=True
+    )
     assert noise.shape == (samples,)
     assert np.sqrt(np.mean(noise**2)) == pytest.approx(1, abs=1e-3) or samples < 10
 
@@ -183,8 +185,8 @@ def test_codecs_and_limits_keep_length_and_place(seed: int) -> None:
     voice = speech(1.0).astype(np.float64)
     rng = np.random.default_rng(seed)
     for changed in (
-        apply_codec(rng, voice, RATE_HZ),
-        band_limit(rng, voice, RATE_HZ),
+        apply_codec(rng, voice, SAMPLE_RATE),
+        band_limit(rng, voice, SAMPLE_RATE),
         clip(rng, voice),
     ):
         assert changed.shape == voice.shape
@@ -195,10 +197,10 @@ def test_codecs_and_limits_keep_length_and_place(seed: int) -> None:
 def test_the_gate_lowers_noise_and_leaves_speech() -> None:
     """A steady background falls by 10 dB and more; speech keeps its level within 1 dB."""
     voice = speech(2.0).astype(np.float64)
-    voice[: RATE_HZ // 2] = 0
+    voice[: SAMPLE_RATE // 2] = 0
     noise = np.random.default_rng(0).normal(0, 0.003, len(voice))
     result = spectral_gate(voice + noise)
-    pause, rest = slice(2_000, RATE_HZ // 2 - 2_000), slice(RATE_HZ // 2, None)
+    pause, rest = slice(2_000, SAMPLE_RATE // 2 - 2_000), slice(SAMPLE_RATE // 2, None)
     assert 20 * np.log10(np.std(noise[pause]) / np.std(result[pause])) > 10
     assert abs(20 * np.log10(np.std(result[rest]) / np.std(voice[rest]))) < 1
 
@@ -206,9 +208,9 @@ def test_the_gate_lowers_noise_and_leaves_speech() -> None:
 def test_band_limited_speech_is_not_slowed_down() -> None:
     """The band is found, so that slowing down never empties the top of the mel."""
     noise = np.random.default_rng(0).normal(size=60_000)
-    assert bandwidth_hz(noise, RATE_HZ) > 11_000
-    narrow = apply_gain(noise, RATE_HZ, lambda f: low_pass(4_000)(f) * (f < 4_200))
-    assert 3_500 < bandwidth_hz(narrow, RATE_HZ) < 4_500
+    assert bandwidth_hz(noise, SAMPLE_RATE) > 11_000
+    narrow = apply_gain(noise, SAMPLE_RATE, lambda f: low_pass(4_000)(f) * (f < 4_200))
+    assert 3_500 < bandwidth_hz(narrow, SAMPLE_RATE) < 4_500
 
 
 def test_speech_is_cut_alike_from_both_sides(found: Sources) -> None:

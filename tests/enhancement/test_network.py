@@ -100,5 +100,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     wrong = replace(model, enhancer=EnhancerConfig(channels=12, stem_channels=2, dilations=(1, 2)))
     with pytest.raises(ModelError, match="shape"):
         wrong.build()
-    write_enhancer(tmp_path / "e.safetensors", replace(model, mel=MelConfig(rate_hz=44_100)))
-    assert read_enhancer(tmp_path / "e.safetensors").mel.rate_hz == 44_100
+    write_enhancer(tmp_path / "e.safetensors", replace(model, mel=MelConfig(sample_rate=44_100)))
+    assert read_enhancer(tmp_path / "e.safetensors").mel.sample_rate == 44_100

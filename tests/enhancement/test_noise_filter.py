@@ -41,9 +41,9 @@ def noisy(length_s: float, rate: int, seed: int = 0, channels: int = 1) -> Audio
     rows = []
     for channel in range(channels):
         draw = np.random.default_rng((seed, channel))
-        start = int(draw.integers(0, speech.length - int(length_s * speech.rate_hz) - 2))
-        part = speech.samples[:1, start : start + int(length_s * speech.rate_hz) + 2]
-        wave = fit(resample(part, speech.rate_hz, rate), int(length_s * rate))
+        start = int(draw.integers(0, speech.length - int(length_s * speech.sample_rate) - 2))
+        part = speech.samples[:1, start : start + int(length_s * speech.sample_rate) + 2]
+        wave = fit(resample(part, speech.sample_rate, rate), int(length_s * rate))
         rows.append(wave[0] + draw.normal(0, 0.01, wave.shape[1]))
     return Audio(np.stack(rows).astype(np.float32), rate)
 
@@ -58,12 +58,12 @@ def plain(audio: Audio) -> Wave:
     """Filter a whole recording at once: the slow reference, channel by channel."""
     rows = []
     for row in audio.samples:
-        wide = soxr.resample(row, audio.rate_hz, SAMPLE_RATE, quality="VHQ")
+        wide = soxr.resample(row, audio.sample_rate, SAMPLE_RATE, quality="VHQ")
         padded = np.pad(wide, (0, DELAY + FRAME_LENGTH))
         padded = padded[: len(padded) - len(padded) % FRAME_LENGTH]
         with NoiseFilter().state() as state:
             clean = state.process(padded)[DELAY:]
-        rows.append(soxr.resample(clean, SAMPLE_RATE, audio.rate_hz, quality="VHQ"))
+        rows.append(soxr.resample(clean, SAMPLE_RATE, audio.sample_rate, quality="VHQ"))
     return fit(np.stack(rows), audio.length)
 
 

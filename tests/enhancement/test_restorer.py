@@ -212,7 +212,7 @@ def test_it_is_part_of_resynthesis() -> None:
 
 def test_misfits_are_refused() -> None:
     """A vocoder that reads another mel."""
-    stage = Enhancement(restorer=Restorer(tiny_enhancer(mel=MelConfig(fmax_hz=None))))
+    stage = Enhancement(restorer=Restorer(tiny_enhancer(mel=MelConfig(fmax=None))))
     vocoder = Vocoder(tiny_model(), "cpu")
     with pytest.raises(ModelError, match="different mels"):
         vocoder.resynthesize(Audio(speech(0.5)[None], 22_050), enhancement=stage)

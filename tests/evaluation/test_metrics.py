@@ -20,7 +20,7 @@ from hifigan_cli.evaluation.spectral import (
 from hifigan_cli.evaluation.speech import envelope_distance_db
 from hifigan_cli.types import FloatArray
 from tests.audio.reference_mel import log_mel
-from tests.evaluation.damage import RATE_HZ, clip, dull, hum, late, louder, noisy
+from tests.evaluation.damage import SAMPLE_RATE, clip, dull, hum, late, louder, noisy
 
 PERFECT = {"pesq": 4.64, "estoi": 1.0, "stoi": 1.0}
 # These score one clip, so that a copy has no perfect score; only its change is zero.
@@ -133,7 +133,7 @@ def test_short_clips_have_spectra(samples: int) -> None:
 
 def test_no_silence_and_no_highs_are_said() -> None:
     """Guard honesty: a figure that a clip cannot give is None, not 0."""
-    steady = np.full(RATE_HZ, 0.1, np.float32)
+    steady = np.full(SAMPLE_RATE, 0.1, np.float32)
     assert silence_delta(ChannelPair(steady, steady)) == {"silence_delta": None}
     assert high_bias(ChannelPair(clip(), clip(), top_hz=8000.0)) == {"high_bias": None}
     with_none = [ChannelPair(clip(), clip(), top_hz=8000.0), ChannelPair(clip(), louder(clip()))]
@@ -161,9 +161,11 @@ def test_cepstral_distortion_is_in_decibels(ripple: int) -> None:
     """Guard its scale: envelopes that differ by a ripple over the mel axis are its root mean square
     apart; a difference in level alone is no distortion."""
     pytest.importorskip("pyworld")
-    bins_hz = np.arange(513) * RATE_HZ / 1024
+    bins_hz = np.arange(513) * SAMPLE_RATE / 1024
     mel, low = (1127 * np.log1p(hz / 700) for hz in (np.maximum(bins_hz, 40), 40))
     share = (mel - low) / (mel[-1] - low)
     flat = np.full((3, 513), 1e-3)
     rippled = flat * 10 ** (2.5 * np.sqrt(2) * np.cos(np.pi * ripple * share) / 10)
-    assert envelope_distance_db(flat, 4 * rippled, RATE_HZ) == pytest.approx([2.5] * 3, rel=0.02)
+    assert envelope_distance_db(flat, 4 * rippled, SAMPLE_RATE) == pytest.approx(
+        [2.5] * 3, rel=0.02
+    )

@@ -93,7 +93,10 @@ def good_files() -> dict[str, bytes]:
         **{f"{name}.wav": encoded(voice(), name) for name in CONTAINERS},
         **{f"{name}.wav": content for name, content in codecs.items()},
         **{f"{n} channels.wav": encoded(voice(0.3, n)) for n in (2, 6)},
-        **{f"{rate_hz} Hz.wav": encoded(voice(3.0), rate_hz=rate_hz) for rate_hz in RATES},
+        **{
+            f"{sample_rate} Hz.wav": encoded(voice(3.0), sample_rate=sample_rate)
+            for sample_rate in RATES
+        },
         **{name: encoded(voice(), container) for name, container in WRONG_NAMES.items()},
         **{os.fsdecode(name): encoded(voice(0.1)) for name in ODD_NAMES},
     }
@@ -103,7 +106,9 @@ def good_files() -> dict[str, bytes]:
 def good(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     """Resynthesize all files that must be taken."""
     folder = tmp_path_factory.mktemp("good")
-    found = batch(write(folder / "in", good_files()), folder / "out", model, PLAIN, "--keep-rate")
+    found = batch(
+        write(folder / "in", good_files()), folder / "out", model, PLAIN, "--keep-sample-rate"
+    )
     assert found.ended.code == 0, found.ended.err
     return found
 
@@ -122,8 +127,8 @@ def enhanced(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     folder = tmp_path_factory.mktemp("enhanced")
     files = {name: content for name, content in good_files().items() if "short" in name}
     files["2 channels.wav"] = encoded(voice(0.3, 2))
-    files["44056 Hz.wav"] = encoded(voice(0.5), rate_hz=44_056)
-    found = batch(write(folder / "in", files), folder / "out", model, "--keep-rate")
+    files["44056 Hz.wav"] = encoded(voice(0.5), sample_rate=44_056)
+    found = batch(write(folder / "in", files), folder / "out", model, "--keep-sample-rate")
     assert found.ended.code == 0, found.ended.err
     return found
 
@@ -240,9 +245,9 @@ def test_row_09_channels(
 
 def test_row_10_rates(good: Batch, enhanced: Batch, usual_bytes: int) -> None:
     """8 to 192 kHz, co-prime ones among them: the length holds, time and memory stay small."""
-    for rate_hz in RATES:
-        info = soundfile.info(good.out / f"{rate_hz} Hz.wav")
-        assert (info.samplerate, info.frames) == (rate_hz, 3 * 22_050)
+    for sample_rate in RATES:
+        info = soundfile.info(good.out / f"{sample_rate} Hz.wav")
+        assert (info.samplerate, info.frames) == (sample_rate, 3 * 22_050)
     info = soundfile.info(enhanced.out / "44056 Hz.wav")
     assert (info.samplerate, info.frames) == (44_056, 11_025)
     assert good.ended.peak_bytes - usual_bytes < 300e6

@@ -41,8 +41,8 @@ def test_row_49_no_cuda(cli: Command, wav: Path, model: Path, prepared: Path) ->
 BAD = {
     "unknown key": ("batchsize=4", "did you mean batch_size?"),
     "wrong type": ("batch_size=many", "batch_size"),
-    "negative hop": ("hop_samples=-256", "hop_samples"),
-    "product": ("hop_samples=300", "multiply to 256"),
+    "negative hop": ("hop_length=-256", "hop_length"),
+    "product": ("hop_length=300", "multiply to 256"),
     "no value": ("batch_size", "KEY=VALUE"),
 }
 
@@ -60,7 +60,7 @@ def test_row_50_bad_configuration_file(cli: Command, prepared: Path, tmp_path: P
     for text, words in (
         ("[train]\nbatchsize = 4", "did you mean"),
         ("[train\n", "not valid TOML"),
-        ("[mel]\nhop_samples = -1", "hop_samples"),
+        ("[mel]\nhop_samples = -1", "hop_length"),
     ):
         path.write_text(text)
         said = cli.refused(2, "train", prepared, "--config", path, "--out", tmp_path / "run")

@@ -99,7 +99,7 @@ def test_row_39_signal_while_training(
 def test_row_39_second_signal(cli: Command, prepared: Path, tmp_path: Path) -> None:
     """Who presses twice does not wait for a long step, and nothing is saved."""
     out = tmp_path / "run"
-    with watched(*words(prepared, out, steps=50, segment_samples=256 * 10_000)) as run:
+    with watched(*words(prepared, out, steps=50, segment_size=256 * 10_000)) as run:
         run.wait_for("validation")
         time.sleep(0.3)
         # Two signals within one long operation arrive as one, so the second is repeated.
@@ -164,7 +164,7 @@ def test_row_41_diverged(cli: Command, prepared: Path, tmp_path: Path) -> None:
 def test_row_42_out_of_memory(cli: Command, prepared: Path, model: Path, tmp_path: Path) -> None:
     """Exit 8, and what to lower."""
     huge = 256 * 2**36  # four terabytes a segment
-    line = words(prepared, tmp_path / "run", segment_samples=huge)
+    line = words(prepared, tmp_path / "run", segment_size=huge)
     said = cli.refused(8, *line, program=SMALL)
     assert "out of memory" in said
     assert "batch_size" in said

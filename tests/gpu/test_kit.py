@@ -106,7 +106,7 @@ def test_vocoder_part(packed: Path, tmp_path: Path) -> None:
         (data / path.name).write_bytes(path.read_bytes())
     write_model(data / vocoder.MODEL_FILE, tiny_model())
     sets = {**TINY.model_dump(), "steps": 4, "batch_size": 2, "discriminator_width": 0.125}
-    sets |= {"segment_samples": 4096, "validation_clips": 1, "log_every": 1}
+    sets |= {"segment_size": 4096, "validation_clips": 1, "log_every": 1}
     words = ["--data", str(data), "--minutes", "2.5", "--render-minutes", "0.1"]
     words += ["--device", "cpu", "--workers", "1", "--unfiltered"]
     for key, value in sets.items():

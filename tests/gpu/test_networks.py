@@ -16,7 +16,7 @@ from hifigan_cli.models.losses import (
     discriminator_loss,
     feature_loss,
     mel_loss,
-    spectral_loss,
+    stft_loss,
 )
 from tests.gpu.conftest import Record
 from tests.helpers import speech
@@ -35,7 +35,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("fmax", [8000.0, None])
 def test_mel(device: torch.device, record: Record, seed: int, fmax: float | None) -> None:
     """The log-mel is that of the CPU within 1e-4, in every cell."""
-    mel = MelSpectrogram(MelConfig(fmax_hz=fmax))
+    mel = MelSpectrogram(MelConfig(fmax=fmax))
     samples = torch.from_numpy(np.stack([speech(1.0, seed=seed), speech(1.0, seed=seed + 7)]))
     expected = mel(samples)
     error = float((mel.to(device)(samples.to(device)).cpu() - expected).abs().max())
@@ -69,7 +69,7 @@ def test_discriminators_and_losses(device: torch.device, record: Record, seed: i
     torch.manual_seed(seed)
     networks = MultiPeriodDiscriminator(0.25).eval(), MultiScaleDiscriminator(0.25).eval()
     real, fake = 0.3 * torch.randn(2, 2, 1, 8192).cumsum(-1).tanh()
-    mel = MelSpectrogram(MelConfig(fmax_hz=None))
+    mel = MelSpectrogram(MelConfig(fmax=None))
 
     def losses(place: torch.device) -> Tensor:
         y, y_hat = real.to(place), fake.to(place)
@@ -80,7 +80,7 @@ def test_discriminators_and_losses(device: torch.device, record: Record, seed: i
             adversarial_loss(fake_outputs),
             feature_loss(real_outputs, fake_outputs),
             mel_loss(mel.to(place)(y[:, 0]), mel.to(place)(y_hat[:, 0])),
-            spectral_loss(y[:, 0], y_hat[:, 0]),
+            stft_loss(y[:, 0], y_hat[:, 0]),
         ]
         return torch.stack(values).detach().cpu()
 

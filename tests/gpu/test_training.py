@@ -64,7 +64,7 @@ def gradients(state: VocoderState) -> tuple[Tensor, list[Tensor]]:
 @pytest.mark.parametrize("name", ["v2", "v3"])
 def test_losses_and_gradients_of_a_step(device: torch.device, record: Record, name: str) -> None:
     """In float32 they are those of the CPU: losses within 1e-4, gradients within 1e-3."""
-    config = preset(name, discriminator_width=0.25, segment_samples=4096)
+    config = preset(name, discriminator_width=0.25, segment_size=4096)
     states = [VocoderState(config, place) for place in (CPU, device)]
     for theirs, ours in zip(
         states[0].generator.parameters(), states[1].generator.parameters(), strict=True
@@ -100,8 +100,8 @@ def test_captured_steps_are_the_steps(
     if device.type != "cuda":
         pytest.skip("captures CUDA graphs")
     config = preset(
-        "v2", precision=precision, seed=seed, discriminator_width=0.25, segment_samples=4096,
-        adversarial_from=6, ema_decay=0.9,
+        "v2", precision=precision, seed=seed, discriminator_width=0.25, segment_size=4096,
+        adversarial_start=6, ema_decay=0.9,
     )  # fmt: skip
     plain, graphed = (VocoderState(config, device) for _ in range(2))
     mels = mel_transforms(config, device)

@@ -37,7 +37,7 @@ def expected(case: Case, mel: npt.NDArray[np.float64], seed: int) -> npt.NDArray
     padding = Variant(conv_padding="reflect" if case.reflect else "zeros")
     config = case.config.model_copy(update={"variant": padding})
     samples = generate(config, folded(normed(case.config, case.n_mels, seed)), mel)
-    cut = case.padding * case.config.hop_samples
+    cut = case.padding * case.config.hop_length
     return samples[cut : len(samples) - cut]
 
 
@@ -66,13 +66,13 @@ def test_samples_are_those_of_the_formulas(tmp_path: Path, name: str, seed: int)
 def test_resynthesis_computes_the_familys_mel(tmp_path: Path, name: str) -> None:
     """The mel of a recording goes through, at the model's rate, and the length is kept."""
     found = imported(CASES[name], tmp_path).model
-    rate_hz, frames = found.mel.rate_hz, 40
-    samples = speech(1, rate_hz)[None, : frames * found.mel.hop_samples]
+    sample_rate, frames = found.mel.sample_rate, 40
+    samples = speech(1, sample_rate)[None, : frames * found.mel.hop_length]
     vocoder = Vocoder(found, "cpu")
-    again = vocoder.resynthesize(Audio(samples, rate_hz)).samples
+    again = vocoder.resynthesize(Audio(samples, sample_rate)).samples
     assert again.shape == samples.shape
     direct = vocoder.vocode(log_mel(samples, found.mel)).samples
-    extra = found.mel.hop_samples if found.mel.convention.center else 0
+    extra = found.mel.hop_length if found.mel.convention.center else 0
     assert direct.shape[1] == samples.shape[1] + extra
     assert np.abs(direct[:, : samples.shape[1]] - again).max() < PARITY
 
@@ -95,7 +95,7 @@ CENTERED = {"center": True, "magnitude_epsilon": 0.0}
 NEMO = {"pad_mode": "constant", "periodic_window": False, "magnitude_epsilon": 0.0}
 ADDED = {"log_zero_guard_type": "add", "log_zero_guard_value": 1.0, "mel_norm": None}
 LINEAR = {"signal_norm": False, "log_func": "np.log", "spec_gain": 1}
-BAND = {"fmin_hz": 80, "fmax_hz": 7600}
+BAND = {"fmin": 80, "fmax": 7600}
 LOG10 = {**CENTERED, "log": "log10", "floor": 1e-10}
 
 
@@ -115,10 +115,10 @@ LOG10 = {**CENTERED, "log": "log10", "floor": 1e-10}
             *("espnet", {"log_base": None}),
             *(BAND, {"center": True, "magnitude_epsilon": 1e-10, "floor": 1e-10}),
         ),
-        ("transformers", {}, {**BAND, "rate_hz": 16_000}, LOG10),
-        ("coqui", LINEAR, {**BAND, "fmin_hz": 50}, {**CENTERED, "floor": 1e-8}),
+        ("transformers", {}, {**BAND, "sample_rate": 16_000}, LOG10),
+        ("coqui", LINEAR, {**BAND, "fmin": 50}, {**CENTERED, "floor": 1e-8}),
         (
-            *("bshall", {}, {"rate_hz": 16_000, "hop_samples": 160, "n_mels": 128}),
+            *("bshall", {}, {"sample_rate": 16_000, "hop_length": 160, "n_mels": 128}),
             {"magnitude_epsilon": 0.0},
         ),
         ("everyvoice", {}, {}, {"center": True}),

@@ -98,7 +98,7 @@ def test_many_unknown_weights_are_counted() -> None:
         ("speechbrain", {"dynamic_range_compression": "False"}, "dynamic_range_compression"),
         ("speechbrain", {"    cond_channels": "8"}, "cond_channels"),
         ("speechbrain", {"padding": "!ref <padding>"}, "circles"),
-        ("speechbrain", {"sample_rate": "fast"}, "rate_hz"),
+        ("speechbrain", {"sample_rate": "fast"}, "sample_rate"),
         ("parallel_wavegan", {"use_causal_conv": True}, "use_causal_conv"),
         ("parallel_wavegan", {"nonlinear_activation": "PReLU"}, "nonlinear_activation"),
         ("parallel_wavegan", {"kernel_size": 9}, "kernel_size"),

@@ -57,7 +57,7 @@ def compare(found: ImportResult, samples: Tensor, padding: int = 0) -> None:
     """Hold the imported model's samples against theirs, which may have copies of the ends."""
     ours = Vocoder(found.model, "cpu").vocode(MEL).samples[0]
     theirs = samples.detach().reshape(-1).numpy()
-    cut = padding * found.model.mel.hop_samples
+    cut = padding * found.model.mel.hop_length
     theirs = theirs[cut : len(theirs) - cut]
     assert ours.shape == theirs.shape
     assert np.abs(theirs).max() > 0.01

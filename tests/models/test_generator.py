@@ -101,7 +101,7 @@ def test_the_least_frames_of_a_reflecting_network(
     )
     net, least = Generator(config, 2), least_frames(config)
     with torch.no_grad():
-        assert net(torch.zeros(1, 2, least)).shape[-1] == least * config.hop_samples
+        assert net(torch.zeros(1, 2, least)).shape[-1] == least * config.hop_length
         with pytest.raises(RuntimeError, match=r"[Pp]adding"):
             net(torch.zeros(1, 2, least - 1))
 
@@ -183,7 +183,7 @@ def test_length_is_frames_times_hop(config: GeneratorConfig, frames: int, mels: 
     """Guard the length for every architecture that the configuration allows."""
     with torch.no_grad():
         made = Generator(config, mels)(torch.randn(2, mels, frames))
-    assert made.shape == (2, 1, frames * config.hop_samples)
+    assert made.shape == (2, 1, frames * config.hop_length)
     assert made.abs().max() <= 1
 
 
@@ -192,7 +192,7 @@ def reach(net: Generator) -> int:
     stated = context_frames(net.config)
     centre = stated + 6
     mel = torch.randn(1, 2, 2 * centre + 1, dtype=torch.float64, requires_grad=True)
-    hop = net.config.hop_samples
+    hop = net.config.hop_length
     made = net(mel)[0, 0, centre * hop : (centre + 1) * hop]
     weights = torch.rand_like(made) + 0.5
     (gradient,) = torch.autograd.grad((made * weights).sum(), mel)

@@ -30,7 +30,7 @@ from hifigan_cli.models import Generator, ModelFile, read_model, write_model
 from hifigan_cli.models.shapes import generator_shapes
 from tests.importers.test_untrusted import Bomb
 
-MEL = MelConfig(n_fft=64, win_samples=64, hop_samples=8, n_mels=5)
+MEL = MelConfig(n_fft=64, win_length=64, hop_length=8, n_mels=5)
 TINY = GeneratorConfig(
     upsample_rates=(4, 2),
     upsample_kernel_sizes=(8, 4),
@@ -199,7 +199,7 @@ def test_an_absurd_architecture_costs_nothing(tmp_path: Path) -> None:
 def test_an_impossible_architecture_is_refused(tmp_path: Path) -> None:
     """Guard values that do not fit together, in a file whose digest is right."""
     path = tmp_path / "bad.safetensors"
-    write_model(path, ModelFile(MEL.model_copy(update={"hop_samples": 16}), TINY, tiny().weights))
+    write_model(path, ModelFile(MEL.model_copy(update={"hop_length": 16}), TINY, tiny().weights))
     assert "impossible model" in refusal(path).message
     write_arrays(path, tiny().weights, {"kind": "vocoder", "provenance": {}})
     assert "impossible model" in refusal(path).message

@@ -17,7 +17,7 @@ from hifigan_cli.evaluation.report import ClipScores, Report
 from hifigan_cli.reports import ShownClip, Version, build_page
 from hifigan_cli.reports.evaluation import spread
 from hifigan_cli.reports.page import Heading
-from tests.evaluation.damage import RATE_HZ, clip, dull
+from tests.evaluation.damage import SAMPLE_RATE, clip, dull
 from tests.reports.looking import check_alone, seen_in_a_browser
 
 TITLE = 'Noisy & "clean" <script>alert(1)</script>'
@@ -29,8 +29,8 @@ def page() -> str:
     for seed, (name, error) in enumerate({"b<i>2": 0.5, "a10": 0.25, "a9": None}.items()):
         sound = clip(seed, 0.5)
         versions = [
-            Version("recording", Audio(np.stack([sound, sound]), RATE_HZ)),
-            Version("result", Audio(dull(sound)[None], RATE_HZ)),
+            Version("recording", Audio(np.stack([sound, sound]), SAMPLE_RATE)),
+            Version("result", Audio(dull(sound)[None], SAMPLE_RATE)),
         ]
         clips.append(ShownClip(name, versions))
         rows.append((name, {"mel_l1": error}))
@@ -52,9 +52,9 @@ def test_the_sound_in_the_page_is_the_recording() -> None:
     """Guard the player: stereo stays stereo, and every sample is there within a 16-bit step."""
     found = re.search(r"data:audio/flac;base64,([^\"]+)", page())
     assert found
-    samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(found[1])), dtype="float32")
-    assert rate_hz == RATE_HZ
-    assert samples.shape == (RATE_HZ // 2, 2)
+    samples, sample_rate = soundfile.read(io.BytesIO(base64.b64decode(found[1])), dtype="float32")
+    assert sample_rate == SAMPLE_RATE
+    assert samples.shape == (SAMPLE_RATE // 2, 2)
     assert np.abs(samples[:, 0] - clip(0, 0.5)).max() <= 1.01 / 32_767
 
 
@@ -133,7 +133,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_text_stands_out(tmp_path: Path, dark: bool) -> None:
     """Protects readers at night and in the sun: the scheme is followed, all text has contrast."""
-    sound = Audio(clip(0, 0.3)[None], RATE_HZ)
+    sound = Audio(clip(0, 0.3)[None], SAMPLE_RATE)
     shown = ShownClip("a", [Version("input", sound)], facts=[("length", "0.3 s")])
     page = build_page("t", [shown], [], [Heading("x", "x", "s")], [("a", {"x": 1.0})])
     ground, *colours = seen_in_a_browser(page, tmp_path, COLOURS, dark)["asked"]

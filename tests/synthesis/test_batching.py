@@ -83,7 +83,7 @@ def kept(mel: FloatArray, piece: MelPiece) -> FloatArray:
     """Synthesise one piece; return what is kept of it."""
     given = np.ascontiguousarray(mel[None, :, piece.start : piece.stop])
     wave: FloatArray = ENGINE.synthesize(given)[0]
-    hop = TINY.hop_samples
+    hop = TINY.hop_length
     return wave[(piece.first - piece.start) * hop : (piece.last - piece.start) * hop]
 
 

@@ -105,7 +105,7 @@ def test_the_latency_is_as_stated(chunk: int, prompt: bool, frames: int) -> None
     mel, made = mel_of(1), 0
     for pushed_frames in range(1, frames + 1):
         made += stream.push(mel).shape[-1]
-        assert made >= (pushed_frames - stream.latency_frames) * engine.config.hop_samples
+        assert made >= (pushed_frames - stream.latency_frames) * engine.config.hop_length
         assert stream._held is not None
         assert stream._held.shape[-1] <= 2 * chunk + 2 * context_frames(engine.config)
 

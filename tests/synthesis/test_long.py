@@ -107,11 +107,11 @@ def test_ten_minutes_in_flat_memory(v2_model: Path, tmp_path: Path) -> None:
     assert peaks[10] < peaks[1] + 60
 
 
-def noise(path: Path, minutes: int, rate_hz: int, channels: int) -> Path:
+def noise(path: Path, minutes: int, sample_rate: int, channels: int) -> Path:
     """Write so many minutes that resemble speech, louder than full scale now and then."""
-    pieces = [speech(20.0, rate_hz, seed) for seed in range(channels)]
+    pieces = [speech(20.0, sample_rate, seed) for seed in range(channels)]
     block = np.stack([np.roll(piece, 999 * at) for at, piece in enumerate(pieces)]) * 2.5
-    with soundfile.SoundFile(path, "w", rate_hz, channels, "FLOAT") as file:
+    with soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT") as file:
         for _ in range(3 * minutes):
             file.write(block.T)
     return path
@@ -122,7 +122,7 @@ def noise(path: Path, minutes: int, rate_hz: int, channels: int) -> Path:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
     ("minutes", "extra"),
-    [((2, 8), ["--keep-rate", "--enhance", "restore"]), ((1, 4), [])],
+    [((2, 8), ["--keep-sample-rate", "--enhance", "restore"]), ((1, 4), [])],
     ids=["keep-rate", "filtered"],
 )
 def test_a_long_recording_in_flat_memory(
@@ -135,9 +135,9 @@ def test_a_long_recording_in_flat_memory(
         source = noise(tmp_path / f"{length}.wav", length, 32_000, 2)
         out = tmp_path / f"{length}.out.wav"
         peaks.append(peak_megabytes("resynth", source, "-o", out, "-m", model, *extra))
-        rate_hz = 32_000 if "--keep-rate" in extra else 22_050
+        sample_rate = 32_000 if "--keep-sample-rate" in extra else 22_050
         info = soundfile.info(out)
-        assert (info.frames, info.channels) == (length * 60 * rate_hz, 2)
+        assert (info.frames, info.channels) == (length * 60 * sample_rate, 2)
     print(f"peak memory above the imports, MB, of {minutes} minutes: {peaks}")
     as_floats_mb = (minutes[1] - minutes[0]) * 60 * 32_000 * 2 * 4 / 1e6
     assert peaks[1] < 500

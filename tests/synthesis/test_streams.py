@@ -33,7 +33,7 @@ SMALL = GeneratorConfig(
 )
 MODELS = {
     "tiny": loud_model(TINY),
-    "small": loud_model(SMALL, MelConfig(hop_samples=64, n_mels=20, n_fft=256, win_samples=256)),
+    "small": loud_model(SMALL, MelConfig(hop_length=64, n_mels=20, n_fft=256, win_length=256)),
 }
 
 
@@ -113,7 +113,7 @@ def test_variants_of_other_tools(frames: int, padding: int, chunk: int, cuts: li
     ready = (mel - mean[:, None].astype(np.float32)) / scale[:, None].astype(np.float32)
     ready = np.pad(ready, ((0, 0), (0, 0), (padding, padding)), mode="edge")
     expected = whole(MODELS["tiny"], np.asarray(ready, np.float32))
-    edge = padding * config.hop_samples
+    edge = padding * config.hop_length
     np.testing.assert_allclose(made, expected[:, edge : expected.shape[1] - edge], atol=1e-5)
 
 

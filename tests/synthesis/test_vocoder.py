@@ -17,10 +17,12 @@ from tests.models_for_tests import tiny_model
 VOCODER = Vocoder(tiny_model(), "cpu", chunk_frames=20)
 
 
-def recording(length: int, rate_hz: int = 22_050, channels: int = 1, seed: int = 0) -> Audio:
+def recording(length: int, sample_rate: int = 22_050, channels: int = 1, seed: int = 0) -> Audio:
     """Make a recording of exactly `length` samples a channel."""
-    sounds = [speech(length / rate_hz + 0.01, rate_hz, seed + c)[:length] for c in range(channels)]
-    return Audio(np.stack(sounds), rate_hz)
+    sounds = [
+        speech(length / sample_rate + 0.01, sample_rate, seed + c)[:length] for c in range(channels)
+    ]
+    return Audio(np.stack(sounds), sample_rate)
 
 
 @given(length=st.integers(1, 30_000), channels=st.integers(1, 3))
@@ -33,15 +35,15 @@ def test_length_and_channels_are_kept(length: int, channels: int) -> None:
 
 @given(
     length=st.integers(1, 30_000),
-    rate_hz=st.sampled_from([8_000, 16_000, 22_051, 44_056, 44_100, 48_000, 192_000]),
+    sample_rate=st.sampled_from([8_000, 16_000, 22_051, 44_056, 44_100, 48_000, 192_000]),
 )
-def test_rates(length: int, rate_hz: int) -> None:
+def test_rates(length: int, sample_rate: int) -> None:
     """With the input's rate, its number of samples; with the model's, the same time."""
-    audio = recording(length, rate_hz)
-    kept = VOCODER.resynthesize(audio, keep_rate=True)
-    assert (kept.rate_hz, kept.samples.shape[1]) == (rate_hz, length)
+    audio = recording(length, sample_rate)
+    kept = VOCODER.resynthesize(audio, keep_sample_rate=True)
+    assert (kept.sample_rate, kept.samples.shape[1]) == (sample_rate, length)
     made = VOCODER.resynthesize(audio)
-    assert made.rate_hz == 22_050
+    assert made.sample_rate == 22_050
     assert abs(made.length_s - audio.length_s) < 1 / 22_050
 
 

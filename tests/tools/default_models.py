@@ -40,10 +40,10 @@ WIDE = SPEECH[:2]  # recorded at 48 kHz; the rest stops at 8 kHz and cannot teac
 # thirteenth of the space.
 VOCODER = {
     "steps": 500_000,
-    "adversarial_from": 5_000,
-    "spectral_weight": 3.0,
-    "vary_rate": [0.72, 1.2],
-    "vary_level": [0.25, 1.0],
+    "adversarial_start": 5_000,
+    "stft_weight": 3.0,
+    "speed_range": [0.72, 1.2],
+    "peak_range": [0.25, 1.0],
     "ema_decay": 0.999,
     "discriminator_width": 0.25,
     "keep_checkpoints": 1,

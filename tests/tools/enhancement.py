@@ -75,7 +75,7 @@ def speech(data: Path) -> list[Wave]:
         files = sorted((data / "valid" / folder).glob("*.flac"))
         for path in files[:: max(1, len(files) // count)][:count]:
             audio = read_audio(path).mono()
-            wave = resample(audio.samples, audio.rate_hz, SAMPLE_RATE)[0]
+            wave = resample(audio.samples, audio.sample_rate, SAMPLE_RATE)[0]
             wave = wave[: int(LONGEST_S * SAMPLE_RATE)]
             clips.append((wave * (SPEECH_RMS / np.sqrt(np.mean(wave**2)))).astype(np.float32))
     return clips

@@ -23,8 +23,8 @@ def griffin_lim(log_mel: Tensor, config: MelConfig | None = None) -> Tensor:
     c = config or MelConfig()
     window, filterbank = constants(c, torch.device("cpu"))
     magnitude = linear_magnitude(log_mel.double().exp(), filterbank)
-    samples = log_mel.shape[1] * c.hop_samples + 2 * c.pad_samples
-    start, stop = c.pad_samples, c.pad_samples + log_mel.shape[1] * c.hop_samples
+    samples = log_mel.shape[1] * c.hop_length + 2 * c.pad_samples
+    start, stop = c.pad_samples, c.pad_samples + log_mel.shape[1] * c.hop_length
 
     def to_wave(spectrum: Tensor) -> Tensor:
         return overlap_add(spectrum, window, c, samples)
@@ -36,7 +36,7 @@ def griffin_lim(log_mel: Tensor, config: MelConfig | None = None) -> Tensor:
     for _ in range(ITERATIONS):
         wave = to_wave(magnitude * phase)
         rebuilt = torch.stft(
-            wave, c.n_fft, c.hop_samples, c.win_samples, window, center=False, return_complex=True
+            wave, c.n_fft, c.hop_length, c.win_length, window, center=False, return_complex=True
         )
         ahead = rebuilt - _MOMENTUM / (1 + _MOMENTUM) * previous
         phase = ahead / ahead.abs().clamp(min=1e-12)
@@ -62,7 +62,7 @@ def overlap_add(spectrum: Tensor, window: Tensor, c: MelConfig, samples: int) ->
     weights = (window**2)[:, None].expand(-1, frames.shape[1])
     both = torch.stack([frames, weights])
     wave, weight = torch.nn.functional.fold(
-        both, (1, samples), (1, c.n_fft), stride=(1, c.hop_samples)
+        both, (1, samples), (1, c.n_fft), stride=(1, c.hop_length)
     )[:, 0, 0]
     unweighted: Tensor = wave / weight.clamp(min=1e-3)
     return unweighted

@@ -2,7 +2,7 @@
 
     python -m tests.tools.hours [--hours 10] [--model ljspeech-v1] [OPTIONS OF VOCODE ...]
 
-Frames go into `hifigan vocode - -o - --bare` in pushes of about five seconds, samples come out.
+Frames go into `hifigan vocode - -o - --raw` in pushes of about five seconds, samples come out.
 Every ten minutes of speech the process is looked at: all that it holds, its imports included, and
 the most that it ever held. Linux only.
 """
@@ -36,9 +36,9 @@ def main() -> None:
     piece = (0.8 * np.random.default_rng(0).standard_normal((_PUSH_FRAMES, mel.n_mels)) - 5).astype(
         np.float32
     )
-    push_s = _PUSH_FRAMES * mel.hop_samples / mel.rate_hz
+    push_s = _PUSH_FRAMES * mel.hop_length / mel.sample_rate
     pushes = round(chosen.hours * 3600 / push_s)
-    words = ["vocode", "-", "-o", "-", "--bare", "--quiet", "-m", chosen.model, *options]
+    words = ["vocode", "-", "-o", "-", "--raw", "--quiet", "-m", chosen.model, *options]
     started = time.monotonic()
     with subprocess.Popen(
         [*HIFIGAN, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
@@ -53,9 +53,9 @@ def main() -> None:
         threading.Thread(target=feed, daemon=True).start()
         assert process.stdout
         made_s, next_look_s = 0.0, 0.0
-        while samples := process.stdout.read(_PUSH_FRAMES * mel.hop_samples * 2):
-            made_s += len(samples) / 2 / mel.rate_hz
-            if made_s >= next_look_s and len(samples) == _PUSH_FRAMES * mel.hop_samples * 2:
+        while samples := process.stdout.read(_PUSH_FRAMES * mel.hop_length * 2):
+            made_s += len(samples) / 2 / mel.sample_rate
+            if made_s >= next_look_s and len(samples) == _PUSH_FRAMES * mel.hop_length * 2:
                 next_look_s = made_s - made_s % _LOOK_S + _LOOK_S
                 _tell(process.pid, made_s, started)
     sys.exit(process.returncode)

@@ -17,7 +17,7 @@ TEXT = (
     "This voice was computed from a picture of sound. "
     "A generator drew every sample of it, twenty two thousand each second."
 )
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 PEAK = 0.6
 NOISE_DB = -60.0  # below the peak: a quiet room
 TARGET = Path(__file__).parents[2] / "hifigan_cli" / "assets" / "demo.flac"
@@ -31,11 +31,11 @@ def main() -> None:
         capture_output=True,
     ).stdout
     audio = read_audio(spoken, repair=True)
-    speech = resample(audio.mono().samples, audio.rate_hz, RATE_HZ)
+    speech = resample(audio.mono().samples, audio.sample_rate, SAMPLE_RATE)
     speech = speech * (PEAK / np.abs(speech).max())
     random = np.random.default_rng(1234)
     noise = random.standard_normal(speech.shape) * PEAK * 10 ** (NOISE_DB / 20)
-    write_audio(TARGET, (speech + noise).astype(np.float32), RATE_HZ)
+    write_audio(TARGET, (speech + noise).astype(np.float32), SAMPLE_RATE)
 
 
 if __name__ == "__main__":

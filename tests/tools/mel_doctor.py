@@ -39,7 +39,7 @@ def bands(
     window, filterbank = constants(mel, torch.device("cpu"))
     padded = MelSpectrogram(mel).padded(torch.from_numpy(samples)[None].double())
     spectrum = torch.stft(
-        padded[0], mel.n_fft, mel.hop_samples, window=window, center=False, return_complex=True
+        padded[0], mel.n_fft, mel.hop_length, window=window, center=False, return_complex=True
     )
     power = spectrum.real**2 + spectrum.imag**2
     magnitude = torch.sqrt(power + MAGNITUDE_EPSILON)
@@ -99,12 +99,12 @@ CONVENTIONS: dict[str, tuple[str, Callable[[DoubleArray, DoubleArray], DoubleArr
 
 def clips(files: list[Path]) -> Iterator[npt.NDArray[np.float32]]:
     """Yield each recording in three ways: as it is, much quieter, and of a telephone's band."""
-    telephone = butter(8, (300, 3400), "band", fs=MEL.rate_hz, output="sos")
+    telephone = butter(8, (300, 3400), "band", fs=MEL.sample_rate, output="sos")
     for path in files:
         audio = read_audio(path)
-        samples = resample(audio.mono().samples, audio.rate_hz, MEL.rate_hz)[0]
-        samples = samples[: round(_LONGEST_S * MEL.rate_hz)]
-        if len(samples) > MEL.rate_hz:
+        samples = resample(audio.mono().samples, audio.sample_rate, MEL.sample_rate)[0]
+        samples = samples[: round(_LONGEST_S * MEL.sample_rate)]
+        if len(samples) > MEL.sample_rate:
             yield samples
             yield samples / 20
             yield sosfilt(telephone, samples).astype(np.float32)

@@ -60,7 +60,7 @@ def measure(
         for stem, mel in mels.items():
             samples = synthesise(mel)
             snrs.append(snr_db(exact[stem], samples))
-            write_audio(place / f"{stem}.flac", samples, model.mel.rate_hz)
+            write_audio(place / f"{stem}.flac", samples, model.mel.sample_rate)
         if contender == YARDSTICK:
             reference = place
         report = evaluate(reference, place, metrics=METRICS)

@@ -56,9 +56,9 @@ def synthesis_of(model: str) -> Callable[[Audio], Audio]:
 
 def _floor(recording: Audio) -> Audio:
     config = MelConfig()
-    samples = resample(recording.mono().samples, recording.rate_hz, config.rate_hz)
+    samples = resample(recording.mono().samples, recording.sample_rate, config.sample_rate)
     mel = mel_spectrogram(torch.from_numpy(samples), config)[0]
-    return Audio(griffin_lim(mel, config)[None].numpy(), config.rate_hz)
+    return Audio(griffin_lim(mel, config)[None].numpy(), config.sample_rate)
 
 
 def measure(

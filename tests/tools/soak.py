@@ -31,7 +31,7 @@ from tests.forkserver import HIFIGAN
 from tests.helpers import environment, speech
 from tests.models_for_tests import TINY, loud_model
 
-RATE_HZ = 22_050
+SAMPLE_RATE = 22_050
 _EVERY_S = 0.25
 # Growth from the second tenth of a run to its last that is chance.
 _MORE_BYTES, _MORE_HANDLES, _SLOWER = 60e6, 3, 0.35
@@ -126,7 +126,7 @@ def many(folder: Path, files: int, options: Sequence[str]) -> Soak:
     source.mkdir()
     lengths_s = np.random.default_rng(0).uniform(0.3, 3.0, 40)
     for index, length_s in enumerate(lengths_s):
-        soundfile.write(source / f"{index:05}.wav", speech(length_s, seed=index), RATE_HZ)
+        soundfile.write(source / f"{index:05}.wav", speech(length_s, seed=index), SAMPLE_RATE)
     for index in range(len(lengths_s), files):
         os.link(source / f"{index % len(lengths_s):05}.wav", source / f"{index:05}.wav")
     for index in range(files, len(lengths_s)):
@@ -145,14 +145,14 @@ def long(folder: Path, hours: float, options: Sequence[str]) -> Soak:
     """Send one recording of hours through resynth."""
     source, out = folder / "long.flac", folder / "long.wav"
     piece = np.concatenate([speech(20.0, seed=seed) for seed in range(3)])
-    frames = round(hours * 3600 * RATE_HZ)
-    with soundfile.SoundFile(source, "w", RATE_HZ, 1, "PCM_16", format="FLAC") as file:
+    frames = round(hours * 3600 * SAMPLE_RATE)
+    with soundfile.SoundFile(source, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC") as file:
         for start in range(0, frames, len(piece)):
             file.write(piece[: frames - start])
 
     def done() -> float:
         found = [*folder.glob(".*long.wav.tmp"), *folder.glob("long.wav")]
-        return found[0].stat().st_size / 2 / RATE_HZ if found else 0.0
+        return found[0].stat().st_size / 2 / SAMPLE_RATE if found else 0.0
 
     looks = watch(["resynth", str(source), "-o", str(out), "--quiet", *options], done)
     assert soundfile.info(out).frames == frames

@@ -46,7 +46,7 @@ GENERATOR: dict[str, Any] = {
 RECIPE: dict[str, Any] = {
     "steps": 6,
     "batch_size": 4,
-    "segment_samples": 1024,
+    "segment_size": 1024,
     "workers": 0,
     "log_every": 1,
     "validation_clips": 2,
@@ -92,7 +92,7 @@ def prepare(
                 path=f"clip{index:02}.wav",
                 source_bytes=0,
                 source_sha256="",
-                source_rate_hz=22_050,
+                source_sample_rate=22_050,
                 offset=offset,
                 samples=length,
                 peak=float(np.abs(samples.astype(np.int32)).max()) / 32_768,
@@ -120,7 +120,7 @@ def prepare(
     (folder / REJECTED_FILE).write_bytes(b"")
     files = {name: checksum(folder / name) for name in names}
     convention = MelConfig() if mels else None
-    manifest = Manifest(rate_hz=22_050, options={}, mel=convention, totals={}, files=files)
+    manifest = Manifest(sample_rate=22_050, options={}, mel=convention, totals={}, files=files)
     (folder / MANIFEST_FILE).write_text(manifest.with_digest().to_json())
     return folder
 

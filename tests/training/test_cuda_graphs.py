@@ -43,14 +43,14 @@ class CpuCapture(Capture):
             self.state.step += 1  # as far as the Python of a step had come
             raise RuntimeError(self.failure)
         self.captures += 1
-        adversarial_from = self.state.config.train.adversarial_from
-        adversarial = self.state.step >= adversarial_from
+        adversarial_start = self.state.config.train.adversarial_start
+        adversarial = self.state.step >= adversarial_start
         self.state.step += 1
         place = Losses(*torch.zeros(len(Losses._fields)).unbind())
 
         def replay() -> None:
             self.replays += 1
-            assert (self.state.step >= adversarial_from) == adversarial
+            assert (self.state.step >= adversarial_start) == adversarial
             for into, value in zip(place, run(), strict=True):
                 into.copy_(value)
 
@@ -68,7 +68,7 @@ def weights(state: VocoderState) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "train", [{}, {"adversarial_from": 5, "ema_decay": 0.9}, {"accumulate": 2}]
+    "train", [{}, {"adversarial_start": 5, "ema_decay": 0.9}, {"accumulate": 2}]
 )
 def test_captured_training_is_the_same(train: dict[str, int]) -> None:
     """Same losses, weights and step counter, with a learning rate that changes at each step."""
@@ -87,7 +87,7 @@ def test_captured_training_is_the_same(train: dict[str, int]) -> None:
         assert graphed.step == plain.step == step + 1
     for found, values in kept:  # what was returned earlier is not overwritten by later steps
         assert torch.equal(torch.stack(found), values)
-    phases = 2 if "adversarial_from" in train else 1
+    phases = 2 if "adversarial_start" in train else 1
     assert capture.captures == phases
     assert capture.replays == 12 - phases * WARM_UP_STEPS
     torch.testing.assert_close(weights(graphed), weights(plain), rtol=1e-4, atol=1e-6)

@@ -103,8 +103,8 @@ def steps(given: bool = False, **train: Any) -> tuple[VocoderState, list[Losses]
     [
         {},
         {"precision": "bf16"},
-        {"precision": "bf16", "accumulate": 2, "spectral_weight": 1.0, "ema_decay": 0.9},
-        {"precision": "bf16", "adversarial_from": 1},
+        {"precision": "bf16", "accumulate": 2, "stft_weight": 1.0, "ema_decay": 0.9},
+        {"precision": "bf16", "adversarial_start": 1},
         {"given": True},
     ],
 )

@@ -112,8 +112,8 @@ def test_gradients_are_those_of_the_reference(seed: int, block: int) -> None:
     """
     config = small.config(seed=seed)
     if block == 2:
-        train = TrainConfig(seed=seed, segment_samples=1344)
-        config = Config(mel=MelConfig(hop_samples=192), generator=V3_LIKE, train=train)
+        train = TrainConfig(seed=seed, segment_size=1344)
+        config = Config(mel=MelConfig(hop_length=192), generator=V3_LIKE, train=train)
     one, other = two_of(config)
     batch = noisy(config, 3, seed)
     for _ in range(2):  # the second time with vectors that the first has moved
@@ -125,7 +125,7 @@ def test_gradients_are_those_of_the_reference(seed: int, block: int) -> None:
 def test_gradients_of_the_papers_networks(name: str, seed: int, segment: int) -> None:
     """Protects the same at the paper's sizes, where sums are long and groups many."""
     config = preset(name)
-    train = config.train.model_copy(update={"seed": seed, "segment_samples": segment})
+    train = config.train.model_copy(update={"seed": seed, "segment_size": segment})
     config = config.model_copy(update={"train": train})
     one, other = two_of(config, double=False)
     batch = noisy(config, 2, seed, double=False)

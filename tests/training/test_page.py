@@ -57,7 +57,7 @@ def test_a_real_run_is_on_its_page(
     assert "4 of 4" in page
     assert page.count("<svg") == 7
     kept = read_audio(tmp_path / "run/validation_audio/1-generated.flac")
-    assert kept.rate_hz == 22_050
+    assert kept.sample_rate == 22_050
     assert kept.samples.shape[1] > 600
     again = hifigan("info", tmp_path / "run", "--html", tmp_path / "page.html")
     assert again.returncode == 4  # it exists

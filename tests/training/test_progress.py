@@ -63,7 +63,7 @@ def test_only_an_official_architecture_is_compared() -> None:
     recipe = TrainConfig(batch_size=4, steps=10)
     assert official_training(Config(train=recipe)) is V1
     assert official_training(Config(generator=GeneratorConfig(upsample_initial_channel=64))) is None
-    assert official_training(Config(mel=MelConfig(fmax_hz=None))) is None
+    assert official_training(Config(mel=MelConfig(fmax=None))) is None
     assert official_training(Config(train=TrainConfig(overfit=2))) is None
 
 

@@ -29,14 +29,14 @@ def done(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rate_hz", "hop", "bands"), [(48_000, 512, 128), (16_000, 200, 80), (44_100, 441, 128)]
+    ("sample_rate", "hop", "bands"), [(48_000, 512, 128), (16_000, 200, 80), (44_100, 441, 128)]
 )
-def test_a_rate_of_ones_own(tmp_path: Path, rate_hz: int, hop: int, bands: int) -> None:
+def test_a_rate_of_ones_own(tmp_path: Path, sample_rate: int, hop: int, bands: int) -> None:
     """Protects `config new`, preprocess, train, mel, vocode and resynth at another rate."""
     corpus, toml = tmp_path / "corpus", tmp_path / "my.toml"
     for index in range(4):
         write_audio(corpus / f"{index}.wav", speech(1.5, 48_000, seed=index), 48_000)
-    new = ("config", "new", "--rate", str(rate_hz), "--hop", str(hop), "-p", "v2", "-o", toml)
+    new = ("config", "new", "--rate", str(sample_rate), "--hop", str(hop), "-p", "v2", "-o", toml)
     done(hifigan(*new, *TINY))
     prepared, run = tmp_path / "prepared", tmp_path / "run"
     done(hifigan("preprocess", corpus, "-o", prepared, "--config", toml, "--workers", "1"))
@@ -45,14 +45,14 @@ def test_a_rate_of_ones_own(tmp_path: Path, rate_hz: int, hop: int, bands: int) 
     assert trained.returncode == 0, trained.stderr
     mel, out = tmp_path / "mel.npy", tmp_path / "out.wav"
     done(hifigan("mel", corpus / "0.wav", "-o", mel, "--like", run))
-    frames = round(1.5 * rate_hz) // hop
+    frames = round(1.5 * sample_rate) // hop
     assert np.load(mel).shape == (bands, frames)
     done(hifigan("vocode", mel, "-o", out, "--model", run))
     found = soundfile.info(out)
-    assert (found.samplerate, found.frames) == (rate_hz, frames * hop)
+    assert (found.samplerate, found.frames) == (sample_rate, frames * hop)
     again = tmp_path / "again.wav"
     spoken = done(hifigan("resynth", corpus / "1.wav", "-o", again, "-m", run, "--json"))
-    assert soundfile.info(again).samplerate in (rate_hz, 48_000)
+    assert soundfile.info(again).samplerate in (sample_rate, 48_000)
     assert json.loads(spoken.stdout.splitlines()[-1])["length_s"] == pytest.approx(1.5, abs=0.05)
 
 
@@ -65,7 +65,7 @@ def test_presets_of_other_rates_are_measured() -> None:
     )
     assert run.returncode == 0, run.stderr
     (line,) = (json.loads(text) for text in run.stdout.splitlines())
-    assert line["segment_samples"] == 16_384
+    assert line["segment_size"] == 16_384
     reference = line["steps"][0]
     expected = 16_384 / 48_000 / reference["step_s"]
     assert reference["audio_s_per_s"] == pytest.approx(expected)

@@ -26,7 +26,7 @@ def test_error_is_the_mean_over_whole_clips_up_to_nyquist(tmp_path: Path, mels: 
     data = open_prepared(small.prepare(tmp_path / "prepared", seed=3, mels=mels))
     config = small.config()
     state = VocoderState(config, CPU)
-    full = MelConfig(fmax_hz=None)
+    full = MelConfig(fmax=None)
     errors = []
     for clip in data.validation:
         samples = torch.from_numpy(data.samples(clip))[None]

@@ -24,11 +24,11 @@ from tests.training.runs import CPU, checkpoint, differing, go, metrics
 
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 EXTRAS: dict[str, Any] = {
-    "adversarial_from": 3,
+    "adversarial_start": 3,
     "discriminator_width": 0.5,
-    "spectral_weight": 2.0,
-    "vary_rate": (0.8, 1.25),
-    "vary_level": (0.3, 1.0),
+    "stft_weight": 2.0,
+    "speed_range": (0.8, 1.25),
+    "peak_range": (0.3, 1.0),
     "ema_decay": 0.9,
 }
 
@@ -62,7 +62,7 @@ def test_the_generator_is_alone_at_first(prepared: Path, tmp_path: Path) -> None
 
 def test_accumulated_gradients_are_those_of_the_batch(prepared: Path, tmp_path: Path) -> None:
     """Mel alone: spectral convergence is a ratio over what is at hand, so that pieces differ."""
-    recipe = {**EXTRAS, "spectral_weight": 0.0, "steps": 2}
+    recipe = {**EXTRAS, "stft_weight": 0.0, "steps": 2}
     go(prepared, tmp_path / "whole", **recipe)
     go(prepared, tmp_path / "pieces", accumulate=2, **recipe)
     whole, pieces = (read_tensors(checkpoint(tmp_path / n, 2))[0] for n in ("whole", "pieces"))
@@ -110,7 +110,7 @@ def test_overfitting_is_judged_by_the_segments_that_are_learned(prepared: Path) 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"vary_rate": (1.2, 0.8)}, {"discriminator_width": 0.3}, {"vary_level": (0.0, 1.0)}],
+    [{"speed_range": (1.2, 0.8)}, {"discriminator_width": 0.3}, {"peak_range": (0.0, 1.0)}],
 )
 def test_wrong_values_are_refused(wrong: dict[str, Any]) -> None:
     """Ranges from high to low, widths that groups do not divide, silence."""
@@ -126,7 +126,7 @@ def test_no_alarm_before_the_discriminators_join() -> None:
         "period_2.spread": 0.001,
     }
     for joined, alarms in ((10 * SETTLED, 0), (0, 1)):
-        checks = HealthChecks(TrainConfig(adversarial_from=joined))
+        checks = HealthChecks(TrainConfig(adversarial_start=joined))
         steps = range(SETTLED, 2 * SETTLED, 100)
         found = [w for step in steps for w in checks.see("validation", step, figures)]
         assert len([w for w in found if w.kind == "period_2_is_dead"]) == alarms

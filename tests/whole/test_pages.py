@@ -28,7 +28,10 @@ def test_the_table_of_presets_is_true() -> None:
         first = preset(names[0])
         (row,) = re.findall(rf"^\| {' '.join(f'`{name}`' for name in names)} \|(.*)\|$", page, re.M)
         rate, hop, bands, work = (cell.strip() for cell in row.split("|"))
-        assert (int(rate.replace(" ", "")), int(hop)) == (first.mel.rate_hz, first.mel.hop_samples)
+        assert (int(rate.replace(" ", "")), int(hop)) == (
+            first.mel.sample_rate,
+            first.mel.hop_length,
+        )
         assert bands == f"{first.mel.n_mels} to {first.mel.top_hz / 1000:g} kHz"
         told = [float(number) for number in work.split(",")]
         assert told == [round(work_per_s(preset(name)) / unit, 1) for name in names]

@@ -77,7 +77,7 @@ def full_scale(mel: MelConfig) -> float:
     It is half the window's sum, of a tone, through the middle of the narrowest filter. Tones come
     within 0.5 of it.
     """
-    return math.log(mel.win_samples / 2 * float(filterbank(mel).max())) + _MARGIN
+    return math.log(mel.win_length / 2 * float(filterbank(mel).max())) + _MARGIN
 
 
 def recognize(evidence: Evidence, full: float = _FULL_SCALE) -> Recognition:
@@ -228,8 +228,8 @@ class MelOrigin:
     kind: str
     floor: float | None
     tools: str
-    rate_hz: int
-    hop_samples: int
+    sample_rate: int
+    hop_length: int
 
 
 _ORIGINS = (

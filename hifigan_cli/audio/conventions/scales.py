@@ -106,4 +106,4 @@ def to_model(values: AnyArray, scale: MelScale, mel: MelConfig) -> FloatArray:
 
 
 def _power_offset(mel: MelConfig) -> float:
-    return 0.5 * math.log(mel.n_fft / mel.rate_hz) + _POWER_OFFSET
+    return 0.5 * math.log(mel.n_fft / mel.sample_rate) + _POWER_OFFSET

@@ -116,14 +116,14 @@ def digests(task: ClipTask) -> tuple[str | None, str | None]:
     return origin["source_sha256"], origin["mel_sha256"]
 
 
-def sounding(samples: FloatArray, rate_hz: int) -> slice:
+def sounding(samples: FloatArray, sample_rate: int) -> slice:
     """Return the part of `(samples,)` between the first and the last sound, with a margin."""
-    block = max(1, round(TRIM_BLOCK_S * rate_hz))
+    block = max(1, round(TRIM_BLOCK_S * sample_rate))
     blocks = -(-len(samples) // block)
     padded = np.pad(samples, (0, blocks * block - len(samples)))
     energy = np.square(padded, dtype=np.float64).reshape(blocks, block).mean(axis=1)
     loud = np.flatnonzero(energy >= energy.max() * 10 ** (-TRIM_BELOW_DB / 10))
-    margin = round(TRIM_MARGIN_S * rate_hz)
+    margin = round(TRIM_MARGIN_S * sample_rate)
     return slice(
         max(0, int(loud[0]) * block - margin),
         min(len(samples), (int(loud[-1]) + 1) * block + margin),
@@ -167,7 +167,7 @@ def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
     clip = Clip(
         name=task.file.name,
         path=path,
-        source_rate_hz=audio.rate_hz,
+        source_sample_rate=audio.sample_rate,
         offset=0,
         samples=len(stored),
         peak=int(np.abs(stored.astype(np.int32)).max()) / FULL_SCALE,
@@ -188,10 +188,10 @@ def _at_rate(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | Non
         `(samples,)`, and with pairs `(frames, n_mels)`.
     """
     mel_config = task.options.mel
-    samples = resample(audio.mono().samples, audio.rate_hz, mel_config.rate_hz)[0]
+    samples = resample(audio.mono().samples, audio.sample_rate, mel_config.sample_rate)[0]
     if task.options.trim:
-        samples = samples[sounding(samples, mel_config.rate_hz)]
-    _check_length(task, len(samples) / mel_config.rate_hz)
+        samples = samples[sounding(samples, mel_config.sample_rate)]
+    _check_length(task, len(samples) / mel_config.sample_rate)
     if task.mel_file is None:
         return samples, None
     if audio.notes:
@@ -206,7 +206,7 @@ def _at_rate(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | Non
 def _check_length(task: ClipTask, length_s: float) -> None:
     # A clip shorter than one window has no useful mel, whatever was asked for.
     mel = task.options.mel
-    if length_s < max(task.options.min_length_s, mel.n_fft / mel.rate_hz):
+    if length_s < max(task.options.min_length_s, mel.n_fft / mel.sample_rate):
         raise UnfitError(Reason.TOO_SHORT, f"{task.file.path} lasts {length_s:.3f} s")
 
 

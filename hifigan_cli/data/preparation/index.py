@@ -71,13 +71,13 @@ def finish(
         return _write_index(out, corpus, options, shard.count, files), ()
 
 
-def shard_totals(out: Path, shard: Shard, rate_hz: int) -> dict[str, Any]:
+def shard_totals(out: Path, shard: Shard, sample_rate: int) -> dict[str, Any]:
     """Return the totals of a shard of the work; the split is not known yet."""
     totals = _Totals()
     for record in read_records(out, shard):
         totals.add(record)
     rejected = dict(sorted(totals.rejected.items()))
-    return {**totals.length("training", rate_hz), "rejected": rejected}
+    return {**totals.length("training", sample_rate), "rejected": rejected}
 
 
 def _write_index(
@@ -110,10 +110,10 @@ def _write_index(
             totals.add(record)
     files |= {name: checksum(out / name) for name in (CLIPS_FILE, REJECTED_FILE)}
     manifest = Manifest(
-        rate_hz=options.rate_hz,
+        sample_rate=options.sample_rate,
         options=options.lasting(),
         mel=options.mel if options.mels is not None else None,
-        totals=totals.summary(options.rate_hz, division),
+        totals=totals.summary(options.sample_rate, division),
         files=dict(sorted(files.items())),
     ).with_digest()
     write_bytes(out / MANIFEST_FILE, manifest.to_json().encode())
@@ -163,16 +163,16 @@ class _Totals:
             if record.split in (split, "both"):
                 self.clips[split] += 1
                 self.samples[split] += record.samples
-        self.rates[record.source_rate_hz] += 1
+        self.rates[record.source_sample_rate] += 1
         self.peaks.append(20 * math.log10(record.peak / record.gain))
         self.clipped_clips += record.clipped > 0
         self.clipped_samples += record.clipped
 
-    def summary(self, rate_hz: int, division: Division) -> dict[str, Any]:
+    def summary(self, sample_rate: int, division: Division) -> dict[str, Any]:
         """Return the totals as JSON-able values; peaks in dB of full scale, as recorded."""
         extremes = (("min", min), ("median", np.median), ("max", max))
         return {
-            **{split: self.length(split, rate_hz) for split in _SPLITS},
+            **{split: self.length(split, sample_rate) for split in _SPLITS},
             "split": division.kind,
             "source_rates_hz": {str(rate): self.rates[rate] for rate in sorted(self.rates)},
             "peak_dbfs": {name: round(float(f(self.peaks)), 2) for name, f in extremes},
@@ -180,7 +180,7 @@ class _Totals:
             "rejected": dict(sorted(self.rejected.items())),
         }
 
-    def length(self, split: str, rate_hz: int) -> dict[str, Any]:
+    def length(self, split: str, sample_rate: int) -> dict[str, Any]:
         """Return how much belongs to a split."""
         clips, samples = self.clips[split], self.samples[split]
-        return {"clips": clips, "samples": samples, "hours": round(samples / rate_hz / 3600, 6)}
+        return {"clips": clips, "samples": samples, "hours": round(samples / sample_rate / 3600, 6)}

@@ -48,9 +48,9 @@ class PreparationOptions:
     force: bool = False
 
     @property
-    def rate_hz(self) -> int:
+    def sample_rate(self) -> int:
         """Rate of the prepared samples."""
-        return self.mel.rate_hz
+        return self.mel.sample_rate
 
     @property
     def processes(self) -> int:
@@ -85,7 +85,7 @@ class PreparationOptions:
     def lasting(self) -> dict[str, Any]:
         """Return what changes the result, as JSON-able values."""
         return {
-            "rate_hz": self.rate_hz,
+            "sample_rate": self.sample_rate,
             "trim": self.trim,
             "min_length_s": self.min_length_s,
             "validation": self.validation,

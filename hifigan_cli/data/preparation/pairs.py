@@ -79,7 +79,7 @@ def fit_pair(
     Raises:
         UnfitError: they differ in length or in content.
     """
-    frames, given = len(samples) // config.hop_samples, mel.shape[1]
+    frames, given = len(samples) // config.hop_length, mel.shape[1]
     if abs(frames - given) > MAX_FRAMES_APART:
         raise UnfitError(Reason.MEL_SHAPE, f"{label} has {given} frames, its recording {frames}")
     own = mel_spectrogram(torch.from_numpy(samples)[None], config)[0].numpy()
@@ -92,7 +92,7 @@ def fit_pair(
             f"{label} differs by {distance:.2f} log units from the recording's own mel: "
             "another clip, another level or another logarithm",
         )
-    return samples[: shared * config.hop_samples], mel
+    return samples[: shared * config.hop_length], mel
 
 
 def _check_shape(mel: AnyArray, label: str, bands: int) -> None:

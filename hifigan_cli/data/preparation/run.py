@@ -138,7 +138,7 @@ def preprocess(
                     path = outcome.record.path
                     report(PreparationProgress("preparing", done, len(tasks), path))
                 # Now: after its end another process may write the index and remove the journal.
-                own = shard_totals(out, shard, options.rate_hz)
+                own = shard_totals(out, shard, options.sample_rate)
                 writer.finish(corpus.listing)
             manifest, waiting = finish(out, corpus, options, shard)
     return PreparationSummary(
@@ -192,10 +192,10 @@ def plan(
     with ThreadPoolExecutor(options.processes) as pool:
         lengths = list(pool.map(_length_s, tasks))
     length_s = sum(length for length in lengths if length is not None)
-    samples = round(length_s * options.rate_hz)
+    samples = round(length_s * options.sample_rate)
     size = 2 * samples + _INDEX_BYTES * len(tasks)
     if options.mels is not None:
-        size += 4 * options.mel.n_mels * (samples // options.mel.hop_samples)
+        size += 4 * options.mel.n_mels * (samples // options.mel.hop_length)
     processes = max(1, min(options.processes, len(tasks)))
     work_s = length_s * _cost(tasks, lengths) / processes
     state: Literal["new", "unfinished", "finished", "replaced"] = "new"

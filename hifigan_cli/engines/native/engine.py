@@ -61,7 +61,7 @@ class NativeEngine:
             *(*config.upsample_rates, *config.upsample_kernel_sizes, *config.resblock_kernel_sizes),
             *(dilation for block in config.resblock_dilation_sizes for dilation in block),
         ]
-        self.n_mels, self.hop_length = model.mel.n_mels, config.hop_samples
+        self.n_mels, self.hop_length = model.mel.n_mels, config.hop_length
         self.idle: list[ctypes.c_void_p] = []  # streams of the library that ended, kept for reuse
         # Held here because this module's names are gone when the interpreter ends.
         self.free_stream = library().hifigan_stream_free

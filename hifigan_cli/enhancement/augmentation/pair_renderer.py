@@ -51,7 +51,7 @@ class PairRenderer:
     def pair(self, number: int, samples: int) -> tuple[DoubleArray, DoubleArray]:
         """Render pair `number`: noisy and clean, `(samples,)` each, in step with each other."""
         rng = np.random.default_rng((self.seed, number))
-        lead = int(_LEAD_S * self.speech.data.rate_hz)
+        lead = int(_LEAD_S * self.speech.data.sample_rate)
         while True:
             recorded, clean = self.speech.draw(rng, lead + samples, self.augmentation.rate)
             if np.abs(clean[lead:]).max() > _QUIET_PEAK:
@@ -65,7 +65,7 @@ class PairRenderer:
 
     def _augment(self, rng: np.random.Generator, wave: DoubleArray) -> DoubleArray:
         """Change `(samples,)` of speech as a room, noises and a recorder would."""
-        chance, sample_rate, samples = self.augmentation, self.speech.data.rate_hz, len(wave)
+        chance, sample_rate, samples = self.augmentation, self.speech.data.sample_rate, len(wave)
         if rng.random() < chance.untouched:
             return wave
         if rng.random() < chance.reverb:

@@ -56,11 +56,11 @@ class Sources:
             UsageError: its sample rate is not that of the mel.
         """
         speech = open_prepared(self.speech)
-        if speech.rate_hz != self.mel.rate_hz:
+        if speech.sample_rate != self.mel.sample_rate:
             raise UsageError(
-                f"{self.speech} holds {speech.rate_hz} Hz, the enhancer's mel is of "
-                f"{self.mel.rate_hz} Hz",
-                f"`hifigan preprocess CORPUS -o OTHER` prepares it at {self.mel.rate_hz} Hz",
+                f"{self.speech} holds {speech.sample_rate} Hz, the enhancer's mel is of "
+                f"{self.mel.sample_rate} Hz",
+                f"`hifigan preprocess CORPUS -o OTHER` prepares it at {self.mel.sample_rate} Hz",
             )
         return speech
 
@@ -92,8 +92,8 @@ class Sources:
         speech = self.open_speech()
         return PairRenderer(
             SpeechSampler(speech, validation=validation, top_hz=self.mel.top_hz),
-            load_sounds(self.noises, speech.rate_hz, validation=validation),
-            load_sounds(self.rirs, speech.rate_hz, validation=validation),
+            load_sounds(self.noises, speech.sample_rate, validation=validation),
+            load_sounds(self.rirs, speech.sample_rate, validation=validation),
             self.run.augmentation,
             self.run.training.seed + (_VALIDATION_SEED if validation else 0),
         )
@@ -150,7 +150,7 @@ def _render(task: tuple[Sources, bool, range]) -> HalfArray:
     """Render pairs as log-mels, in this process or a worker."""
     sources, validation, numbers = task
     renderer = _renderer(sources, validation)
-    samples = sources.run.training.pair_frames * sources.mel.hop_samples
+    samples = sources.run.training.pair_frames * sources.mel.hop_length
     waves = np.stack([renderer.pair(number, samples) for number in numbers])
     mels = MelSpectrogram(sources.mel)(torch.from_numpy(waves.reshape(-1, samples)).float())
     pairs: HalfArray = mels.unflatten(0, (-1, 2)).transpose(2, 3).numpy().astype("<f2")

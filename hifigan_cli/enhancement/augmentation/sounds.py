@@ -70,7 +70,7 @@ def load_sounds(folder: Path, sample_rate: int, *, validation: bool) -> list[Flo
     files = sound_files(folder)
     chosen = [path for path in files if held_out(path.name) == validation]
     recordings = (read_audio(path).mono() for path in chosen or files)
-    return [resample(audio.samples, audio.rate_hz, sample_rate)[0] for audio in recordings]
+    return [resample(audio.samples, audio.sample_rate, sample_rate)[0] for audio in recordings]
 
 
 def fingerprint(folder: Path) -> str:
@@ -117,13 +117,13 @@ class SpeechSampler:
         start = int(rng.integers(-margin, max(len(recorded) - needed + margin, 1 - margin)))
         pair = np.stack([_cut(recorded, start, needed), _cut(clean, start, needed)], axis=1)
         if rate != 1.0:
-            sample_rate = self.data.rate_hz
+            sample_rate = self.data.sample_rate
             pair = soxr.resample(pair, sample_rate * rate, sample_rate, quality="HQ")
         return pair[:samples, 0], pair[:samples, 1]
 
     def _load_clip(self, clip: Clip) -> tuple[DoubleArray, DoubleArray, float]:
         wave = self.data.samples(clip).astype(np.float64)
-        return wave, spectral_gate(wave), bandwidth_hz(wave, self.data.rate_hz)
+        return wave, spectral_gate(wave), bandwidth_hz(wave, self.data.sample_rate)
 
 
 def spectral_gate(wave: DoubleArray) -> DoubleArray:

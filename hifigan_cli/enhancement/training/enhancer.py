@@ -107,7 +107,7 @@ class EnhancerTask(TrainingTask[EnhancerBatch]):
         self.state, self.intervals = state, state.config.training
         self.guard = NonfiniteGuard(state.device)
         self.audio_s = self.intervals.batch_size * self.intervals.segment_frames
-        self.audio_s *= state.mel.hop_samples / state.mel.rate_hz
+        self.audio_s *= state.mel.hop_length / state.mel.sample_rate
         self._run, self._pairs, self._heldout = run, pairs, heldout
 
     def started(self) -> Started:

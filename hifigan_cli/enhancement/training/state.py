@@ -48,7 +48,7 @@ class EnhancerState(TrainingState):
         }
         self.optimizer_d = adamw(
             self.discriminator.parameters(),
-            config.training.discriminator_rate,
+            config.training.discriminator_learning_rate,
             _LATE_BETAS,
             _WEIGHT_DECAY,
         )
@@ -95,7 +95,7 @@ class EnhancerState(TrainingState):
         if self.step == first and training.adversarial_steps:
             self._enter_second_phase()
         if self.adversarial:
-            rate = training.adversarial_rate * _late(
+            rate = training.adversarial_learning_rate * _late(
                 (self.step - first) / training.adversarial_steps
             )
         else:

@@ -14,7 +14,7 @@ from hifigan_cli.importers.weights import rename, tensors
 
 NAME = "bshall"
 _MELS, _FIRST_KERNEL = 128, 20  # by which a bare state is told
-_MEL = {"rate_hz": 16_000, "hop_samples": 160, "n_mels": _MELS}  # the rest is the paper's
+_MEL = {"sample_rate": 16_000, "hop_length": 160, "n_mels": _MELS}  # the rest is the paper's
 _GENERATOR = {"upsample_rates": (10, 4, 2, 2), "upsample_kernel_sizes": (20, 8, 4, 4)}
 
 

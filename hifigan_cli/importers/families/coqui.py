@@ -64,10 +64,10 @@ def _mel(audio: dict[str, Any], where: object) -> tuple[dict[str, Any], dict[str
     log = _LOGS.get(audio.get("log_func", "np.log10"))
     if log is None:
         raise ModelError(f"{label}: a log_func {audio['log_func']} is not known")
-    mel = pick(audio, {"rate_hz": "sample_rate", "n_mels": "num_mels"}, label)
-    mel |= {"fmin_hz": audio.get("mel_fmin") or 0.0, "fmax_hz": audio.get("mel_fmax")}
+    mel = pick(audio, {"sample_rate": "sample_rate", "n_mels": "num_mels"}, label)
+    mel |= {"fmin": audio.get("mel_fmin") or 0.0, "fmax": audio.get("mel_fmax")}
     try:
-        mel |= _sizes(audio, mel["rate_hz"])
+        mel |= _sizes(audio, mel["sample_rate"])
         normalised = bool(audio.get("signal_norm", True) and audio.get("stats_path"))
         gain = float(audio.get("spec_gain", 20))
         steps = _ranged(audio, gain) if not normalised else {"gain": gain}
@@ -77,15 +77,15 @@ def _mel(audio: dict[str, Any], where: object) -> tuple[dict[str, Any], dict[str
     return mel, base | steps, normalised
 
 
-def _sizes(audio: dict[str, Any], rate_hz: int) -> dict[str, int]:
+def _sizes(audio: dict[str, Any], sample_rate: int) -> dict[str, int]:
     """Return the lengths of transform, window and hop, which may be in milliseconds."""
     n_fft = audio.get("fft_size") or 2 * (audio.get("num_freq", 513) - 1)
     win, hop = audio.get("win_length"), audio.get("hop_length")
     if hop is None:
         long_ms, short_ms = audio["frame_length_ms"], audio["frame_shift_ms"]
-        win = int(long_ms / 1000 * rate_hz)
+        win = int(long_ms / 1000 * sample_rate)
         hop = int(win / (long_ms / short_ms))
-    return {"n_fft": n_fft, "win_samples": win or n_fft, "hop_samples": hop}
+    return {"n_fft": n_fft, "win_length": win or n_fft, "hop_length": hop}
 
 
 def _ranged(audio: dict[str, Any], gain: float) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def convert(source: ForeignCheckpoint) -> Imported:
     features = section(content, "feats_extract_conf", where=path)
     fixed(features, path, window="hann", center=True, normalized=False, htk=False)
     mel = pick(_DEFAULTS | features, _MEL_FIELDS, path)
-    mel["win_samples"] = features.get("win_length") or mel["n_fft"]
-    mel["fmin_hz"] = mel["fmin_hz"] or 0.0
+    mel["win_length"] = features.get("win_length") or mel["n_fft"]
+    mel["fmin"] = mel["fmin"] or 0.0
     base = features.get("log_base", 10.0)
     if base not in (10, None):
         raise ModelError(f"{path}: a logarithm of base {base} cannot be imported")

@@ -40,8 +40,8 @@ def convert(source: ForeignCheckpoint) -> Imported:
     audio = section(config, "preprocessing", "audio", where=where)
     generator = pick(model, GENERATOR, f"{where}: model", _OTHERS)
     fixed(model, where, istft_layer=False)
-    rate_hz = audio.get("input_sampling_rate")
-    if audio.get("output_sampling_rate", rate_hz) != rate_hz:
+    sample_rate = audio.get("input_sampling_rate")
+    if audio.get("output_sampling_rate", sample_rate) != sample_rate:
         raise ModelError(f"{where}: a mel of another rate than the speech cannot be imported")
     activation = str(model.get("activation_function", "original_hifigan_leaky_relu"))
     slope = _SLOPES.get(activation.rpartition(".")[2])

@@ -84,10 +84,10 @@ def _mel(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str,
     if not exact:
         raise ModelError(f"{label}: only exact_pad can be imported")
     mel = pick(content, _MEL_FIELDS, label)
-    win = mel["win_samples"]
+    win = mel["win_length"]
     mel["n_fft"] = content.get("n_fft") or 2 ** math.ceil(math.log2(win))
-    mel["fmin_hz"] = content.get("lowfreq") or 0.0
-    mel["fmax_hz"] = content.get("highfreq")
+    mel["fmin"] = content.get("lowfreq") or 0.0
+    mel["fmax"] = content.get("highfreq")
     guard = content.get("log_zero_guard_value", 2**-24)
     return mel, {
         "pad_mode": "constant",

@@ -51,8 +51,8 @@ def convert(source: ForeignCheckpoint) -> Imported:
     if "sampling_rate_for_feats" in content:
         raise ModelError(f"{path}: a mel of another rate than the speech cannot be imported")
     mel = pick(content, _MEL_FIELDS, path)
-    mel["win_samples"] = content.get("win_length") or mel["n_fft"]
-    mel["fmin_hz"] = mel["fmin_hz"] or 0.0
+    mel["win_length"] = content.get("win_length") or mel["n_fft"]
+    mel["fmin"] = mel["fmin"] or 0.0
     model = source.content.get("model")
     state = tensors(model["generator"] if isinstance(model, dict) else source.content)
     mean, scale = state.pop("mean", None), state.pop("scale", None)

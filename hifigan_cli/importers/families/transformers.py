@@ -38,7 +38,7 @@ def convert(source: ForeignCheckpoint) -> Imported:
     if content.get("model_type", _TYPES[0]) not in _TYPES:
         raise ModelError(f"{path} is of a {content['model_type']}, not a HiFi-GAN")
     network = pick(content, _GENERATOR, path)
-    named = pick(content, {"rate_hz": "sampling_rate", "n_mels": "model_in_dim"}, path)
+    named = pick(content, {"sample_rate": "sampling_rate", "n_mels": "model_in_dim"}, path)
     mel, floor = _mel(source, named, path, network["upsample_rates"])
     state = tensors(source.content)
     mean, scale = state.pop("mean", None), state.pop("scale", None)
@@ -59,10 +59,10 @@ def _mel(
     told = read_document(beside) if beside.is_file() else {}
     extractor = _EXTRACTOR | {key: told[key] for key in _EXTRACTOR if key in told}
     try:
-        win = round(extractor["win_length"] * named["rate_hz"] / 1000) if told else _WINDOW
+        win = round(extractor["win_length"] * named["sample_rate"] / 1000) if told else _WINDOW
         n_fft = 2 ** math.ceil(math.log2(win))
-        sizes = {"hop_samples": math.prod(rates), "win_samples": win, "n_fft": n_fft}
+        sizes = {"hop_length": math.prod(rates), "win_length": win, "n_fft": n_fft}
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path} does not describe a generator: {error}") from error
-    band = {"fmin_hz": extractor["fmin"], "fmax_hz": extractor["fmax"]}
+    band = {"fmin": extractor["fmin"], "fmax": extractor["fmax"]}
     return {**named, **sizes, **band}, extractor["mel_floor"]

@@ -71,7 +71,7 @@ def training_forms(
         train = TrainConfig.model_validate(
             {
                 "batch_size": options.batch,
-                "segment_samples": options.segment,
+                "segment_size": options.segment,
                 "precision": precision,
                 "discriminator_width": 0.125 if options.tiny else 1.0,
             }
@@ -99,7 +99,7 @@ def synthesis_forms(
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the plain forward pass, and the torch engine in every precision of the device."""
     model = tiny_model() if options.tiny else random_model(PRESETS[options.preset])
-    frames = round(options.seconds * model.mel.rate_hz / model.mel.hop_samples)
+    frames = round(options.seconds * model.mel.sample_rate / model.mel.hop_length)
     shape = options.batch, model.mel.n_mels, frames
     mel = np.random.default_rng(0).normal(-5, 2, shape).astype(np.float32)
     precisions = ("fp32",) if device.type == "cpu" else ("fp32", "bf16", "fp16")

@@ -34,7 +34,7 @@ LOG_FILE = "vocoder.jsonl"
 SETTINGS = {
     "learning_rate": 1e-4,
     "discriminator_width": 0.25,  # they start without weights, and small ones learn faster
-    "adversarial_from": 300,
+    "adversarial_start": 300,
     "validate_every": 1_000_000,
     "checkpoint_every": 2_000,
     "keep_checkpoints": 1,
