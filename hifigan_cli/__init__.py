@@ -1,6 +1,6 @@
 """hifigan: HiFi-GAN (Kong, Kim, Bae 2020, arXiv 2010.05646) as a tool and a library.
 
-Two paths lead through the code, and each stage is a package:
+The code has two pipelines, and each stage is a package:
 
     audio file -> mel -> generator -> audio file
     audio/        audio/  models/, synthesis/
@@ -10,17 +10,17 @@ Two paths lead through the code, and each stage is a package:
 
 Read in this order:
 
-- `errors`, `types`: the exceptions, drawn as a tree, with their exit codes; the array types
-- `config`: what a model is and how it is trained; the presets; where a value came from
+- `errors`, `types`: the exceptions with their exit codes; the array types
+- `config`: configurations of models and training; the presets; the source of each value
 - `runtime`: devices, threads, processes, shards, signals
-- `io`: atomic files, locks, tensor files, files that nobody vouches for
+- `io`: atomic files, locks, tensor files, untrusted files
 - `audio`: decode, encode, resample, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
-- `engines`: several ways to run a generator, the fastest chosen by measurement
+- `engines`: several ways to run a generator; a measurement selects the fastest
 - `importers`: checkpoints of other toolkits
 - `data`: corpus -> prepared data; prepared data -> batches
 - `training`: the step, the loop, checkpoints, distribution
-- `enhancement`: everything of the enhancer, and the noise filter in front of it
+- `enhancement`: the enhancer: network, inference and training; the noise filter that runs first
 - `synthesis`: mel -> waveform in exact chunks; mel files; many files
 - `evaluation`: metrics, thresholds, the report
 - `reports`: HTML pages that need no network
@@ -29,8 +29,8 @@ Read in this order:
 - `api`: the functions below
 - `cli`: one file per command
 
-Imports point one way, from the bottom of this list to its top, type-checking imports included, and
-without circles. A test holds this. Only `cli` prints.
+Modules of this list import only from modules above them, without cycles; this includes imports for
+type checking. A test checks it. Only `cli` prints.
 
     >>> import hifigan_cli
     >>> "resynthesize" in dir(hifigan_cli)
@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.runtime.lazy import lazily
+from hifigan_cli.runtime.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from hifigan_cli.api import load_enhancement, load_model, resynthesize, vocode
@@ -64,7 +64,7 @@ __all__ = [
     "write_audio",
 ]
 
-__getattr__ = lazily(
+__getattr__ = lazy_getattr(
     __name__,
     {
         "Audio": "audio",

@@ -1,4 +1,4 @@
-"""`python -m hifigan_cli` is `hifigan`."""
+"""Run the `hifigan` command by `python -m hifigan_cli`."""
 
 from hifigan_cli.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The Python interface: from file to file in three lines.
+"""The Python interface: resynthesize a file in three lines.
 
 model = load_model()
 speech = resynthesize("recording.wav", model)
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.config import MelConfig
-from hifigan_cli.engines.choose import EngineOptions
+from hifigan_cli.engines.selection import EngineOptions
 from hifigan_cli.enhancement.stages import AUTO, Enhancement, EnhancementOptions
 from hifigan_cli.enhancement.stages import load_enhancement as load_stages
 from hifigan_cli.importers.model_lookup import open_model
@@ -34,14 +34,14 @@ def load_model(
     precision: str = "fp32",
     threads: int | None = None,
 ) -> Vocoder:
-    """Load a vocoder: a model file, a training run's folder, a name, or the default model.
+    """Load a vocoder from a model file, a training run's folder or a name; None is the default.
 
-    `engine` is native, onnx, torch or eager, or the best there is; `precision` as --precision;
-    `threads` those of a CPU, by default as many as there are processors at hand.
+    `engine` is native, onnx, torch, eager or auto, which selects the fastest; `precision` is the
+    same as `--precision`; `threads` is the number of CPU threads, by default all available CPUs.
 
     Raises:
-        ModelError: missing or damaged.
-        DeviceError: there is no such device.
+        ModelError: the model is missing or damaged.
+        DeviceError: the device is missing.
         UsageError: the engine is missing, or lacks the precision.
     """
     return Vocoder(open_model(name), EngineOptions(engine, precision, device, threads))
@@ -53,21 +53,20 @@ def vocode(
     *,
     mel_as: str | None = None,
 ) -> Audio:
-    """Synthesise speech of a mel file, or of a log-mel array `(mels, frames)`.
+    """Synthesize speech from a mel file or a log-mel array `(n_mels, frames)`.
 
-    `mel_as` names the scale of its values, such as `log10` or `db`; `auto` recognizes it where it
-    is clear. Without, a file that looks like another scale than the model's is refused; an array is
-    used as it is.
+    `mel_as` names the scale of the values, such as `log10` or `db`; `auto` recognizes a clear one.
+    With None, a file in a scale other than the model's is rejected, and an array is used unchanged.
 
     Raises:
-        InputError: not a mel that this model reads.
+        InputError: the input is not a mel for this model.
         ModelError: the model is missing or damaged.
     """
     vocoder = _vocoder(model)
     if isinstance(mel, Path | str):
-        mel = open_mel(Path(mel), vocoder.model.mel, mel_as=mel_as).converted()
+        mel = open_mel(Path(mel), vocoder.model.mel, mel_as=mel_as).convert_all()
     elif mel_as is not None:
-        mel = mel_from_array(as_array(mel), vocoder.model.mel, mel_as).converted()
+        mel = mel_from_array(as_array(mel), vocoder.model.mel, mel_as).convert_all()
     return vocoder.vocode(mel)
 
 
@@ -79,20 +78,18 @@ def load_enhancement(
     limit_db: float | None = None,
     device: str = "auto",
 ) -> Enhancement:
-    """Load the stages that remove noise and reverberation in front of a vocoder.
+    """Load the stages that remove noise and reverberation before the vocoder runs.
 
-    `mode` is both, filter, restore, off, or auto: both stages run where they can, the filter where
-    its package is installed, the restorer for models of its mel; `notes` of the result names what
-    is left out. `mel` is what the vocoder reads, by default the presets'
-    mel; `enhancer` the restorer's file or the folder of its training run; with `limit_db` no band
-    is lowered by more.
+    `mode` is both, filter, restore, off or auto. Auto runs the filter if its package is installed
+    and the restorer if it supports `mel`; `notes` of the result names the stages that do not run.
+    `mel` is the vocoder's mel configuration, by default that of the presets; `enhancer` is the
+    restorer's file or the folder of its training run; `limit_db` limits the attenuation of a band.
 
     Raises:
-        UsageError: an unknown mode, options that contradict each other, or the filter was asked
-            for and is not installed.
-        ModelError: the filter or the enhancer is damaged, or the enhancer was asked for and works
-            on another mel.
-        DeviceError: there is no such device.
+        UsageError: the mode is unknown, options conflict, or the requested filter is not installed.
+        ModelError: the filter or the enhancer is damaged, or the requested enhancer has another
+            mel configuration.
+        DeviceError: the device is missing.
     """
     options = EnhancementOptions(mode, enhancer, limit_db)
     return load_stages(options, mel or MelConfig(), device)
@@ -105,16 +102,16 @@ def resynthesize(
     enhance: str | Enhancement = AUTO,
     keep_sample_rate: bool = False,
 ) -> Audio:
-    """Analyse a recording and synthesise it anew, each channel by itself, at the same length.
+    """Resynthesize a recording from its log-mel, channel by channel, at the same length.
 
-    Noise and reverberation are removed as `enhance` says: a mode of `load_enhancement` (auto, both,
-    filter, restore, off), or what that function has returned. The result has the model's rate, or
-    with `keep_sample_rate` the recording's.
+    `enhance` selects how noise and reverberation are removed: a mode of `load_enhancement` (auto,
+    both, filter, restore, off) or its result. The result has the model's sample rate, or with
+    `keep_sample_rate` the recording's.
 
     Raises:
         InputError: the file is not audio.
-        UsageError: an unknown mode, or its filter is not installed.
-        ModelError: the model is missing or damaged, or the enhancer reads another mel.
+        UsageError: the mode is unknown, or its filter is not installed.
+        ModelError: the model is missing or damaged, or the enhancer has another mel configuration.
     """
     recording = audio if isinstance(audio, Audio) else open_recording(audio)
     vocoder = _vocoder(model)

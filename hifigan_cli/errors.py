@@ -1,24 +1,24 @@
-"""What can go wrong, as one tree; each kind has its exit code.
+"""The exceptions of the package, as one tree; each class has its exit code.
 
 ::
 
-    HifiganError                1   a bug of ours, or no better name
+    HifiganError                1   any other failure
     ├── UsageError              2   an option or a configuration value
     ├── InputError              3   a file or stream that cannot be used
-    │   ├── EmptyError              nothing in it
-    │   ├── NotAudioError           content of another kind
-    │   ├── DamagedError            cut short, or changed since it was written
+    │   ├── EmptyError              a file without content
+    │   ├── NotAudioError           a file of another type
+    │   ├── DamagedError            a file that is cut short or changed since it was written
     │   └── NotFiniteError          samples that are not numbers
-    ├── OutputError             4   a place that cannot be written
+    ├── OutputError             4   an output path that cannot be written
     ├── ModelError              5   a model file or checkpoint
     ├── BatchError              6   some files of many failed
     ├── DivergedError           7   training produced numbers that are not finite
     ├── DeviceError             8   a device or its memory
-    ├── BelowThresholdError     1   an evaluation that misses the threshold it was checked against
+    ├── BelowThresholdError     1   an evaluation that misses its threshold
     └── InterruptedRunError   130   stopped by a signal (143 for SIGTERM)
 
-Every error carries what happened and, where one is known, the fix. Raising code writes both; only
-the command line prints them.
+Every error has a message that describes the failure and, if a fix is known, a hint. The code that
+raises the error writes both; only the command line prints them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class HifiganError(Exception):
-    """The root: `message`, and `hint`, one sentence that says how to fix it."""
+    """The base class: `message` describes the failure, `hint` how to fix it."""
 
     exit_code: int = 1
 
@@ -48,7 +48,7 @@ class UsageError(HifiganError):
 
 
 class InputError(HifiganError):
-    """A file or a stream cannot be read as what it should be."""
+    """A file or a stream cannot be used."""
 
     exit_code = 3
 
@@ -70,7 +70,7 @@ class NotFiniteError(InputError):
 
 
 class OutputError(HifiganError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the output path."""
 
     exit_code = 4
 
@@ -82,7 +82,7 @@ class ModelError(HifiganError):
 
 
 class BatchError(HifiganError):
-    """Some of many files failed; the others were done."""
+    """Some of many files failed; the others succeeded."""
 
     exit_code = 6
 
@@ -94,19 +94,19 @@ class DivergedError(HifiganError):
 
 
 class DeviceError(HifiganError):
-    """The device asked for is absent or out of memory."""
+    """The requested device is missing or out of memory."""
 
     exit_code = 8
 
 
 class BelowThresholdError(HifiganError):
-    """An evaluation misses the threshold it was checked against; it has no code of its own."""
+    """An evaluation misses its threshold."""
 
     exit_code = 1
 
 
 class InterruptedRunError(HifiganError):
-    """A signal stopped the run after it had saved what it had."""
+    """A signal stopped the run, which saved its progress first."""
 
     exit_code = 130
 
@@ -115,12 +115,12 @@ class InterruptedRunError(HifiganError):
         self.exit_code = 128 + signal_number
 
 
-def closest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean ...?" for a mistyped word, or an empty string.
 
-    >>> closest("batchsize", ["batch_size", "steps"])
+    >>> did_you_mean("batchsize", ["batch_size", "steps"])
     'did you mean batch_size?'
-    >>> closest("zzz", ["batch_size"])
+    >>> did_you_mean("zzz", ["batch_size"])
     ''
     """
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

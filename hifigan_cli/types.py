@@ -1,4 +1,4 @@
-"""Array types. Shapes stand in the docstrings, always in the same words.
+"""Array types. Docstrings name the shapes, always in the same words.
 
 Samples are `(channels, samples)` or `(samples,)`; log-mels are `(channels, n_mels, frames)` or
 `(n_mels, frames)`. Both are `FloatArray`.

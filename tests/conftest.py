@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tests.faults.matrix import MatrixReport
 
-# Sizes are drawn, not times: a busy machine must not fail a test.
+# No deadline: a busy machine must not fail a test.
 settings.register_profile("hifigan", deadline=None, max_examples=30)
 settings.load_profile("hifigan")
 
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Return the folder of real recordings beside the checkout, or skip."""
+    """Return the folder of real recordings next to the checkout, or skip."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the recordings in {SHARED_DATA}")
     return SHARED_DATA
@@ -40,8 +40,8 @@ def ljspeech_clips(shared_data: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model file that synthesises in milliseconds."""
-    from tests.models_for_tests import write_tiny_model  # torch: not before the threads are set
+    """Return a model file that synthesizes in milliseconds."""
+    from tests.models_for_tests import write_tiny_model  # imports torch: after setting threads
 
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
@@ -49,6 +49,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return prepared data of ten short clips, for training."""
-    from tests.training import small  # torch
+    from tests.training import small  # imports torch
 
     return small.prepare(tmp_path_factory.mktemp("data") / "prepared")

@@ -1,9 +1,9 @@
-"""Commands in subprocesses that need not import torch: forks of one process which has done so.
+"""Run commands in forks of one process that has already imported torch.
 
-Importing torch takes seconds, which most tests of the command line would spend for each command.
-A fork has its own memory, files, signals, and exit status; its streams are those that it is given,
-and it ends as the interpreter ends. Tests of the start-up, of what is imported, of limits that are
-set before the interpreter starts, and of kills start real processes.
+Importing torch takes seconds, and most tests of the command line would spend them for each command.
+A fork has its own memory, files, signals, streams and exit status, and ends as the interpreter
+does. Tests of start-up, of imports, of limits that are set before the interpreter starts, and of
+kills start real processes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[1]
 _CODE = "from tests.forkserver import serve; serve()"
 _MESSAGE_BYTES = 1 << 17
-# The libraries or the interpreter read these when they start; a fork would not see a new value.
+# Libraries or the interpreter read these variables at start; a fork would not see a new value.
 _READ_AT_START = ("LD_", "PYTHON", "MALLOC_", "CUDA_", "OMP_", "OPENBLAS_", "MKL_")
 _PRELOADED = (
     "torch",
@@ -54,29 +54,29 @@ _PRELOADED = (
 
 
 HIFIGAN = (sys.executable, "-m", "hifigan_cli")
-SMALL = (sys.executable, "-m", "tests.training.small")  # the same with small discriminators
-Word = str | bytes | Path
+HIFIGAN_SMALL = (sys.executable, "-m", "tests.training.small")  # with small discriminators
+Argument = str | bytes | Path
 
 
 @dataclass
-class Forked:
-    """A command that runs; the part of `subprocess.Popen` that the tests use."""
+class ForkedProcess:
+    """A running command, with the methods of `subprocess.Popen` that the tests use."""
 
     pid: int
     _connection: socket.socket
     returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit status, or None while it runs."""
+        """Return the exit status, or None while the command runs."""
         if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
             return self.wait()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit status when there is one.
+        """Wait for the end, and return the exit status.
 
         Raises:
-            subprocess.TimeoutExpired: it does not end in so many seconds.
+            subprocess.TimeoutExpired: if the command is still running after `timeout` seconds.
         """
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
@@ -86,35 +86,35 @@ class Forked:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the command has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the command."""
         self.send_signal(signal.SIGKILL)
 
 
-Process = Forked | subprocess.Popen[bytes]
+Process = ForkedProcess | subprocess.Popen[bytes]
 
 
 def start(
     program: Sequence[str],
-    words: Sequence[Word],
+    arguments: Sequence[Argument],
     streams: tuple[int, int, int],
     env: Mapping[str, str],
     cwd: Path | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> Process:
-    """Start a program with these streams, in a session of its own; in a fork where that can be.
+    """Start a program with these streams in its own session; in a fork, if possible.
 
-    `prepare` runs before the program does, and needs a new process.
+    `prepare` runs before the program, and needs a new process.
     """
     _, option, *module = program
     if prepare is not None or option != "-m" or len(module) != 1 or not _can_fork(env):
         stdin, stdout, stderr = streams
         return subprocess.Popen(
-            [*program, *words],
+            [*program, *arguments],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -125,23 +125,23 @@ def start(
         )
     request = {
         "module": module[0],
-        "words": [os.fsdecode(word) for word in words],
+        "arguments": [os.fsdecode(argument) for argument in arguments],
         "env": dict(env),
         "cwd": str(cwd or Path.cwd()),
     }
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        socket.send_fds(_server(), [json.dumps(request).encode()], [theirs.fileno(), *streams])
-    return Forked(int(ours.recv(64)), ours)
+    local, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with remote:
+        socket.send_fds(_server(), [json.dumps(request).encode()], [remote.fileno(), *streams])
+    return ForkedProcess(int(local.recv(64)), local)
 
 
 def start_with_pipes(
-    program: Sequence[str], words: Sequence[Word], env: Mapping[str, str]
+    program: Sequence[str], arguments: Sequence[Argument], env: Mapping[str, str]
 ) -> tuple[Process, IO[str], IO[str]]:
-    """Start a program; return it with its standard output and standard error."""
+    """Start a program; return it with pipes of its standard output and standard error."""
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-    with Path(os.devnull).open("rb") as nothing:
-        process = start(program, words, (nothing.fileno(), out_end, err_end), env)
+    with Path(os.devnull).open("rb") as stdin:
+        process = start(program, arguments, (stdin.fileno(), out_end, err_end), env)
     os.close(out_end)
     os.close(err_end)
     return process, os.fdopen(out), os.fdopen(err)
@@ -149,18 +149,18 @@ def start_with_pipes(
 
 def run(
     program: Sequence[str],
-    words: Sequence[Word],
+    arguments: Sequence[Argument],
     env: Mapping[str, str],
     *,
     stdin: bytes = b"",
     cwd: Path | None = None,
     timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end; its streams are pipes. It is killed after the time limit."""
+    """Run a program to its end, with pipes as streams; kill it after the time limit."""
     pipes = [os.pipe() for _ in range(3)]
-    theirs = pipes[0][0], pipes[1][1], pipes[2][1]
-    process = start(program, words, theirs, env, cwd)
-    for descriptor in theirs:
+    child_ends = pipes[0][0], pipes[1][1], pipes[2][1]
+    process = start(program, arguments, child_ends, env, cwd)
+    for descriptor in child_ends:
         os.close(descriptor)
 
     def write() -> None:
@@ -178,27 +178,27 @@ def run(
         outputs = list(pool.map(read, (pipes[1][0], pipes[2][0])))
     status = process.wait()
     timer.cancel()
-    return subprocess.CompletedProcess(list(words), status, *outputs)
+    return subprocess.CompletedProcess(list(arguments), status, *outputs)
 
 
 def _can_fork(env: Mapping[str, str]) -> bool:
-    """Tell whether a fork would see each variable as a new process would."""
-    started_with = _environment()
-    new = {name for name, value in env.items() if started_with.get(name) != value}
+    """Return whether a fork would see each variable as a new process would."""
+    server_env = _environment()
+    new = {name for name, value in env.items() if server_env.get(name) != value}
     if "PYTHONPATH" in new:
-        new.remove("PYTHONPATH")  # `_run` takes it
-        if any(Path(each, "sitecustomize.py").exists() for each in _folders(env)):
+        new.remove("PYTHONPATH")  # `_run` applies it
+        if any(Path(folder, "sitecustomize.py").exists() for folder in _python_path(env)):
             return False
     return sys.platform == "linux" and not any(name.startswith(_READ_AT_START) for name in new)
 
 
-def _folders(env: Mapping[str, str]) -> list[str]:
-    """Return what PYTHONPATH lists."""
-    return [each for each in env.get("PYTHONPATH", "").split(os.pathsep) if each]
+def _python_path(env: Mapping[str, str]) -> list[str]:
+    """Return the folders in PYTHONPATH."""
+    return [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment in which the process that forks starts: one thread."""
+    """Return the environment of the server process: one thread."""
     inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return {**inherited, **one_thread, "PYTHONPATH": str(_ROOT)}
@@ -206,27 +206,27 @@ def _environment() -> dict[str, str]:
 
 @cache
 def _server() -> socket.socket:
-    """Start the process that forks; it ends when this one has."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
+    """Start the server process; it ends when this process ends."""
+    local, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with remote:
         process = subprocess.Popen(
             [sys.executable, "-c", _CODE],
-            stdin=theirs.fileno(),
+            stdin=remote.fileno(),
             cwd=_ROOT,
             env=_environment(),
             start_new_session=True,
         )
 
-    def end() -> None:
-        ours.close()
+    def stop() -> None:
+        local.close()
         process.wait()
 
-    atexit.register(end)
-    return ours
+    atexit.register(stop)
+    return local
 
 
 def serve() -> None:
-    """Fork for each request on descriptor 0, until it is closed."""
+    """Fork for each request on file descriptor 0, until it is closed."""
     for name in _PRELOADED:
         __import__(name)
     assert len([*Path("/proc/self/task").iterdir()]) == 1, "a fork would lose the other threads"
@@ -237,7 +237,7 @@ def serve() -> None:
             os._exit(0)
         if os.fork() == 0:
             control.close()
-            _watch(message, descriptors)
+            _supervise(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         while _reap():
@@ -251,8 +251,8 @@ def _reap() -> bool:
         return False
 
 
-def _watch(message: bytes, descriptors: Sequence[int]) -> NoReturn:
-    """Fork once more, into the command; send its process number and, when it ends, its status."""
+def _supervise(message: bytes, descriptors: Sequence[int]) -> NoReturn:
+    """Fork the command; send its process ID and, when it ends, its status."""
     connection = socket.socket(fileno=descriptors[0])
     child = os.fork()
     if child == 0:
@@ -266,8 +266,8 @@ def _watch(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     os._exit(0)
 
 
-def read_untrusted_in_a_fork(_command: Any, *, input: bytes, **_how: Any) -> None:  # noqa: A002
-    """Run the program of the subprocess that reads untrusted files, in a fork, which has torch."""
+def read_untrusted_in_fork(_command: Any, *, input: bytes, **_options: Any) -> None:  # noqa: A002
+    """Run the reader of untrusted files in a fork instead of a subprocess."""
     child = os.fork()
     if child == 0:
         try:
@@ -279,7 +279,7 @@ def read_untrusted_in_a_fork(_command: Any, *, input: bytes, **_how: Any) -> Non
 
 
 def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
-    """Become the command: its streams, environment, folder and arguments."""
+    """Run the command with its streams, environment, folder and arguments."""
     request = json.loads(message)
     os.setsid()
     for number, descriptor in enumerate(descriptors):
@@ -291,10 +291,10 @@ def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.path[:1] = [*_folders(os.environ), str(_ROOT)]
-    reader = SimpleNamespace(**{**vars(subprocess), "run": read_untrusted_in_a_fork})
+    sys.path[:1] = [*_python_path(os.environ), str(_ROOT)]
+    reader = SimpleNamespace(**{**vars(subprocess), "run": read_untrusted_in_fork})
     patch.object(untrusted, "subprocess", reader).start()
-    sys.argv = ["hifigan", *request["words"]]
+    sys.argv = ["hifigan", *request["arguments"]]
     status: object = 0
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
@@ -303,7 +303,7 @@ def _run(message: bytes, descriptors: Sequence[int]) -> NoReturn:
     except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
         status = 1
-    # What the interpreter does at its end, without taking all modules apart, which takes a second.
+    # Exit as the interpreter does, but without deallocating all modules, which takes a second.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Helpers for all tests: the command line in a subprocess, and sound that resembles speech."""
+"""Helpers for all tests: the command line in a subprocess, and synthetic speech."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a command: one thread, no colours, no HIFIGAN_* of the caller's."""
+    """Return the environment of a command: one thread, no colors, no inherited HIFIGAN_*."""
     inherited = {key: v for key, v in os.environ.items() if not key.startswith("HIFIGAN_")}
-    own = {"NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return {**inherited, **own, **(extra or {})}
+    defaults = {"NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return {**inherited, **defaults, **(extra or {})}
 
 
 def hifigan_bytes(
@@ -34,7 +34,7 @@ def hifigan_bytes(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `hifigan` in a subprocess; stdin and both outputs are bytes.
 
-    HIFIGAN_* variables of the caller are left out; `env` is added.
+    The HIFIGAN_* variables of the caller are removed, and `env` is added.
     """
     return forkserver.run(
         forkserver.HIFIGAN,
@@ -60,9 +60,9 @@ def hifigan(
 
 
 def speech(length_s: float, sample_rate: int = 22_050, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Make sound that resembles speech: `(samples,)`, peak 0.5.
+    """Generate synthetic speech `(samples,)` with peak 0.5.
 
-    Harmonics of a gliding pitch under three formants, in syllables, with noise between.
+    It has syllables of harmonics of a gliding pitch with three formants, and noise between them.
     """
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(length_s * sample_rate)) / sample_rate

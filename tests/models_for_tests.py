@@ -1,4 +1,4 @@
-"""Small generators that synthesise in milliseconds, and a model file of one."""
+"""Small generators that synthesize in milliseconds, and their model files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import Generator, ModelFile, write_model
-from hifigan_cli.models.norms import folded
+from hifigan_cli.models.norms import fold_weight_norm
 from hifigan_cli.models.shapes import generator_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Two stages, hop 256, so that it reads the usual mel.
+# Two stages with hop length 256, so that it takes the usual mel.
 TINY = GeneratorConfig(
     upsample_rates=(16, 16),
     upsample_kernel_sizes=(32, 32),
@@ -27,7 +27,7 @@ TINY = GeneratorConfig(
 
 
 def tiny_generator(seed: int = 0, config: GeneratorConfig = TINY) -> Generator:
-    """Make a weight-normed generator whose output is far from silence."""
+    """Return a generator with weight norm whose output is far from silence."""
     torch.manual_seed(seed)
     net = Generator(config)
     with torch.no_grad():
@@ -37,26 +37,27 @@ def tiny_generator(seed: int = 0, config: GeneratorConfig = TINY) -> Generator:
 
 
 def tiny_model(seed: int = 0, mel: MelConfig | None = None) -> ModelFile:
-    """Make a model of a tiny generator, as `read_model` would return it."""
+    """Return a model of a tiny generator, as `read_model` would."""
     state = {key: value.detach() for key, value in tiny_generator(seed).state_dict().items()}
     return ModelFile(
-        mel or MelConfig(), TINY, arrays_of(folded(state)), provenance={"name": "tiny"}
+        mel or MelConfig(), TINY, arrays_of(fold_weight_norm(state)), provenance={"name": "tiny"}
     )
 
 
 def loud_model(config: GeneratorConfig, mel: MelConfig | None = None, seed: int = 0) -> ModelFile:
-    """Make a model of random folded weights whose waveform is about as loud as speech.
+    """Return a model with random folded weights whose waveform is about as loud as speech.
 
-    A fresh network is near silent and hides errors: here each layer keeps the variance.
+    A freshly initialized network is nearly silent and hides errors, so each layer here preserves
+    the variance.
     """
     random, mel = np.random.default_rng(seed), mel or MelConfig()
     weights = {}
     for name, shape in generator_shapes(config, mel.n_mels).items():
-        spread = 0.05
+        std = 0.05
         if name.endswith(".weight"):
-            inputs = shape[0] * 2 if name.startswith("ups.") else shape[1] * shape[2]
-            spread = 0.5 * inputs**-0.5 if "conv_post" in name else inputs**-0.5
-        weights[name] = random.normal(0, spread, shape).astype(np.float32)
+            fan_in = shape[0] * 2 if name.startswith("ups.") else shape[1] * shape[2]
+            std = 0.5 * fan_in**-0.5 if "conv_post" in name else fan_in**-0.5
+        weights[name] = random.normal(0, std, shape).astype(np.float32)
     return ModelFile(mel, config, weights, provenance={"name": "loud"})
 
 

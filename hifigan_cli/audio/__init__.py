@@ -1,30 +1,30 @@
 """Audio files and the mel spectrogram: waveform in, log-mel out.
 
-An audio file becomes a mel in three steps, in blocks, so that its length costs no memory:
+An audio file becomes a mel in these steps, in blocks, so that memory does not grow with length:
 
-- `formats`: which bytes are audio at all, and whether they are complete
-- `decoding`: the bytes of a file -> blocks of samples, as stored
-- `recording`: -> the same blocks, finite and within full scale; `open_recording` checks all first
-- `resampling`: -> blocks at the rate of the model, through soxr
-- `logmel`: -> blocks of the log-mel
+- `formats`: identifies audio by its bytes, and checks that it is complete
+- `decoding`: decodes a file into blocks of samples, as stored
+- `recording`: repairs the blocks (finite, within full scale); `open_recording` checks them first
+- `resampling`: converts blocks to the sample rate of the model, with soxr
+- `logmel`: computes blocks of the log-mel
 
-The others:
+The other modules:
 
-- `reading`: a file -> `Audio`, samples `(channels, samples)` in memory with their rate
-- `writing`: samples -> a file, atomically, never wrapped around
-- `wav_stream`: samples -> a pipe, as WAV or raw
-- `levels`: silent, clipped, off center
-- `filterbank`, `mel`: the mel bands; the log-mel in torch, with gradients, for training
-- `conventions`: which convention the values of a mel give away, and the way to ours
-- `speech`: the recording that comes with the tool
-- `pictures`: log-mels to look at
+- `reading`: reads a file into `Audio`: samples `(channels, samples)` in memory and their rate
+- `writing`: writes samples to a file, atomically and without wraparound
+- `wav_stream`: writes samples to a pipe, as WAV or raw
+- `levels`: detects silence, clipping and a constant offset
+- `filterbank`, `mel`: the mel filterbank; the log-mel in torch, with gradients, for training
+- `conventions`: detects the convention of a mel by its values, and converts it to a model's
+- `speech`: the bundled recording
+- `pictures`: pictures of log-mels
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.runtime.lazy import lazily
+from hifigan_cli.runtime.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from hifigan_cli.audio.mel import MelSpectrogram, mel_spectrogram
@@ -41,7 +41,7 @@ __all__ = [
     "write_audio",
 ]
 
-__getattr__ = lazily(
+__getattr__ = lazy_getattr(
     __name__,
     {
         "Audio": "reading",

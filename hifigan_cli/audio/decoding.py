@@ -1,7 +1,7 @@
-"""The bytes of an audio file or stream -> blocks of samples, as they are stored.
+"""Decode the bytes of an audio file or stream into blocks of samples, as they are stored.
 
-What is not audio, is damaged, or only claims a length in its header is found here; what is wrong
-with the samples themselves is found in `recording`.
+This module detects input that is not audio or is damaged, and lengths that only the header states.
+`recording` checks the samples themselves.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING
 
 import soundfile
 
-from hifigan_cli.audio.formats.containers import HEADER_BYTES, recognise
-from hifigan_cli.audio.formats.damage import completed_header, find_damage
-from hifigan_cli.audio.formats.mpeg import counted
-from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
+from hifigan_cli.audio.formats.containers import HEADER_BYTES, identify_container
+from hifigan_cli.audio.formats.damage import find_damage, w64_header_with_length
+from hifigan_cli.audio.formats.mpeg import with_frame_count
+from hifigan_cli.audio.formats.streams import GuardedStream, defer_signals
 from hifigan_cli.errors import EmptyError, InputError, NotAudioError
 from hifigan_cli.io.files import open_regular
 
@@ -28,44 +28,45 @@ if TYPE_CHECKING:
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
-_BLOCK_SAMPLES = 1 << 20  # of all channels together: 4 MB
-_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a length that no header says
+_BLOCK_SAMPLES = 1 << 20  # over all channels: 4 MB
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's value where the header states no length
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """An audio file, or the bytes of one, that can be decoded as often as wanted."""
+class EncodedAudio:
+    """An audio file, or the bytes of one, that can be decoded repeatedly."""
 
     source: Path | bytes
     label: str
 
-    def damage(self) -> str | None:
-        """Say what is wrong with a file that libsndfile would decode without complaint.
+    def find_damage(self) -> str | None:
+        """Describe damage that libsndfile does not report, or return None.
 
         Raises:
-            InputError: not audio that is read, or empty.
+            InputError: the input is not in a supported audio format, or is empty.
         """
         with self._stream() as (stream, container):
             return find_damage(stream, container)
 
     @contextmanager
-    def opened(self) -> Iterator[Decoder]:
-        """Open it for decoding from its beginning.
+    def open(self) -> Iterator[Decoder]:
+        """Open a decoder at the beginning.
 
         Raises:
-            InputError: not audio that is read, empty, or damaged so that it cannot be decoded.
+            InputError: the input is not in a supported audio format, is empty, or cannot be
+                decoded.
         """
         with self._stream() as (stream, container):
-            stream = counted(stream) if container == "MP3" else stream
-            guarded = GuardedStream(stream, completed_header(stream))
+            stream = with_frame_count(stream) if container == "MP3" else stream
+            guarded = GuardedStream(stream, w64_header_with_length(stream))
             try:
-                # The container is known: the extension, which may be wrong, plays no part.
-                with signals_held():
+                # The stream has no name, so soundfile cannot use the extension, which may be wrong.
+                with defer_signals():
                     file = soundfile.SoundFile(guarded)
                 try:
                     yield Decoder(file, self.label)
                 finally:
-                    with signals_held():
+                    with defer_signals():
                         file.close()
                 guarded.check()
             except soundfile.LibsndfileError as error:
@@ -74,7 +75,7 @@ class Encoded:
 
     @contextmanager
     def _stream(self) -> Iterator[tuple[IO[bytes], str]]:
-        """Open the bytes; name their container."""
+        """Open the bytes and identify their container."""
         if self.source == b"":
             raise EmptyError(f"{self.label} is empty (0 bytes)")
         stream: IO[bytes]
@@ -84,12 +85,12 @@ class Encoded:
             stream = open_regular(self.source)
         with stream:
             try:
-                container = recognise(stream.read(HEADER_BYTES))
+                container = identify_container(stream.read(HEADER_BYTES))
                 stream.seek(0)
                 if container is None:
                     raise NotAudioError(
-                        f"{self.label} is not audio that hifigan reads",
-                        "WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF and W64 are",
+                        f"{self.label} is not audio in a supported format",
+                        "convert it to WAV, FLAC, Ogg, Opus, MP3, AIFF, AU, CAF or W64",
                     )
                 yield stream, container
             except OSError as error:
@@ -97,38 +98,39 @@ class Encoded:
 
 
 class Decoder:
-    """An open file: what its header says, and its samples.
+    """An open audio file: the facts in its header, and its samples.
 
     Attributes:
-        sample_rate, channels: as the header says.
-        subtype: soundfile's name of how the samples are stored.
-        announced: the samples a channel that the header announces; None where it does not say.
+        sample_rate, channels: from the header.
+        subtype: the sample format by soundfile's name.
+        header_length: samples per channel according to the header, or None if it states none.
     """
 
     def __init__(self, file: soundfile.SoundFile, label: str) -> None:
         self._file = file
         self.sample_rate, self.channels = int(file.samplerate), int(file.channels)
         self.subtype = str(file.subtype)
-        self.announced = int(file.frames) if file.frames < _UNKNOWN_FRAMES else None
+        self.header_length = int(file.frames) if file.frames < _UNKNOWN_FRAMES else None
         if not MIN_SAMPLE_RATE <= self.sample_rate <= MAX_SAMPLE_RATE:
             raise InputError(
-                f"{label} claims a rate of {self.sample_rate} Hz",
-                f"rates from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz are read",
+                f"the header of {label} states a sample rate of {self.sample_rate} Hz",
+                f"use a sample rate from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise InputError(
-                f"{label} claims {self.channels} channels", f"1 to {MAX_CHANNELS} channels are read"
+                f"the header of {label} states {self.channels} channels",
+                f"use 1 to {MAX_CHANNELS} channels",
             )
-        if self.announced is None:
-            # soundfile seeks after each block, to where it is already; libsndfile refuses that in
-            # FLAC of unknown length. soundfile has no public way to be told that it cannot seek.
+        if self.header_length is None:
+            # soundfile seeks after each block, to its current position. libsndfile fails to do that
+            # in FLAC of unknown length, and soundfile has no public option against seeking.
             file._info.seekable = 0
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Read `(channels, samples)` to the end; a length only claimed allocates nothing."""
+        """Read blocks `(channels, samples)` to the end; the header's length allocates nothing."""
         size = _BLOCK_SAMPLES // self.channels
         while True:
-            with signals_held():
+            with defer_signals():
                 block: FloatArray = self._file.read(size, dtype="float32", always_2d=True)
             if not len(block):
                 return

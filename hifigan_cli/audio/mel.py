@@ -3,11 +3,11 @@
 reflect-pad (n_fft - hop) / 2 -> STFT without centering, periodic Hann -> sqrt(re^2 + im^2 + 1e-9)
 -> Slaney mel bands, Slaney-normalized -> ln(max(value, 1e-5)).
 
-A clip of n samples has floor(n / hop) frames. The steps run in double precision: in single, the
-rounding of the Fourier transform alone moves a quiet band next to a loud one by 1e-3 and more in
-log units. Their cost is nothing next to a network's.
+A clip of n samples has floor(n / hop) frames. All steps use double precision: in single precision,
+the rounding of the Fourier transform changes a quiet band next to a loud one by 1e-3 or more in log
+units. The cost is negligible next to that of a network.
 
-This is the mel of training, in torch, with gradients; `logmel` is the same for arrays.
+This is the mel for training, in torch and with gradients; `logmel` computes the same for arrays.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.config import MelConfig, MelConvention
 from hifigan_cli.errors import InputError, UsageError
 
-MAGNITUDE_EPSILON = 1e-9  # keeps the gradient of the square root finite in silence
+MAGNITUDE_EPSILON = 1e-9  # makes the gradient of the square root finite in silence
 
 
 class MelSpectrogram(nn.Module):
-    """Computes log-mels of waveforms, differentiably, on whatever device they live.
+    """Compute log-mels of waveforms, differentiably, on the device of the input.
 
     Shape: `(batch, samples)` -> `(batch, n_mels, frames)`, frames = floor(samples / hop_length).
     """
@@ -37,8 +37,8 @@ class MelSpectrogram(nn.Module):
         self.config = config or MelConfig()
         if self.config.convention != MelConvention():
             raise UsageError(
-                "training has the mel of the paper only, this is another tool's",
-                "--init takes models whose mel is that of a preset",
+                "training supports only the mel convention of the paper, not that of another tool",
+                "use --init with a model whose mel is that of a preset",
             )
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -48,8 +48,8 @@ class MelSpectrogram(nn.Module):
             InputError: the clip is too short to be reflected at its ends.
         """
         c = self.config
-        window, bank = constants(c, samples.device)
-        padded = self.padded(samples).to(window.dtype)
+        window, bank = window_and_filterbank(c, samples.device)
+        padded = self.pad(samples).to(window.dtype)
         spectrum = torch.stft(
             padded,
             c.n_fft,
@@ -63,19 +63,18 @@ class MelSpectrogram(nn.Module):
         mel: Tensor = torch.log(torch.clamp(bank @ magnitude, min=FLOOR))
         return mel.to(torch.promote_types(samples.dtype, torch.float32))
 
-    def padded(self, samples: Tensor) -> Tensor:
+    def pad(self, samples: Tensor) -> Tensor:
         """Reflect `(batch, samples)` at both ends, so that frames lie at multiples of the hop.
 
         Raises:
-            InputError: there are fewer samples than the reflection needs.
+            InputError: the clip is too short to be reflected at its ends.
         """
-        pad = self.config.pad_samples
-        least = max(pad + 1, self.config.hop_length)
-        if samples.shape[-1] < least:
-            raise InputError(
-                f"{samples.shape[-1]} samples are too short for a mel; it takes at least {least}"
-            )
-        return reflected(samples, pad, pad)
+        pad = self.config.padding_samples
+        min_samples = max(pad + 1, self.config.hop_length)
+        if (length := samples.shape[-1]) < min_samples:
+            hint = f"use at least {min_samples}"
+            raise InputError(f"{length} samples are too few for a mel", hint)
+        return reflect_pad(samples, pad, pad)
 
 
 def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:
@@ -88,13 +87,13 @@ def mel_spectrogram(samples: Tensor, config: MelConfig | None = None) -> Tensor:
     return mel
 
 
-def reflected(x: Tensor, left: int, right: int) -> Tensor:
-    """Extend the last axis by its mirror image, without repeating the ends.
+def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
+    """Pad the last axis by reflection, without repeating the ends.
 
-    The values are those of `F.pad(mode="reflect")`, whose backward pass on CUDA adds in an order
-    that changes from run to run.
+    The values equal those of `F.pad(mode="reflect")`, whose backward pass on CUDA is not
+    deterministic: it adds in an order that changes from run to run.
 
-    >>> reflected(torch.tensor([1, 2, 3, 4]), 2, 1)
+    >>> reflect_pad(torch.tensor([1, 2, 3, 4]), 2, 1)
     tensor([3, 2, 1, 2, 3, 4, 3])
     """
     before = x[..., 1 : left + 1].flip(-1)
@@ -103,11 +102,11 @@ def reflected(x: Tensor, left: int, right: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def constants(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+def window_and_filterbank(config: MelConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the window `(win_length,)` and the filterbank `(n_mels, bins)` on a device."""
     # MPS has no double precision.
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    # A first call in inference mode must not leave tensors that a later gradient cannot use.
+    # A first call in inference mode must not cache tensors that autograd cannot use later.
     with torch.inference_mode(mode=False):
         window = torch.hann_window(config.win_length, periodic=True, dtype=torch.float64)
         bank = torch.from_numpy(filterbank(config))

@@ -1,8 +1,8 @@
 """Pictures of log-mels: pixels for TensorBoard and pages, and figures with axes.
 
-The colors of levels (magma) rise evenly in lightness, so that they read in print and for the
-color-blind. Those of differences (RdBu) are white at none, and red and blue, which all eyes tell
-apart, to either side.
+The colors of levels (magma) get lighter evenly, so that they are readable in print and for
+color-blind readers. The colors of differences (RdBu) are white at zero, and red and blue, which all
+readers can distinguish, above and below.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR
-from hifigan_cli.io.files import replacing
+from hifigan_cli.io.files import atomic_replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
     from hifigan_cli.types import FloatArray
 
-_CEILING = 2.0  # about the loudest log-mel of speech at full scale
+_MAX_LEVEL = 2.0  # about the loudest log-mel of speech at full scale
 _GAP_ROWS = 4
-_LEVELS, _DIFFERENCES = "magma", "RdBu_r"
-_STOPS = 9  # colors that a color bar is drawn from
+_LEVEL_COLORMAP, _DIFFERENCE_COLORMAP = "magma", "RdBu_r"
+_N_COLORS = 9  # of a color bar
 
 
 def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:
@@ -37,8 +37,8 @@ def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:
     rows: list[npt.NDArray[np.uint8]] = []
     for mel in mels:
         picture = np.full((mel.shape[0] + _GAP_ROWS, width, 3), 255, np.uint8)
-        unit = np.clip((mel[::-1] - LOG_FLOOR) / (_CEILING - LOG_FLOOR), 0, 1)
-        picture[: mel.shape[0], : mel.shape[1]] = _pixels(_LEVELS, unit)
+        unit = np.clip((mel[::-1] - LOG_FLOOR) / (_MAX_LEVEL - LOG_FLOOR), 0, 1)
+        picture[: mel.shape[0], : mel.shape[1]] = _pixels(_LEVEL_COLORMAP, unit)
         rows.append(picture)
     return np.concatenate(rows)[:-_GAP_ROWS]
 
@@ -46,40 +46,40 @@ def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:
 def difference_picture(difference: FloatArray, limit: float) -> npt.NDArray[np.uint8]:
     """Color a difference `(n_mels, frames)`; return pixels `(n_mels, frames, 3)`.
 
-    White is none, full red is `limit` and more, full blue the same below.
+    White is zero, full red is `limit` or more, full blue is `-limit` or less.
     """
-    return _pixels(_DIFFERENCES, np.clip(difference[::-1] / limit, -1, 1) / 2 + 0.5)
+    return _pixels(_DIFFERENCE_COLORMAP, np.clip(difference[::-1] / limit, -1, 1) / 2 + 0.5)
 
 
-def _pixels(colors: str, unit: FloatArray) -> npt.NDArray[np.uint8]:
+def _pixels(colormap: str, unit: FloatArray) -> npt.NDArray[np.uint8]:
     from matplotlib import colormaps
 
-    pixels: npt.NDArray[np.uint8] = (colormaps[colors](unit)[..., :3] * 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = (colormaps[colormap](unit)[..., :3] * 255).astype(np.uint8)
     return pixels
 
 
 def level_colors() -> tuple[list[str], float, float]:
-    """Return the colors of log-mels as `#rrggbb`, and the natural logs that they run between."""
-    return _hex(_LEVELS), LOG_FLOOR, _CEILING
+    """Return the colors of log-mels as `#rrggbb`, and the natural logs at both ends."""
+    return _hex(_LEVEL_COLORMAP), LOG_FLOOR, _MAX_LEVEL
 
 
 def difference_colors() -> list[str]:
-    """Return the colors of differences as `#rrggbb`, from below to above."""
-    return _hex(_DIFFERENCES)
+    """Return the colors of differences as `#rrggbb`, from negative to positive."""
+    return _hex(_DIFFERENCE_COLORMAP)
 
 
-def _hex(colors: str) -> list[str]:
+def _hex(colormap: str) -> list[str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colormaps[colors](place)) for place in np.linspace(0, 1, _STOPS)]
+    return [to_hex(colormaps[colormap](level)) for level in np.linspace(0, 1, _N_COLORS)]
 
 
 def save_mel_figure(path: Path, mels: Sequence[tuple[str, FloatArray]], config: MelConfig) -> None:
-    """Draw titled log-mels under one another with seconds and bands; write the PNG atomically.
+    """Plot titled log-mels below each other, over seconds and bands; write the PNG atomically.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -91,14 +91,14 @@ def save_mel_figure(path: Path, mels: Sequence[tuple[str, FloatArray]], config: 
             mel,
             origin="lower",
             aspect="auto",
-            cmap=_LEVELS,
+            cmap=_LEVEL_COLORMAP,
             vmin=LOG_FLOOR,
-            vmax=_CEILING,
+            vmax=_MAX_LEVEL,
             extent=(0.0, length_s, -0.5, config.n_mels - 0.5),
         )
         panel.set_title(title, loc="left", fontsize=10)
         panel.set_ylabel("mel band")
     panels[-1].set_xlabel("time, s")
     figure.colorbar(image, ax=list(panels), label="log magnitude", pad=0.01)
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -1,8 +1,7 @@
-"""Any audio file or stream -> float32 samples in memory.
+"""Read any audio file or stream into float32 samples in memory.
 
-Everything that could surprise a later stage is settled on the way (`decoding`, `recording`): what
-is not audio, lengths that a header only claims, samples that are not numbers, levels beyond full
-scale.
+`decoding` and `recording` handle everything that could break a later stage: input that is not
+audio, wrong lengths in headers, samples that are not numbers, levels beyond full scale.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.decoding import Encoded
+from hifigan_cli.audio.decoding import EncodedAudio
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.errors import InputError
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import FloatArray
 
-_BLOCK_SAMPLES = 1 << 20  # a channel
+_BLOCK_SAMPLES = 1 << 20  # per channel
 
 
 @dataclass(frozen=True)
 class Audio:
-    """Sound in memory.
+    """Audio in memory.
 
     Attributes:
         samples: float32 `(channels, samples)`, full scale 1.
         sample_rate: samples per second.
-        subtype: soundfile's name of how the file stored it, or an empty string.
-        notes: what reading had to mend, as sentences for the user.
+        subtype: the sample format of the file by soundfile's name, or an empty string.
+        notes: the repairs that reading did, as sentences for the user.
     """
 
     samples: FloatArray
@@ -44,15 +43,15 @@ class Audio:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse samples of another form.
+        """Check the shape of the samples.
 
         Raises:
-            InputError: says which.
+            InputError: the shape is not (channels, samples).
         """
         if np.ndim(self.samples) != 2:
             raise InputError(
-                f"samples of the shape {np.shape(self.samples)} are not (channels, samples)",
-                "samples[None] makes one channel of an array",
+                f"samples have the shape {np.shape(self.samples)}, not (channels, samples)",
+                "use samples[None] for an array of one channel",
             )
 
     @property
@@ -62,7 +61,7 @@ class Audio:
 
     @property
     def length(self) -> int:
-        """Samples a channel."""
+        """Samples per channel."""
         return int(self.samples.shape[-1])
 
     @property
@@ -76,41 +75,42 @@ class Audio:
             yield self.samples[:, start : start + _BLOCK_SAMPLES]
 
     def save(self, path: Path | str) -> int:
-        """Write to a file whose extension names the format; return how many samples clipped.
+        """Write to a file in the format of its extension; return the number of clipped samples.
 
         Raises:
-            UsageError: an extension that is not written.
-            OutputError: the file system refused.
+            UsageError: the extension is not supported.
+            OutputError: the file cannot be written.
         """
         return write_audio(path, self.samples, self.sample_rate)
 
     def mono(self) -> Audio:
-        """Return the mean of the channels, as one channel."""
+        """Return the mean of the channels as one channel."""
         mixed = self.samples.mean(axis=0, dtype=np.float32, keepdims=True)
         return replace(self, samples=mixed)
 
 
 def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool = False) -> Audio:
-    """Read a whole audio file, or the bytes of one; see `open_recording`.
+    """Read an audio file, or the bytes of one, into memory; see `open_recording`.
 
     Raises:
-        InputError: not audio, damaged, empty, or with samples that are not numbers.
+        InputError: the input is not audio, is damaged or empty, or has samples that are not
+            numbers.
     """
-    found = open_recording(source, name, repair, held_samples=math.inf)
-    samples = np.ascontiguousarray(np.concatenate(list(found.blocks()), axis=1))
-    return Audio(samples, found.sample_rate, found.subtype, found.notes)
+    recording = open_recording(source, name, repair, max_cached_samples=math.inf)
+    samples = np.ascontiguousarray(np.concatenate(list(recording.blocks()), axis=1))
+    return Audio(samples, recording.sample_rate, recording.subtype, recording.notes)
 
 
 def audio_length_s(path: Path) -> float:
-    """Return the length in seconds that an audio file's header announces.
+    """Return the length of an audio file in seconds, according to its header.
 
-    Only a stream whose header does not say it is decoded, block by block.
+    If the header does not state the length, decode the file block by block.
 
     Raises:
-        InputError: not audio that is read, or damaged.
+        InputError: the file is not in a supported audio format, or is damaged.
     """
-    with Encoded(path, str(path)).opened() as decoder:
-        samples = decoder.announced
+    with EncodedAudio(path, str(path)).open() as decoder:
+        samples = decoder.header_length
         if samples is None:
             samples = sum(block.shape[1] for block in decoder.blocks())
         return float(samples / decoder.sample_rate)

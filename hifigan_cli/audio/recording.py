@@ -1,7 +1,7 @@
-"""A recording of any length, in flat memory: surveyed once, then read in blocks.
+"""A recording of any length, in constant memory: scanned once, then read in blocks.
 
-Faults and levels are known before the first block is used, so that nothing is written for a file
-whose last sample is not a number. What is short is kept from that first look.
+The scan finds faults and levels before the first block is used, so that nothing is written for a
+file whose last sample is not a number. Short recordings stay in memory after the scan.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from hifigan_cli.audio.decoding import Encoded
+from hifigan_cli.audio.decoding import EncodedAudio
 from hifigan_cli.errors import (
     DamagedError,
     EmptyError,
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import FloatArray
 
-# A float file may exceed full scale by mistake of level; beyond this it is no audio.
+# A float file may exceed full scale by a wrong gain; beyond this peak it is not audio.
 MAX_PEAK = 1e4
-_REPAIR_HINT = "--repair decodes as much of it as possible"
+_REPAIR_HINT = "use --repair to decode as much of it as possible"
 # The length of an MP3 without a Xing header is an estimate, to within one frame.
 _MPEG_FRAME_SAMPLES = 1152
-HELD_SAMPLES = 1 << 21  # of all channels together: 8 MB, a minute and a half at the paper's rate
+MAX_CACHED_SAMPLES = 1 << 21  # over all channels: 8 MB, a minute and a half at 22,050 Hz
 
 
-class Sound(Protocol):
-    """Sound of a known length that comes in blocks: an `Audio`, or a `Recording`."""
+class AudioSource(Protocol):
+    """Audio of a known length that can be read in blocks: an `Audio` or a `Recording`."""
 
     @property
     def sample_rate(self) -> int:
@@ -47,131 +47,133 @@ class Sound(Protocol):
 
     @property
     def length(self) -> int:
-        """Samples a channel."""
+        """Samples per channel."""
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Yield all of it as float32 `(channels, samples)`, full scale 1."""
+        """Yield the audio as float32 `(channels, samples)`, full scale 1."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Sound in a file or in its bytes.
+    """Audio in a file, or in the bytes of one.
 
     Attributes:
-        encoded: where it is.
+        encoded: the file or its bytes.
         sample_rate: samples per second.
         stored_channels: channels in the file.
-        subtype: soundfile's name of how the file stores it.
-        survey: the length, levels and faults of its samples.
-        notes: what reading has to repair, as sentences for the user.
-        mixed: whether the channels are read as their mean.
-        held: all blocks as they are stored, of what is short; else None.
+        subtype: the sample format of the file by soundfile's name.
+        statistics: the length, levels and faults of the samples.
+        notes: the repairs that reading does, as sentences for the user.
+        downmix: whether reading averages the channels.
+        cached_blocks: all blocks as stored, for a short recording; otherwise None.
     """
 
-    encoded: Encoded
+    encoded: EncodedAudio
     sample_rate: int
     stored_channels: int
     subtype: str
-    survey: Survey
+    statistics: SampleStatistics
     notes: tuple[str, ...]
-    mixed: bool = False
-    held: tuple[FloatArray, ...] | None = None
+    downmix: bool = False
+    cached_blocks: tuple[FloatArray, ...] | None = None
 
     @property
     def label(self) -> str:
-        """What to call it."""
+        """The name in messages."""
         return self.encoded.label
 
     @property
     def channels(self) -> int:
         """Number of channels."""
-        return 1 if self.mixed else self.stored_channels
+        return 1 if self.downmix else self.stored_channels
 
     @property
     def length(self) -> int:
-        """Samples a channel."""
-        return self.survey.length
+        """Samples per channel."""
+        return self.statistics.length
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Yield `(channels, samples)`: finite, within full scale.
+        """Yield blocks `(channels, samples)`, finite and within full scale.
 
         Raises:
-            InputError: the file was changed since it was surveyed.
+            InputError: the file changed after the scan.
         """
         left = self.length
-        for stored in self._stored():
+        for stored in self._stored_blocks():
             left -= stored.shape[1]
-            block = self.survey.repaired(stored)
-            yield block.mean(axis=0, dtype=np.float32, keepdims=True) if self.mixed else block
+            block = self.statistics.repair_block(stored)
+            yield block.mean(axis=0, dtype=np.float32, keepdims=True) if self.downmix else block
         if left:
-            raise InputError(f"{self.label} was changed while it was read")
+            raise InputError(f"{self.label} changed while hifigan read it", "run the command again")
 
-    def _stored(self) -> Iterator[FloatArray]:
-        if self.held is not None:
-            yield from self.held
+    def _stored_blocks(self) -> Iterator[FloatArray]:
+        if self.cached_blocks is not None:
+            yield from self.cached_blocks
             return
-        with self.encoded.opened() as decoder:
+        with self.encoded.open() as decoder:
             yield from decoder.blocks()
 
     def mono(self) -> Recording:
-        """Return the mean of the channels, as one channel."""
-        return replace(self, mixed=True)
+        """Return the mean of the channels as one channel."""
+        return replace(self, downmix=True)
 
 
 def open_recording(
     source: Path | str | bytes,
     name: str | None = None,
     repair: bool = False,
-    held_samples: float = HELD_SAMPLES,
+    max_cached_samples: float = MAX_CACHED_SAMPLES,
 ) -> Recording:
-    """Survey an audio file, or the bytes of one.
+    """Open an audio file, or the bytes of one, and scan all of it.
 
     int16 samples are divided by 32 768. A float file whose peak is above 1 is scaled to 1. With
-    `repair`, samples that are not finite become 0 and a truncated file gives what it holds; each
-    with a note. Up to `held_samples`, of all channels together, are kept in memory.
+    `repair`, samples that are not finite become 0, and a truncated file is read to its end; each
+    adds a note. A recording of up to `max_cached_samples` over all channels stays in memory.
 
     Raises:
-        InputError: not audio, damaged, empty, or with samples that are not numbers.
+        InputError: the input is not audio, is damaged or empty, or has samples that are not
+            numbers.
     """
     if isinstance(source, bytes):
-        encoded = Encoded(source, name or "standard input")
+        encoded = EncodedAudio(source, name or "standard input")
     else:
-        encoded = Encoded(Path(source), name or str(source))
-    label, damage = encoded.label, encoded.damage()
+        encoded = EncodedAudio(Path(source), name or str(source))
+    label, damage = encoded.label, encoded.find_damage()
     if damage and not repair:
         raise DamagedError(f"{label} {damage}", _REPAIR_HINT)
-    held: list[FloatArray] | None = []
-    with encoded.opened() as decoder:
-        survey = Survey(decoder.channels)
+    cached_blocks: list[FloatArray] | None = []
+    with encoded.open() as decoder:
+        statistics = SampleStatistics(decoder.channels)
         for block in decoder.blocks():
-            survey.add(block)
-            held = None if survey.length * decoder.channels > held_samples else held
-            if held is not None:
-                held.append(block)
-    if survey.length == 0:
+            statistics.update(block)
+            if statistics.length * decoder.channels > max_cached_samples:
+                cached_blocks = None
+            if cached_blocks is not None:
+                cached_blocks.append(block)
+    if statistics.length == 0:
         raise EmptyError(f"{label} is empty: it has a header and no samples")
-    lost = (decoder.announced or 0) - survey.length
-    if not damage and lost > _MPEG_FRAME_SAMPLES:
-        damage = f"is truncated or damaged: {lost} samples are missing"
+    missing = (decoder.header_length or 0) - statistics.length
+    if not damage and missing > _MPEG_FRAME_SAMPLES:
+        damage = f"is truncated or damaged: {missing} samples are missing"
         if not repair:
             raise DamagedError(f"{label} {damage}", _REPAIR_HINT)
-    found = survey.judge(label, repair)
+    notes = statistics.check(label, repair)
     return Recording(
         encoded,
         decoder.sample_rate,
         decoder.channels,
         decoder.subtype,
-        survey,
-        (f"{label} {damage}", *found) if damage else tuple(found),
-        held=None if held is None else tuple(held),
+        statistics,
+        (f"{label} {damage}", *notes) if damage else tuple(notes),
+        cached_blocks=None if cached_blocks is None else tuple(cached_blocks),
     )
 
 
-class Survey:
-    """The length, levels and faults of samples; those that are not numbers count as silence.
+class SampleStatistics:
+    """The length, levels and faults of samples. Samples that are not numbers count as silence.
 
     Attributes:
-        length: samples a channel.
+        length: samples per channel.
         low, high: the extremes.
     """
 
@@ -179,16 +181,18 @@ class Survey:
         self.length = 0
         self.low = self.high = 0.0
         self._sums = np.zeros(channels)
-        self._bad = 0
-        self._first_bad: dict[int, int] = {}  # by channel
+        self._nonfinite = 0
+        self._first_nonfinite: dict[int, int] = {}  # by channel
 
-    def add(self, block: FloatArray) -> None:
-        """Look at the next block `(channels, samples)`."""
+    def update(self, block: FloatArray) -> None:
+        """Add a block `(channels, samples)`."""
         bad = ~np.isfinite(block)
         if bad.any():
-            self._bad += int(bad.sum())
+            self._nonfinite += int(bad.sum())
             for channel in np.flatnonzero(bad.any(axis=1)):
-                self._first_bad.setdefault(int(channel), self.length + int(bad[channel].argmax()))
+                self._first_nonfinite.setdefault(
+                    int(channel), self.length + int(bad[channel].argmax())
+                )
             block = np.where(bad, np.float32(0), block)
         low, high = float(block.min()), float(block.max())
         # A constant recording has no zero between its extremes.
@@ -204,42 +208,42 @@ class Survey:
 
     @property
     def gain(self) -> float:
-        """What to divide samples by, so that none exceeds full scale."""
+        """The divisor that brings all samples within full scale."""
         return max(1.0, self.peak)
 
     @property
     def offset(self) -> float:
-        """The largest mean of a channel, as a magnitude of what is read."""
+        """The largest magnitude of the mean of a channel, after division by `gain`."""
         return float(np.abs(self._sums).max()) / self.length / self.gain
 
-    def judge(self, label: str, repair: bool) -> list[str]:
-        """Return what has to be repaired, as sentences for the user.
+    def check(self, label: str, repair: bool) -> list[str]:
+        """Return the necessary repairs, as sentences for the user.
 
         Raises:
             NotFiniteError: samples are not numbers, and `repair` is not set.
-            NotAudioError: of a level that no sound has.
+            NotAudioError: the level is too high for audio.
         """
         notes = []
-        if self._bad:
-            message = f"{label} has {self._bad} samples that are not numbers"
+        if self._nonfinite:
+            message = f"{label} has {self._nonfinite} samples that are not numbers"
             if not repair:
-                channel = min(self._first_bad)
+                channel = min(self._first_nonfinite)
                 raise NotFiniteError(
-                    f"{message}, the first at sample {self._first_bad[channel]} "
+                    f"{message}, the first at sample {self._first_nonfinite[channel]} "
                     f"of channel {channel}",
-                    "--repair replaces them by silence",
+                    "use --repair to replace them by silence",
                 )
-            notes.append(f"{message}; they were replaced by silence")
+            notes.append(f"{message}; silence replaces them")
         if self.peak > MAX_PEAK:
             raise NotAudioError(
-                f"{label} has a peak of {self.peak:.3g} times full scale: this is not audio"
+                f"{label} is not audio: its peak is {self.peak:.3g} times full scale"
             )
         if self.peak > 1:
-            notes.append(f"{label} exceeds full scale {self.peak:.3g} times; it was scaled to fit")
+            notes.append(f"{label} is {self.peak:.3g} times full scale and is scaled down to it")
         return notes
 
-    def repaired(self, block: FloatArray) -> FloatArray:
-        """Return a block as it is to be used: finite, and within full scale."""
-        if self._bad:
+    def repair_block(self, block: FloatArray) -> FloatArray:
+        """Return a block with all samples finite and within full scale."""
+        if self._nonfinite:
             block = np.where(np.isfinite(block), block, np.float32(0))
         return block / np.float32(self.gain) if self.gain > 1 else block

@@ -1,4 +1,4 @@
-"""Sample-rate conversion through soxr, which takes any pair of rates in little memory.
+"""Sample-rate conversion with soxr, which supports any pair of rates in little memory.
 
 torchaudio's resampler builds a filter of gigabytes for rates without a large common divisor
 (44 056 to 22 050 Hz), so it is not used for files.
@@ -17,50 +17,52 @@ if TYPE_CHECKING:
     from hifigan_cli.types import FloatArray
 
 
-def resample(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
-    """Convert `(channels, samples)` from one rate to another, at 28-bit precision.
+def resample(samples: FloatArray, orig_sr: int, target_sr: int) -> FloatArray:
+    """Convert `(channels, samples)` to another sample rate, at 28-bit precision.
 
-    The result has `resampled_length(samples, from_hz, to_hz)` samples a channel and no delay.
+    The result has `resampled_length(samples, orig_sr, target_sr)` samples per channel and no delay.
 
     >>> resample(np.zeros((2, 441), np.float32), 44_100, 22_050).shape
     (2, 221)
     """
-    if from_hz == to_hz:
+    if orig_sr == target_sr:
         return samples
-    wanted = resampled_length(samples.shape[1], from_hz, to_hz)
-    # soxr wants (samples, channels).
-    converted = soxr.resample(samples.T, from_hz, to_hz, quality="VHQ").T
-    return fit(np.asarray(converted, np.float32), wanted)
+    length = resampled_length(samples.shape[1], orig_sr, target_sr)
+    # soxr expects (samples, channels).
+    converted = soxr.resample(samples.T, orig_sr, target_sr, quality="VHQ").T
+    return pad_or_trim(np.asarray(converted, np.float32), length)
 
 
-def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
-    """Count the samples that cover the same time at another rate, rounded up."""
-    return -(-samples * to_hz // from_hz)
+def resampled_length(samples: int, orig_sr: int, target_sr: int) -> int:
+    """Return the number of samples of the same duration at another sample rate, rounded up."""
+    return -(-samples * target_sr // orig_sr)
 
 
-def fit(samples: FloatArray, length: int) -> FloatArray:
-    """Cut `(channels, samples)` to a length, or pad its end with silence."""
-    short = length - samples.shape[1]
-    if short > 0:
-        samples = np.pad(samples, ((0, 0), (0, short)))
+def pad_or_trim(samples: FloatArray, length: int) -> FloatArray:
+    """Trim `(channels, samples)` to a length, or pad its end with silence."""
+    missing = length - samples.shape[1]
+    if missing > 0:
+        samples = np.pad(samples, ((0, 0), (0, missing)))
     return np.ascontiguousarray(samples[:, :length])
 
 
 def resample_blocks(
-    blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int
+    blocks: Iterable[FloatArray], orig_sr: int, target_sr: int, channels: int
 ) -> Iterator[FloatArray]:
-    """Convert a stream of blocks `(channels, samples)`; concatenated they equal `resample`."""
-    if from_hz == to_hz:
+    """Resample a stream of blocks `(channels, samples)`; concatenated, they equal `resample`."""
+    if orig_sr == target_sr:
         yield from blocks
         return
-    stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="VHQ")
+    stream = soxr.ResampleStream(orig_sr, target_sr, channels, dtype="float32", quality="VHQ")
     for block in blocks:
         yield stream.resample_chunk(np.ascontiguousarray(block.T)).T
     yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
-def fit_blocks(blocks: Iterable[FloatArray], length: int, channels: int) -> Iterator[FloatArray]:
-    """Cut a stream of blocks to a total length, or pad its end with silence."""
+def pad_or_trim_blocks(
+    blocks: Iterable[FloatArray], length: int, channels: int
+) -> Iterator[FloatArray]:
+    """Trim a stream of blocks to a total length, or pad its end with silence."""
     left = length
     for block in blocks:
         yield block[:, :left]

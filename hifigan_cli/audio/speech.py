@@ -1,4 +1,4 @@
-"""The short recording that comes with the tool: for the demo, for measurements, for checks."""
+"""The short bundled recording, used by the demo, benchmarks and checks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from hifigan_cli.types import FloatArray
 
 
-def shipped_speech() -> Audio:
-    """Read the recording."""
+def bundled_speech() -> Audio:
+    """Read the bundled recording."""
     return read_audio(files("hifigan_cli.assets").joinpath("demo.flac").read_bytes())
 
 
-def shipped_mel(config: MelConfig, frames: int) -> FloatArray:
-    """Compute the recording's log-mel `(n_mels, frames)`, repeated to any length.
+def bundled_mel(config: MelConfig, frames: int) -> FloatArray:
+    """Compute the log-mel `(n_mels, frames)` of the bundled recording, trimmed or repeated.
 
     >>> from hifigan_cli.config import MelConfig
-    >>> shipped_mel(MelConfig(), 1000).shape
+    >>> bundled_mel(MelConfig(), 1000).shape
     (80, 1000)
     """
-    return repeated_mel(shipped_speech(), config, frames)
+    return repeated_mel(bundled_speech(), config, frames)
 
 
 def repeated_mel(audio: Audio, config: MelConfig, frames: int) -> FloatArray:
-    """Compute a recording's log-mel `(n_mels, frames)`, cut or repeated to a length.
+    """Compute the log-mel `(n_mels, frames)` of a recording, trimmed or repeated to the length.
 
     Raises:
         InputError: the recording is too short for a frame.

@@ -1,4 +1,4 @@
-"""Samples -> a pipe, as 16-bit WAV or without its header, in blocks as they come."""
+"""Write blocks of samples to a pipe, as 16-bit WAV or as raw samples without a header."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 from typing import IO, TYPE_CHECKING
 
-from hifigan_cli.audio.writing import encodable, wav_header
+from hifigan_cli.audio.writing import clip_to_full_scale, wav_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 class WavStreamWriter:
-    """Writes blocks of samples as they come; counts the samples that it clips.
+    """Write blocks of samples as they arrive, and count the samples that are clipped.
 
-    The header goes out with the first samples. Where the length is not known by then, it states the
-    greatest there is, which players take for "until the end"; in a file it is corrected at the end.
+    The header is written with the first samples. If the length is unknown at that time, the header
+    states the largest possible length, which players interpret as "until the end". In a file, the
+    length is corrected at the end.
 
     Attributes:
-        clipped: samples that were held at full scale.
+        clipped: number of samples clipped to full scale.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class WavStreamWriter:
         *,
         raw: bool = False,
     ) -> None:
-        """Write to a stream; `length` gives the samples per channel once their number is known."""
+        """Write to a stream; `length` returns the samples per channel, or None if unknown yet."""
         self.clipped = 0
         self._stream, self._sample_rate, self._channels = stream, sample_rate, channels
         self._length, self._raw = length, raw
-        self._samples, self._begun = 0, False
+        self._samples, self._header_written = 0, False
         self._start = stream.tell() if _is_rewritable(stream) else None
 
     def write(self, samples: FloatArray) -> None:
@@ -46,34 +47,34 @@ class WavStreamWriter:
         Raises:
             InputError: a sample is not a number.
         """
-        codes, clipped = encodable(samples, as_integers=True)
+        pcm, clipped = clip_to_full_scale(samples, as_int16=True)
         self.clipped += clipped
         if samples.size:
-            self._begin()
+            self._write_header()
             self._samples += samples.shape[1]
-            self._stream.write(codes.T.tobytes())
+            self._stream.write(pcm.T.tobytes())
             self._stream.flush()
 
     def close(self) -> None:
-        """Write what is missing: a header without samples, or the length into a file's."""
-        self._begin()
+        """Write the header if there were no samples, or correct the length in a file's header."""
+        self._write_header()
         if not self._raw and self._start is not None:
             self._stream.seek(self._start)
             self._stream.write(wav_header(self._sample_rate, self._channels, self._samples))
             self._stream.seek(0, os.SEEK_END)
         self._stream.flush()
 
-    def _begin(self) -> None:
-        if not self._begun and not self._raw:
+    def _write_header(self) -> None:
+        if not self._header_written and not self._raw:
             self._stream.write(wav_header(self._sample_rate, self._channels, self._length()))
-        self._begun = True
+        self._header_written = True
 
 
 def _is_rewritable(stream: IO[bytes]) -> bool:
-    """Tell a file whose beginning can be written again: no pipe, and not opened by `>>`."""
+    """Return whether the beginning can be overwritten: not in a pipe or a file opened by `>>`."""
     if not stream.seekable():
         return False
     try:
         return not fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_APPEND
-    except OSError:  # not a file of the operating system
+    except OSError:  # not an operating system file
         return True

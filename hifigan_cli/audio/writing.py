@@ -1,7 +1,7 @@
-"""Samples -> an audio file, at once or in blocks.
+"""Write samples to an audio file, at once or in blocks.
 
-Samples beyond full scale are held at full scale and counted, never wrapped. 16-bit samples are
-rounded after scaling by 32 767, so that 1.0 is the highest code and not the lowest.
+Samples beyond full scale are clipped and counted, never wrapped. 16-bit samples are scaled by
+32 767 and rounded, so that 1.0 becomes the highest value and not the lowest.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy.typing as npt
 import soundfile
 
 from hifigan_cli.audio.formats.containers import WRITABLE, Container
-from hifigan_cli.audio.formats.streams import GuardedStream, signals_held
-from hifigan_cli.errors import InputError, OutputError, UsageError, closest
-from hifigan_cli.io.files import replacing
+from hifigan_cli.audio.formats.streams import GuardedStream, defer_signals
+from hifigan_cli.errors import InputError, OutputError, UsageError, did_you_mean
+from hifigan_cli.io.files import atomic_replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hifigan_cli.types import FloatArray
 
-# libsndfile's Vorbis encoder puts all of a write on the stack, and crashes with minutes of it.
+# libsndfile's Vorbis encoder puts all samples of a write on the stack, and crashes with minutes.
 _ENCODE_SAMPLES = 1 << 14
-_ENDLESS = 2**32 - 1  # bytes
+_MAX_WAV_BYTES = 2**32 - 1
 _HINT = "write .wav or .flac"
 
 
 def to_int16(samples: FloatArray) -> npt.NDArray[np.int16]:
-    """Round float samples to 16 bits; what lies beyond full scale is held there.
+    """Round float samples to 16 bits, clipped to full scale.
 
     >>> to_int16(np.array([-2.0, -1.0, 0.0, 1.0], np.float32)).tolist()
     [-32767, -32767, 0, 32767]
@@ -41,85 +41,85 @@ def to_int16(samples: FloatArray) -> npt.NDArray[np.int16]:
     return np.rint(np.clip(samples, -1, 1) * 32_767).astype(np.int16)
 
 
-def encodable(samples: FloatArray, *, as_integers: bool) -> tuple[npt.NDArray[Any], int]:
-    """Return samples held within full scale, and how many were not; 16-bit where asked for.
+def clip_to_full_scale(samples: FloatArray, *, as_int16: bool) -> tuple[npt.NDArray[Any], int]:
+    """Clip samples to full scale; return them, on request as int16, and how many were clipped.
 
     Raises:
         InputError: a sample is not a number.
     """
     if not np.isfinite(samples).all():
-        raise InputError("the result has samples that are not numbers; nothing was written")
+        raise InputError("the result was not written: it has samples that are not numbers")
     clipped = int(np.count_nonzero(np.abs(samples) > 1))
-    return to_int16(samples) if as_integers else np.clip(samples, -1, 1), clipped
+    return to_int16(samples) if as_int16 else np.clip(samples, -1, 1), clipped
 
 
 @dataclass
-class Writer:
-    """An open audio file that takes blocks `(channels, samples)`; counts what it had to clip."""
+class AudioFileWriter:
+    """An open audio file; counts the samples that it clips."""
 
     file: soundfile.SoundFile
     stream: GuardedStream
     clipped: int = 0
 
     def write(self, samples: FloatArray) -> None:
-        """Append a block.
+        """Append a block `(channels, samples)`.
 
         Raises:
             InputError: a sample is not a number.
-            OSError: the file system refused.
+            OSError: the file cannot be written.
         """
-        block, clipped = encodable(samples, as_integers=self.file.subtype == "PCM_16")
+        block, clipped = clip_to_full_scale(samples, as_int16=self.file.subtype == "PCM_16")
         self.clipped += clipped
         for start in range(0, block.shape[1], _ENCODE_SAMPLES):
-            with signals_held():
+            with defer_signals():
                 self.file.write(block[:, start : start + _ENCODE_SAMPLES].T)
             self.stream.check()
 
 
 @contextmanager
-def audio_writer(path: Path, sample_rate: int, channels: int) -> Iterator[Writer]:
-    """Open an audio file for writing in blocks; it takes its name only when the block ends well.
+def audio_writer(path: Path, sample_rate: int, channels: int) -> Iterator[AudioFileWriter]:
+    """Open an audio file for writing in blocks; it appears only if the `with` block succeeds.
 
-    The extension decides the format: 16-bit PCM, or the lossy codec that it names.
+    The extension decides the format: 16-bit PCM or a lossy codec.
 
     Raises:
-        UsageError: an extension that is not written, or a rate that its codec does not have.
-        OutputError: the file system refused.
+        UsageError: the extension is not supported, or its codec not with this rate or channels.
+        OutputError: the file cannot be written.
     """
-    container, subtype = container_of(path)
-    with replacing(path) as temporary, temporary.open("wb+") as stream:
+    container, subtype = container_for(path)
+    with atomic_replace(path) as temporary, temporary.open("wb+") as stream:
         if not soundfile.check_format(container, subtype):
             raise UsageError(f"this libsndfile cannot write {subtype}", _HINT)
         guarded = GuardedStream(stream)
         try:
-            with signals_held():
+            with defer_signals():
                 file = soundfile.SoundFile(
                     guarded, "w", sample_rate, channels, subtype, format=container
                 )
         except soundfile.LibsndfileError as error:
             raise UsageError(
-                f"{path}: {subtype} cannot hold {channels} channels at {sample_rate} Hz", _HINT
+                f"{path}: {subtype} does not support {channels} channels at {sample_rate} Hz", _HINT
             ) from error
         try:
             try:
-                yield Writer(file, guarded)
+                yield AudioFileWriter(file, guarded)
             finally:
-                with signals_held():
+                with defer_signals():
                     file.close()  # writes the header
             guarded.check()
         except soundfile.LibsndfileError as error:
             raise OutputError(f"cannot write {path}: {error.error_string}") from error
 
 
-def container_of(path: Path) -> Container:
-    """Return how a file of this extension is written.
+def container_for(path: Path) -> Container:
+    """Return the container and sample format for a file's extension.
 
     Raises:
-        UsageError: the extension is not one that is written.
+        UsageError: the extension is not supported.
     """
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
-        hint = closest(suffix, WRITABLE) or f"one of {' '.join(WRITABLE)}"
+        hint = did_you_mean(suffix, WRITABLE) or f"use one of {' '.join(WRITABLE)}"
         raise UsageError(
             f"{path}: cannot write audio as {suffix or 'a file without extension'}", hint
         )
@@ -127,30 +127,30 @@ def container_of(path: Path) -> Container:
 
 
 def write_audio(path: Path | str, samples: FloatArray, sample_rate: int) -> int:
-    """Write `(channels, samples)` or `(samples,)` to a file, atomically; return how many clipped.
+    """Write `(channels, samples)` or `(samples,)` atomically; return how many samples clipped.
 
     Raises:
-        InputError: samples of other dimensions, or that are not numbers.
-        UsageError: an extension that is not written.
-        OutputError: the file system refused.
+        InputError: the samples have another shape, or are not numbers.
+        UsageError: the extension is not supported.
+        OutputError: the file cannot be written.
     """
     block = np.atleast_2d(np.asarray(samples, np.float32))
     if block.ndim != 2:
-        raise InputError(f"samples of the shape {block.shape} are not (channels, samples)")
+        raise InputError(f"samples have the shape {block.shape}, not (channels, samples)")
     with audio_writer(Path(path), sample_rate, block.shape[0]) as writer:
         writer.write(block)
     return writer.clipped
 
 
 def wav_header(sample_rate: int, channels: int, samples: int | None) -> bytes:
-    """Return the header of a 16-bit WAV of so many samples a channel; None: not known yet.
+    """Return the header of a 16-bit WAV; `samples` per channel may be None if not known yet.
 
-    Of an unknown length, and of more than 4 GB, it states the greatest length that it can, which
-    readers take for "until the end".
+    For an unknown length or more than 4 GB, it states the largest possible length, which readers
+    interpret as "until the end".
     """
     frame_bytes = 2 * channels
-    length = _ENDLESS if samples is None else min(_ENDLESS, samples * frame_bytes)
-    total = min(_ENDLESS, length + 36)
+    length = _MAX_WAV_BYTES if samples is None else min(_MAX_WAV_BYTES, samples * frame_bytes)
+    total = min(_MAX_WAV_BYTES, length + 36)
     form = (16, 1, channels, sample_rate, sample_rate * frame_bytes, frame_bytes, 16)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", total, b"WAVE", b"fmt ", *form, b"data", length

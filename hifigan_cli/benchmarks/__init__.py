@@ -1,9 +1,9 @@
-"""Measurements of this program on this machine, through what a user would run.
+"""Benchmarks of this program on this machine, through the code that a user runs.
 
-- `synthesis`: every engine against the plain forward, in one run: speed, exactness, memory
+- `synthesis`: every engine against the plain forward pass: speed, accuracy and memory
 - `cold`: complete processes, from the command to the written file
-- `training`: the fast training step against the reference step: speed, and their gradients
-- `contenders`: the models and engines that are measured, and the memory that one takes
-- `flops`: the operations that synthesis and training need
-- `machine`: the machine that measures, and its highest speed
+- `training`: the fast training step against the reference step: speed and gradients
+- `variants`: the models and engines to measure, and the memory of one engine
+- `flops`: the number of operations in synthesis and training
+- `machine`: the description of this machine and its peak speed
 """

@@ -1,6 +1,6 @@
-"""Floating-point operations of synthesis and of training steps.
+"""Count the floating-point operations of synthesis and of training steps.
 
-A multiplication and an addition are two. Only convolutions count; the rest is below 1 %.
+A multiplication and an addition count as two. Only convolutions count; the rest is below 1 %.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hifigan_cli.training.state import VocoderState
 
 _BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
-# Forward passes' worth of the discriminators on one batch. The reference step runs real and
-# generated samples through them in both turns, each with a complete backward pass. The fast step
-# leaves out, in the generator's turn, the backward pass of the real samples and the gradients of
-# the weights.
+# Cost of the discriminators in a step, in forward passes over one batch. The reference step runs
+# real and generated samples through them for both losses, each with a complete backward pass. For
+# the generator's loss, the fast step omits the backward pass of the real samples and the gradients
+# of the weights.
 _REFERENCE_PASSES = 4 * (1 + _BACKWARD)
 _FAST_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
 
@@ -34,7 +34,7 @@ def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
     Every weight is used once for each sample of its layer's output, or of its input in transposed
     convolutions.
     """
-    lengths = {"conv_pre": frames}  # that a layer's weights are used for
+    lengths = {"conv_pre": frames}  # samples for which a layer uses each weight
     kernels, length = len(config.resblock_kernel_sizes), frames
     for stage, rate in enumerate(config.upsample_rates):
         lengths[f"ups.{stage}"] = length
@@ -57,17 +57,17 @@ def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
     samples = torch.zeros(batch, 1, config.train.segment_size, device=state.device)
     frames = config.train.segment_size // config.mel.hop_length
     mel = torch.zeros(batch, config.mel.n_mels, frames, device=state.device)
-    # In evaluation mode the spectral norm makes no power iteration.
+    # In evaluation mode, spectral norm skips its power iteration.
     discriminators = (state.mpd.eval(), state.msd.eval())
     with torch.no_grad():
-        of_generator = (1 + _BACKWARD) * _flop(lambda: state.generator(mel))
-        forward = _flop(lambda: [network(samples) for network in discriminators])
+        generator = (1 + _BACKWARD) * _count_flop(lambda: state.generator(mel))
+        forward = _count_flop(lambda: [network(samples) for network in discriminators])
     for network in discriminators:
         network.train()
-    return of_generator + _REFERENCE_PASSES * forward, of_generator + _FAST_PASSES * forward
+    return generator + _REFERENCE_PASSES * forward, generator + _FAST_PASSES * forward
 
 
-def _flop(run: Callable[[], object]) -> float:
+def _count_flop(run: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         run()
     return float(counter.get_total_flops())

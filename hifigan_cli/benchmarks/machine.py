@@ -1,4 +1,4 @@
-"""The machine that measures: its processor and software, and the highest speed it reaches."""
+"""Describe this machine: its processor, its software and its peak speed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.runtime.environment import processor
+from hifigan_cli.runtime.environment import cpu_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PACKAGES = ("hifigan-cli", "torch", "onnxruntime", "numpy")
-# torch's types by precision; it has no fast product of 16-bit integers to measure.
-FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that the peak is measured with
-_FIRST_SIDE, _LONGEST_S = 256, 0.25  # a CPU without bfloat16 would take a minute for 2048
-_CONVOLUTION = 256, 7, 8192  # channels, kernel size and length
+# torch's types by precision. int16 is missing, because torch has no fast product of it.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Square matrices for measuring the peak. A CPU without bfloat16 would take a minute for 2048.
+_MAX_MATRIX_SIZE = {"cpu": 2048, "cuda": 8192}
+_MIN_MATRIX_SIZE, _MAX_MATMUL_S = 256, 0.25
+_CONV_CHANNELS, _CONV_KERNEL_SIZE, _CONV_LENGTH = 256, 7, 8192
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A processor, the software on it, and its load.
+    """A processor, its software and its load.
 
     Attributes:
-        processor: its name.
-        cores: that the system sees.
+        processor: the name of the processor.
+        cores: the number of cores that the system reports.
         load: the mean number of running processes in the minute before measuring.
-        versions: of Python and of the packages that compute.
+        versions: versions of Python and of the numerical packages.
     """
 
     processor: str
@@ -49,79 +50,80 @@ def describe_machine() -> Machine:
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return Machine(processor(), os.cpu_count() or 1, round(os.getloadavg()[0], 2), versions)
+    return Machine(cpu_name(), os.cpu_count() or 1, round(os.getloadavg()[0], 2), versions)
 
 
-class Peak:
-    """The highest speed at which the device was seen to compute in one precision.
+class PeakSpeed:
+    """The highest measured speed of the device in one precision.
 
-    It computes a product of square matrices, and on the CPU also a convolution. These come from
-    different libraries there, and on AMD's processors the one for matrices leaves half of the
-    vector unit unused. On CUDA `tf32` allows products of float32 to be rounded to TF32, as torch
-    does by default in convolutions.
+    The workload is a product of square matrices, and on the CPU also a convolution. There they use
+    different libraries, and on AMD processors the matrix library leaves half of the vector unit
+    unused. On CUDA, `tf32` rounds float32 products to TF32, as torch does by default in
+    convolutions.
     """
 
     def __init__(self, device: torch.device, precision: str, *, tf32: bool = False) -> None:
-        dtype = FORMATS[precision]
-        side = _side(device, dtype)
-        matrix = torch.randn(side, side, device=device).to(dtype)
-        self._tasks: list[tuple[Callable[[], object], float]] = [
-            (lambda: matrix @ matrix, 2.0 * side**3)
+        dtype = DTYPES[precision]
+        size = _matrix_size(device, dtype)
+        matrix = torch.randn(size, size, device=device).to(dtype)
+        self._workloads: list[tuple[Callable[[], object], float]] = [
+            (lambda: matrix @ matrix, 2.0 * size**3)
         ]
         if device.type == "cpu":
-            channels, kernel, length = _CONVOLUTION
-            wide = torch.channels_last
-            signal = torch.randn(1, channels, 1, length).to(dtype, memory_format=wide)
-            weight = torch.randn(channels, channels, 1, kernel).to(dtype, memory_format=wide)
+            channels, kernel, length = _CONV_CHANNELS, _CONV_KERNEL_SIZE, _CONV_LENGTH
+            layout = torch.channels_last
+            signal = torch.randn(1, channels, 1, length).to(dtype, memory_format=layout)
+            weight = torch.randn(channels, channels, 1, kernel).to(dtype, memory_format=layout)
             flop = 2.0 * channels**2 * kernel * (length - kernel + 1)
-            self._tasks.append((lambda: torch.conv2d(signal, weight), flop))
+            self._workloads.append((lambda: torch.conv2d(signal, weight), flop))
         self._device = device
         self._tf32 = tf32 and device.type == "cuda"
         self.flop_per_s = 0.0
 
     @torch.no_grad()
     def measure(self) -> None:
-        """Compute once more; the best of all is the peak."""
+        """Run the workloads once, and update the peak."""
         matmul = torch.backends.cuda.matmul
         before = matmul.fp32_precision
         if self._tf32:
             matmul.fp32_precision = "tf32"
         try:
-            for task, flop in self._tasks:
-                self.flop_per_s = max(self.flop_per_s, flop / seconds(task, self._device))
+            for workload, flop in self._workloads:
+                elapsed_s = measure_seconds(workload, self._device)
+                self.flop_per_s = max(self.flop_per_s, flop / elapsed_s)
         finally:
             if self._tf32:
                 matmul.fp32_precision = before
 
 
 @torch.no_grad()
-def _side(device: torch.device, dtype: torch.dtype) -> int:
-    """Return a size of matrices whose product does not take long on this device."""
-    side, largest = _FIRST_SIDE, _SIDE.get(device.type, _SIDE["cpu"])
-    while side < largest:
-        matrix = torch.randn(side, side, device=device).to(dtype)
-        torch.mm(matrix, matrix)  # the first one may load the library
-        took_s = seconds(partial(torch.mm, matrix, matrix), device)
-        if 8 * took_s > _LONGEST_S:  # twice the side takes eight times the work
+def _matrix_size(device: torch.device, dtype: torch.dtype) -> int:
+    """Return a matrix size whose product is fast enough on this device."""
+    size, largest = _MIN_MATRIX_SIZE, _MAX_MATRIX_SIZE.get(device.type, _MAX_MATRIX_SIZE["cpu"])
+    while size < largest:
+        matrix = torch.randn(size, size, device=device).to(dtype)
+        torch.mm(matrix, matrix)  # the first call may load the library
+        elapsed_s = measure_seconds(partial(torch.mm, matrix, matrix), device)
+        if 8 * elapsed_s > _MAX_MATMUL_S:  # twice the size is eight times the work
             break
-        side *= 2
-    return side
+        size *= 2
+    return size
 
 
-def seconds(run: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Return how long something takes on a device, the mean of several times without a break."""
+def measure_seconds(run: Callable[[], object], device: torch.device, repeats: int = 1) -> float:
+    """Return the mean time of repeated calls on a device, without a pause between them."""
     synchronize(device)
     started = time.perf_counter()
-    for _ in range(times):
+    for _ in range(repeats):
         run()
     synchronize(device)
-    return (time.perf_counter() - started) / times
+    return (time.perf_counter() - started) / repeats
 
 
-def watch_gpu_memory(device: torch.device) -> Callable[[], float | None]:
-    """Return a function that returns the most memory that torch has allocated since, in 10^6 bytes.
+def track_gpu_memory(device: torch.device) -> Callable[[], float | None]:
+    """Return a function that returns torch's peak allocation since this call, in 10^6 bytes.
 
-    Memory that was allocated before does not count. None on other devices than CUDA's.
+    Memory that was allocated before does not count. The function returns None without CUDA.
     """
     if device.type != "cuda":
         return lambda: None
@@ -132,7 +134,7 @@ def watch_gpu_memory(device: torch.device) -> Callable[[], float | None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,8 +1,8 @@
-"""Synthesis by every engine against the plain forward of the same weights, in one run.
+"""Measure synthesis: every engine against the plain forward pass of the same weights.
 
-All take turns on the same mel, each round with another one first, so that whatever else the machine
-does slows them alike; medians count. A first round warms up, and its samples are compared with a
-forward pass in double precision.
+All engines take turns on the same mel, and each round starts with another engine, so that other
+load on the machine slows all of them equally. The results are medians. A first round warms up, and
+its samples are compared with a forward pass in double precision.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ import numpy as np
 import torch
 
 from hifigan_cli.audio.reading import read_audio
-from hifigan_cli.audio.speech import repeated_mel, shipped_mel
-from hifigan_cli.benchmarks.contenders import (
-    YARDSTICK,
-    Figures,
-    compare,
-    exact_samples,
-    make_synthesis,
-    memory_mb,
-)
+from hifigan_cli.audio.speech import bundled_mel, repeated_mel
 from hifigan_cli.benchmarks.flops import synthesis_flop
-from hifigan_cli.benchmarks.machine import FORMATS, Machine, Peak, describe_machine
+from hifigan_cli.benchmarks.machine import DTYPES, Machine, PeakSpeed, describe_machine
+from hifigan_cli.benchmarks.variants import (
+    BASELINE,
+    Timing,
+    build_synthesizer,
+    compare,
+    measure_memory_mb,
+    synthesize_float64,
+)
 from hifigan_cli.config.architecture import context_frames
 from hifigan_cli.models.model_file import write_model
-from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.runtime.devices import describe_device
 from hifigan_cli.synthesis.onnx_export import snr_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hifigan_cli.benchmarks.contenders import Contender, Subject
+    from hifigan_cli.benchmarks.variants import BenchmarkModel, EngineVariant
     from hifigan_cli.config import MelConfig
     from hifigan_cli.types import FloatArray
 
-# Seconds of the result that the exact forward is computed for; in double precision it is slow.
-EXACT_S = 20
-# A pause before each run on the CPU, for the threads of the last one that still spin and the memory
-# on its way back to the system: right after onnxruntime's, runs took half as long again.
-REST_S = 0.5
+# Accuracy is measured on this many seconds at most, because double precision is slow.
+_FLOAT64_LIMIT_S = 20
+# The pause before each run on the CPU. Threads of the previous run still spin, and its memory is
+# still returned to the system: directly after onnxruntime, runs took 1.5 times as long.
+_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
-class EngineFigures(Figures):
-    """One contender with one model, length and batch, measured.
+class SynthesisMeasurement(Timing):
+    """The measurement of one engine variant with one model, length and batch size.
 
     Attributes:
         weights: `trained` or `random`.
-        length_s: of the speech, of each signal of a batch.
-        batch: signals at once.
-        real_time_factor: seconds of speech per second of work.
-        peak_share: the plain forward's operations per second, relative to the `Peak` of that
-            precision (of fp32 for integers); an engine that needs fewer operations may exceed 1.
-        snr_db: of its samples, compared with the forward pass in double precision.
-        memory_mb: the peak; None if not measured.
+        length_s: the length of each signal in the batch, in seconds.
+        batch: the number of signals in the batch.
+        real_time_factor: seconds of speech per second of computation.
+        peak_share: the plain forward pass's operations per second, relative to the `PeakSpeed` of
+            the precision (fp32 for integers). It may exceed 1 if an engine needs fewer operations.
+        snr_db: the SNR of the samples, relative to the forward pass in double precision.
+        memory_mb: the peak memory in 10^6 bytes; None if not measured.
     """
 
     weights: str
@@ -74,11 +74,11 @@ class EngineFigures(Figures):
 
 
 @dataclass(frozen=True)
-class SynthesisFigures:
+class SynthesisResult:
     """The result of `measure_synthesis`.
 
-    `processor_share` is how much of its threads' time the measurement got; well below 1, other
-    programs took the rest, which slows engines unequally. None on a GPU.
+    `processor_share` is the CPU time of the threads, relative to the elapsed time. If it is well
+    below 1, other programs used the CPU, which slows engines unequally. It is None on a GPU.
     """
 
     machine: Machine
@@ -87,162 +87,168 @@ class SynthesisFigures:
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by precision
     processor_share: float | None
-    figures: list[EngineFigures]
+    figures: list[SynthesisMeasurement]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What to measure, and how.
+class BenchmarkSettings:
+    """The settings of the synthesis benchmark.
 
     Attributes:
-        contenders: in addition to the yardstick; all on one device.
-        batches: signals at once, each of the lengths.
-        memory: whether it is measured, in as many more processes.
-        mel_of: returns a log-mel `(n_mels, frames)` of a convention and a length.
+        variants: the engines to compare with the baseline, on one device.
+        lengths_s: the lengths of the signals, in seconds.
+        memory: whether to measure memory, in one more process for each measurement.
+        batches: the batch sizes, each measured with every length.
+        render_mel: returns a log-mel `(n_mels, frames)` of a mel configuration and a length.
     """
 
-    contenders: Sequence[Contender]
+    variants: Sequence[EngineVariant]
     lengths_s: Sequence[float]
     threads: int
     rounds: int
     memory: bool
     device: str
     batches: Sequence[int]
-    mel_of: Callable[[MelConfig, int], FloatArray] = shipped_mel
+    render_mel: Callable[[MelConfig, int], FloatArray] = bundled_mel
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the device is CUDA's."""
+        """Whether the device is a CUDA GPU."""
         return self.device.startswith("cuda")
 
-    def of_recording(self, path: Path) -> Setting:
-        """Return the same on mels of a recording.
+    def with_recording(self, path: Path) -> BenchmarkSettings:
+        """Return these settings with mels of a recording.
 
         Raises:
-            InputError: not audio.
+            InputError: if the file is not audio.
         """
         audio = read_audio(path)
-        return replace(self, mel_of=lambda config, frames: repeated_mel(audio, config, frames))
+        return replace(self, render_mel=lambda config, frames: repeated_mel(audio, config, frames))
 
 
 def measure_synthesis(
-    subjects: Sequence[Subject],
-    setting: Setting,
+    models: Sequence[BenchmarkModel],
+    settings: BenchmarkSettings,
     report: Callable[[int, str], None],
-) -> SynthesisFigures:
-    """Measure every contender with every model at every length.
+) -> SynthesisResult:
+    """Measure every engine variant with every model, length and batch size.
 
-    `report` is called with how many models and lengths are done, and the current one.
+    `report` is called with the number of finished measurements and the current one's description.
     """
     machine = describe_machine()
-    torch.set_num_threads(setting.threads)
-    everyone = [YARDSTICK, *setting.contenders]
-    precisions = dict.fromkeys(each.precision for each in everyone)
-    device = torch.device(setting.device)
-    peaks = {name: Peak(device, name) for name in precisions if name in FORMATS}
-    figures: list[EngineFigures] = []
+    torch.set_num_threads(settings.threads)
+    variants = [BASELINE, *settings.variants]
+    precisions = dict.fromkeys(variant.precision for variant in variants)
+    device = torch.device(settings.device)
+    peaks = {name: PeakSpeed(device, name) for name in precisions if name in DTYPES}
+    figures: list[SynthesisMeasurement] = []
     shares: list[float] = []
-    for subject in subjects:
-        race = _Race(subject, setting, everyone, peaks, shares)
-        for length_s, batch in product(setting.lengths_s, setting.batches):
-            done = len(figures) // len(everyone)
-            report(done, f"{subject.name}, {batch} x {length_s:g} s")
-            figures += race.run(length_s, batch)
-    return SynthesisFigures(
+    for model in models:
+        benchmark = _ModelBenchmark(model, settings, variants, peaks, shares)
+        for length_s, batch in product(settings.lengths_s, settings.batches):
+            done = len(figures) // len(variants)
+            report(done, f"{model.name}, {batch} x {length_s:g} s")
+            figures += benchmark.run(length_s, batch)
+    return SynthesisResult(
         machine=machine,
-        device=device_title(device),
-        threads=setting.threads,
-        rounds=setting.rounds,
+        device=describe_device(device),
+        threads=settings.threads,
+        rounds=settings.rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
         processor_share=statistics.median(shares) if device.type == "cpu" else None,
         figures=figures,
     )
 
 
-class _Race:
-    """One model, and all contenders prepared for it."""
+class _ModelBenchmark:
+    """One model, and all engine variants prepared for it."""
 
     def __init__(
         self,
-        subject: Subject,
-        setting: Setting,
-        everyone: Sequence[Contender],
-        peaks: dict[str, Peak],
+        model: BenchmarkModel,
+        settings: BenchmarkSettings,
+        variants: Sequence[EngineVariant],
+        peaks: dict[str, PeakSpeed],
         shares: list[float],
     ) -> None:
-        self.subject, self.setting = subject, setting
+        self.name, self.weights, self.model = model.name, model.weights, model.model
+        self.settings = settings
         self.peaks, self.shares = peaks, shares
-        self.runners = {
-            each: make_synthesis(each, subject.model, setting.threads, setting.device)
-            for each in everyone
+        self.synthesizers = {
+            variant: build_synthesizer(variant, model.model, settings.threads, settings.device)
+            for variant in variants
         }
 
-    def run(self, length_s: float, batch: int) -> list[EngineFigures]:
-        """Measure one length and batch."""
-        model, setting = self.subject.model, self.setting
+    def run(self, length_s: float, batch: int) -> list[SynthesisMeasurement]:
+        """Measure one length and batch size."""
+        model, settings = self.model, self.settings
         frames = max(1, round(length_s * model.mel.sample_rate / model.mel.hop_length))
-        one = setting.mel_of(model.mel, frames)
-        mel = np.stack([np.roll(one, place * frames // batch, 1) for place in range(batch)])
-        snrs = self._snrs(mel)
-        took_s: dict[Contender, list[float]] = {each: [] for each in self.runners}
-        order = list(self.runners.items())
-        for _ in range(setting.rounds):
+        single = settings.render_mel(model.mel, frames)
+        mel = np.stack([np.roll(single, index * frames // batch, 1) for index in range(batch)])
+        snrs_db = self._measure_snrs(mel)
+        times_s: dict[EngineVariant, list[float]] = {v: [] for v in self.synthesizers}
+        order = list(self.synthesizers.items())
+        for _ in range(settings.rounds):
             self._measure_peaks()
-            for contender, synthesize in order:
-                time.sleep(0 if setting.on_gpu else REST_S)
+            for variant, synthesize in order:
+                time.sleep(0 if settings.on_gpu else _PAUSE_S)
                 started = time.perf_counter()
                 synthesize(mel)
-                took_s[contender].append(time.perf_counter() - started)
-            order.append(order.pop(0))  # so that none always follows the same one
-        memories = self._memories(mel) if setting.memory else {}
+                times_s[variant].append(time.perf_counter() - started)
+            order.append(order.pop(0))  # so that no engine always follows the same one
+        memory_mb = self._measure_memory(mel) if settings.memory else {}
         flop = batch * synthesis_flop(model.generator, model.mel.n_mels, frames)
         speech_s = batch * frames * model.mel.hop_length / model.mel.sample_rate
-        fp32 = self.peaks[YARDSTICK.precision]
+        fp32_peak = self.peaks[BASELINE.precision]
         return [
-            EngineFigures(
-                **vars(found),
-                weights=self.subject.weights,
+            SynthesisMeasurement(
+                **vars(timing),
+                weights=self.weights,
                 length_s=length_s,
                 batch=batch,
-                real_time_factor=speech_s / found.median_s,
-                peak_share=flop / found.median_s / self.peaks.get(each.precision, fp32).flop_per_s,
-                snr_db=snrs[each],
-                memory_mb=memories.get(each),
+                real_time_factor=speech_s / timing.median_s,
+                peak_share=flop
+                / timing.median_s
+                / self.peaks.get(variant.precision, fp32_peak).flop_per_s,
+                snr_db=snrs_db[variant],
+                memory_mb=memory_mb.get(variant),
             )
-            for each, found in compare(self.subject.name, took_s).items()
+            for variant, timing in compare(self.name, times_s).items()
         ]
 
     def _measure_peaks(self) -> None:
-        """Measure the peaks once more; torch keeps all its threads busy with it."""
+        """Update the peaks and the CPU share; torch uses all its threads for this."""
         started, used = time.perf_counter(), time.process_time()
         for peak in self.peaks.values():
             peak.measure()
-        had = (time.perf_counter() - started) * self.setting.threads
-        self.shares.append(min(1.0, (time.process_time() - used) / had))
+        available_s = (time.perf_counter() - started) * self.settings.threads
+        self.shares.append(min(1.0, (time.process_time() - used) / available_s))
 
-    def _snrs(self, mel: FloatArray) -> dict[Contender, float]:
-        """Run everyone once, and compare the first signal's samples with the exact ones."""
-        model, on_gpu = self.subject.model, self.setting.on_gpu
+    def _measure_snrs(self, mel: FloatArray) -> dict[EngineVariant, float]:
+        """Run each variant once, and compare the first signal with double precision."""
+        model, on_gpu = self.model, self.settings.on_gpu
         hop_length = model.mel.hop_length
-        most = EXACT_S * model.mel.sample_rate // hop_length
+        max_frames = _FLOAT64_LIMIT_S * model.mel.sample_rate // hop_length
         # Apple's GPU has no double precision.
-        exact = exact_samples(model, mel[:1, :, :most], self.setting.device if on_gpu else "cpu")
-        if mel.shape[-1] > most:  # leave out what the missing frames reach into
-            exact = exact[:, : (most - context_frames(model.generator)) * hop_length]
-        found = {
-            each: snr_db(exact, synthesize(mel)[:1, : exact.shape[1]])
-            for each, synthesize in self.runners.items()
+        device = self.settings.device if on_gpu else "cpu"
+        exact = synthesize_float64(model, mel[:1, :, :max_frames], device)
+        if mel.shape[-1] > max_frames:  # drop the samples that depend on the missing frames
+            exact = exact[:, : (max_frames - context_frames(model.generator)) * hop_length]
+        snrs_db = {
+            variant: snr_db(exact, synthesize(mel)[:1, : exact.shape[1]])
+            for variant, synthesize in self.synthesizers.items()
         }
         if on_gpu:  # the second call of a shape records a graph
-            for synthesize in self.runners.values():
+            for synthesize in self.synthesizers.values():
                 synthesize(mel)
-        return found
+        return snrs_db
 
-    def _memories(self, mel: FloatArray) -> dict[Contender, float | None]:
+    def _measure_memory(self, mel: FloatArray) -> dict[EngineVariant, float | None]:
+        threads, device = self.settings.threads, self.settings.device
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            write_model(path, self.subject.model)
+            write_model(path, self.model)
             return {
-                each: memory_mb(each, path, mel, self.setting.threads, self.setting.device)
-                for each in self.runners
+                variant: measure_memory_mb(variant, path, mel, threads, device)
+                for variant in self.synthesizers
             }

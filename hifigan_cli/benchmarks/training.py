@@ -1,8 +1,8 @@
-"""The fast training step against the reference step, in one run.
+"""Measure the fast training step against the reference step.
 
-All steps take turns on the same synthetic batch, so that whatever else the machine does slows them
-alike; the median over the rounds counts. On CUDA a round has several steps of each, since a
-training run launches the next step while the device computes this one.
+All steps take turns on the same synthetic batch, so that other load on the machine slows all of
+them equally. The results are medians over the rounds. On CUDA, each step runs several times per
+round, because a training run launches the next step while the device computes the current one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from hifigan_cli.benchmarks.flops import step_flop
-from hifigan_cli.benchmarks.machine import Peak, seconds, synchronize, watch_gpu_memory
+from hifigan_cli.benchmarks.machine import PeakSpeed, measure_seconds, synchronize, track_gpu_memory
 from hifigan_cli.data.batches import Batch
-from hifigan_cli.runtime.devices import device_title
+from hifigan_cli.runtime.devices import describe_device
 from hifigan_cli.training.compiling import compile_networks
-from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, can_capture
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.state import VocoderState
-from hifigan_cli.training.step import MelTransforms, both_turns, mel_transforms, train_step
-from hifigan_cli.training.vocoder import choose_algorithms
+from hifigan_cli.training.step import MelTransforms, compute_gradients, mel_transforms, train_step
+from hifigan_cli.training.vocoder import configure_determinism
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,21 +40,21 @@ _STEPS_PER_ROUND = {"cuda": 10}
 
 
 @dataclass(frozen=True)
-class StepFigures:
-    """One form of the step, measured.
+class StepTiming:
+    """The measurement of one variant of the training step.
 
     Attributes:
-        name: `reference`, or `fast` with its precision and form.
-        step_s: the median over the rounds, in seconds.
-        steps_per_s: its inverse.
+        name: `reference`, or `fast` with precision, `compiled` and `graph` if they apply.
+        step_s: the median time of a step over the rounds, in seconds.
+        steps_per_s: the inverse of `step_s`.
         audio_s_per_s: seconds of speech per second.
-        ratio: how many times as fast as the reference step.
-        gflop: billions of floating-point operations of the step.
-        peak_share: their speed, relative to the device's `Peak`.
+        ratio: the speed relative to the reference step.
+        gflop: billions of floating-point operations in a step.
+        peak_share: operations per second, relative to the device's `PeakSpeed`.
         compiled: whether the networks ran through torch.compile.
         cuda_graph: whether the step was replayed as a CUDA graph.
-        warm_up_s: the time before the first measured step: compilation, the search for algorithms.
-        memory_mb: the most that torch allocated of a GPU for it; None on other devices.
+        warm_up_s: the time for compilation and the search for algorithms, before measuring.
+        memory_mb: torch's peak allocation on the GPU in 10^6 bytes; None on other devices.
     """
 
     name: str
@@ -71,7 +71,7 @@ class StepFigures:
 
 
 @dataclass(frozen=True)
-class TrainingFigures:
+class TrainingResult:
     """The result of `measure_training`."""
 
     device: str
@@ -80,13 +80,13 @@ class TrainingFigures:
     segment_size: int
     rounds: int
     peak_gflop_per_s: dict[str, float]  # by number format
-    gradient_difference: float  # of the fast fp32 step, relative to each tensor's largest
-    steps: list[StepFigures]
+    gradient_difference: float  # of the fast fp32 step, relative to the largest in each tensor
+    steps: list[StepTiming]
 
 
 @dataclass
 class _Runner:
-    """One form of the step, and how many seconds it took in each round."""
+    """One variant of the step, and its time in each round."""
 
     name: str
     precision: str
@@ -95,7 +95,7 @@ class _Runner:
     cuda_graph: bool = False
     warm_up_s: float = 0.0
     memory_mb: float | None = None
-    took_s: list[float] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
 
 
 def measure_training(
@@ -105,14 +105,14 @@ def measure_training(
     precisions: tuple[str, ...],
     report: Callable[[int, str], None],
     warn: Callable[[str], None],
-) -> TrainingFigures:
-    """Measure steps of a configuration's networks and batch; all forms are in memory together.
+) -> TrainingResult:
+    """Measure training steps of a configuration; all variants are in memory at the same time.
 
-    On CUDA the fast step is measured plainly and as a CUDA graph, and both again compiled, if the
-    configuration allows it. `report` is called with the number of finished rounds; `warn` when a
-    compilation or a capture fails.
+    On CUDA, the fast step is measured eagerly and as a CUDA graph, and again with both compiled if
+    the configuration allows it. `report` is called with the number of finished rounds, and `warn`
+    if a compilation or a capture fails.
     """
-    choose_algorithms(deterministic=False)
+    configure_determinism(deterministic=False)
     batch = synthetic_batch(config)
     mels = mel_transforms(config, device)
     state = _state(config, device, "fp32")
@@ -122,32 +122,34 @@ def measure_training(
     reference = ReferenceStep(state)
     builders = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
     for precision in precisions:
-        build = partial(_fast, config, device, precision, batch, mels, warn)
-        builders += [partial(build, *form) for form in _forms(state)]
-    runners = [_warmed_up(build, device) for build in builders]
-    peaks = {name: Peak(device, name, tf32=True) for name in dict.fromkeys(("fp32", *precisions))}
+        build = partial(_fast_runner, config, device, precision, batch, mels, warn)
+        builders += [partial(build, *variant) for variant in _step_variants(state)]
+    runners = [_warm_up(build, device) for build in builders]
+    peaks = {
+        name: PeakSpeed(device, name, tf32=True) for name in dict.fromkeys(("fp32", *precisions))
+    }
 
     for done in range(1, rounds + 1):
         for peak in peaks.values():
             peak.measure()
         for runner in runners:
-            times = _STEPS_PER_ROUND.get(device.type, 1)
-            runner.took_s.append(seconds(runner.run, device, times))
+            repeats = _STEPS_PER_ROUND.get(device.type, 1)
+            runner.times_s.append(measure_seconds(runner.run, device, repeats))
         report(done, "")
-    return TrainingFigures(
-        device=device_title(device),
+    return TrainingResult(
+        device=describe_device(device),
         threads=torch.get_num_threads(),
         batch=config.train.batch_size,
         segment_size=config.train.segment_size,
         rounds=rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
         gradient_difference=difference,
-        steps=_figures(config, runners, peaks, flop),
+        steps=_step_timings(config, runners, peaks, flop),
     )
 
 
 def synthetic_batch(config: Config) -> Batch:
-    """Return a batch of drifting noise, the same each time."""
+    """Return a fixed batch of noise with a drift."""
     random = torch.Generator().manual_seed(config.train.seed)
     shape = config.train.batch_size, config.train.segment_size
     return Batch(torch.randn(*shape, generator=random).cumsum(1).mul(0.01).tanh(), None)
@@ -158,15 +160,15 @@ def _state(config: Config, device: torch.device, precision: str) -> VocoderState
     return VocoderState(config.model_copy(update={"train": train}), device)
 
 
-def _forms(state: VocoderState) -> list[tuple[bool, bool]]:
-    """Return whether to compile and whether to capture, for each form that is measured."""
+def _step_variants(state: VocoderState) -> list[tuple[bool, bool]]:
+    """Return whether to compile and whether to capture, for each variant of the step."""
     compiling = (False, True) if state.config.train.compile else (False,)
-    if state.device.type != "cuda":  # nothing is captured: the form that training would use
+    if state.device.type != "cuda":  # no capture: measure only the variant that training uses
         return [(compiling[-1], False)]
-    return [(c, g) for c in compiling for g in ((False, True) if usable(state) else (False,))]
+    return [(c, g) for c in compiling for g in ((False, True) if can_capture(state) else (False,))]
 
 
-def _fast(
+def _fast_runner(
     config: Config,
     device: torch.device,
     precision: str,
@@ -189,9 +191,9 @@ def _fast(
     return _Runner(name, precision, lambda: step(batch), compiled, step.captured)
 
 
-def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
-    """Build a runner and run it once; note the time and memory that this took."""
-    allocated_mb = watch_gpu_memory(device)
+def _warm_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
+    """Build a runner and run it once; store the time and memory of this."""
+    allocated_mb = track_gpu_memory(device)
     started = time.perf_counter()
     runner = build()
     runner.run()
@@ -201,67 +203,67 @@ def _warmed_up(build: Callable[[], _Runner], device: torch.device) -> _Runner:
     return runner
 
 
-def _figures(
-    config: Config, runners: list[_Runner], peaks: dict[str, Peak], flop: tuple[float, float]
-) -> list[StepFigures]:
+def _step_timings(
+    config: Config, runners: list[_Runner], peaks: dict[str, PeakSpeed], flop: tuple[float, float]
+) -> list[StepTiming]:
     train = config.train
     audio_s = train.batch_size * train.segment_size / config.mel.sample_rate
-    reference_s = statistics.median(runners[0].took_s)
-    figures = []
+    reference_s = statistics.median(runners[0].times_s)
+    timings = []
     for runner in runners:
-        step_s, of_step = statistics.median(runner.took_s), flop[runner.name != REFERENCE]
-        figures.append(
-            StepFigures(
+        step_s, operations = statistics.median(runner.times_s), flop[runner.name != REFERENCE]
+        timings.append(
+            StepTiming(
                 name=runner.name,
                 step_s=step_s,
                 steps_per_s=1 / step_s,
                 audio_s_per_s=audio_s / step_s,
                 ratio=reference_s / step_s,
-                gflop=of_step / 1e9,
-                peak_share=of_step / step_s / peaks[runner.precision].flop_per_s,
+                gflop=operations / 1e9,
+                peak_share=operations / step_s / peaks[runner.precision].flop_per_s,
                 compiled=runner.compiled,
                 cuda_graph=runner.cuda_graph,
                 warm_up_s=runner.warm_up_s,
                 memory_mb=runner.memory_mb,
             )
         )
-    return figures
+    return timings
 
 
 def gradient_difference(state: VocoderState, batch: Batch, mels: MelTransforms) -> float:
-    """Return the largest difference between the two steps' gradients, at the same weights.
+    """Return the largest difference between the gradients of both steps, at the same weights.
 
-    It is relative to the largest gradient of its tensor. No optimizer moves: after one update, two
-    roundings would differ as much as two gradients. The state's gradients are cleared.
+    It is relative to the largest gradient in the tensor. The optimizers do not step, because one
+    update would amplify rounding to the size of real differences. The state's gradients are
+    cleared.
     """
-    vectors = copy.deepcopy(state.msd.state_dict())
+    initial_msd = copy.deepcopy(state.msd.state_dict())
     reference = ReferenceStep(state)
-    reference.discriminators_turn(batch, mels)
-    expected = _gradients(state, "mpd", "msd")  # the generator's turn adds to them
-    reference.generators_turn(mels)
+    reference.discriminator_backward(batch, mels)
+    expected = _gradients(state, "mpd", "msd")  # the generator's loss adds to them
+    reference.generator_backward(mels)
     expected += _gradients(state, "generator")
     state.zero_grad()
 
-    state.msd.load_state_dict(vectors)  # back to where the power iterations began
-    both_turns(state, batch, mels)
-    found = _gradients(state, "mpd", "msd", "generator")
+    state.msd.load_state_dict(initial_msd)  # restores the vectors of the power iterations
+    compute_gradients(state, batch, mels)
+    actual = _gradients(state, "mpd", "msd", "generator")
     state.zero_grad()
-    return largest_difference(found, expected)
+    return largest_difference(actual, expected)
 
 
-def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Return the largest difference between gradients, relative to each tensor's largest.
+def largest_difference(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference between gradients, relative to the largest in each tensor.
 
-    A tensor of one number (a last layer's gain or bias) may be only the rest of large terms that
-    cancel; it is compared with its neighbors, which belong to the same layer.
+    A tensor with one element (a last layer's gain or bias) may be the small sum of large terms
+    that cancel, so it is compared with its neighbors, which belong to the same layer.
     """
-    largest = [float(of.abs().max()) for of in expected]
+    largest = [float(gradient.abs().max()) for gradient in expected]
     differences = []
-    for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        near = (
-            slice(max(0, place - 1), place + 3) if theirs.numel() == 1 else slice(place, place + 1)
-        )
-        differences.append(float((ours - theirs).abs().max()) / max(*largest[near], 1e-30))
+    for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
+        scalar = other.numel() == 1
+        near = slice(max(0, index - 1), index + 3) if scalar else slice(index, index + 1)
+        differences.append(float((one - other).abs().max()) / max(*largest[near], 1e-30))
     return max(differences)
 
 

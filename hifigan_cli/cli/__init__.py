@@ -1,8 +1,10 @@
-"""The command line: parse, call one function of the core, print. Nothing is computed here.
+"""The command line. Each command parses its options, calls the core and prints the result.
 
-- `main`: the entry point: errors become two lines and an exit code
-- `app`: the list of commands; heavy imports wait inside the command that needs them
-- `options`: options that several commands share, spelled once
-- `console`: the only place that prints: notes and progress on stderr, data and JSON on stdout
+- `main`: the entry point, which turns errors into two lines and an exit code
+- `app`: the list of commands; each command imports heavy packages only when it runs
+- `options`: the options that several commands share
+- `console`: all printing: notes and progress on stderr, data and JSON on stdout
+- `pipes`: `-` for stdin and stdout
+- `*_view`: the output of commands that report many events
 - the other files: one command each
 """

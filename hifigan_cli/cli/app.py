@@ -25,10 +25,10 @@ from hifigan_cli.cli import (
 
 app = typer.Typer(
     name="hifigan",
-    help="HiFi-GAN: turn recordings and mel spectrograms into natural speech; train the models.",
+    help="HiFi-GAN: synthesize speech from recordings and mel spectrograms, and train the models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # paragraphs of docstrings flow
+    rich_markup_mode="markdown",  # wraps the paragraphs of docstrings
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -50,8 +50,8 @@ app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from hifigan_cli.runtime.environment import package_version
 
         typer.echo(f"hifigan {package_version('hifigan-cli')}")
@@ -61,7 +61,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass

@@ -1,4 +1,4 @@
-"""`hifigan bench`: the speed of synthesis and of training on this machine."""
+"""`hifigan bench`: measure the speed of synthesis and of training on this machine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import typer
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
-_BATCH = 2  # segments
+_DEFAULT_BATCH_SIZE = 2  # of training; the paper's 16 takes a CPU too long
 Number = TypeVar("Number", int, float)
 
-app = typer.Typer(help="Measure the speed of this machine.")
+app = typer.Typer()
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, metavar="N", help="Of the processor. Default: all."),
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        help="Number of CPU threads. Default: all available CPUs.",
+    ),
 ]
 
 
@@ -25,7 +30,9 @@ def bench(
     context: typer.Context,
     engines: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="torch, onnx, native. Default: all that are here."),
+        typer.Option(
+            metavar="A,B", help="Engines: torch, onnx, native. Default: all that are installed."
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -33,27 +40,31 @@ def bench(
             "--model",
             "-m",
             metavar="NAME",
-            help="v1, v2, v3 (random weights), or a model as for resynth; repeatable. "
+            help="v1, v2 or v3 with random weights, or a model that resynth accepts; repeatable. "
             "Default: ljspeech-v1, v2, v3.",
             show_default=False,
         ),
     ] = None,
     lengths: Annotated[
-        str, typer.Option(metavar="S,S", help="Of the speech, in seconds.")
+        str, typer.Option(metavar="S,S", help="Lengths of speech in seconds.")
     ] = "1,5,20,60",
-    batches: Annotated[
-        str, typer.Option("--batch", metavar="N,N", help="Signals at once, of each length.")
+    batch_sizes: Annotated[
+        str,
+        typer.Option("--batch-sizes", metavar="N,N", help="Batch sizes to measure at each length."),
     ] = "1",
     speech: Annotated[
         Path | None,
-        typer.Option(help="A recording to take mels of. Default: the one that comes along."),
+        typer.Option(help="Recording to compute mels from. Default: the bundled recording."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Of which medians are told.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of rounds; the median is reported.")
+    ] = 5,
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Measure the peak memory.")
     ] = True,
     cold: Annotated[
-        bool, typer.Option("--cold", help="Measure whole processes of resynth instead.")
+        bool,
+        typer.Option("--cold", help="Measure complete `hifigan resynth` processes instead."),
     ] = False,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
@@ -61,80 +72,84 @@ def bench(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure synthesis: every engine against the plain forward of the same weights.
+    """Measure the speed of synthesis, or of training with `hifigan bench train`.
 
-    The yardstick is torch, eager, on the whole mel. All take turns on the same speech. Told are the
-    seconds of speech a second (RTF), the ratio to the yardstick, the share of the device's peak,
-    the exactness against double precision, and the memory. `hifigan bench train` measures training.
+    The baseline of synthesis is the unoptimized PyTorch forward pass of the same weights on the
+    complete mel. The engines take turns on the same speech. The report contains the seconds of
+    speech per second (RTF), the ratio to the baseline, the share of the device's peak performance,
+    the accuracy against double precision, and the memory.
     """
     if context.invoked_subcommand is not None:
         return
-    from hifigan_cli.benchmarks.contenders import (
-        DEFAULT_SUBJECTS,
-        find_contenders,
-        find_subject,
+    from hifigan_cli.benchmarks.variants import (
+        DEFAULT_MODELS,
+        find_benchmark_model,
+        find_variants,
     )
     from hifigan_cli.cli.bench_view import print_cold, print_synthesis
-    from hifigan_cli.runtime.devices import find_device
+    from hifigan_cli.runtime.devices import resolve_device_name
     from hifigan_cli.runtime.threads import available_threads
 
     console = Console(json=json, quiet=quiet)
-    device = find_device(options.device_name(device, gpu))
-    contenders, lacking = find_contenders(engines.split(",") if engines else None, device)
-    for name, lack in lacking.items():
-        console.note(f"left out: {name}: {lack}")
-    subjects = [find_subject(name) for name in models or DEFAULT_SUBJECTS]
+    device = resolve_device_name(options.device_name(device, gpu))
+    variants, unavailable = find_variants(engines.split(",") if engines else None, device)
+    for name, reason in unavailable.items():
+        console.note(f"{name} is not measured: {reason}")
+    benchmark_models = [find_benchmark_model(name) for name in models or DEFAULT_MODELS]
     threads = threads or available_threads()
     if cold:
         from hifigan_cli.benchmarks.cold import measure_cold
 
-        with console.progress("rounds", len(subjects) * (rounds + 1)) as advance:
+        with console.progress("rounds", len(benchmark_models) * (rounds + 1)) as advance:
             print_cold(
-                console, measure_cold(subjects, contenders, threads, rounds, device, advance)
+                console, measure_cold(benchmark_models, variants, threads, rounds, device, advance)
             )
         return
-    from hifigan_cli.benchmarks.synthesis import Setting, measure_synthesis
+    from hifigan_cli.benchmarks.synthesis import BenchmarkSettings, measure_synthesis
 
     lengths_s = _numbers("--lengths", lengths, float, 36_000.0)
-    sizes = _numbers("--batch", batches, int, 1024)
-    setting = Setting(contenders, lengths_s, threads, rounds, memory, device, sizes)
+    sizes = _numbers("--batch-sizes", batch_sizes, int, 1024)
+    settings = BenchmarkSettings(variants, lengths_s, threads, rounds, memory, device, sizes)
     if speech is not None:
-        setting = setting.of_recording(speech)
-    with console.progress("measurements", len(subjects) * len(lengths_s) * len(sizes)) as advance:
-        print_synthesis(console, measure_synthesis(subjects, setting, advance))
+        settings = settings.with_recording(speech)
+    with console.progress(
+        "measurements", len(benchmark_models) * len(lengths_s) * len(sizes)
+    ) as advance:
+        print_synthesis(console, measure_synthesis(benchmark_models, settings, advance))
 
 
-def _numbers(option: str, text: str, kind: type[Number], most: Number) -> list[Number]:
-    """Read a list such as 1,5,20 of numbers above 0."""
+def _numbers(option: str, text: str, number_type: type[Number], maximum: Number) -> list[Number]:
+    """Parse a list of positive numbers such as 1,5,20."""
     from hifigan_cli.errors import UsageError
 
     try:
-        found = [kind(part) for part in text.split(",")]
+        numbers = [number_type(item) for item in text.split(",")]
     except ValueError:
-        found = []
-    if not found or not all(0 < each <= most for each in found):
+        numbers = []
+    if not numbers or not all(0 < number <= maximum for number in numbers):
         raise UsageError(
-            f"{option} {text} is not a list of numbers above 0, up to {most:g}", "as in 1,16"
+            f"{option} {text} is not a list of numbers above 0, up to {maximum:g}",
+            f"use a list such as {option} 1,16",
         )
-    return found
+    return numbers
 
 
 @app.command("train")
 def bench_train(
     preset: options.Preset = None,
-    sets: options.Sets = None,
-    batch: Annotated[
+    overrides: options.Overrides = None,
+    batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, help="Segments in a batch. Default: 2, or --set batch_size."
+            "--batch-size", min=1, help="Segments per batch. Default: 2, or --set batch_size."
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--steps", min=1, metavar="N", help="Steps of each kind, in turn.")
+        int, typer.Option("--steps", min=1, metavar="N", help="Number of steps of each kind.")
     ] = 5,
     bf16: Annotated[
         bool | None,
-        typer.Option("--bf16/--fp32", help="Of the fast step, one only. Default: both."),
+        typer.Option("--bf16/--fp32", help="Precision of the optimized step. Default: both."),
     ] = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
@@ -142,10 +157,10 @@ def bench_train(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure training: the fast step against the plain loop of the official code.
+    """Measure the optimized training step against the training loop of the official code.
 
-    Both run in turn on the same synthetic batch; the medians are told, and how far their gradients
-    lie apart.
+    Both take turns on the same synthetic batch. The report contains the medians and the largest
+    difference between the gradients.
     """
     import os
 
@@ -158,20 +173,21 @@ def bench_train(
     from hifigan_cli.runtime.devices import resolve_device
 
     console = Console(json=json, quiet=quiet)
-    found = resolve(preset, None, os.environ, sets or (), {"batch_size": batch})
-    if found.sources["train.batch_size"] == "default":  # the paper's 16 take a CPU too long
-        found = resolve(preset, None, os.environ, sets or (), {"batch_size": _BATCH})
-    config = found.config
+    resolved = resolve(preset, None, os.environ, overrides or (), {"batch_size": batch_size})
+    if resolved.sources["train.batch_size"] == "default":
+        defaults = {"batch_size": _DEFAULT_BATCH_SIZE}
+        resolved = resolve(preset, None, os.environ, overrides or (), defaults)
+    config = resolved.config
     if config.train.accumulate > config.train.batch_size:
         raise UsageError(
-            f"a batch of {config.train.batch_size} cannot be cut in {config.train.accumulate} "
-            "pieces",
-            "set accumulate to less, or --batch to more",
+            f"a batch of {config.train.batch_size} segments cannot be split into "
+            f"{config.train.accumulate} parts",
+            "lower accumulate, or raise --batch-size",
         )
     if threads is not None:
         torch.set_num_threads(threads)
     precisions = {None: ("fp32", "bf16"), True: ("bf16",), False: ("fp32",)}[bf16]
     with console.progress("steps", rounds) as advance:
-        chosen = resolve_device(options.device_name(device, gpu))
-        figures = measure_training(config, chosen, rounds, precisions, advance, console.warn)
+        torch_device = resolve_device(options.device_name(device, gpu))
+        figures = measure_training(config, torch_device, rounds, precisions, advance, console.warn)
     print_training(console, figures)

@@ -1,4 +1,4 @@
-"""`hifigan config`: a configuration for another sample rate and hop length, and the presets."""
+"""`hifigan config`: create a configuration for a sample rate and hop length; list the presets."""
 
 from __future__ import annotations
 
@@ -10,64 +10,84 @@ import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console, new_table
+from hifigan_cli.errors import UsageError
 
-# Written even where they are the preset's: the solver chose them.
-_ALWAYS = ("upsample_rates", "upsample_kernel_sizes", "segment_size")
+# Written even if they equal the preset's values, because the solver chose them.
+_SOLVED_KEYS = ("upsample_rates", "upsample_kernel_sizes", "segment_size")
 
-app = typer.Typer(no_args_is_help=True, help="Configurations for other rates and hops.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create configurations for other sample rates and hop lengths."
+)
 
 
 @app.command("new")
 def new(
-    rate: Annotated[int, typer.Option("--rate", metavar="HZ", help="Of the recordings.")],
-    hop: Annotated[
+    sample_rate: Annotated[
         int | None,
         typer.Option(
-            "--hop",
-            metavar="SAMPLES",
-            help="Between mel frames; that of your text-to-speech model. "
-            "Default: as the presets of that rate.",
+            metavar="HZ",
+            help="Sample rate of the recordings. Required without --config.",
             show_default=False,
         ),
     ] = None,
-    preset: Annotated[str, typer.Option("--preset", "-p", help="The size: v1, v2 or v3.")] = "v1",
-    sets: options.Sets = None,
+    hop_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SAMPLES",
+            help="Samples between mel frames, as in your text-to-speech model. "
+            "Default: that of the presets near this sample rate.",
+            show_default=False,
+        ),
+    ] = None,
+    config: options.ConfigFile = None,
+    preset: options.Preset = None,
+    overrides: options.Overrides = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The TOML file to write. Default: stdout.")
+        Path | None, typer.Option("--out", "-o", help="Output TOML file. Default: stdout.")
     ] = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Find upsample rates and kernels for a rate and a hop, and say why.
+    """Write a configuration for another sample rate and hop length, or convert a config.json.
 
-    The result is a TOML file for --config of preprocess, train and mel. Each choice is explained in
-    it, and on stderr. A hop that cannot be made is refused with the nearest that can.
+    It chooses matching upsample rates and kernel sizes, and explains each choice in the file and
+    on stderr. Use the TOML file as --config of preprocess, train and mel.
     """
     import tomli_w
 
     from hifigan_cli.cli.pipes import PIPE
-    from hifigan_cli.config.presets import PRESETS, design_for
-    from hifigan_cli.config.resolve import overlay
-    from hifigan_cli.config.solver import explain
+    from hifigan_cli.config import preset as named_preset
+    from hifigan_cli.config import resolve
+    from hifigan_cli.config.presets import default_hop
+    from hifigan_cli.config.resolve import with_overrides
+    from hifigan_cli.config.solver import design, explain
     from hifigan_cli.io.files import check_output, write_bytes
 
     console = Console(json=json, quiet=quiet)
     out = None if out == PIPE else out
     if out is not None:
         check_output(out, force)
-    config = overlay(design_for(preset, rate, hop), sets or ())
-    base = PRESETS[preset].model_dump(mode="json")
-    content = config.model_dump(mode="json")
+    if sample_rate is None and config is None:
+        raise UsageError("the sample rate is missing", "add --sample-rate HZ, or --config FILE")
+    resolved = resolve(preset, config)
+    preset, base, chosen = resolved.preset, named_preset(resolved.preset), resolved.config
+    designed = sample_rate is not None or hop_length is not None
+    if designed:
+        rate = sample_rate or chosen.mel.sample_rate
+        hop = hop_length or (default_hop(rate) if sample_rate else chosen.mel.hop_length)
+        chosen = design(chosen, rate, hop)
+    chosen = with_overrides(chosen, overrides or ())
+    reasons = list(explain(chosen, base, preset)) if designed else [f"values of {config}"]
+    content, usual = (each.model_dump(mode="json") for each in (chosen, base))
     values = {"mel": content["mel"]} | {
         section: {
             key: value
             for key, value in content[section].items()
-            if value != base[section][key] or key in _ALWAYS
+            if value != usual[section][key] or key in _SOLVED_KEYS
         }
         for section in ("generator", "train")
     }
-    reasons = list(explain(config, PRESETS[preset], preset))
     comments = "".join(f"# {reason}\n" for reason in reasons)
     text = f"{comments}\n{tomli_w.dumps({'preset': preset, **values})}"
     for reason in reasons:
@@ -84,22 +104,22 @@ def new(
 
 @app.command("presets")
 def presets(json: options.Json = False) -> None:
-    """List the presets: rate, hop, bands, upsample rates, and the work that each means."""
+    """List the presets with sample rate, hop length, mel bands, upsample rates and work."""
     from hifigan_cli.config.presets import NAMES, preset
-    from hifigan_cli.config.solver import product, work_per_s
+    from hifigan_cli.config.solver import multiplications_per_s, product
 
-    numbers = ("rate Hz", "hop", "n_fft", "bands", "to Hz", "upsample rates", "work")
+    numbers = ("sample rate", "hop", "n_fft", "n_mels", "fmax", "upsample rates", "work")
     table = new_table(("preset",), numbers)
-    unit, rows = work_per_s(preset("v2")), []
+    unit, rows = multiplications_per_s(preset("v2")), []
     for name in NAMES:
         config = preset(name)
         mel, rates = config.mel, config.generator.upsample_rates
-        work = work_per_s(config) / unit
+        work = multiplications_per_s(config) / unit
         sizes = (mel.sample_rate, mel.hop_length, mel.n_fft, mel.n_mels, mel.top_hz)
         table.add_row(name, *(f"{size:g}" for size in sizes), product(rates), f"{work:.1f}")
         rows.append(
             {"preset": name, "mel": mel.model_dump(), "upsample_rates": rates, "work": work}
         )
     console = Console(json=json)
-    console.note("work: multiplications for a second of speech, in units of v2")
+    console.note("work: multiplications per second of speech, relative to v2")
     console.data("presets", table, presets=rows)

@@ -1,7 +1,7 @@
-"""Everything that commands print, and the HTML pages that they write.
+"""All output of the commands, and the HTML pages that they write.
 
-stdout carries data and, with `--json`, one object a line; everything else goes to stderr. A live
-display appears only on a terminal; elsewhere a line every few seconds reports the progress.
+stdout carries data and, with `--json`, one object per line; everything else goes to stderr. A live
+display appears only on a terminal; otherwise a line every few seconds reports the progress.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA = 1
-_LINE_EVERY_S = 5.0
-_PIPE_WIDTH = 1000  # programs read tables without folds
+_LINE_INTERVAL_S = 5.0
+_PIPE_WIDTH = 1000  # avoids line breaks in tables that programs read
 
 
 class Console:
-    """Prints for one command.
+    """The output of one command.
 
     Attributes:
         json: whether results go to stdout as JSON lines.
-        quiet: whether notes and progress are left out; warnings and errors are not.
+        quiet: whether to hide notes and progress; warnings and errors are always printed.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -45,24 +45,24 @@ class Console:
             self.stdout.width = _PIPE_WIDTH
 
     def note(self, text: str) -> None:
-        """Print a useful remark on stderr."""
+        """Print a note on stderr."""
         if not self.quiet:
             self.stderr.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print on stderr what the user should know about the result."""
+        """Print a warning on stderr."""
         self.stderr.print("[yellow]warning:[/] ", end="")
         self.stderr.print(text, markup=False)
 
     def result(self, event: str, text: str, **fields: Any) -> None:
-        """Report a result: a line for people, or with `--json` an object on stdout."""
+        """Report a result: a line on stderr, or with `--json` an object on stdout."""
         if self.json:
             self.emit(event, **fields)
         else:
             self.note(text)
 
     def data(self, event: str, renderable: Any, **fields: Any) -> None:
-        """Print what the command was asked for on stdout: a table or text, or its JSON object."""
+        """Print the requested data on stdout: a table or text, or with `--json` an object."""
         if self.json:
             self.emit(event, **fields)
         else:
@@ -74,7 +74,7 @@ class Console:
         sys.stdout.flush()
 
     def error(self, error: HifiganError) -> None:
-        """Print what happened and how to fix it; with `--json` an object on stdout too."""
+        """Print an error and its hint on stderr; with `--json` also write an object to stdout."""
         self.stderr.print("[bold red]error:[/] ", end="")
         self.stderr.print(error.message, markup=False)
         if error.hint:
@@ -91,10 +91,10 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        """Yield a function that takes how many of `total` are done, and the current item."""
+        """Yield a function that reports progress; it takes the number done and the current item."""
         if self.quiet:
             yield lambda _done, _current: None
-        elif sys.stderr.isatty():  # rich would take FORCE_COLOR for a terminal
+        elif sys.stderr.isatty():  # rich would treat FORCE_COLOR as a terminal
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
             from rich.progress import TimeRemainingColumn as Remaining
 
@@ -103,55 +103,57 @@ class Console:
                 task = bar.add_task(title, total=total)
                 yield lambda done, _current: bar.update(task, completed=done)
         else:
-            yield self._lines(title, total)
+            yield self._line_progress(title, total)
 
-    def _lines(self, title: str, total: int) -> Callable[[int, str], None]:
-        last = time.monotonic()
+    def _line_progress(self, title: str, total: int) -> Callable[[int, str], None]:
+        last_line_s = time.monotonic()
 
         def advance(done: int, current: str) -> None:
-            nonlocal last
-            if time.monotonic() - last >= _LINE_EVERY_S and done < total:
-                last = time.monotonic()
+            nonlocal last_line_s
+            if time.monotonic() - last_line_s >= _LINE_INTERVAL_S and done < total:
+                last_line_s = time.monotonic()
                 self.note(f"{title}: {done} of {total}  {current}".rstrip())
 
         return advance
 
 
-def new_table(words: Sequence[str], numbers: Sequence[str] = (), *, header: bool = True) -> Table:
-    """Return an empty table: columns of words, then columns of numbers, flush right."""
+def new_table(
+    text_columns: Sequence[str], number_columns: Sequence[str] = (), *, header: bool = True
+) -> Table:
+    """Return an empty table with text columns, then right-aligned number columns."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=header)
-    for heading in words:
+    for heading in text_columns:
         table.add_column(heading, overflow="fold")
-    for heading in numbers:
+    for heading in number_columns:
         table.add_column(heading, justify="right")
     return table
 
 
 def check_page(path: Path, force: bool) -> None:
-    """Refuse a page that cannot be written, before any computing.
+    """Check that an HTML page can be written, before any computation.
 
-    With --force, a mistaken name could overwrite a recording; so it must be that of a page.
+    The extension must be .html or .htm; otherwise --force could overwrite a recording by mistake.
 
     Raises:
-        UsageError: the name is not one of a page.
-        OutputError: it exists, or its folder cannot be written.
+        UsageError: the extension is not .html or .htm.
+        OutputError: the page exists, or its folder cannot be written.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path}: the name of a page ends in .html", f"name it {path}.html")
+        raise UsageError(f"{path}: an HTML page needs the extension .html", f"use {path}.html")
     check_output(path, force)
 
 
 def write_page(
-    console: Console, path: Path, page: str, said: str = "", event: str = "page", **fields: Any
+    console: Console, path: Path, page: str, summary: str = "", event: str = "page", **fields: Any
 ) -> None:
-    """Write a page atomically and report it; names that are not text are marked.
+    """Write an HTML page atomically and report it; invalid Unicode in file names becomes "?".
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     content = page.encode(errors="replace")
     write_bytes(path, content)
-    text = f"{path}: {said}{len(content) / 1e6:.1f} MB"
+    text = f"{path}: {summary}{len(content) / 1e6:.1f} MB"
     console.result(event, text, target=str(path), bytes=len(content), **fields)

@@ -1,4 +1,4 @@
-"""`hifigan demo`: hear it work, with nothing at hand."""
+"""`hifigan demo`: resynthesize a bundled recording."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from hifigan_cli.cli.console import Console
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(
-        "hifigan-demo"
-    ),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("hifigan-demo"),
     model: options.Model = None,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
@@ -24,7 +22,7 @@ def demo(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Resynthesise a few seconds of speech that come with the tool.
+    """Resynthesize a short bundled recording.
 
     Writes input.wav, output.wav and spectrograms.png.
     """
@@ -32,9 +30,9 @@ def demo(
 
     from hifigan_cli.api import load_model
     from hifigan_cli.audio.pictures import save_mel_figure
-    from hifigan_cli.audio.speech import shipped_speech
+    from hifigan_cli.audio.speech import bundled_speech
     from hifigan_cli.io.files import check_output
-    from hifigan_cli.runtime.devices import device_title
+    from hifigan_cli.runtime.devices import describe_device
 
     console = Console(json=json, quiet=quiet)
     paths = [out / name for name in ("input.wav", "output.wav", "spectrograms.png")]
@@ -42,7 +40,7 @@ def demo(
         check_output(path, force)
     device = options.device_name(device, gpu)
     vocoder = load_model(model, device, engine=engine, threads=threads)
-    recording = shipped_speech()
+    recording = bundled_speech()
     started = time.perf_counter()
     speech = vocoder.resynthesize(recording)
     elapsed_s = time.perf_counter() - started
@@ -53,8 +51,9 @@ def demo(
     factor = speech.length_s / elapsed_s
     console.result(
         "demo",
-        f"{speech.length_s:.1f} s of speech made in {elapsed_s:.1f} s ({factor:.1f} x real time) "
-        f"on {device_title(vocoder.device)} ({vocoder.engine.name} engine)\n"
+        f"generated {speech.length_s:.1f} s of speech in {elapsed_s:.1f} s "
+        f"({factor:.1f} x real time) on {describe_device(vocoder.device)} "
+        f"({vocoder.engine.name} engine)\n"
         f"listen to {paths[0]} and {paths[1]}; look at {paths[2]}",
         files=[str(path) for path in paths],
         length_s=speech.length_s,

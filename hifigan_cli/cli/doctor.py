@@ -1,4 +1,4 @@
-"""`hifigan doctor`: what this installation can do, and how to fix it."""
+"""`hifigan doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hifigan_cli.cli.console import Console, new_table
 
 
 def doctor(json: options.Json = False) -> None:
-    """Check the installation: versions, torch with torchaudio, devices, engines, extras.
+    """Check versions, torch with torchaudio, devices, engines and optional packages.
 
-    Exits with 1 where something that is needed does not work.
+    The exit code is 1 if a required component does not work.
     """
     from dataclasses import asdict
 
     from rich.text import Text
 
-    from hifigan_cli.engines.choose import engine_checks
+    from hifigan_cli.engines.selection import engine_checks
     from hifigan_cli.enhancement.noise_filter import noise_filter_check
     from hifigan_cli.runtime.environment import diagnose
 

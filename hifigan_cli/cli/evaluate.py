@@ -1,4 +1,4 @@
-"""`hifigan evaluate`: results against their recordings, as a table and as a page to listen to."""
+"""`hifigan evaluate`: compare generated audio with recordings, as a table and a listening page."""
 
 from __future__ import annotations
 
@@ -20,65 +20,75 @@ if TYPE_CHECKING:
 
 def evaluate(
     reference: Annotated[
-        Path, typer.Argument(readable=False, help="A recording, or a folder of recordings.")
+        Path, typer.Argument(readable=False, help="Recording, or folder of recordings.")
     ],
     hypothesis: Annotated[
         Path,
-        typer.Argument(readable=False, help="The result, or a folder with the same names in it."),
+        typer.Argument(
+            readable=False, help="Generated audio file, or folder of files with the same names."
+        ),
     ],
     metrics: Annotated[
         str | None,
         typer.Option(
             "--metrics",
             metavar="A,B",
-            help="mel, log_magnitude, mcd, pesq, stoi, pitch, silence, high, distillmos, dnsmos. "
-            "Default: all that are installed.",
+            help="Metrics: mel, log_magnitude, mcd, pesq, stoi, pitch, silence, high, distillmos, "
+            "dnsmos. Default: all that are installed.",
         ),
     ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
             "--threshold",
-            help="v1, v2, v3 or release: exit with 1 unless the means keep all its limits.",
+            help="v1, v2, v3 or release: exit with 1 if a mean misses a limit of the threshold.",
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write a row per clip.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write a CSV file with one row per clip.")
+    ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write a listening page, one file.")
+        Path | None, typer.Option("--html", help="Write a self-contained listening page.")
     ] = None,
     html_clips: Annotated[
-        int, typer.Option("--html-clips", min=1, help="Clips to hear there, from worst to best.")
+        int,
+        typer.Option(
+            "--html-clips", min=1, help="Number of clips on that page, from worst to best."
+        ),
     ] = 12,
     align: Annotated[
-        bool, typer.Option(help="Shift all results by the delay that they share.")
+        bool, typer.Option(help="Compensate for a delay that all generated files share.")
     ] = True,
     repair: options.Repair = False,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, help="Processes. Default: one per core.", show_default=False
+            "--workers",
+            min=1,
+            help="Number of processes. Default: one per core.",
+            show_default=False,
         ),
     ] = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure how near results come to their recordings, over files or folders.
+    """Compare generated audio with the recordings, for files or folders.
 
-    Files belong together when their names agree in everything but the extension. Means come with
-    95 % intervals over clips. Metrics whose package is not installed are named and left out; a
-    threshold that needs them is not passed.
+    Files are paired if their names differ only in the extension. The means have 95 % confidence
+    intervals over the clips. A metric whose package is not installed is skipped with a warning,
+    and a threshold that needs it fails.
     """
     from hifigan_cli.evaluation import check_threshold
     from hifigan_cli.evaluation import evaluate as compare
     from hifigan_cli.evaluation.pairing import pair_files
-    from hifigan_cli.evaluation.thresholds import limits_of
+    from hifigan_cli.evaluation.thresholds import threshold_limits
     from hifigan_cli.io.files import check_output, write_bytes
-    from hifigan_cli.reports.evaluation import page_of_report
+    from hifigan_cli.reports.evaluation import evaluation_page
 
     console = Console(json=json, quiet=quiet)
     if threshold:
-        limits_of(threshold)  # a mistyped name must not cost minutes
+        threshold_limits(threshold)  # reports a mistyped name before minutes of computation
     if csv:
         check_output(csv, force)
     if html:
@@ -101,41 +111,41 @@ def evaluate(
     console.data("evaluation", _table(report, results), **report.as_json(threshold, results))
     if report.lag_samples:
         late = "late" if report.lag_samples > 0 else "early"
-        console.note(f"results were {abs(report.lag_ms):.1f} ms {late} and were shifted by that")
+        console.note(f"shifted the generated files, which were {abs(report.lag_ms):.1f} ms {late}")
     if csv:
         write_bytes(csv, report.as_csv().encode(errors="surrogateescape"))
         console.result("csv", f"{csv}: {len(report.clips)} rows", target=str(csv))
     if html:
-        shown = min(html_clips, len(report.clips))
-        page = page_of_report(report, html_clips, results)
-        write_page(console, html, page, f"{shown} clips to hear, ", clips=shown)
-    _conclude(console, report, threshold, results)
+        clips = min(html_clips, len(report.clips))
+        page = evaluation_page(report, html_clips, results)
+        write_page(console, html, page, f"{clips} clips, ", clips=clips)
+    _check_result(console, report, threshold, results)
 
 
 def _print_notes(console: Console, report: Report) -> None:
-    """Name what is missing: packages, partners, clips that could not be read."""
-    from hifigan_cli.evaluation.packages import how_to_install
+    """Print missing packages, unpaired files and clips that could not be read."""
+    from hifigan_cli.evaluation.packages import install_command
 
     for clip in report.clips:
         for note in clip.notes:
             console.note(f"{clip.name}: {note}")
     if report.left_out:
         names = ", ".join(metric.name for metric in report.left_out)
-        install = how_to_install(name for metric in report.left_out for name in metric.missing)
-        console.warn(f"not measured: {names}; {install} installs what they need")
-    for kind, paths in (
-        ("no result for", report.unmatched_references),
+        install = install_command(name for metric in report.left_out for name in metric.missing)
+        console.warn(f"not measured: {names}; {install} installs the missing packages")
+    for problem, paths in (
+        ("no generated file for", report.unmatched_references),
         ("no recording for", report.unmatched_hypotheses),
     ):
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            console.warn(f"{kind} {paths[0]}{more}")
+            console.warn(f"{problem} {paths[0]}{more}")
     for name, error in report.failures:
-        console.warn(f"{name} was left out: {error.message}")
+        console.warn(f"{name} is not compared: {error.message}")
 
 
 def _table(report: Report, results: tuple[ThresholdResult, ...]) -> Table:
-    """Draw a row per column: mean, interval, clips, and the threshold's limit with its result."""
+    """Return a table with one row per metric column: mean, interval, clips, limit and result."""
     from hifigan_cli.evaluation.metrics import COLUMNS
 
     table = new_table(["metric"], ["mean", "95 % interval", "clips"])
@@ -153,12 +163,12 @@ def _table(report: Report, results: tuple[ThresholdResult, ...]) -> Table:
             interval = f"{summary.low:.{column.digits}f} to {summary.high:.{column.digits}f}"
         clips = str(summary.clips if summary else 0)
         result = limited.get(name)
-        end = (result.limit, _verdict(result)) if result else ()
-        table.add_row(column.title, mean, interval, clips, column.unit, *end)
+        limit = (result.limit, _result_text(result)) if result else ()
+        table.add_row(column.title, mean, interval, clips, column.unit, *limit)
     return table
 
 
-def _verdict(result: ThresholdResult) -> Text:
+def _result_text(result: ThresholdResult) -> Text:
     from rich.text import Text
 
     if result.mean is None:
@@ -166,33 +176,35 @@ def _verdict(result: ThresholdResult) -> Text:
     return Text("ok", "green") if result.passed else Text("missed", "red")
 
 
-def _conclude(
+def _check_result(
     console: Console, report: Report, threshold: str | None, results: tuple[ThresholdResult, ...]
 ) -> None:
-    """Turn failures, and a threshold that was missed, into the exit code.
+    """Raise an error if clips failed or the threshold is missed.
 
     Raises:
         BatchError: some clips could not be compared.
-        BelowThresholdError: a mean misses its limit, or is not known.
+        BelowThresholdError: a mean misses its limit, or could not be measured.
     """
     from hifigan_cli.errors import BatchError, BelowThresholdError
-    from hifigan_cli.evaluation.metrics import METRIC_OF
-    from hifigan_cli.evaluation.packages import how_to_install
-    from hifigan_cli.evaluation.thresholds import FEWEST_CLIPS
+    from hifigan_cli.evaluation.metrics import METRIC_BY_COLUMN
+    from hifigan_cli.evaluation.packages import install_command
+    from hifigan_cli.evaluation.thresholds import MIN_CLIPS
 
-    if threshold and len(report.clips) < FEWEST_CLIPS:
-        console.warn(f"{len(report.clips)} clips: a threshold needs at least {FEWEST_CLIPS}")
+    if threshold and len(report.clips) < MIN_CLIPS:
+        console.warn(f"{len(report.clips)} clips: a threshold needs at least {MIN_CLIPS}")
     if report.failures:
         total = len(report.clips) + len(report.failures)
         raise BatchError(f"{len(report.failures)} of {total} clips could not be compared")
     missed = [r.column for r in results if not r.passed and r.mean is not None]
-    unknown = [r.column for r in results if r.mean is None]
-    if missed or unknown:
-        words = [f"missed: {', '.join(missed)}"] if missed else []
-        words += [f"not measured: {', '.join(unknown)}"] if unknown else []
-        install = how_to_install(name for column in unknown for name in METRIC_OF[column].missing)
+    unmeasured = [r.column for r in results if r.mean is None]
+    if missed or unmeasured:
+        reasons = [f"missed: {', '.join(missed)}"] if missed else []
+        reasons += [f"not measured: {', '.join(unmeasured)}"] if unmeasured else []
+        install = install_command(
+            name for column in unmeasured for name in METRIC_BY_COLUMN[column].missing
+        )
         raise BelowThresholdError(
-            f"below the threshold {threshold}: {'; '.join(words)}", install or None
+            f"below the threshold {threshold}: {'; '.join(reasons)}", install or None
         )
     if threshold:
-        console.note(f"the threshold {threshold} is passed")
+        console.note(f"passed the threshold {threshold}")

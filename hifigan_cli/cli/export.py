@@ -1,4 +1,4 @@
-"""`hifigan export`: a model -> a file that other programs run."""
+"""`hifigan export`: model -> ONNX file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hifigan_cli.cli.console import Console
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output .onnx file.")],
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model file, a training run's folder, universal-v1 or ljspeech-v1. "
+            help="Model file, training run folder, universal-v1 or ljspeech-v1. "
             "Default: universal-v1.",
             show_default=False,
         ),
@@ -25,10 +25,11 @@ def export(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a model as ONNX, for any runtime, any length and any batch.
+    """Export a model to ONNX, for any ONNX runtime, length and batch size.
 
-    Input `mel` (batch, mels, frames), output `waveform` (batch, samples); rate and mel convention
-    are in its metadata. The file is run and compared with the model before it takes its name.
+    The input is `mel` (batch, n_mels, frames), the output is `waveform` (batch, samples). The
+    metadata contains the sample rate and the mel convention. The exported model is run and compared
+    with the original before the file is written.
     """
     from dataclasses import asdict
 
@@ -38,16 +39,16 @@ def export(
     from hifigan_cli.synthesis.onnx_export import export_onnx
 
     if out.suffix.lower() != ".onnx":
-        raise UsageError(f"{out}: an ONNX file ends in .onnx", f"-o {out}.onnx")
+        raise UsageError(f"{out}: an ONNX file needs the extension .onnx", f"use -o {out}.onnx")
     source = locate_model(model)
     check_output(out, force, source)
     content = open_model(model)
     exported = export_onnx(content, out)
     lines = [f"{out}: opset {exported.opset}, {exported.size_bytes / 1e6:.1f} MB"]
     lines += [
-        f"  against the plain forward, {each.batch} x {each.frames} frames: "
-        f"max difference {each.max_difference:.1e}, SNR {each.snr_db:.1f} dB"
-        for each in exported.parity
+        f"  compared with the PyTorch forward pass, {parity.batch} x {parity.frames} frames: "
+        f"max difference {parity.max_difference:.1e}, SNR {parity.snr_db:.1f} dB"
+        for parity in exported.parity
     ]
     Console(json=json, quiet=quiet).result(
         "exported",

@@ -1,4 +1,4 @@
-"""`hifigan import`: checkpoints of other tools -> one self-describing model file."""
+"""`hifigan import`: checkpoint of another toolkit -> model file."""
 
 from __future__ import annotations
 
@@ -16,43 +16,53 @@ def import_model(
         Path,
         typer.Argument(
             readable=False,
-            help="A generator: g_02500000, generator_v1, model.nemo, generator.ckpt ...",
+            help="Generator checkpoint: g_02500000, generator_v1, model.nemo, generator.ckpt ...",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output .safetensors file.")],
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", help="Its config.json, config.yml or hyperparams.yaml. Default: beside it."
+            "--config",
+            help="Configuration of the checkpoint: config.json, config.yml or hyperparams.yaml. "
+            "Default: the one next to the checkpoint.",
         ),
     ] = None,
     stats: Annotated[
         Path | None,
         typer.Option(
-            "--stats", help="Mean and scale of its mel, if it has any. Default: beside it."
+            "--stats",
+            help="Mean and scale that normalize the mel. Default: the file next to the checkpoint, "
+            "if there is one.",
         ),
     ] = None,
     ema: Annotated[
-        bool, typer.Option("--ema", help="Take the averaged weights, where there are any.")
+        bool, typer.Option("--ema", help="Use the EMA weights, if the checkpoint has them.")
     ] = False,
     discriminators: Annotated[
         Path | None,
-        typer.Option("--discriminators", help="Its do_XXXXXXXX, to warm-start training with."),
+        typer.Option(
+            "--discriminators",
+            help="Discriminator checkpoint (do_XXXXXXXX), for warm-starting a training run.",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the model.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the model. Default: the output file's name."),
+    ] = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert a HiFi-GAN of another tool into a model file.
+    """Convert a HiFi-GAN checkpoint of another toolkit into a model file.
 
-    Known are: the official code and all that kept its format, NVIDIA DeepLearningExamples, NeMo,
-    SpeechBrain, ParallelWaveGAN, ESPnet joint models, Transformers (SpeechT5HifiGan), Coqui TTS,
-    bshall, EveryVoice. The file itself tells which it is. Its mel goes along: resynth, mel and
-    vocode follow it.
+    Supported are the official code and everything that uses its format, NVIDIA
+    DeepLearningExamples, NeMo, SpeechBrain, ParallelWaveGAN, ESPnet joint models, Transformers
+    (SpeechT5HifiGan), Coqui TTS, bshall and EveryVoice. The format is detected from the file. The
+    model file contains the mel convention, which resynth, mel and vocode then use.
 
-    Weight norm is folded, and a forward pass must agree before and after. Files are read as plain
-    tensors, in a process of their own: code in them never runs.
+    Weight norm is removed, and the forward pass must agree before and after. The checkpoint is
+    read as plain tensors in a separate process, so code in it never runs.
     """
     import hashlib
 
@@ -64,32 +74,34 @@ def import_model(
 
     console = Console(json=json, quiet=quiet)
     if out.suffix != ".safetensors":
-        raise UsageError(f"{out}: a model file ends in .safetensors", f"-o {out}.safetensors")
+        raise UsageError(
+            f"{out}: a model file needs the extension .safetensors", f"use -o {out}.safetensors"
+        )
     check_output(out, force, checkpoint)
     check_readable(checkpoint)
     with checkpoint.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     provenance = {"name": name or out.stem, "source": checkpoint.name, "sha256": sha256}
-    found = import_checkpoint(
+    imported = import_checkpoint(
         checkpoint,
         config,
         stats=stats,
         discriminators=discriminators,
-        average=ema,
+        ema=ema,
         provenance=provenance,
     )
-    for note in found.notes:
+    for note in imported.notes:
         console.note(note)
-    digest = write_model(out, found.model)
+    digest = write_model(out, imported.model)
     console.result(
         "imported",
-        f"{out}: {provenance['name']} ({found.family}); "
-        f"folding changed a forward pass by {found.folding_error:.1e}",
+        f"{out}: {provenance['name']} ({imported.family}); "
+        f"removing weight norm changed the output by at most {imported.folding_error:.1e}",
         source=str(checkpoint),
         target=str(out),
-        family=found.family,
+        family=imported.family,
         digest=digest,
-        folding_error=found.folding_error,
+        folding_error=imported.folding_error,
         discriminators=bool(discriminators),
-        notes=list(found.notes),
+        notes=list(imported.notes),
     )

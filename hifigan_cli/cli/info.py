@@ -1,4 +1,4 @@
-"""`hifigan info`: what a file is; or, with --resolved, what the configuration is and why."""
+"""`hifigan info`: describe a file or folder, or with --resolved the configuration."""
 
 from __future__ import annotations
 
@@ -13,84 +13,88 @@ from hifigan_cli.cli.console import Console, check_page, new_table, write_page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST_LIST = 16  # values; of a longer list their number is printed
+_MAX_LIST_LENGTH = 16  # for a longer list, only the number of values is printed
 
 
 def info(
     path: Annotated[
         Path | None,
         typer.Argument(
-            readable=False, help="A model, checkpoint, run, prepared folder, recording or mel."
+            readable=False,
+            help="Model, checkpoint, training run, prepared folder, recording or mel file.",
         ),
     ] = None,
     resolved: Annotated[
         bool,
-        typer.Option("--resolved", help="Print every configuration value and where it came from."),
+        typer.Option("--resolved", help="Print every configuration value and its source."),
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Of a run: write a page, one file, of curves and clips."),
+        typer.Option(
+            "--html",
+            help="Write a self-contained page with the curves and audio clips of a training run.",
+        ),
     ] = None,
     config: options.ConfigFile = None,
     preset: options.Preset = None,
-    sets: options.Sets = None,
+    overrides: options.Overrides = None,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Say what a file or folder is, or how the configuration resolves.
+    """Describe a file or folder, or print the resolved configuration.
 
-    The page of a run may be written at any time, also while training goes on.
+    --html also works while the training run is still in progress.
     """
     import os
 
-    from rich.text import Text  # plain: the brackets of a list are not markup
+    from rich.text import Text  # brackets in a Text are not markup
 
     from hifigan_cli.errors import UsageError
 
     console = Console(json=json)
     if resolved == (path is not None):
-        raise UsageError("info takes a file, or --resolved", "hifigan info FILE")
+        raise UsageError("info needs either a file or --resolved", "use `hifigan info FILE`")
     if path is None and html:
-        raise UsageError("--html is for training runs", "hifigan info RUN --html page.html")
+        raise UsageError("--html needs a training run", "use `hifigan info RUN --html page.html`")
     rows: list[tuple[str, ...]]
     fields: dict[str, Any]
     if path is None:
         from hifigan_cli.config import resolve
 
-        result = resolve(preset, config, os.environ, sets or ())
-        values = dict(_flat(result.config.model_dump(mode="json")))
-        rows = [(key, _plain(value), result.sources[key]) for key, value in values.items()]
+        result = resolve(preset, config, os.environ, overrides or ())
+        values = dict(_flatten(result.config.model_dump(mode="json")))
+        rows = [(key, _format(value), result.sources[key]) for key, value in values.items()]
         event, fields = "resolved", {"values": values, "sources": result.sources}
     elif html:
-        from hifigan_cli.reports.training import page_of_run
+        from hifigan_cli.reports.training import training_page
 
         check_page(html, force)
-        write_page(console, html, page_of_run(path))
+        write_page(console, html, training_page(path))
         return
     else:
         from hifigan_cli.reports.describe import describe
 
-        found = describe(path)
-        rows = [("what", found.kind)]
-        rows += [(key, _plain(value)) for key, value in _flat(found.facts)]
-        event, fields = "info", {"path": str(path), "kind": found.kind, "facts": found.facts}
+        description = describe(path)
+        kind, facts = description.kind, description.facts
+        rows = [("kind", kind), *((key, _format(value)) for key, value in _flatten(facts))]
+        event, fields = "info", {"path": str(path), "kind": kind, "facts": facts}
     table = new_table([""] * len(rows[0]), header=False)
     for row in rows:
         table.add_row(*map(Text, row))
     console.data(event, table, **fields)
 
 
-def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in facts.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def _plain(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list) and len(value) > _LONGEST_LIST:
+    if isinstance(value, list) and len(value) > _MAX_LIST_LENGTH:
         return f"{len(value)} values"
     return "-" if value is None or value in ([], {}) else str(value)

@@ -1,4 +1,4 @@
-"""The entry point: run a command, and turn whatever ends it into an exit code."""
+"""The entry point: run a command, and turn every exception into an exit code."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-# What has no class of its own is known by its words.
-_MEMORY_WORDS = (
+# These errors have no exception class of their own, so their messages identify them.
+_OUT_OF_MEMORY_TEXTS = (
     "can't allocate memory",  # torch's CPU allocator: RuntimeError
-    "annot allocate memory",  # the system and the loader of libraries: OSError, ImportError
-    "failed to map segment",  # that loader
-    "CUDA error: out of memory",  # AcceleratorError, as any other fault of a GPU
+    "annot allocate memory",  # the system and the dynamic linker: OSError, ImportError
+    "failed to map segment",  # the dynamic linker
+    "CUDA error: out of memory",  # AcceleratorError, like every other GPU error
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN: RuntimeError
 )
-_GPU_WORDS = ("CUDA error", "CUDA driver", "cuDNN error")  # cuBLAS, start-up, cuDNN: RuntimeError
+# RuntimeErrors of cuBLAS, of the CUDA start-up and of cuDNN.
+_GPU_ERROR_PREFIXES = ("CUDA error", "CUDA driver", "cuDNN error")
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and leave with its exit code."""
+    """Run the command line of this process and exit with its exit code."""
     code = run(sys.argv[1:])
     if "LOCAL_RANK" in os.environ:
-        # Under torchrun. torch's background threads, when Python takes the process apart, now and
-        # then abort one whose work is done, and torchrun would take that for a failure.
+        # Under torchrun: torch's background threads sometimes abort a finished process during
+        # Python's shutdown, and torchrun would report that as a failure.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -41,42 +42,42 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; return the exit code of the table in `hifigan_cli.errors`."""
+    """Run one command; return its exit code, see the table in `hifigan_cli.errors`."""
     console = Console(json="--json" in arguments)
-    # File names may be any bytes; what is no text is shown by its codes.
+    # File names may contain any bytes; bytes that are not text are printed as escapes.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "" in arguments:  # as a path it would be the current folder
-        unset = "a variable of the shell is not set, perhaps"
-        return _fail(console, UsageError("an argument is empty", unset))
-    # A command that is stopped unwinds, so that temporaries are removed.
+    if "" in arguments:  # as a path, it would be the current folder
+        hint = "check that the shell variables in the command are set"
+        return _fail(console, UsageError("an argument is empty", hint))
+    # A signal raises an exception, so that temporary files are removed.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, _interrupt)
     try:
         code = app(list(arguments), prog_name="hifigan", standalone_mode=False)
         sys.stdout.flush()
     except HifiganError as error:
         return _fail(console, error)
     except (BrokenPipeError, SystemExit) as error:
-        # typer and rich leave by SystemExit on a closed pipe
+        # typer and rich raise SystemExit on a closed pipe
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             return error.code if isinstance(error.code, int) else int(error.code is not None)
-        # The reader has gone. Python would complain again when it flushes stdout at exit.
+        # The pipe is closed, and Python would raise again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into one line
+    except Exception as error:  # noqa: BLE001 - reports a bug as two lines, not as a traceback
         return _fail(console, _translate(error, arguments))
     return code if isinstance(code, int) else 0
 
 
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    words = "interrupted" if number == signal.SIGINT else "terminated"
-    raise InterruptedRunError(words, number)
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    message = "interrupted" if number == signal.SIGINT else "terminated"
+    raise InterruptedRunError(message, number)
 
 
 def _fail(console: Console, error: HifiganError) -> int:
-    if not error.message:  # `hifigan` without a command: typer has printed the help
+    if not error.message:  # `hifigan` without a command: typer has already printed the help
         return error.exit_code
     if os.environ.get("HIFIGAN_DEBUG") == "1" and sys.exc_info()[0]:
         console.stderr.print_exception()
@@ -85,28 +86,28 @@ def _fail(console: Console, error: HifiganError) -> int:
 
 
 def _translate(error: Exception, arguments: Sequence[str]) -> HifiganError:
-    """Give an exception from below a place in the tree."""
-    # typer's own usage errors; it vendors click, so the class cannot be named.
+    """Convert any exception into a `HifiganError`."""
+    # A usage error of typer, which vendors click, so its class cannot be imported.
     if hasattr(error, "format_message") and getattr(error, "exit_code", 0) == UsageError.exit_code:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hifigan"
-        files = (word for word in arguments if word.startswith("-") and os.path.lexists(word))
-        meant = next((f"the file is ./{word}" for word in files), f"see `{command} --help`")
-        return UsageError(error.format_message(), meant)
+        files = (name for name in arguments if name.startswith("-") and os.path.lexists(name))
+        hint = next((f"write the file as ./{name}" for name in files), f"see `{command} --help`")
+        return UsageError(error.format_message(), hint)
     summary = str(error).partition("\n")[0]
-    memory = isinstance(error, MemoryError) or _is_of_torch(error, "OutOfMemoryError")
-    if memory or any(words in summary for words in _MEMORY_WORDS):
-        hint = "lower --chunk or batch_size, cut what is long, or use another device"
+    memory = isinstance(error, MemoryError) or _is_torch_error(error, "OutOfMemoryError")
+    if memory or any(text in summary for text in _OUT_OF_MEMORY_TEXTS):
+        hint = "lower --chunk or batch_size, split long files, or use another device"
         return DeviceError(f"out of memory: {summary}", hint)
-    if _is_of_torch(error, "AcceleratorError") or summary.startswith(_GPU_WORDS):
-        hint = "`hifigan doctor` shows what torch sees; --device cpu does without the GPU"
+    if _is_torch_error(error, "AcceleratorError") or summary.startswith(_GPU_ERROR_PREFIXES):
+        hint = "run `hifigan doctor` to check the GPU, or use --device cpu"
         return DeviceError(f"the GPU failed: {summary}", hint)
     return HifiganError(
         f"a bug in hifigan: {type(error).__name__}: {summary}",
-        "HIFIGAN_DEBUG=1 shows where; please report it",
+        "run it with HIFIGAN_DEBUG=1 to see the traceback, and please report it",
     )
 
 
-def _is_of_torch(error: Exception, kind: str) -> bool:
-    torch = sys.modules.get("torch")  # one that is not loaded has raised nothing
-    return torch is not None and isinstance(error, getattr(torch, kind))
+def _is_torch_error(error: Exception, class_name: str) -> bool:
+    torch = sys.modules.get("torch")  # if torch is not imported, the error is not from torch
+    return torch is not None and isinstance(error, getattr(torch, class_name))

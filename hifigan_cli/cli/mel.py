@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def mel(
     recordings: Annotated[
-        list[Path], typer.Argument(readable=False, help="Audio files, a folder, or - for stdin.")
+        list[Path], typer.Argument(readable=False, help="Audio files, folder, or - for stdin.")
     ],
     out: options.Out,
     model: Annotated[
@@ -30,34 +30,34 @@ def mel(
             "-m",
             metavar="MODEL",
             envvar="HIFIGAN_MODEL",
-            help="Compute the mel that this model reads: a file, a run's folder, or a name.",
+            help="Use the mel convention of this model: file, training run folder, or name.",
         ),
     ] = None,
     config: options.ConfigFile = None,
     preset: options.Preset = None,
-    sets: options.Sets = None,
+    overrides: options.Overrides = None,
     repair: options.Repair = False,
     shard: options.ShardOption = None,
     force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write the log-mel spectrograms of recordings as .npy, float32 (mels, frames).
+    """Compute log-mel spectrograms of recordings as .npy files, float32 (n_mels, frames).
 
-    Channels are mixed into one. The convention is that of --like MODEL, of a preset, or of --config
-    and --set.
+    The channels are mixed to mono. The mel convention comes from --like MODEL, or from --preset,
+    --config and --set.
     """
     from hifigan_cli.cli.synthesis_view import SynthesisView
-    from hifigan_cli.runtime.sharding import choose_shard
+    from hifigan_cli.runtime.sharding import resolve_shard
     from hifigan_cli.synthesis.mel_extraction import MelExtraction
 
     console = Console(json=json, quiet=quiet)
     with SynthesisView(console, "mels") as view:
         extraction = MelExtraction(
-            _convention(model, config, preset, sets),
+            _mel_config(model, config, preset, overrides),
             view,
             repair=repair,
-            shard=choose_shard(shard, os.environ),
+            shard=resolve_shard(shard, os.environ),
             force=force,
         )
         if pipes := open_pipes(console, recordings, out):
@@ -69,8 +69,8 @@ def mel(
                 raise result.error
 
 
-def _convention(
-    model: str | None, config: Path | None, preset: str | None, sets: list[str] | None
+def _mel_config(
+    model: str | None, config: Path | None, preset: str | None, overrides: list[str] | None
 ) -> MelConfig:
     from hifigan_cli.config import resolve
     from hifigan_cli.importers.model_lookup import locate_model
@@ -78,8 +78,10 @@ def _convention(
     from hifigan_cli.models.model_file import read_architecture
 
     if model is None:
-        return resolve(preset, config, os.environ, sets or ()).config.mel
-    if config or preset or sets:
-        raise UsageError("--like sets the convention already", "leave --config and --set out")
+        return resolve(preset, config, os.environ, overrides or ()).config.mel
+    if config or preset or overrides:
+        raise UsageError(
+            "--like cannot be combined with --config, --preset or --set", "remove one of them"
+        )
     path = locate_model(model)
     return read_architecture(path, read_description(path))[0]

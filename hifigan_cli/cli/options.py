@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
 
-def _presets(incomplete: str) -> list[str]:
-    """Offer the shell the presets that begin with what is typed."""
+def _complete_preset(incomplete: str) -> list[str]:
+    """Return the presets that start with `incomplete`, for shell completion."""
     from hifigan_cli.config.presets import NAMES
 
     return [name for name in NAMES if name.startswith(incomplete)]
 
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder for several.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; touch nothing.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Output file, folder for several files, or - for stdout."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide notes and progress.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
 Repair = Annotated[
     bool,
     typer.Option(
-        "--repair", help="Decode as much of damaged audio as possible: cut files, NaN samples."
+        "--repair", help="Decode as much of a damaged file as possible (truncated, NaN samples)."
     ),
 ]
 Model = Annotated[
@@ -36,19 +39,24 @@ Model = Annotated[
         "--model",
         "-m",
         envvar="HIFIGAN_MODEL",
-        help="A model file, a training run's folder, universal-v1 or ljspeech-v1. "
-        "Default: universal-v1.",
+        help="Model file, training run folder, universal-v1 or ljspeech-v1. Default: universal-v1.",
         show_default=False,
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Steps in total, over all resumes.")
+    int | None,
+    typer.Option("--steps", min=1, help="Total number of steps, including those before a resume."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights and data.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Random seed for weights and data.")
+]
 Device = Annotated[
     str,
     typer.Option(
-        "--device", envvar="HIFIGAN_DEVICE", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME"
+        "--device",
+        envvar="HIFIGAN_DEVICE",
+        help="Device: auto, cpu, cuda, cuda:N or mps.",
+        metavar="NAME",
     ),
 ]
 Gpu = Annotated[
@@ -60,7 +68,8 @@ Engine = Annotated[
         "--engine",
         envvar="HIFIGAN_ENGINE",
         metavar="NAME",
-        help="auto, native, onnx, torch, or eager (the plain forward pass, for comparison).",
+        help="Inference engine: auto, native, onnx, torch, or eager (the unoptimized PyTorch "
+        "forward pass, for comparison).",
     ),
 ]
 Precision = Annotated[
@@ -69,7 +78,7 @@ Precision = Annotated[
         "--precision",
         envvar="HIFIGAN_PRECISION",
         metavar="NAME",
-        help="fp32, or for speed int16 (native), bf16 (torch), and fp16 on GPUs.",
+        help="fp32, or a faster precision: int16 (native), bf16 (torch), fp16 (GPUs).",
     ),
 ]
 Threads = Annotated[
@@ -78,7 +87,7 @@ Threads = Annotated[
         "--threads",
         min=1,
         envvar="HIFIGAN_THREADS",
-        help="Threads on a CPU. Default: all available CPUs.",
+        help="Number of CPU threads. Default: all available CPUs.",
         show_default=False,
     ),
 ]
@@ -88,40 +97,44 @@ Chunk = Annotated[
         "--chunk",
         min=0,
         envvar="HIFIGAN_CHUNK",
-        help="Mel frames synthesized at once; fewer use less memory (0 = automatic).",
+        help="Mel frames per chunk; fewer frames use less memory (0 = automatic).",
     ),
 ]
-Raw = Annotated[bool, typer.Option("--raw", help="To stdout: 16-bit samples without a WAV header.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Write 16-bit samples without a WAV header to stdout.")
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Do part I of N of the files, 1/N to N/N. Under torchrun: by rank.",
+        help="Process shard I of N of the files (1/N to N/N). Default under torchrun: the rank.",
         show_default=False,
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file of configuration values.")
+    Path | None, typer.Option("--config", help="TOML file with configuration values.")
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
         "-p",
-        help="v1, v2, v3, or of another rate: v1-16k to v3-48k; `hifigan config presets` lists "
-        "them. Default: v1.",
-        autocompletion=_presets,
+        help="v1, v2, v3, or a preset for another sample rate (v1-16k to v3-48k); "
+        "`hifigan config presets` lists them. Default: v1.",
+        autocompletion=_complete_preset,
     ),
 ]
-Sets = Annotated[
+Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="One configuration value; repeatable."),
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Set one configuration value; repeatable."
+    ),
 ]
 
 
 def device_name(device: str, gpu: int | None) -> str:
-    """Return the device that `--device` and `--gpu` ask for together."""
+    """Return the device name; `--gpu N` takes precedence over `--device`."""
     return device if gpu is None else f"cuda:{gpu}"
 
 
@@ -138,16 +151,16 @@ def synthesis_options(
     shard: str | None,
     force: bool,
 ) -> SynthesisOptions:
-    """Return what the options of a synthesis command ask for.
+    """Build `SynthesisOptions` from the options of a synthesis command.
 
     Raises:
-        UsageError: there is no such engine or precision, or `shard` is not I/N.
+        UsageError: the engine or precision is unknown, or `shard` is not I/N.
     """
-    from hifigan_cli.engines.choose import EngineOptions
-    from hifigan_cli.runtime.sharding import choose_shard
+    from hifigan_cli.engines.selection import EngineOptions
+    from hifigan_cli.runtime.sharding import resolve_shard
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
     engine_options = EngineOptions(engine, precision, device_name(device, gpu), threads)
     return SynthesisOptions(
-        model, engine_options, chunk, choose_shard(shard, os.environ), force, raw
+        model, engine_options, chunk, resolve_shard(shard, os.environ), force, raw
     )

@@ -1,4 +1,4 @@
-"""`-` as an input or an output."""
+"""`-` for stdin and stdout."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ PIPE = Path("-")
 def open_pipes(
     console: Console, sources: Sequence[Path], out: Path
 ) -> tuple[Path | IO[bytes], Path | IO[bytes]] | None:
-    """Return source and output, with the standard streams in the place of `-`; None without `-`.
+    """Return source and output, with streams instead of `-`; return None if neither is `-`.
 
     Raises:
-        UsageError: several inputs, or a stdout that is a terminal or carries JSON.
+        UsageError: there are several inputs, or stdout is a terminal or carries JSON.
     """
     if PIPE not in (*sources, out):
         return None
     if len(sources) > 1:
-        raise UsageError("a pipe takes one input", "name files and a folder instead of -")
+        raise UsageError(
+            "- cannot be combined with other inputs", "use files and an output folder instead of -"
+        )
     if out == PIPE and console.json:
-        raise UsageError("stdout cannot carry both data and --json", "write to a file")
+        raise UsageError("-o - and --json both need stdout", "use -o FILE")
     if out == PIPE and sys.stdout.isatty():
         raise UsageError(
-            "binary data is not written to a terminal", "redirect stdout, or name a file with -o"
+            "binary data cannot be printed on a terminal", "redirect stdout, or use -o FILE"
         )
     source = _stdin() if sources[0] == PIPE else sources[0]
     return source, sys.stdout.buffer if out == PIPE else out
 
 
 def _stdin() -> IO[bytes]:
-    """Return stdin without a buffer: a read gives what is there."""
+    """Return unbuffered stdin, so that a read returns as soon as data arrives."""
     stream = sys.stdin.buffer
     return stream.raw if isinstance(stream, io.BufferedReader) else stream

@@ -1,4 +1,4 @@
-"""`hifigan preprocess`: a corpus becomes data to train on."""
+"""`hifigan preprocess`: corpus -> prepared training data."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hifigan_cli.cli.options import (
     DryRun,
     Force,
     Json,
+    Overrides,
     Preset,
     Quiet,
-    Sets,
     ShardOption,
 )
 from hifigan_cli.errors import InterruptedRunError
-from hifigan_cli.runtime.sharding import choose_shard
+from hifigan_cli.runtime.sharding import resolve_shard
 from hifigan_cli.runtime.torchrun import wait_for_all
 
 if TYPE_CHECKING:
@@ -35,49 +35,49 @@ if TYPE_CHECKING:
     )
     from hifigan_cli.runtime.sharding import Shard
 
-_CONTINUES = "the same command continues after the last complete packed file"
+_RESUME_HINT = "run the same command again to continue after the last complete packed file"
 
 SourceFolder = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
         show_default=False,
-        help="LJSpeech-1.1, or any folder of recordings; subfolders too.",
+        help="LJSpeech-1.1, or any folder of recordings, including subfolders.",
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where the prepared data goes.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder for the prepared data.")]
 Mels = Annotated[
     Path | None,
     typer.Option(
-        help="A folder of given mels for fine-tuning: for each recording STEM.npy, "
-        "(mels, frames), natural logarithm.",
+        help="Folder of mel files for fine-tuning: one STEM.npy for each recording, "
+        "(n_mels, frames), natural logarithm.",
         metavar="FOLDER",
     ),
 ]
-Trim = Annotated[bool, typer.Option("--trim", help="Cut silence at both ends; 50 ms stay.")]
+Trim = Annotated[bool, typer.Option("--trim", help="Trim silence at both ends, leaving 50 ms.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes. Default: one a core.", show_default=False),
+    typer.Option(min=1, help="Number of processes. Default: one per core.", show_default=False),
 ]
 Validation = Annotated[
     str | None,
     typer.Option(
         metavar="SHARE|COUNT",
         show_default=False,
-        help="Validation clips, as 0.05, 5% or 150. Default: the official split of LJSpeech, "
-        "elsewhere 5%, at least 1 and at most 150.",
+        help="Validation clips, as 0.05, 5% or 150. Default: the official split for LJSpeech, "
+        "otherwise 5%, at least 1 and at most 150 clips.",
     ),
 ]
 MinLength = Annotated[
-    float, typer.Option(min=0.0, metavar="SECONDS", help="Leave out clips that are shorter.")
+    float, typer.Option(min=0.0, metavar="SECONDS", help="Reject clips that are shorter.")
 ]
 ShardMb = Annotated[
     int,
-    typer.Option(
-        "--shard-mb", min=1, metavar="MIB", help="No packed file becomes larger than this."
-    ),
+    typer.Option("--shard-mb", min=1, metavar="MIB", help="Maximum size of a packed file."),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split. Default: 1234.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Random seed of the validation split. Default: 1234.")
+]
 
 
 def preprocess(
@@ -90,7 +90,7 @@ def preprocess(
     seed: Seed = None,
     preset: Preset = None,
     config: ConfigFile = None,
-    sets: Sets = None,
+    overrides: Overrides = None,
     workers: Workers = None,
     shard: ShardOption = None,
     shard_mb: ShardMb = 1024,
@@ -99,14 +99,14 @@ def preprocess(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a corpus into data to train on.
+    """Prepare a corpus for training.
 
-    Recordings are mixed to one channel, resampled to the rate of the configuration and packed into
-    a few large files with an index. What is unfit is left out, by reason, and counted. Running the
-    command again continues an interrupted run, and leaves a finished one untouched.
+    Recordings are mixed to mono, resampled to the configured sample rate and packed into a few
+    large files with an index. Unusable files are rejected, and the summary counts them by reason.
+    Run the same command again to continue an interrupted run; a finished one stays as it is.
 
-    Several processes or machines share the work with --shard 1/N ... N/N, or under torchrun. The
-    one that ends last writes the index; a part that was killed is started again as it was.
+    Several processes or machines can share the work with --shard 1/N ... N/N, or under torchrun.
+    The last shard to finish writes the index. Restart a killed shard with the same command.
     """
     import os
 
@@ -114,31 +114,31 @@ def preprocess(
     from hifigan_cli.data import preparation
 
     console = Console(json=json, quiet=quiet)
-    chosen = resolve(preset, config, os.environ, sets or (), {"seed": seed}).config
+    resolved = resolve(preset, config, os.environ, overrides or (), {"seed": seed}).config
     options = preparation.PreparationOptions(
-        mel=chosen.mel,
+        mel=resolved.mel,
         mels=mels,
         trim=trim,
         min_length_s=min_length,
         validation=preparation.parse_validation(validation),
-        seed=chosen.train.seed,
+        seed=resolved.train.seed,
         shard_bytes=shard_mb * 2**20,
         workers=workers,
         force=force,
     )
-    part = choose_shard(shard, os.environ)
+    work = resolve_shard(shard, os.environ)
     if dry_run:
-        _show_plan(console, preparation.plan(source, out, options, part), out, part)
+        _print_plan(console, preparation.plan(source, out, options, work), out, work)
         return
-    with wait_for_all(part):
+    with wait_for_all(work):
         with _progress(console) as report:
-            summary = preparation.preprocess(source, out, options, report, part)
-        _show_summary(console, summary)
+            summary = preparation.preprocess(source, out, options, report, work)
+        _print_summary(console, summary)
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[PreparationProgress], None]]:
-    """Yield a function that shows the progress; an interrupted run explains how to go on."""
+    """Yield a function that shows the progress; add a hint if the run is interrupted."""
     with ExitStack() as stack:
 
         @cache
@@ -146,74 +146,75 @@ def _progress(console: Console) -> Iterator[Callable[[PreparationProgress], None
             return stack.enter_context(console.progress(stage, total))
 
         try:
-            yield lambda now: bar(now.stage, now.total)(now.done, now.current)
+            yield lambda update: bar(update.stage, update.total)(update.done, update.current)
         except InterruptedRunError as error:
-            error.hint = _CONTINUES
+            error.hint = _RESUME_HINT
             raise
 
 
-def _show_plan(console: Console, plan: PreparationPlan, out: Path, shard: Shard) -> None:
-    """Print what a run would do."""
+def _print_plan(console: Console, plan: PreparationPlan, out: Path, shard: Shard) -> None:
+    """Print the plan of a run."""
     skipped = f", {plan.unreadable} unreadable" if plan.unreadable else ""
-    skipped += f", {plan.absent} listed but absent" if plan.absent else ""
+    skipped += f", {plan.missing} listed but missing" if plan.missing else ""
     state = {
         "new": "would be created",
-        "unfinished": "holds an unfinished run, which would be continued",
-        "finished": "is finished; it would be compared with the corpus",
-        "replaced": "is finished; --force would prepare it again",
+        "unfinished": "contains an unfinished run, which would be continued",
+        "finished": "is finished and would be compared with the corpus",
+        "replaced": "is finished and would be prepared again because of --force",
     }[plan.state]
     text = (
-        f"{_named(shard)}{plan.files} files ({plan.hours:.2f} h{skipped})\n"
+        f"{_shard_prefix(shard)}{plan.files} files ({plan.hours:.2f} h{skipped})\n"
         f"about {plan.output_bytes / 1e6:.1f} MB, {plan.seconds:.0f} s with {plan.processes} "
         f"processes\n{out} {state}"
     )
     console.data("plan", text, out=str(out), shard=str(shard), **asdict(plan))
 
 
-def _named(shard: Shard) -> str:
-    return "" if shard.whole else f"part {shard}: "
+def _shard_prefix(shard: Shard) -> str:
+    return "" if shard.covers_all else f"shard {shard}: "
 
 
-def _show_summary(console: Console, summary: PreparationSummary) -> None:
-    """Print what was done, as a table or as one JSON object; of a part, that part as well."""
-    part = _named(summary.shard)
+def _print_summary(console: Console, summary: PreparationSummary) -> None:
+    """Print the summary of a run, as a table or as one JSON object."""
+    prefix = _shard_prefix(summary.shard)
     if summary.state == "up to date":
-        console.note(f"{part}{summary.folder} is up to date")
-    elif summary.continued_from:
-        console.note(f"{part}continued after {summary.continued_from} files of an earlier run")
-    if part and summary.own is not None:
-        console.note(part + _part_line(summary, summary.own))
+        console.note(f"{prefix}{summary.folder} is up to date")
+    elif summary.resumed_files:
+        console.note(f"{prefix}continued after {summary.resumed_files} files of an earlier run")
+    if prefix and summary.shard_totals is not None:
+        console.note(prefix + _shard_line(summary, summary.shard_totals))
     totals = summary.totals
     if totals and totals["split"] == "shared":
-        console.warn("there is only one clip: it serves for training and for validation")
+        console.warn("there is only one clip, so training and validation both use it")
     if console.json:
         console.emit(
             "prepared",
             out=str(summary.folder),
             state=summary.state,
             shard=str(summary.shard),
-            waiting=list(summary.waiting),
-            continued_from=summary.continued_from,
+            unfinished_shards=list(summary.unfinished_shards),
+            resumed_files=summary.resumed_files,
             seconds=round(summary.seconds, 3),
             digest=summary.digest,
-            own=summary.own,
+            shard_totals=summary.shard_totals,
             **totals,
         )
     elif totals and not console.quiet:
         console.stderr.print(_table(summary))
         if sum(totals["rejected"].values()):
-            console.note(f"{summary.folder / 'rejected.jsonl'} lists what was wrong with each")
+            console.note(f"{summary.folder / 'rejected.jsonl'} lists the rejected files")
 
 
-def _part_line(summary: PreparationSummary, own: dict[str, Any]) -> str:
-    rejected = sum(own["rejected"].values())
-    done = f"{own['clips']} clips, {own['hours']:.2f} h, {rejected} left out"
+def _shard_line(summary: PreparationSummary, shard_totals: dict[str, Any]) -> str:
+    rejected = sum(shard_totals["rejected"].values())
+    done = f"{shard_totals['clips']} clips, {shard_totals['hours']:.2f} h, {rejected} rejected"
     if summary.state == "prepared":
-        end = "all parts are done, the index is written"
+        status = "all shards are finished and the index is written"
     else:
-        waiting = ", ".join(f"{number}/{summary.shard.count}" for number in summary.waiting)
-        end = f"not finished yet: {waiting}; the one that ends last writes the index"
-    return f"{done} in {summary.seconds:.1f} s; {end}"
+        count = summary.shard.count
+        unfinished = ", ".join(f"{number}/{count}" for number in summary.unfinished_shards)
+        status = f"unfinished shards: {unfinished}; the last one to finish writes the index"
+    return f"{done} in {summary.seconds:.1f} s; {status}"
 
 
 def _table(summary: PreparationSummary) -> Any:
@@ -223,20 +224,18 @@ def _table(summary: PreparationSummary) -> Any:
     totals = summary.totals
     table = Table(show_header=False, box=None, pad_edge=False)
     for split in ("training", "validation"):
-        part = totals[split]
-        table.add_row(split, f"{part['clips']} clips, {part['hours']:.2f} h")
+        table.add_row(split, f"{totals[split]['clips']} clips, {totals[split]['hours']:.2f} h")
     table.add_row("split", totals["split"])
     rates = totals["source_rates_hz"].items()
-    table.add_row("source rates", ", ".join(f"{rate} Hz: {count}" for rate, count in rates))
+    table.add_row("sample rates", ", ".join(f"{rate} Hz: {count}" for rate, count in rates))
     peaks = totals["peak_dbfs"]
     peak_text = f"{peaks['min']:.1f} / {peaks['median']:.1f} / {peaks['max']:.1f} dBFS"
     table.add_row("peaks", f"{peak_text} (lowest, median, highest)")
     clipped = totals["clipped"]
     table.add_row("clipping", f"{clipped['samples']} samples in {clipped['clips']} clips")
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
-    table.add_row("left out", reasons or "none")
-    done = "compared" if summary.state == "up to date" else "prepared"
-    # A Text, because brackets in a path are no markup.
-    where = f"{summary.folder}, {done} in {summary.seconds:.1f} s"
-    table.add_row("folder", Text(where, overflow="fold"))
+    table.add_row("rejected", reasons or "none")
+    action = "compared" if summary.state == "up to date" else "prepared"
+    folder = f"{summary.folder}, {action} in {summary.seconds:.1f} s"
+    table.add_row("folder", Text(folder, overflow="fold"))  # brackets in a Text are not markup
     return table

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.stages import EnhancementOptions
 
 
-def _modes(incomplete: str) -> list[str]:
-    """Offer the shell the modes that begin with what is typed."""
+def _complete_mode(incomplete: str) -> list[str]:
+    """Return the enhancement modes that start with `incomplete`, for shell completion."""
     from hifigan_cli.enhancement.stages import MODES
 
     return [mode for mode in MODES if mode.startswith(incomplete)]
@@ -30,31 +30,34 @@ Enhance = Annotated[
         "--enhance",
         metavar="MODE",
         help="Remove noise and reverberation: filter (DeepFilterNet3), restore (the enhancer "
-        "network), both in a row, or off; auto: both, as far as installed.",
-        autocompletion=_modes,
+        "network), both, or off; auto: the stages that are installed.",
+        autocompletion=_complete_mode,
     ),
 ]
 NoEnhance = Annotated[
-    bool, typer.Option("--no-enhance", help="Short for --enhance off: noise is kept.")
+    bool, typer.Option("--no-enhance", help="Keep the noise; short for --enhance off.")
 ]
 Enhancer = Annotated[
     Path | None,
-    typer.Option("--enhancer", help="An enhancer of `hifigan train-enhancer`: a file or a run."),
+    typer.Option(
+        "--enhancer",
+        help="Enhancer file, or training run folder of `hifigan train-enhancer`.",
+    ),
 ]
-Limit = Annotated[
+AttenuationLimit = Annotated[
     float | None,
     typer.Option(
         "--attenuation-limit",
         metavar="DB",
         min=0,
-        help="Lower no band by more than this; keeps a little of the room.",
+        help="Maximum attenuation of noise; a low limit keeps some of the room.",
     ),
 ]
 
 
 def resynth(
     recordings: Annotated[
-        list[Path], typer.Argument(readable=False, help="Audio files, a folder, or - for stdin.")
+        list[Path], typer.Argument(readable=False, help="Audio files, folder, or - for stdin.")
     ],
     out: options.Out,
     model: options.Model = None,
@@ -66,12 +69,15 @@ def resynth(
     enhance: Enhance = "auto",
     no_enhance: NoEnhance = False,
     enhancer: Enhancer = None,
-    attenuation_limit: Limit = None,
+    attenuation_limit: AttenuationLimit = None,
     keep_sample_rate: Annotated[
-        bool, typer.Option("--keep-sample-rate", help="Write the input's rate, not the model's.")
+        bool,
+        typer.Option(
+            "--keep-sample-rate", help="Write the input's sample rate instead of the model's."
+        ),
     ] = False,
     mono: Annotated[
-        bool, typer.Option("--mono", help="Mix the channels into one; else each is kept.")
+        bool, typer.Option("--mono", help="Mix to mono. Default: keep all channels.")
     ] = False,
     repair: options.Repair = False,
     raw: options.Raw = False,
@@ -84,11 +90,12 @@ def resynth(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Remove noise and reverberation from recordings, and synthesise them from their mels.
+    """Remove noise and reverberation from recordings and resynthesize them from their mels.
 
-    Any rate and any number of channels; the result has the input's length. DeepFilterNet3 filters
-    the recording, then a network of ours restores its mel. With --no-enhance noise and
-    reverberation are reproduced: a vocoder is faithful to its mel.
+    Recordings may have any sample rate and any number of channels. The output has the length of
+    the input. DeepFilterNet3 filters the recording, then a small enhancer network restores its
+    mel. With --no-enhance, the output also contains the noise and reverberation, because a
+    vocoder reproduces its input mel.
     """
     use_one_blas_thread()
     from hifigan_cli.cli.synthesis_view import run_synthesis
@@ -128,5 +135,5 @@ def _enhancement_options(
     from hifigan_cli.enhancement.stages import AUTO, EnhancementOptions
 
     if no_enhance and enhance not in (AUTO, "off"):
-        raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "leave one of them out")
+        raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "remove one of them")
     return EnhancementOptions("off" if no_enhance else enhance, enhancer, limit_db)

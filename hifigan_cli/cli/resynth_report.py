@@ -1,4 +1,4 @@
-"""`hifigan resynth --report`: the page of what was synthesized."""
+"""`hifigan resynth --report`: an HTML page of the synthesized files."""
 
 from __future__ import annotations
 
@@ -21,30 +21,33 @@ if TYPE_CHECKING:
 Report = Annotated[
     Path | None,
     typer.Option(
-        "--report", help="Write a page, one file: input and output to hear, mels, differences."
+        "--report",
+        help="Write a self-contained HTML page with input and output audio, mels and differences.",
     ),
 ]
 Players = Annotated[
     int,
     typer.Option(
-        "--report-players", min=1, help="Channels to hear there, of each at most 30 s: the first."
+        "--report-players",
+        min=1,
+        help="Number of channels with audio on that page, at most the first 30 s of each.",
     ),
 ]
 
 
 def check_report(path: Path, sources: Sequence[Path], out: Path, options: SynthesisOptions) -> None:
-    """Refuse a report that cannot be written, before any computing.
+    """Check that a report can be written, before any computation.
 
     Raises:
-        UsageError: a pipe, or a shard of the files only.
-        OutputError: it exists, or its folder cannot be written.
+        UsageError: the input or output is a pipe, or only one shard is processed.
+        OutputError: the page exists, or its folder cannot be written.
     """
     if Path("-") in (*sources, out):
-        raise UsageError("--report reads input and output again, and a pipe is gone", "name files")
-    if not options.shard.whole:
+        raise UsageError("--report cannot be used with a pipe (-)", "use files for IN and OUT")
+    if not options.shard.covers_all:
         raise UsageError(
-            "a report is of one process that makes all files",
-            "leave --shard and torchrun out; or `hifigan evaluate IN OUT --html` afterwards",
+            "--report needs one process that synthesizes all files",
+            "do not use --shard or torchrun, or run `hifigan evaluate IN OUT --html` afterwards",
         )
     check_page(path, options.force)
 
@@ -52,30 +55,30 @@ def check_report(path: Path, sources: Sequence[Path], out: Path, options: Synthe
 def write_report(
     path: Path, players: int, pipeline: Resynthesis, view: SynthesisView, result: JobResults
 ) -> None:
-    """Write the page of the files that were synthesized, with a line on those that failed.
+    """Write the page of the synthesized files, and count the failed ones on it.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
-    from hifigan_cli.reports.resynthesis import page_of_resynthesis
-    from hifigan_cli.runtime.devices import device_title
+    from hifigan_cli.reports.resynthesis import resynthesis_page
+    from hifigan_cli.runtime.devices import describe_device
 
     if not view.written:
-        view.console.note("nothing was made, so there is no report")
+        view.console.note("no file was synthesized, so no report is written")
         return
     files = view.written
-    length_s = sum(each.length_s for each in files)
-    work_s = sum(each.elapsed_s for each in files)
+    length_s = sum(file.length_s for file in files)
+    elapsed_s = sum(file.elapsed_s for file in files)
     vocoder = pipeline.vocoder
     engine = vocoder.engine
     facts = [
         ("model", f"{pipeline.model_name}, {vocoder.model.digest[:12]}"),
         ("enhancement", pipeline.enhancement.title),
-        ("engine", f"{engine.name}, {engine.precision}, {device_title(vocoder.device)}"),
-        ("files made", f"{len(files):,}, {length_s:.1f} s of speech"),
-        ("speed", f"{length_s / work_s:.1f} x real time, {work_s:.1f} s of work"),
+        ("engine", f"{engine.name}, {engine.precision}, {describe_device(vocoder.device)}"),
+        ("files", f"{len(files):,}, {length_s:.1f} s of speech"),
+        ("speed", f"{length_s / elapsed_s:.1f} x real time, {elapsed_s:.1f} s of computation"),
     ]
     if result.error:
         facts.append(("failed", result.error.message))
-    page = page_of_resynthesis(files, facts, players, mono=pipeline.mono)
+    page = resynthesis_page(files, facts, players, mono=pipeline.mono)
     write_page(view.console, path, page, event="report", files=len(files))

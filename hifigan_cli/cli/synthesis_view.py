@@ -1,6 +1,6 @@
-"""What `resynth` and `vocode` share: how they run, and how it is shown.
+"""How `mel`, `resynth` and `vocode` run and what they print.
 
-One line or JSON object per file, a summary of a batch, a plan.
+They print a line or a JSON object per file, and a summary of a batch or its plan.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hifigan_cli.cli.pipes import PIPE, open_pipes
 from hifigan_cli.errors import UsageError
-from hifigan_cli.synthesis.events import FileProgress, MelWritten, Note, Synthesized
+from hifigan_cli.synthesis.events import AudioWritten, FileProgress, MelWritten, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hifigan_cli.cli.console import Console
-    from hifigan_cli.synthesis.events import Event, Report
+    from hifigan_cli.synthesis.events import Event, EventHandler
     from hifigan_cli.synthesis.jobs import JobResults
     from hifigan_cli.synthesis.pipeline import (
         SynthesisOptions,
@@ -29,7 +29,7 @@ Pipeline = TypeVar("Pipeline", bound="SynthesisPipeline")
 
 
 class SynthesisView(ExitStack):
-    """Prints the events of a run; holds the progress display open until the end.
+    """Prints the events of a run and keeps the progress display open until the end.
 
     Attributes:
         written: the files that were synthesized.
@@ -38,7 +38,7 @@ class SynthesisView(ExitStack):
     def __init__(self, console: Console, title: str = "synthesis") -> None:
         super().__init__()
         self.console = console
-        self.written: list[Synthesized] = []
+        self.written: list[AudioWritten] = []
         self._title = title
         self._advance: Callable[[int, str], None]
 
@@ -63,23 +63,24 @@ class SynthesisView(ExitStack):
                     mels=n_mels,
                     frames=frames,
                 )
-            case Synthesized():
-                self._synthesized(event)
+            case AudioWritten():
+                self._print_file(event)
 
     def finish(self, result: JobResults) -> None:
-        """Print the summary of a batch, and what failed."""
+        """Print the summary of a batch and its errors."""
         self.close()
         batch = result.batch
-        if not batch.many:
+        if not batch.is_batch:
             return
         failed = len(result.failures)
-        part = "" if batch.shard.whole else f"part {batch.shard}: "
+        prefix = "" if batch.shard.covers_all else f"shard {batch.shard}: "
         self.console.result(
             "summary",
-            f"{part}{batch.out}: {result.done} made, {result.skipped} existed, {failed} failed",
+            f"{prefix}{batch.out}: {result.done} written, {result.skipped} skipped because they "
+            f"exist, {failed} failed",
             shard=str(batch.shard),
-            made=result.done,
-            existed=result.skipped,
+            written=result.done,
+            skipped=result.skipped,
             failed=[
                 {
                     "source": str(path),
@@ -95,16 +96,16 @@ class SynthesisView(ExitStack):
             self.console.warn(f"{message}; {error.hint}" if error.hint else message)
 
     def show_preview(self, plan: SynthesisPreview) -> None:
-        """Print what a run would do."""
+        """Print the plan of a run."""
         for error in plan.unreadable:
             self.console.warn(error.message)
         total_s = sum(plan.lengths_s.values())
         self.console.result(
             "plan",
-            f"{len(plan.lengths_s)} files to make, {plan.existing} exist, "
+            f"{len(plan.lengths_s)} files to synthesize, {plan.existing} exist, "
             f"{len(plan.unreadable)} cannot be read; {total_s:.1f} s of speech, "
-            f"about {plan.estimate_s:.0f} s of work; nothing was written",
-            to_make=[
+            f"about {plan.estimate_s:.0f} s of computation; nothing was written",
+            to_synthesize=[
                 {"source": str(job.source), "target": str(job.target)} for job in plan.lengths_s
             ],
             existing=plan.existing,
@@ -113,16 +114,16 @@ class SynthesisView(ExitStack):
             estimate_s=plan.estimate_s,
         )
 
-    def _synthesized(self, event: Synthesized) -> None:
+    def _print_file(self, event: AudioWritten) -> None:
         self.written.append(event)
         self.console.result(
-            "synthesised",
+            "synthesized",
             f"{event.target}: {event.length_s:.2f} s at {event.sample_rate} Hz "
             f"in {event.elapsed_s:.2f} s ({event.real_time_factor:.1f} x real time)",
             source=str(event.source),
             target=str(event.target),
             length_s=event.length_s,
-            samples=event.samples,
+            samples=event.n_samples,
             sample_rate=event.sample_rate,
             channels=event.channels,
             elapsed_s=event.elapsed_s,
@@ -131,7 +132,7 @@ class SynthesisView(ExitStack):
 
 
 def run_synthesis(
-    kind: Callable[[SynthesisOptions, Report], Pipeline],
+    create_pipeline: Callable[[SynthesisOptions, EventHandler], Pipeline],
     options: SynthesisOptions,
     sources: Sequence[Path],
     out: Path,
@@ -140,20 +141,20 @@ def run_synthesis(
     dry_run: bool,
     write_report: Callable[[Pipeline, SynthesisView, JobResults], None] | None = None,
 ) -> None:
-    """Run a pipeline of a kind over files or a pipe, and print its events.
+    """Run a synthesis pipeline over files or a pipe, and print its events.
 
     Raises:
-        UsageError: options that do not go with pipes, or only with them.
-        BatchError: some files failed; the others were done.
-        HifiganError: a single file failed, or what every file needs.
+        UsageError: an option cannot be used with pipes, or only with pipes.
+        BatchError: some files failed; the others were written.
+        HifiganError: a single file failed, or something that all files need.
     """
     with SynthesisView(console) as view:
-        pipeline = kind(options, view)
+        pipeline = create_pipeline(options, view)
         pipes = open_pipes(console, sources, out)
         if pipes and dry_run:
-            raise UsageError("--dry-run looks at files, not at pipes", "name files")
+            raise UsageError("--dry-run cannot be used with a pipe (-)", "use files")
         if options.raw and out != PIPE:
-            raise UsageError("--raw is for stdout; a file has a header", "-o -, or leave it out")
+            raise UsageError("--raw can only be used with stdout", "use -o -, or remove --raw")
         if pipes:
             pipeline.run_pipe(*pipes)
         elif dry_run:

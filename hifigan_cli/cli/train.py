@@ -1,4 +1,4 @@
-"""`hifigan train`: prepared data -> a run's folder with the trained model."""
+"""`hifigan train`: prepared data -> training run folder with the trained model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def train(
     prepared: Annotated[
-        Path, typer.Argument(help="The folder that `hifigan preprocess` wrote.")
+        Path, typer.Argument(help="Folder written by `hifigan preprocess`.")
     ] = Path("prepared"),
     preset: options.Preset = None,
     config: options.ConfigFile = None,
-    sets: options.Sets = None,
+    overrides: options.Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The run's folder. Default: runs/PRESET."),
+        typer.Option("--out", "-o", help="Training run folder. Default: runs/PRESET."),
     ] = None,
     steps: options.Steps = None,
     seed: options.Seed = None,
@@ -35,7 +35,7 @@ def train(
         typer.Option(
             "--init",
             metavar="MODEL",
-            help="Start from a model file, a run's folder, or a pretrained name.",
+            help="Initial weights: model file, training run folder, or name of a pretrained model.",
         ),
     ] = None,
     overfit: Annotated[
@@ -43,16 +43,17 @@ def train(
         typer.Option("--overfit", min=1, metavar="N", help="Train on N fixed segments only."),
     ] = None,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Run the networks in bfloat16; losses stay fp32.")
+        bool, typer.Option("--bf16", help="Run the networks in bfloat16 and the losses in fp32.")
     ] = False,
     compile_: Annotated[
         bool | None,
         typer.Option(
-            "--compile/--no-compile", help="Use torch.compile; takes minutes at each start."
+            "--compile/--no-compile", help="Use torch.compile, which takes minutes at each start."
         ),
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Give the same bits each time, more slowly.")
+        bool,
+        typer.Option("--deterministic", help="Produce bit-identical results at lower speed."),
     ] = False,
     fresh: Annotated[
         bool,
@@ -60,28 +61,29 @@ def train(
             "--fresh",
             "--force",
             "-f",
-            help="Start over; an old run there becomes RUN.1, RUN.2 ...",
+            help="Start from scratch; an existing run is renamed to RUN.1, RUN.2 ...",
         ),
     ] = False,
     tensorboard: Annotated[
         bool | None,
         typer.Option(
             "--tensorboard/--no-tensorboard",
-            help="Write curves, audio and pictures. Default: where installed.",
+            help="Log curves, audio and spectrograms to TensorBoard. Default: if it is installed.",
         ),
     ] = None,
     wandb: Annotated[
         str | None,
-        typer.Option("--wandb", metavar="PROJECT", help="Log to Weights & Biases too."),
+        typer.Option("--wandb", metavar="PROJECT", help="Log to this Weights & Biases project."),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train a vocoder. The same command again continues; --steps is the total.
+    """Train a vocoder.
 
-    Ctrl-C finishes the step and saves. Under torchrun it trains on several GPUs. The run's folder
-    then holds model.safetensors and best.safetensors, which vocode and resynth take.
+    Run the same command again to continue. Ctrl-C finishes the current step and saves a
+    checkpoint. Use torchrun to train on several GPUs. The training run folder contains
+    model.safetensors and best.safetensors for vocode and resynth.
     """
     from hifigan_cli.cli.train_view import training_view
     from hifigan_cli.config import resolve
@@ -90,7 +92,7 @@ def train(
     from hifigan_cli.training import train as run
 
     console = Console(json=json, quiet=quiet)
-    named: dict[str, object] = {
+    option_values: dict[str, object] = {
         "steps": steps,
         "seed": seed,
         "overfit": overfit,
@@ -98,8 +100,8 @@ def train(
         "compile": compile_,
         "deterministic": deterministic or None,
     }
-    resolved = resolve(preset, config, os.environ, sets or (), named)
-    chosen = TrainOptions(
+    resolved = resolve(preset, config, os.environ, overrides or (), option_values)
+    train_options = TrainOptions(
         config=resolved.config,
         prepared=prepared,
         out=out or Path("runs") / resolved.preset,
@@ -110,28 +112,29 @@ def train(
         wandb=wandb,
     )
     if dry_run:
-        _dry_run(chosen, console)
+        _dry_run(train_options, console)
         return
     with training_view(console) as report:
-        run(chosen, report)
+        run(train_options, report)
 
 
-def _dry_run(chosen: TrainOptions, console: Console) -> None:
+def _dry_run(train_options: TrainOptions, console: Console) -> None:
     from hifigan_cli.cli.train_view import print_plan
     from hifigan_cli.data.prepared import open_prepared
     from hifigan_cli.training import estimate
 
-    found = estimate(chosen, open_prepared(chosen.prepared))
-    begun = f"continues at step {found.first_step:,}" if found.first_step else "starts"
+    plan = estimate(train_options, open_prepared(train_options.prepared))
+    start = f"continues at step {plan.first_step:,}" if plan.first_step else "starts"
     print_plan(
         console,
-        found,
-        chosen.device,
-        f"{found.run}: {begun}, up to step {found.steps:,} ({found.epochs:.1f} epochs), "
-        f"on {chosen.device}",
-        f"{found.training_clips} clips, {found.training_hours:.2f} h; "
-        f"{found.validation_clips} for validation",
-        f"generator {found.generator_parameters:,} parameters, "
-        f"discriminators {found.discriminator_parameters:,}",
-        f"{found.checkpoint_bytes / 1e9:.2f} GB a checkpoint, {found.kept_bytes / 1e9:.1f} GB kept",
+        plan,
+        train_options.device,
+        f"{plan.run}: {start}, up to step {plan.steps:,} ({plan.epochs:.1f} epochs), "
+        f"on {train_options.device}",
+        f"{plan.training_clips} clips, {plan.training_hours:.2f} h; "
+        f"{plan.validation_clips} for validation",
+        f"generator {plan.generator_parameters:,} parameters, "
+        f"discriminators {plan.discriminator_parameters:,}",
+        f"{plan.checkpoint_bytes / 1e9:.2f} GB per checkpoint, "
+        f"{plan.total_checkpoint_bytes / 1e9:.1f} GB for all of them",
     )

@@ -1,4 +1,4 @@
-"""`hifigan train-enhancer`: prepared speech, noises and rooms -> an enhancer for `resynth`."""
+"""`hifigan train-enhancer`: clean speech, noises and RIRs -> enhancer for `resynth`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def train_enhancer(
-    noises: Annotated[Path, typer.Option("--noises", help="A folder of noise recordings.")],
-    rirs: Annotated[Path, typer.Option("--rirs", help="A folder of room responses.")],
+    noises: Annotated[Path, typer.Option("--noises", help="Folder of noise recordings.")],
+    rirs: Annotated[Path, typer.Option("--rirs", help="Folder of room impulse responses.")],
     prepared: Annotated[
-        Path, typer.Argument(help="Clean speech: the folder that `hifigan preprocess` made.")
+        Path, typer.Argument(help="Folder of clean speech written by `hifigan preprocess`.")
     ] = Path("prepared"),
     config: options.ConfigFile = None,
-    sets: options.Sets = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path(
+    overrides: options.Overrides = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Training run folder.")] = Path(
         "runs/enhancer"
     ),
     steps: options.Steps = None,
@@ -30,7 +30,10 @@ def train_enhancer(
     device: options.Device = "auto",
     gpu: options.Gpu = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that render pairs; 0: one a core.")
+        int,
+        typer.Option(
+            "--workers", min=0, help="Number of processes that render pairs (0 = one per core)."
+        ),
     ] = 0,
     fresh: Annotated[
         bool,
@@ -38,62 +41,64 @@ def train_enhancer(
             "--fresh",
             "--force",
             "-f",
-            help="Start over; an old run there becomes RUN.1, RUN.2 ... The pairs stay.",
+            help="Start from scratch; an existing run is renamed to RUN.1, RUN.2 ..., and its "
+            "rendered pairs are reused.",
         ),
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train the network that cleans mels in front of the vocoder.
+    """Train the network that enhances mels before the vocoder.
 
-    Pairs of clean and damaged speech are rendered once, with every eighth noise and room kept for
-    validation; then it trains. The same command continues. RUN/enhancer.safetensors is what
-    `hifigan resynth --enhancer` takes.
+    The command first renders pairs of clean and degraded speech, then it trains on them. Every
+    eighth noise and room impulse response is used for validation only. Run the same command again
+    to continue. Use the result with `hifigan resynth --enhancer RUN/enhancer.safetensors`.
     """
     from hifigan_cli.cli.train_view import training_view
     from hifigan_cli.config import MelConfig
     from hifigan_cli.config.resolve import resolve_sections
-    from hifigan_cli.enhancement.augmentation.pairs_file import Sources
+    from hifigan_cli.enhancement.augmentation.pairs_file import PairSources
     from hifigan_cli.enhancement.config import EnhancerRun
     from hifigan_cli.enhancement.training import EnhancerTrainOptions
     from hifigan_cli.enhancement.training import train_enhancer as run
     from hifigan_cli.runtime.devices import resolve_device
-    from hifigan_cli.runtime.threads import processors
+    from hifigan_cli.runtime.threads import available_cpus
 
     console = Console(json=json, quiet=quiet)
-    named = {"training.steps": steps, "training.seed": seed}
-    recipe = resolve_sections(EnhancerRun, config, sets or (), named)
-    chosen = EnhancerTrainOptions(
-        sources=Sources(prepared, noises, rirs, MelConfig(), recipe),
+    option_values = {"training.steps": steps, "training.seed": seed}
+    run_config = resolve_sections(EnhancerRun, config, overrides or (), option_values)
+    train_options = EnhancerTrainOptions(
+        sources=PairSources(prepared, noises, rirs, MelConfig(), run_config),
         out=out,
         device=resolve_device(options.device_name(device, gpu)),
-        workers=workers or processors(),
+        workers=workers or available_cpus(),
         fresh=fresh,
     )
     if dry_run:
-        _dry_run(chosen, console)
+        _dry_run(train_options, console)
         return
     with training_view(console) as report:
-        done = run(chosen, report)
+        finished = run(train_options, report)
     console.note(
-        f"`hifigan resynth IN -o OUT --enhancer {done.model}` uses it; "
-        f"{out / 'pairs'} may be removed"
+        f"use it with `hifigan resynth IN -o OUT --enhancer {finished.model}`; "
+        f"you can remove {out / 'pairs'}"
     )
 
 
-def _dry_run(chosen: EnhancerTrainOptions, console: Console) -> None:
+def _dry_run(train_options: EnhancerTrainOptions, console: Console) -> None:
     from hifigan_cli.cli.train_view import print_plan
     from hifigan_cli.enhancement.training import estimate_enhancer
 
-    found, training = estimate_enhancer(chosen), chosen.sources.run.training
+    plan = estimate_enhancer(train_options)
+    training = train_options.sources.run.training
     print_plan(
         console,
-        found,
-        chosen.device,
-        f"{found.run}: {found.steps:,} steps on {chosen.device}, "
-        f"the last {training.adversarial_steps:,} against a discriminator; "
-        f"{found.parameters:,} parameters",
-        f"{found.clips} clips, {found.noises} noises, {found.rirs} room responses; "
-        f"{found.pairs:,} pairs to render, {found.pair_bytes / 1e9:.1f} GB",
+        plan,
+        train_options.device,
+        f"{plan.run}: {plan.steps:,} steps on {train_options.device}, "
+        f"the last {training.adversarial_steps:,} with a discriminator; "
+        f"{plan.parameters:,} parameters",
+        f"{plan.clips} clips, {plan.noises} noises, {plan.rirs} room impulse responses; "
+        f"{plan.pairs:,} pairs to render, {plan.pair_bytes / 1e9:.1f} GB",
     )

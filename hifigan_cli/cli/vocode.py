@@ -13,11 +13,11 @@ from hifigan_cli.cli.console import Console
 from hifigan_cli.runtime.threads import use_one_blas_thread
 
 
-def _scales(incomplete: str) -> list[str]:
-    """Offer the shell the scales that begin with what is typed."""
-    from hifigan_cli.synthesis.input_mel import MEL_AS
+def _complete_scale(incomplete: str) -> list[str]:
+    """Return the mel scales that start with `incomplete`, for shell completion."""
+    from hifigan_cli.synthesis.input_mel import MEL_AS_CHOICES
 
-    return [name for name in MEL_AS if name.startswith(incomplete)]
+    return [name for name in MEL_AS_CHOICES if name.startswith(incomplete)]
 
 
 def vocode(
@@ -25,7 +25,7 @@ def vocode(
         list[Path],
         typer.Argument(
             readable=False,
-            help="Mel files (.npy .npz .pt .safetensors), a folder, or - for stdin.",
+            help="Mel files (.npy .npz .pt .safetensors), folder, or - for stdin.",
         ),
     ],
     out: options.Out,
@@ -36,21 +36,22 @@ def vocode(
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
     transpose: Annotated[
-        bool, typer.Option("--transpose", help="The files are (frames, mels).")
+        bool, typer.Option("--transpose", help="Read the mel files as (frames, n_mels).")
     ] = False,
     mel_as: Annotated[
         str | None,
         typer.Option(
             "--mel-as",
             metavar="SCALE",
-            help="What the values are: ln, log10, log2, db, magnitude, ln-power, log10-power, "
-            "db-power, power; auto recognizes the clear ones. Converted to the model's.",
+            help="Scale of the mel files, which is converted to the model's: ln, log10, log2, db, "
+            "magnitude, ln-power, log10-power, db-power, power; auto detects it if it is "
+            "unambiguous.",
             show_default=False,
-            autocompletion=_scales,
+            autocompletion=_complete_scale,
         ),
     ] = None,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Take mels whose values look like another kind.")
+        bool, typer.Option("--no-check", help="Accept mels that seem to have another scale.")
     ] = False,
     raw: options.Raw = False,
     chunk: options.Chunk = 0,
@@ -60,13 +61,14 @@ def vocode(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn mel spectrograms into speech.
+    """Synthesize speech from mel spectrograms.
 
-    A mel is an array (mels, frames) of the natural log of mel magnitudes, as `hifigan mel` writes
-    it. One of another kind is refused, with what it looks like; --mel-as converts it.
+    A mel is an array (n_mels, frames) with the natural logarithm of mel magnitudes, as `hifigan
+    mel` writes it. A mel with another scale is rejected; --mel-as converts it.
 
-    Long mels are synthesised in chunks, in flat memory, with the samples of the whole. On stdin
-    frames may arrive over time, as bare float32 or as .npy blocks; samples go out as they come.
+    Long mels are synthesized in chunks with constant memory; the samples are the same as without
+    chunks. On stdin, frames may arrive over time as raw float32 or as .npy blocks, and the samples
+    are written as soon as they are ready.
     """
     use_one_blas_thread()
     from hifigan_cli.cli.synthesis_view import run_synthesis

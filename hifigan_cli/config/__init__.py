@@ -1,12 +1,13 @@
-"""What a model is and how it is trained, as frozen dataclasses that check themselves.
+"""Configuration of models and training: frozen pydantic models that validate their values.
 
 Read in this order:
 
-- `conventions`: strict, bounded, finite values; how models of other tools differ
-- `schema`: `MelConfig`, `GeneratorConfig`, `TrainConfig`, together a `Config`
-- `architecture`: what no configuration changes: slopes, edge kernels; the context of a frame
-- `solver`: upsample rates, kernels and a mel for any rate and hop, and why those
-- `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other rates
+- `conventions`: strict number types; how mels and generators of other toolkits differ
+- `schema`: `MelConfig`, `GeneratorConfig` and `TrainConfig`, which form a `Config`
+- `architecture`: constants of the network; the receptive field in frames
+- `solver`: upsample rates, kernels and a mel for any sample rate and hop length
+- `presets`: the paper's V1, V2 and V3 (appendix A.1), and the same for other sample rates
+- `files`: TOML files, and the official config.json
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 

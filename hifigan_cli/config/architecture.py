@@ -1,6 +1,6 @@
-"""What every generator has in common, whatever its configuration, and how far it looks.
+"""Constants of every generator, and its receptive field.
 
-Here and not beside the network, because engines without torch need it.
+They are not part of `models`, because engines without torch use them too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hifigan_cli.config.schema import GeneratorConfig
 
-SLOPE = 0.1
-LAST_SLOPE = 0.01  # the framework's default, which slipped into the official code
+LRELU_SLOPE = 0.1
+FINAL_LRELU_SLOPE = 0.01  # torch's default, which the official code uses before conv_post
 EDGE_KERNEL = 7  # of the first and the last convolution
 
 
@@ -42,23 +42,23 @@ def context_frames(config: GeneratorConfig) -> int:
     return max(-first, last) + edge
 
 
-def least_frames(config: GeneratorConfig) -> int:
-    """Count the mel frames that a generator needs: one, unless its convolutions reflect.
+def min_frames(config: GeneratorConfig) -> int:
+    """Return the smallest number of mel frames: 1, unless the convolutions pad by reflection.
 
-    A reflection needs more values than it adds; those at hand grow with every stage.
+    Reflection padding needs more values than it adds, and every stage has more values.
 
     >>> from hifigan_cli.config import GeneratorConfig, Variant
-    >>> least_frames(GeneratorConfig()), least_frames(
+    >>> min_frames(GeneratorConfig()), min_frames(
     ...     GeneratorConfig(variant=Variant(conv_padding="reflect"))
     ... )
     (1, 4)
     """
     if config.variant.conv_padding != "reflect":
         return 1
-    least, length = EDGE_KERNEL // 2 + 1, 1
+    frames, length = EDGE_KERNEL // 2 + 1, 1
     sizes = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
     widest = max((kernel - 1) // 2 * max(dilations, default=1) for kernel, dilations in sizes)
     for rate in config.upsample_rates:
         length *= rate
-        least = max(least, widest // length + 1)
-    return least
+        frames = max(frames, widest // length + 1)
+    return frames

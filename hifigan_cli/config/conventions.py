@@ -1,7 +1,7 @@
-"""Strict values, and how models of other tools differ: in their mel, and in the generator.
+"""Strict number types, and how the mels and generators of other toolkits differ.
 
-The defaults are the official ones. What has them is left out of every file, so that files state
-only what is unusual, and those from before these fields existed stay as they are.
+The defaults are those of the official code. Files omit a convention or variant that equals the
+default, so they list only what is unusual.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ def _one_of(value: float, allowed: tuple[float, ...]) -> float:
     return value
 
 
-# Strict: `true` is not a 1. 2^63 - 1 is the highest integer of TOML.
-Positive = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
-Whole = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
-Real = Annotated[float, Field(strict=True)]
-NotNegative = Annotated[Real, Field(ge=0)]
-StrictlyPositive = Annotated[Real, Field(gt=0)]
-Fraction = Annotated[Real, Field(ge=0, lt=1)]
-Width = Annotated[Real, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
-Ratio = Annotated[Real, Field(ge=0.01, le=2)]
+# Strict types do not accept `true` as 1. TOML integers end at 2^63 - 1.
+PositiveInt = Annotated[int, Field(gt=0, le=2**63 - 1, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
+FiniteFloat = Annotated[float, Field(strict=True)]
+NonNegativeFloat = Annotated[FiniteFloat, Field(ge=0)]
+PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
+Width = Annotated[FiniteFloat, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
+Ratio = Annotated[FiniteFloat, Field(ge=0.01, le=2)]
 
 
 class Frozen(BaseModel):
-    """A part of a configuration: unchangeable, of known keys and finite numbers."""
+    """Base of all configuration sections: frozen, without unknown keys or non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a convention or a variant that is the official one."""
+        """Omit a convention or a variant that equals the official one."""
         fields = type(self).model_fields
         official = {
             name
@@ -54,26 +54,26 @@ class Frozen(BaseModel):
 
 
 class MelConvention(Frozen):
-    """The steps from samples to a mel; `MelConfig` has its sizes.
+    """Steps from samples to a mel; the sizes are in `MelConfig`.
 
-    The mel is `gain * log(bands of |STFT|^power) + offset`, within `clip`.
+    The mel is `gain * log(filterbank @ |STFT|^power) + offset`, limited to `clip`.
     """
 
-    # Frame i is around sample i * hop, and there is one more of them; else it begins there, less
-    # the (n_fft - hop) / 2 samples that pad each end.
+    # True: frame i is centered on sample i * hop_length, and there is one more frame.
+    # False: both ends are padded by (n_fft - hop_length) / 2 samples, as in the official code.
     center: bool = False
     pad_mode: Literal["reflect", "constant"] = "reflect"
-    periodic_window: bool = True  # else the window is symmetric
-    magnitude_epsilon: NotNegative = 1e-9  # added to re^2 + im^2
+    periodic_window: bool = True  # False: a symmetric window
+    magnitude_epsilon: NonNegativeFloat = 1e-9  # added to re^2 + im^2
     power: Literal[1, 2] = 1
     mel_scale: Literal["slaney", "htk"] = "slaney"
-    mel_norm: Literal["slaney", "none"] = "slaney"  # of the filters: equal areas, or equal heights
+    mel_norm: Literal["slaney", "none"] = "slaney"  # none: filters of equal height
     log: Literal["ln", "log10"] = "ln"
-    floor: StrictlyPositive = 1e-5
-    guard: Literal["clamp", "add"] = "clamp"  # how the floor keeps the logarithm from zero
-    gain: StrictlyPositive = 1.0
-    offset: Real = 0.0
-    clip: tuple[Real, Real] | None = None
+    floor: PositiveFloat = 1e-5
+    guard: Literal["clamp", "add"] = "clamp"  # log(max(x, floor)) or log(x + floor)
+    gain: PositiveFloat = 1.0
+    offset: FiniteFloat = 0.0
+    clip: tuple[FiniteFloat, FiniteFloat] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,17 +83,17 @@ class MelConvention(Frozen):
 
 
 class Variant(Frozen):
-    """What a generator does otherwise than the official one; `GeneratorConfig` has its sizes.
+    """Differences of a generator from the official one; the sizes are in `GeneratorConfig`.
 
-    `input_mean` and `input_scale` have one value a mel band, or none: the network reads
+    `input_mean` and `input_scale` have one value per mel band, or none: the network reads
     (mel - mean) / scale.
     """
 
-    slope: Annotated[Real, Field(ge=0, lt=1)] = 0.1  # of every leaky ReLU but the last
+    slope: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1  # of every leaky ReLU except the last
     conv_padding: Literal["zeros", "reflect"] = "zeros"
-    input_mean: tuple[Real, ...] = ()
-    input_scale: tuple[StrictlyPositive, ...] = ()
-    # Copies of the first and of the last frame that are synthesised too, and cut off the samples.
+    input_mean: tuple[FiniteFloat, ...] = ()
+    input_scale: tuple[PositiveFloat, ...] = ()
+    # Copies of the first and last frame that are added before synthesis; their samples are cut.
     inference_padding: Annotated[int, Field(ge=0, le=1024, strict=True)] = 0
 
     @model_validator(mode="after")

@@ -1,8 +1,7 @@
-"""One configuration out of five places, and the place that each value came from.
+"""Merge the configuration from five layers, and record where each value came from.
 
-A later layer wins: defaults, preset, `--config` file, HIFIGAN_* variables, options (`--set` and the
-options that have a name of their own). Keys are `section.key`; a key alone is enough, since no two
-sections share one.
+A later layer wins: defaults, preset, `--config` file, HIFIGAN_* variables, options (`--set` and
+named options). Keys are `section.key` or only `key`, because no two sections share a key.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from hifigan_cli.config.files import read_config_file
 from hifigan_cli.config.presets import preset as named_preset
 from hifigan_cli.config.schema import Config
-from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ Layer = tuple[str, object, str]  # key, value, where it came from
 
 @dataclass(frozen=True)
 class Resolved:
-    """A checked configuration, for each `section.key` the layer that set it, and the preset."""
+    """A valid configuration, the layer that set each `section.key`, and the name of the preset."""
 
     config: Config
     sources: dict[str, str]
@@ -42,17 +41,17 @@ def resolve(
     sets: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
 ) -> Resolved:
-    """Merge the layers into one checked configuration.
+    """Merge the layers into one valid configuration.
 
-    `sets` are `KEY=VALUE` strings whose values are TOML; `options` maps keys to values, None where
-    an option was not given. A config file may name its preset at the top: `preset = "v2"`.
+    `sets` are `KEY=VALUE` strings with TOML values; `options` maps keys to values, None for an
+    option that is not used. A config file may name its preset at the top: `preset = "v2"`.
 
     Raises:
         UsageError: an unknown key or preset, a wrong type, or sizes that do not fit together.
     """
-    content = read_toml(file) if file else {}
-    of_file = content.pop("preset", None)
-    chosen = str(preset or of_file or "v1")
+    content = read_config_file(file) if file else {}
+    file_preset = content.pop("preset", None)
+    chosen = str(preset or file_preset or "v1")
     base = named_preset(chosen).model_dump()
     defaults = _flatten(Config().model_dump())
     sources = {
@@ -62,15 +61,15 @@ def resolve(
     layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
     for variable, text in sorted((environment or {}).items()):
         key = variable.removeprefix("HIFIGAN_").lower()
-        # HIFIGAN_PRECISION is the option of the synthesis commands.
+        # HIFIGAN_PRECISION belongs to the synthesis commands.
         if variable.startswith("HIFIGAN_") and key in KEYS and key != "precision":
             layers.append((key, _toml_value(text), variable))
     layers += _set_and_options(sets, options)
     return Resolved(_merged(Config, base, layers, KEYS, sources), sources, chosen)
 
 
-def overlay(config: Config, sets: Sequence[str]) -> Config:
-    """Change values of a configuration by `KEY=VALUE` strings.
+def with_overrides(config: Config, sets: Sequence[str]) -> Config:
+    """Change values of a configuration with `KEY=VALUE` strings.
 
     Raises:
         UsageError: an unknown key, a wrong type, or sizes that do not fit together.
@@ -84,52 +83,32 @@ def resolve_sections(
     sets: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
 ) -> Checked:
-    """Merge defaults, a config file, `--set` strings and options into a model of sections.
+    """Merge defaults, a config file, `--set` strings and options into a pydantic model of sections.
 
-    Keys are `section.key` or the key alone, as in `resolve`.
+    Keys are `section.key` or only `key`, as in `resolve`.
 
     Raises:
         UsageError: an unknown key, a wrong type, or sizes that do not fit together.
     """
-    content = read_toml(file) if file else {}
+    content = read_config_file(file) if file else {}
     layers = [(key, value, str(file)) for key, value in _flatten(content).items()]
     layers += _set_and_options(sets, options)
     values: dict[str, dict[str, Any]] = {section: {} for section in model.model_fields}
     return _merged(model, values, layers, _keys(model()), {})
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file as nested dictionaries.
-
-    Raises:
-        UsageError: the file cannot be read or is not TOML.
-    """
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "check the path given to --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-
-
-def to_toml(config: BaseModel) -> str:
-    """Write the configuration as TOML that `resolve` reads back to the same values."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
-
-
 def _set_and_options(
     sets: Sequence[str], options: Mapping[str, object] | None = None
 ) -> list[Layer]:
-    """Take `KEY=VALUE` strings apart; then come the options that were given."""
+    """Return the layers of the `KEY=VALUE` strings, then of the options."""
     layers: list[Layer] = []
     for item in sets:
         key, equals, text = item.partition("=")
         if not equals:
-            raise UsageError(f"--set {item!r} has no value", "write --set KEY=VALUE")
+            raise UsageError(f"--set {item!r} has no value", "use --set KEY=VALUE")
         layers.append((key.strip(), _toml_value(text.strip()), "--set"))
-    given = {key: value for key, value in (options or {}).items() if value is not None}
-    return layers + [(key, value, f"--{key.replace('_', '-')}") for key, value in given.items()]
+    used = {key: value for key, value in (options or {}).items() if value is not None}
+    return layers + [(key, value, f"--{key.replace('_', '-')}") for key, value in used.items()]
 
 
 def _merged(
@@ -139,10 +118,10 @@ def _merged(
     keys: Mapping[str, str],
     sources: dict[str, str],
 ) -> Checked:
-    """Put the layers into `values`, and what each came from into `sources`; check the result.
+    """Write the layers into `values` and their names into `sources`, then validate.
 
     Raises:
-        UsageError: names the first value that does not fit, where it came from, and why.
+        UsageError: the message names the first invalid value, its layer, and the reason.
     """
     for key, value, source in layers:
         full = _full_key(key, source, keys)
@@ -158,7 +137,11 @@ def _merged(
         reason = first["msg"].removeprefix("Value error, ")
         got = f", got {first['input']!r}" if len(first["loc"]) > 1 else ""
         message = f"configuration: {place + ': ' if place else ''}{reason}{got}{where}"
-        hint = closest(place.rpartition(".")[2], keys) if first["type"] == "extra_forbidden" else ""
+        hint = (
+            did_you_mean(place.rpartition(".")[2], keys)
+            if first["type"] == "extra_forbidden"
+            else ""
+        )
         raise UsageError(message, hint or None) from error
 
 
@@ -168,12 +151,12 @@ def _full_key(key: str, source: str, keys: Mapping[str, str]) -> str:
     if key in keys:
         return keys[key]
     known = [*keys, *keys.values()]
-    hint = closest(key, known) or "`hifigan info --resolved` lists every key"
+    hint = did_you_mean(key, known) or "list all keys with `hifigan info --resolved`"
     raise UsageError(f"unknown configuration key {key!r} (from {source})", hint)
 
 
 def _toml_value(text: str) -> object:
-    # Bare words (bf16, a path) are not TOML values; they are meant as strings.
+    # Unquoted words (bf16, a path) are not TOML values; they are strings.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -194,5 +177,5 @@ def _keys(config: BaseModel) -> dict[str, str]:
     return {key.partition(".")[2]: key for key in _flatten(config.model_dump())}
 
 
-# Without what only models of other tools have: the defaults leave it out.
+# The defaults omit `convention` and `variant`, which only imported models have.
 KEYS = _keys(Config())

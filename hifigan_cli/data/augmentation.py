@@ -1,7 +1,7 @@
-"""Augmentation of training batches: segments played at another rate and level.
+"""Augmentation of training batches: segments played at another speed and level.
 
-Playing speech at another rate moves pitch and vocal tract together. Each draw is a function of
-seed, step and slot, as the batches themselves are.
+Playing speech at another speed shifts its pitch and formants together. Each random value is a
+function of seed, step and slot, like the batches themselves.
 """
 
 from __future__ import annotations
@@ -21,55 +21,57 @@ if TYPE_CHECKING:
     from hifigan_cli.data.prepared import PreparedData
     from hifigan_cli.types import FloatArray
 
-_MARGIN = 64  # extra samples for the end of the resampler
+_MARGIN = 64  # extra input samples for the resampler
 
 
 class AugmentedBatches(StepBatches):
-    """`StepBatches` whose segments are played at another rate and level.
+    """`StepBatches` whose segments are played at another speed and level.
 
     Raises:
-        UsageError: the data come with given mels, which would no longer fit.
+        UsageError: the data has input mels, which would no longer match.
     """
 
-    def __init__(self, data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> None:
-        super().__init__(data, config, rank, world)
+    def __init__(
+        self, data: PreparedData, config: Config, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__(data, config, rank, world_size)
         if data.has_mels:
             raise UsageError(
-                f"{data.folder} comes with mels, which fit no other rate or level",
-                "leave speed_range and peak_range out",
+                f"{data.folder} has input mels, which do not match another speed or level",
+                "remove speed_range and peak_range from the configuration",
             )
         self._ranges = {
-            Purpose.RATE: config.train.speed_range,
-            Purpose.LEVEL: config.train.peak_range,
+            Purpose.SPEED: config.train.speed_range,
+            Purpose.PEAK: config.train.peak_range,
         }
 
     def __getitem__(self, step: int) -> Batch:
-        """Return the share of `step`.
+        """Return this process's share of the batch of `step`.
 
         Raises:
-            InputError: names a clip that cannot be read.
+            InputError: a clip cannot be read; the message names it.
         """
-        step = self._effective(step)
-        rows = []
+        step = self._effective_step(step)
+        segments = []
         for clip, slot in zip(self.clips(step), self.slots, strict=True):
-            length = self.stretch(step, slot)
+            length = self.source_length(step, slot)
             start = crop_start(self.seed, step, slot, max(0, clip.samples - length))
             samples = self.data.samples(clip, start, start + length)
-            rows.append(self.augment(samples, step, slot))
-        return Batch(torch.from_numpy(np.stack(rows)), None)
+            segments.append(self.augment(samples, step, slot))
+        return Batch(torch.from_numpy(np.stack(segments)), None)
 
-    def stretch(self, step: int, slot: int) -> int:
-        """Return how many samples of the clip a segment is made of."""
-        return round(self.segment_size * self._draw(Purpose.RATE, step, slot)) + _MARGIN
+    def source_length(self, step: int, slot: int) -> int:
+        """Return how many samples of the clip to read for a segment."""
+        return round(self.segment_size * self._draw(Purpose.SPEED, step, slot)) + _MARGIN
 
     def augment(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
-        """Turn a stretch of a clip into a segment `(samples,)`."""
-        rate = self._draw(Purpose.RATE, step, slot)
-        if rate != 1.0:
+        """Convert samples of a clip to a segment `(segment_size,)` at another speed and level."""
+        speed = self._draw(Purpose.SPEED, step, slot)
+        if speed != 1.0:
             sample_rate = self.data.sample_rate
-            samples = soxr.resample(samples, sample_rate * rate, sample_rate, quality="HQ")
-        level = self._draw(Purpose.LEVEL, step, slot)
-        segment = samples[: self.segment_size] * np.float32(level)
+            samples = soxr.resample(samples, sample_rate * speed, sample_rate, quality="HQ")
+        peak = self._draw(Purpose.PEAK, step, slot)
+        segment = samples[: self.segment_size] * np.float32(peak)
         return np.pad(segment, (0, self.segment_size - len(segment)))
 
     def _draw(self, purpose: Purpose, step: int, slot: int) -> float:
@@ -77,11 +79,13 @@ class AugmentedBatches(StepBatches):
         return low + (high - low) * uniform(self.seed, purpose, step, slot)
 
 
-def batches_of(data: PreparedData, config: Config, rank: int = 0, world: int = 1) -> StepBatches:
-    """Return the batches that a configuration trains on, augmented where it asks for that.
+def create_batches(
+    data: PreparedData, config: Config, rank: int = 0, world_size: int = 1
+) -> StepBatches:
+    """Return the training batches of a configuration, with augmentation if it is configured.
 
     Raises:
-        UsageError: data and configuration do not fit, or the batch cannot be shared evenly.
+        UsageError: data and configuration do not match, or the batch cannot be divided evenly.
     """
-    kind = AugmentedBatches if config.train.varied else StepBatches
-    return kind(data, config, rank, world)
+    kind = AugmentedBatches if config.train.augmented else StepBatches
+    return kind(data, config, rank, world_size)

@@ -1,23 +1,23 @@
-"""What a prepared folder holds.
+"""The files and records of a prepared folder.
 
 ::
 
     samples-00000.i16  int16 samples of the clips of shard 0, one clip after another
-    mels-00000.f32     only for pairs: their given mels, float32 (frames, n_mels), likewise
-    samples-00001.i16  ... and so on; numbers may be left out
-    clips.jsonl        one `Clip` a line: where it lies, where it came from, its digest
-    rejected.jsonl     one `Rejection` a line
+    mels-00000.f32     only with input mels: the clips' mels, float32 (frames, n_mels)
+    samples-00001.i16  ... and so on; numbers may be missing
+    clips.jsonl        one `Clip` per line: its position, its source, its digest
+    rejected.jsonl     one `Rejection` per line
     prepared.json      the manifest: rate, options, totals, size and SHA-256 of the files above
 
-Both kinds of a shard's files hold whole clips and stay below the size that was asked for, unless
-a single clip is larger. The index is in the corpus's sorted order whatever lies in which shard, and
-everything that training draws follows the index.
+The files of a shard contain complete clips and stay below the configured size, unless a single clip
+is larger. The index is in the sorted order of the corpus, independent of the shards, and training
+selects clips by their index.
 
-The same corpus and options give the same bytes: nothing here holds a time, a path of the machine or
-anything else that differs between two runs. (Several processes that share the work write other
-shards than one process; samples, index and order are the same.) The manifest is written last: a
-folder without one is not finished. It carries a digest of itself, and so, through the digests of
-the other files, of everything.
+The same corpus and options give the same bytes: no file contains a time, a path outside the corpus
+or anything else that differs between two runs. (Several processes that share the work write
+different shards than one process; samples, index and order are the same.) The manifest is written
+last: a folder without one is not finished. Its digest covers the manifest and, through the digests
+of the other files, the complete folder.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from hifigan_cli.config import MelConfig  # noqa: TC001 - pydantic reads it
+from hifigan_cli.config.files import with_current_names
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import open_regular
 
@@ -40,18 +41,19 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
-FORMAT = 2
+FORMAT = 3
+_READABLE = (2, 3)  # format 2 had other names for some keys
 CLIPS_FILE = "clips.jsonl"
 REJECTED_FILE = "rejected.jsonl"
 MANIFEST_FILE = "prepared.json"
-AGAIN = "prepare the corpus again with `hifigan preprocess --force`"
+PREPARE_AGAIN_HINT = "prepare the corpus again with `hifigan preprocess --force`"
 
 Split = Literal["training", "validation", "both"]
 Record = TypeVar("Record", bound="Clip | Rejection")
 
 
-class Reason(StrEnum):
-    """Why a file was left out."""
+class RejectionReason(StrEnum):
+    """The reason why a file was rejected."""
 
     MISSING = "missing"
     NOT_AUDIO = "not audio"
@@ -63,7 +65,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too short"
     SILENT = "silent"
     CLIPPED = "clipped"
-    OVER_SCALE = "over full scale"  # pairs only: elsewhere it is scaled to fit
+    OVER_SCALE = "over full scale"  # only with input mels; without, the samples are scaled down
     MEL_MISSING = "mel missing"
     MEL_UNREADABLE = "mel unreadable"
     MEL_SHAPE = "mel of another shape"
@@ -80,18 +82,18 @@ class Clip:
         path: its path in the corpus, with forward slashes.
         source_bytes: size of that file.
         source_sha256: digest of that file.
-        source_sample_rate: the rate it was recorded at.
+        source_sample_rate: sample rate of that file.
         offset: its first sample in its shard.
         samples: its length in samples.
-        peak: its greatest magnitude as stored, full scale 1.
-        gain: what its samples were multiplied by before they were rounded; 1 if they are exact.
-        clipped: samples of the source that are held at its full scale.
+        peak: its largest stored magnitude, full scale 1.
+        gain: the factor applied to its samples before rounding; 1 if they are exact.
+        clipped: number of clipped samples in the source.
         sha256: digest of its stored samples.
-        split: which part of the data it belongs to; "both" where there is only one clip.
-        mel_offset: the first frame of its given mel in its shard, if there is one.
-        mel_frames: that mel's length in frames.
-        mel_sha256: digest of the file it came from.
-        shard: the number of the shard that holds its samples and mel.
+        split: training, validation, or "both" if the corpus has only one clip.
+        mel_offset: the first frame of its input mel in its shard, if it has one.
+        mel_frames: length of its input mel in frames.
+        mel_sha256: digest of the file of its input mel.
+        shard: number of the shard with its samples and mel.
     """
 
     name: str
@@ -114,15 +116,15 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file of the corpus that was left out.
+    """A rejected file of the corpus.
 
     Attributes:
         path: its path in the corpus.
-        reason: why, in one of the words of `Reason`.
-        detail: a sentence.
-        source_bytes: size of the file, None where it could not be read.
-        source_sha256: digest of the file, likewise.
-        mel_sha256: digest of the given mel's file, likewise.
+        reason: a value of `RejectionReason`.
+        detail: the description of the problem.
+        source_bytes: size of the file; None if it could not be read.
+        source_sha256: digest of the file; None if it could not be read.
+        mel_sha256: digest of the input mel's file; None if it could not be read.
     """
 
     path: str
@@ -145,13 +147,13 @@ class Manifest(BaseModel):
     """The content of `prepared.json`.
 
     Attributes:
-        sample_rate: rate of the stored samples.
-        options: what the user chose that changes the result, by name.
-        mel: convention of the given mels; None if the folder holds only samples.
+        sample_rate: sample rate of the stored samples.
+        options: the options that change the result, by name.
+        mel: configuration of the input mels; None if the folder has only samples.
         totals: clips, lengths, rates, peaks and rejections.
         files: the checksums of the other files, by name.
-        digest: SHA-256 of all of the above.
-        format: the layout of the folder.
+        digest: SHA-256 of all other fields.
+        format: version of the folder's layout.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -166,21 +168,20 @@ class Manifest(BaseModel):
 
     def with_digest(self) -> Manifest:
         """Return the manifest with its digest computed."""
-        content = json.dumps(self.model_dump(exclude={"digest"}), sort_keys=True)
-        return self.model_copy(update={"digest": hashlib.sha256(content.encode()).hexdigest()})
+        return self.model_copy(update={"digest": _digest(self.model_dump())})
 
     def to_json(self) -> str:
-        """Write the manifest as JSON that people can read too."""
+        """Return the manifest as indented JSON."""
         return json.dumps(self.model_dump(), indent=2) + "\n"
 
 
 def samples_file(shard: int) -> str:
-    """Name the file of a shard's samples."""
+    """Return the name of the file with a shard's samples."""
     return f"samples-{shard:05}.i16"
 
 
 def mels_file(shard: int) -> str:
-    """Name the file of a shard's given mels."""
+    """Return the name of the file with a shard's input mels."""
     return f"mels-{shard:05}.f32"
 
 
@@ -188,7 +189,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `prepared.json` of a prepared folder.
 
     Raises:
-        InputError: there is none, or it is damaged or of another version.
+        InputError: the manifest is missing, damaged or of another version.
     """
     path = folder / MANIFEST_FILE
     with open_regular(path) as stream:
@@ -196,23 +197,35 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(text)
         version = content["format"]
-        if version == FORMAT:
-            manifest = Manifest.model_validate(content)
+        if version in _READABLE:
+            manifest = Manifest.model_validate(with_current_names(content))
     except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path) from error
-    if version != FORMAT:
-        raise InputError(f"{path} has format {version}, this version reads format {FORMAT}", AGAIN)
-    if manifest.with_digest().digest != manifest.digest:
-        raise damaged(path)
+        raise damaged_error(path) from error
+    if version not in _READABLE:
+        problem = f"{path} has format {version}, but this version reads format {FORMAT}"
+        raise InputError(problem, PREPARE_AGAIN_HINT)
+    if _digest(content) != manifest.digest:
+        raise damaged_error(path)
     return manifest
 
 
-def to_line(content: DataclassInstance | dict[str, Any]) -> bytes:
-    """Write a record as one line of JSON; names that are not UTF-8 survive as escapes."""
+def _digest(content: dict[str, Any]) -> str:
+    """Compute the SHA-256 of a manifest's content, without its digest."""
+    others = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+def to_json_line(content: DataclassInstance | dict[str, Any]) -> bytes:
+    """Encode a record as one line of JSON; names that are not UTF-8 are preserved as escapes."""
     return json.dumps(content if isinstance(content, dict) else asdict(content)).encode() + b"\n"
 
 
-def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+def parse_record(kind: type[Record], line: bytes) -> Record:
+    """Parse one line of a `.jsonl` file, of this version or an earlier one."""
+    return kind(**with_current_names(json.loads(line)))
+
+
+def read_json_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     """Read the records of a `.jsonl` file, one at a time.
 
     Raises:
@@ -221,11 +234,11 @@ def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     try:
         with path.open("rb") as stream:
             for line in stream:
-                yield kind(**json.loads(line))
+                yield parse_record(kind, line)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (TypeError, ValueError) as error:
-        raise damaged(path) from error
+        raise damaged_error(path) from error
 
 
 def checksum(path: Path) -> FileChecksum:
@@ -235,6 +248,6 @@ def checksum(path: Path) -> FileChecksum:
         return FileChecksum(stream.tell(), digest)
 
 
-def damaged(path: Path) -> InputError:
-    """Return the error for a file that is not as it was written."""
-    return InputError(f"{path} is damaged", AGAIN)
+def damaged_error(path: Path) -> InputError:
+    """Return the error for a damaged file."""
+    return InputError(f"{path} is damaged", PREPARE_AGAIN_HINT)

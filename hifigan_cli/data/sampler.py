@@ -1,8 +1,8 @@
-"""Which clips a step takes and where it cuts them, as pure functions of the seed and the step.
+"""Select the clips of a step and their crops, as pure functions of the seed and the step.
 
-No two draws share a random stream, so neither the number of workers or processes nor a restart in
-the middle of an epoch changes what a step sees. The draws take the raw bits of Philox: unlike
-numpy's higher methods, numpy guarantees that these never change.
+Each random value has its own random stream, so the number of workers or processes and a restart
+within an epoch do not change the batch of a step. The values use the raw bits of Philox: numpy
+guarantees that these never change, unlike the results of its higher-level methods.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ import numpy.typing as npt
 
 
 class Purpose(IntEnum):
-    """What a draw is for; draws of different purpose share no bits."""
+    """The purpose of a random value; each purpose has its own random streams."""
 
     ORDER = 0
     CROP = 1
-    RATE = 2
-    LEVEL = 3
+    SPEED = 2
+    PEAK = 3
 
 
-def epoch_order(seed: int, epoch: int, clips: int, at_least: int) -> npt.NDArray[np.int64]:
-    """Return the order of an epoch: every clip once, in rounds until there are `at_least`.
+def epoch_order(seed: int, epoch: int, clips: int, min_clips: int) -> npt.NDArray[np.int64]:
+    """Return the clip order of an epoch: every clip once, repeated until there are `min_clips`.
 
-    >>> sorted(epoch_order(seed=1, epoch=0, clips=4, at_least=1).tolist())
+    >>> sorted(epoch_order(seed=1, epoch=0, clips=4, min_clips=1).tolist())
     [0, 1, 2, 3]
     """
-    rounds = max(1, -(-at_least // clips))
-    # The order of random numbers is a random order; ties among 64 bits do not happen.
+    rounds = max(1, -(-min_clips // clips))
+    # Sorting random 64-bit numbers gives a random order; ties are practically impossible.
     return np.concatenate(
         [np.argsort(_bits(seed, Purpose.ORDER, epoch, i, count=clips)) for i in range(rounds)]
     )
 
 
-def crop_start(seed: int, step: int, slot: int, room: int) -> int:
-    """Return where a segment starts: uniform over 0 to `room`, both included.
+def crop_start(seed: int, step: int, slot: int, last_start: int) -> int:
+    """Return the start of a segment, uniform over 0 to `last_start` inclusive.
 
-    `slot` is the segment's place in the batch of all processes together.
+    `slot` is the index of the segment in the batch of all processes.
     """
-    return int(_bits(seed, Purpose.CROP, step, slot, count=1)[0] % np.uint64(room + 1))
+    return int(_bits(seed, Purpose.CROP, step, slot, count=1)[0] % np.uint64(last_start + 1))
 
 
 def uniform(seed: int, purpose: Purpose, step: int, slot: int) -> float:
-    """Return a number from 0 to 1, excluding 1."""
+    """Return a random number from 0 to 1, excluding 1."""
     bits = int(_bits(seed, purpose, step, slot, count=1)[0])
-    return (bits >> 11) * 2.0**-53  # as many as a double holds
+    return (bits >> 11) * 2.0**-53  # a double has 53 significant bits
 
 
 def _bits(seed: int, purpose: Purpose, *key: int, count: int) -> npt.NDArray[np.uint64]:
-    source = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(purpose, *key)))
-    return source.random_raw(count)
+    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(purpose, *key)))
+    return generator.random_raw(count)

@@ -1,11 +1,11 @@
-"""Engines: several ways to run the same generator, each checked against its plain forward.
+"""Engines: several ways to run the same generator, each checked against its plain forward pass.
 
 Read in this order:
 
-- `base`: what every engine is: log-mel array in, samples out
-- `torch`: the plain forward pass, and the same arranged for speed
-- `graphs`: forward passes that a GPU repeats at one launch
-- `onnx`: onnxruntime, without torch; `onnxgraph`: the generator as its graph
+- `base`: the interface of every engine: a log-mel array in, samples out
+- `torch`: the plain forward pass, and an optimized form of it
+- `cuda_graphs`: forward passes captured as CUDA graphs
+- `onnx`: onnxruntime, without torch; `onnx_graph`: the generator as an ONNX graph
 - `native`: compiled kernels, without torch
-- `choose`: which of them this installation has, which runs a model, and why
+- `selection`: which engines this installation has, which one runs a model, and why
 """

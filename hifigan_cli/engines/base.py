@@ -1,7 +1,7 @@
-"""What every engine is: folded weights made ready to turn log-mels into samples.
+"""The interface of every engine: it turns log-mels into samples.
 
-Arrays go in and come out, so that an engine need not know torch, nor its caller which engine it
-has.
+Engines take and return arrays, so an engine need not use torch and its caller need not know which
+engine it has.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ class Engine(Protocol):
     """A generator that is ready to run.
 
     Attributes:
-        name: of the engine: native, onnx, torch or eager.
-        precision: of its products: fp32; int16 with sums of 32 bits; bf16 or fp16 with sums in
-            float32.
+        name: native, onnx, torch or eager.
+        precision: of the products: fp32; int16 with 32-bit sums; bf16 or fp16 with float32 sums.
     """
 
     name: str
     precision: str
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop)`.
+        """Turn a log-mel `(batch, n_mels, frames)` into samples `(batch, frames * hop_length)`.
 
-        The mel is complete: beyond its ends lie the zeros that the convolutions pad with.
+        The mel is complete: the convolutions pad it with zeros at both ends.
 
         Raises:
             DeviceError: the device is out of memory.
@@ -35,24 +34,27 @@ class Engine(Protocol):
 
 
 class ChunkedEngine(Engine, Protocol):
-    """An engine that takes long mels in chunks, with the frames around each.
+    """An engine that takes long mels in chunks, each with context frames on both sides.
 
-    `chunk_frames` is the length of mel at which a call is fast, and its memory moderate.
+    `chunk_frames` is the mel length at which a call is fast and needs moderate memory.
     """
 
     chunk_frames: int
 
 
 class SampleStream(Protocol):
-    """One signal: frames are pushed, samples come out once they are determined."""
+    """One signal: frames go in, and samples come out once they are determined."""
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(n_mels, frames)`, with `end` the last ones; return samples `(samples,)`."""
+        """Take frames `(n_mels, frames)`; return samples `(samples,)`.
+
+        `end` marks the last frames.
+        """
 
 
 @runtime_checkable
 class StreamingEngine(Engine, Protocol):
-    """An engine whose layers remember, so that chunks need no context computed again."""
+    """An engine whose layers keep their state, so that chunks need no repeated context."""
 
     def stream(self) -> SampleStream:
-        """Begin a signal; many may be open at once."""
+        """Begin a signal; many can be open at once."""

@@ -1,12 +1,12 @@
-"""Noise and reverberation removed from recordings, before the vocoder.
+"""Speech enhancement before the vocoder: remove noise and reverberation from recordings.
 
 Read in this order:
 
-- `stages`: the stages in a row: the filter on the recording, the restorer on its mel
+- `stages`: the two stages: the noise filter on the waveform, then the restorer on the log-mel
 - `noise_filter`: DeepFilterNet3 through its C library
-- `restorer`: the enhancer network on mels of any length; `inference`: numpy and torch forms of it
-- `levels`: short recordings keep their level
-- `config`, `network`, `model_file`: the enhancer's configuration, network and file
+- `restorer`: runs the enhancer network on mels of any length; `inference`: in numpy or torch
+- `levels`: preserves the level of short recordings
+- `config`, `network`, `model_file`: the enhancer's configuration, network and model file
 - `augmentation`: clean speech -> noisy and clean pairs
 - `training`: pairs -> a trained enhancer
 """

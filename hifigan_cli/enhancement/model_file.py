@@ -1,4 +1,4 @@
-"""The enhancer's file: weights, architecture, the mel it works on, provenance, digest."""
+"""The enhancer's model file: weights, architecture, mel convention, provenance, digest."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ KIND = "enhancer"
 
 @dataclass(frozen=True)
 class EnhancerFile:
-    """The content of an enhancer's file.
+    """The content of an enhancer's model file.
 
     Attributes:
-        mel: the convention of the mels that it cleans.
+        mel: the convention of the mels that the enhancer reads and returns.
         enhancer: the architecture.
-        weights: of the network.
-        provenance: where it came from, in plain words.
-        digest: SHA-256 of the content; empty before it is written.
+        weights: the network's weights.
+        provenance: name, source and recipe.
+        digest: SHA-256 of the content; empty before the file is written.
     """
 
     mel: MelConfig
@@ -45,10 +45,10 @@ class EnhancerFile:
     digest: str = ""
 
     def weights_for_synthesis(self) -> dict[str, FloatArray]:
-        """Return the weights in float32, after a check that they fit the architecture.
+        """Check that the weights fit the architecture; return them in float32.
 
         Raises:
-            ModelError: they do not fit; names the first that does not.
+            ModelError: they do not fit; the message names the first key.
         """
         check_shapes(enhancer_shapes(self.enhancer, self.mel.n_mels), self.weights)
         return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
@@ -71,10 +71,10 @@ class EnhancerFile:
 
 
 def write_enhancer(path: Path, model: EnhancerFile) -> str:
-    """Write an enhancer's file atomically; return its digest.
+    """Write an enhancer's model file atomically; return its digest.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     description = {
         "kind": KIND,
@@ -86,23 +86,23 @@ def write_enhancer(path: Path, model: EnhancerFile) -> str:
 
 
 def read_enhancer(path: Path) -> EnhancerFile:
-    """Read an enhancer's file and check its digest.
+    """Read an enhancer's model file and check its digest.
 
     Raises:
-        ModelError: missing, damaged, of another kind, or of an impossible architecture.
+        ModelError: the file is missing, damaged or of another kind, or its architecture is invalid.
     """
     weights, content = read_arrays(path)
     if content.get("kind") != KIND:
         raise ModelError(
             f"{path} is a {content.get('kind', 'file of another kind')}, not an enhancer",
-            "`hifigan train-enhancer` writes one: RUN/enhancer.safetensors",
+            "use the file RUN/enhancer.safetensors of `hifigan train-enhancer`",
         )
     try:
         mel = MelConfig.model_validate(content["mel"])
         config = EnhancerConfig.model_validate(content["enhancer"])
         provenance = content["provenance"]
     except (KeyError, ValidationError) as error:
-        raise ModelError(f"{path} describes an impossible enhancer: {error}") from error
+        raise ModelError(f"{path} has an invalid enhancer configuration: {error}") from error
     return EnhancerFile(mel, config, weights, provenance, content["digest"])
 
 

@@ -1,9 +1,9 @@
-"""The enhancer: maps a noisy log-mel to a clean one (ours; the paper has no such stage).
+"""The enhancer: maps a noisy log-mel to a clean one. The paper has no such stage.
 
-The network reads each band twice: as it is, and above its floor, the 10th percentile over the clip,
-which is the band's level while nobody speaks. Two 2-D convolutions read small patches, then dilated
-depthwise blocks (ConvNeXt in one dimension) read along time. The result is a mix of the input and
-of the generated mel, with a gate for each cell, so that clean speech can pass untouched.
+The network reads each band twice: its value, and its value relative to the noise floor. The noise
+floor is the 10th percentile over the clip, the band's level without speech. Two 2-D convolutions
+read small patches, then dilated depthwise blocks (1-D ConvNeXt) read along time. The output mixes
+the input and a generated mel with a gate for each cell, so clean speech can pass unchanged.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.enhancement.config import (
-    CENTER,
     FLOOR_QUANTILE,
-    GATES_OPEN,
-    OUT_CENTER,
-    SPREAD,
+    GATE_BIAS,
+    MEL_MEAN,
+    MEL_STD,
+    OUTPUT_MEAN,
     STEM_KERNEL,
 )
 from hifigan_cli.models.norms import add_weight_norm
@@ -31,23 +31,23 @@ _LAYER_SCALE = 0.1
 
 
 class Depthwise(nn.Module):
-    """A convolution over time of each channel by itself, dilated; the length is kept.
+    """A dilated depthwise convolution over time that keeps the length.
 
-    A sum of shifted products: on a CPU faster than the grouped convolution of the framework, which
-    wants channels before time.
+    It sums shifted products, which is faster on a CPU than PyTorch's grouped convolution, because
+    that needs channels before time.
     """
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        spread = kernel**-0.5  # the framework's default for such a convolution
-        self.weight = nn.Parameter(torch.empty(kernel, channels).uniform_(-spread, spread))
-        self.bias = nn.Parameter(torch.empty(channels).uniform_(-spread, spread))
+        bound = kernel**-0.5  # PyTorch's default for a depthwise convolution
+        self.weight = nn.Parameter(torch.empty(kernel, channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, frames, channels)` to the same shape."""
-        frames, reach = x.shape[1], self.dilation * (len(self.weight) // 2)
-        padded = F.pad(x, (0, 0, reach, reach))
+        frames, padding = x.shape[1], self.dilation * (len(self.weight) // 2)
+        padded = F.pad(x, (0, 0, padding, padding))
         result: Tensor = self.bias
         for index, tap in enumerate(self.weight):
             start = index * self.dilation
@@ -56,7 +56,7 @@ class Depthwise(nn.Module):
 
 
 class Block(nn.Module):
-    """A depthwise convolution over time, then a small network within each frame, added on."""
+    """A residual block: a depthwise convolution over time, then a small network on each frame."""
 
     def __init__(self, config: EnhancerConfig, dilation: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class Enhancer(nn.Module):
-    """Maps noisy log-mels to clean ones.
+    """The enhancer network: noisy log-mels to clean ones.
 
     Shape: `(batch, n_mels, frames)` -> `(batch, n_mels, frames)`.
     """
@@ -95,20 +95,20 @@ class Enhancer(nn.Module):
         self.leave = nn.Linear(channels, 2 * n_mels)
 
     def forward(self, noisy: Tensor, floor: Tensor | None = None) -> Tensor:
-        """Return the clean log-mel of `(batch, n_mels, frames)`.
+        """Map a noisy log-mel `(batch, n_mels, frames)` to the clean one.
 
-        `floor` is each band's level without speech, `(batch, n_mels, 1)`; default: the input's.
+        `floor` is each band's noise floor, `(batch, n_mels, 1)`; default: computed from `noisy`.
         """
         floor = noise_floor(noisy) if floor is None else floor
-        features = torch.stack([(noisy - CENTER) / SPREAD, (noisy - floor) / SPREAD], dim=1)
+        features = torch.stack([(noisy - MEL_MEAN) / MEL_STD, (noisy - floor) / MEL_STD], dim=1)
         patches = F.gelu(self.halve(F.gelu(self.stem(features))))
         columns = torch.cat([features.flatten(1, 2), patches.flatten(1, 2)], dim=1).transpose(1, 2)
         h = self.enter_norm(self.enter(columns))
         for block in self.blocks:
             h = block(h)
-        generated, gate = self.leave(self.leave_norm(h)).float().transpose(1, 2).chunk(2, dim=1)
-        keep = torch.sigmoid(gate + GATES_OPEN)
-        clean: Tensor = keep * noisy + (1 - keep) * (generated * SPREAD + OUT_CENTER)
+        generated, logits = self.leave(self.leave_norm(h)).float().transpose(1, 2).chunk(2, dim=1)
+        gate = torch.sigmoid(logits + GATE_BIAS)
+        clean: Tensor = gate * noisy + (1 - gate) * (generated * MEL_STD + OUTPUT_MEAN)
         return clean
 
 
@@ -118,10 +118,10 @@ def noise_floor(mel: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """Distinguishes clean log-mels from enhanced ones, patch by patch, while the enhancer trains.
+    """The discriminator in enhancer training: it scores patches of clean and enhanced log-mels.
 
-    The network that minimizes distances gives an average of every possible clean mel: a blur. A
-    discriminator of small patches brings the texture of speech back (least-squares GAN, as in the
+    A network that only minimizes distances returns a blurred average of all possible clean mels. A
+    discriminator of small patches restores the texture of speech (least-squares GAN, as in the
     paper's equation 1).
     """
 
@@ -131,17 +131,17 @@ class PatchDiscriminator(nn.Module):
         sizes = (((5, 3), (1, 1)), ((5, 3), (2, 1)), ((5, 5), (2, 2)), ((5, 5), (2, 2)))
         self.layers = nn.ModuleList(
             add_weight_norm(
-                nn.Conv2d(before, after, kernel, stride, (kernel[0] // 2, kernel[1] // 2))
+                nn.Conv2d(inputs, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2))
             )
-            for before, after, (kernel, stride) in zip(
+            for inputs, outputs, (kernel, stride) in zip(
                 channels[:-1], channels[1:], sizes, strict=True
             )
         )
         self.last = add_weight_norm(nn.Conv2d(width * 3, 1, 3, padding=1))
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the scores of `(batch, n_mels, frames)` and every layer's feature maps."""
-        h = ((mel - CENTER) / SPREAD)[:, None]
+        """Score `(batch, n_mels, frames)`; return the scores and the feature maps of each layer."""
+        h = ((mel - MEL_MEAN) / MEL_STD)[:, None]
         feature_maps = []
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)

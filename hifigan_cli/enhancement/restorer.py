@@ -1,12 +1,13 @@
-"""The restorer: noisy log-mel -> clean log-mel, between the filter and the vocoder, in flat memory.
+"""The restorer maps a noisy log-mel to a clean one, between noise filter and vocoder.
 
-The network reads each band's floor, the level of the band while nobody speaks. The floor of a long
-recording changes, so it is measured over six seconds to half a minute and moves smoothly from one
-block to the next. Everything else that a frame depends on lies within `context_frames`; the network
-gets them on both sides, so that the result does not depend on where the blocks are cut.
+It works in blocks, with constant memory. The network reads each band's noise floor, its level
+without speech. The floor of a long recording changes, so it is measured over six seconds to half a
+minute and changes smoothly from one block to the next. Everything else that a frame depends on is
+within `context_frames`. The network reads this context on both sides, so the result does not depend
+on the block boundaries.
 
-A recording of less than a second has too few frames for both: it is reflected at its ends, and its
-floor is moved towards the usual floor of speech.
+A recording of less than a second has too few frames: it is reflected at its ends, and its floor is
+moved towards the typical floor of speech.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.enhancement.inference import load_inference, noise_floor
-from hifigan_cli.enhancement.levels import SHORT_S, hold_level
+from hifigan_cli.enhancement.levels import SHORT_S, preserve_level
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.model_file import EnhancerFile
     from hifigan_cli.types import FloatArray
 
-# The vocoder starts when the first two blocks are there, so these are short; long blocks spend less
-# on context. At the paper's hop length, 1024 frames are 12 s.
+# The vocoder starts after the first two blocks, so these are short. Long blocks spend less time on
+# context. At the paper's hop length, 1024 frames are 12 s.
 BLOCK_FRAMES = 1024
 FIRST_FRAMES = 256
 _TRAINED_FRAMES = 216  # the length of a pair in training
-# In natural-log units, how far the floor of clean speech lies below its loud frames: the median
-# over the bands of 36 clips of 11 speakers.
+# How far the floor of clean speech is below its loud frames, in natural-log units: the median over
+# the bands of 36 clips of 11 speakers.
 _SPEECH_RANGE = 5.0
 _LOUD_QUANTILE = 0.9
 _NEPER_PER_DB = math.log(10) / 20
@@ -45,13 +46,13 @@ class Restorer:
     """The enhancer network on a device.
 
     Attributes:
-        model: the file of the network.
+        model: the content of the network's file.
     """
 
     def __init__(self, model: EnhancerFile, device: str = "cpu") -> None:
         self.model = model
         self._infer = load_inference(model, device)
-        # A block holds at least the context of its neighbors.
+        # A block is at least as long as the context that its neighbors read from it.
         self._first_frames = max(FIRST_FRAMES, model.enhancer.context_frames)
         self._short_frames = math.ceil(SHORT_S * model.mel.sample_rate / model.mel.hop_length)
         bank = filterbank(model.mel)
@@ -60,15 +61,15 @@ class Restorer:
         self._widths = widths[:, None].astype(np.float32)
 
     def check(self, mel: MelConfig) -> None:
-        """Check that a vocoder reads the mel that this restorer returns.
+        """Check that a vocoder's mel is the mel that this restorer returns.
 
         Raises:
-            ModelError: it reads another.
+            ModelError: the mels differ.
         """
         if mel != self.model.mel:
             raise ModelError(
                 "the enhancer and the vocoder were trained on different mels",
-                "--enhance filter leaves the enhancer out; `hifigan train-enhancer` trains another",
+                "use --enhance filter, or train another enhancer: `hifigan train-enhancer`",
             )
 
     def restore_blocks(
@@ -79,18 +80,18 @@ class Restorer:
         *,
         short: bool = False,
     ) -> Generator[FloatArray, None, None]:
-        """Restore a stream of log-mel blocks `(channels, n_mels, frames)` of any lengths.
+        """Restore a stream of log-mel blocks `(channels, n_mels, frames)` of any length.
 
-        `recorded` is the mel before any filter, in blocks of the same lengths; default: `blocks`.
-        A `short` recording keeps its level. With `limit_db` no band falls further than that below
-        the recorded mel.
+        `recorded` is the mel before the filter, in blocks of the same lengths; default: `blocks`.
+        The level of a `short` recording is preserved. `limit_db` limits the attenuation of each
+        band relative to the recorded mel.
         """
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
             blocks = (np.concatenate(pair, axis=1) for pair in pairs)
-        # Two blocks before, the current block, the next one; empty where there is none.
+        # The two previous blocks, the current block, the next block; empty if missing.
         window: deque[FloatArray] = deque(maxlen=4)
-        for block in reblocked(blocks, self._first_frames, BLOCK_FRAMES):
+        for block in reblock(blocks, self._first_frames, BLOCK_FRAMES):
             if not window:
                 window.extend([block[..., :0]] * 3)
             window.append(block)
@@ -105,12 +106,12 @@ class Restorer:
     ) -> FloatArray:
         """Restore the third block of a window, within the limit.
 
-        The bands of a block are those of the mel, then those of the recorded mel, if there is one.
+        A block contains the bands of the mel, then those of the recorded mel, if there is one.
         """
         n_mels = self.model.mel.n_mels
         oldest, before, block, after = window
         recorded = block[:, -n_mels:]
-        mels = [each[:, :n_mels] for each in (oldest, before, block, after)]
+        mels = [part[:, :n_mels] for part in (oldest, before, block, after)]
         if short and not before.size and not after.size:
             clean = self._restore_short(mels[2], recorded)
         else:
@@ -122,14 +123,14 @@ class Restorer:
     def _restore_long(
         self, oldest: FloatArray, before: FloatArray, block: FloatArray, after: FloatArray
     ) -> FloatArray:
-        """Restore a block with context from both of its neighbors."""
+        """Restore a block with context from both neighbors."""
         context = self.model.enhancer.context_frames
         left = before[..., -context:]
         noisy = np.concatenate((left, block, after[..., :context]), axis=-1)
         start, stop = left.shape[-1], left.shape[-1] + block.shape[-1]
         floor = noise_floor(np.concatenate((before, block, after), axis=-1))
         if before.size:
-            # A line from the floor around the previous block to that around this one.
+            # Interpolate from the floor around the previous block to that around this block.
             previous = noise_floor(np.concatenate((oldest, before, block), axis=-1))
             share = (np.arange(noisy.shape[-1], dtype=np.float32) - start) / block.shape[-1]
             floor = previous + (floor - previous) * share.clip(0, 1)
@@ -137,33 +138,36 @@ class Restorer:
         return result
 
     def _restore_short(self, mel: FloatArray, recorded: FloatArray) -> FloatArray:
-        """Restore a mel that is too short for the network, at the level of the recording."""
+        """Restore a mel that is too short for the network, and preserve the recording's level."""
         frames = mel.shape[-1]
         missing = max(0, _TRAINED_FRAMES - frames)
         before = missing // 2
         noisy = np.pad(mel, ((0, 0), (0, 0), (before, missing - before)), mode="reflect")
         floor = noise_floor(mel)
         loud = np.quantile(mel, _LOUD_QUANTILE, axis=-1, keepdims=True)
-        usual = np.minimum(floor, loud.astype(np.float32) - np.float32(_SPEECH_RANGE))
-        floor = usual + (floor - usual) * np.float32(frames / self._short_frames)
+        typical_floor = np.minimum(floor, loud.astype(np.float32) - np.float32(_SPEECH_RANGE))
+        floor = typical_floor + (floor - typical_floor) * np.float32(frames / self._short_frames)
         clean = self._infer(noisy, floor)[..., before : before + frames]
-        held = hold_level(np.exp(clean), np.exp(recorded), self._widths)
-        result: FloatArray = np.log(held)
+        magnitudes = preserve_level(np.exp(clean), np.exp(recorded), self._widths)
+        result: FloatArray = np.log(magnitudes)
         return result
 
 
-def reblocked(blocks: Iterable[FloatArray], first: int, most: int) -> Iterator[FloatArray]:
-    """Cut a stream into two blocks of `first` frames, then of twice as many each, up to `most`.
+def reblock(
+    blocks: Iterable[FloatArray], first_frames: int, max_frames: int
+) -> Iterator[FloatArray]:
+    """Cut a stream into two blocks of `first_frames`, then double the size up to `max_frames`.
 
-    Only a single block is shorter than `first`: the last one takes the remainder.
+    The last block includes the remainder. A block is shorter than `first_frames` only if it is the
+    only one.
     """
-    held: FloatArray | None = None
-    frames, longer = first, first
+    buffer: FloatArray | None = None
+    frames, next_frames = first_frames, first_frames
     for block in blocks:
-        held = block if held is None else np.concatenate((held, block), axis=-1)
-        while held.shape[-1] >= frames + first:
-            yield held[..., :frames]
-            held = held[..., frames:]
-            frames, longer = longer, max(first, min(2 * longer, most))
-    if held is not None and held.shape[-1]:
-        yield held
+        buffer = block if buffer is None else np.concatenate((buffer, block), axis=-1)
+        while buffer.shape[-1] >= frames + first_frames:
+            yield buffer[..., :frames]
+            buffer = buffer[..., frames:]
+            frames, next_frames = next_frames, max(first_frames, min(2 * next_frames, max_frames))
+    if buffer is not None and buffer.shape[-1]:
+        yield buffer

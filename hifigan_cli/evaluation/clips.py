@@ -1,11 +1,12 @@
-"""Two files -> aligned channels at one sample rate.
+"""Read two files as aligned channels at one sample rate.
 
 Clips are compared at 22 050 Hz, the rate at which the thresholds were measured. If a file has a
-lower rate, both are limited to its band first, so that neither is blamed for what the other cannot
-hold.
+lower rate, both are limited to its band first, so that frequencies that it cannot contain are not
+counted as an error.
 
-A vocoder does not keep the phase, so waveforms cannot be correlated; their energy envelopes can. A
-delay belongs to a system, not to a clip: all results are shifted by the median of the clips' lags.
+A vocoder does not preserve the phase, so the lag is found by correlating energy envelopes instead
+of waveforms. A delay belongs to a system, not to a clip, so all results are shifted by the median
+lag of the clips.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import DoubleArray, FloatArray
 
-COMPARED_RATE = 22_050
-# Half a frame of the mel: the ends of anything shorter cannot be reflected.
-SHORTEST_S = 0.05
-# Vocoders drop the rest of the last frame; only larger differences are noted.
+COMPARISON_RATE = 22_050
+# Shorter clips than half a mel frame cannot be reflected at their ends.
+MIN_LENGTH_S = 0.05
+# Vocoders drop an incomplete last frame, so only larger differences are noted.
 _LENGTH_TOLERANCE_S = 0.05
-# About one pitch period: with a shorter window, the pitch pulses decide the lag.
+# About one pitch period: in a shorter window, pitch pulses would determine the lag.
 _SMOOTHING_S = 0.012
-_LONGEST_LAG_S = 0.2
+_MAX_LAG_S = 0.2
 _TINY = 1e-30  # avoids division by zero in silence
 
 
@@ -45,29 +46,29 @@ class ChannelPair:
         reference: the recording.
         hypothesis: the result, of the same length.
         sample_rate: samples per second of both.
-        top_hz: the highest frequency that both files can hold.
+        top_hz: the highest frequency that both files can contain.
     """
 
     reference: FloatArray
     hypothesis: FloatArray
-    sample_rate: int = COMPARED_RATE
-    top_hz: float = COMPARED_RATE / 2
+    sample_rate: int = COMPARISON_RATE
+    top_hz: float = COMPARISON_RATE / 2
 
     def resampled(self, sample_rate: int) -> list[FloatArray]:
-        """Return both at another rate."""
+        """Return both clips at another sample rate."""
         clips = (self.reference, self.hypothesis)
         return [resample(clip[None], self.sample_rate, sample_rate)[0] for clip in clips]
 
 
 @dataclass(frozen=True)
 class ClipPair:
-    """A recording and its result at `COMPARED_RATE`, not aligned yet, `(channels, samples)` each.
+    """A recording and its result at `COMPARISON_RATE`, not aligned yet, `(channels, samples)` each.
 
     Attributes:
         reference: the recording.
-        hypothesis: the result, with as many channels.
-        top_hz: the highest frequency that both files can hold.
-        notes: what was done to make them comparable, as sentences for the user.
+        hypothesis: the result, with the same number of channels.
+        top_hz: the highest frequency that both files can contain.
+        notes: messages for the user about how the files differ.
     """
 
     reference: FloatArray
@@ -77,56 +78,56 @@ class ClipPair:
 
     @property
     def lag(self) -> int | None:
-        """By how many samples the result is late; None if one of them is silent."""
+        """The delay of the result in samples; None if one of the clips is silent."""
         return find_lag(self.reference.mean(axis=0), self.hypothesis.mean(axis=0))
 
     def aligned(self, lag: int) -> list[ChannelPair]:
-        """Return the channels, shifted by a lag in samples and cut to one length.
+        """Return the channels, shifted by `lag` samples and trimmed to one length.
 
         Raises:
-            InputError: less than `SHORTEST_S` is left to compare.
+            InputError: the overlap is shorter than `MIN_LENGTH_S`.
         """
         pairs = []
         for channels in zip(self.reference, self.hypothesis, strict=True):
             reference, hypothesis = shift(*channels, lag)
-            if len(reference) < SHORTEST_S * COMPARED_RATE:
+            if len(reference) < MIN_LENGTH_S * COMPARISON_RATE:
                 raise InputError(
-                    f"only {len(reference) / COMPARED_RATE:.3f} s to compare",
-                    f"clips of at least {SHORTEST_S} s can be compared",
+                    f"the clips overlap by only {len(reference) / COMPARISON_RATE:.3f} s",
+                    f"compare clips of at least {MIN_LENGTH_S} s",
                 )
             pairs.append(ChannelPair(reference, hypothesis, top_hz=self.top_hz))
         return pairs
 
 
 def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> ClipPair:
-    """Read two files for comparison; mix both to mono if their numbers of channels differ.
+    """Read two files to compare; mix both down to mono if their channel counts differ.
 
     Raises:
-        InputError: one of them is not audio, or damaged.
+        InputError: a file is not audio, or is damaged.
     """
     files = [read_audio(path, repair=repair) for path in (reference, hypothesis)]
     notes = [note for audio in files for note in audio.notes]
     if files[0].channels != files[1].channels:
-        notes.append(f"{files[0].channels} and {files[1].channels} channels, each mixed into one")
+        notes.append(f"{files[0].channels} and {files[1].channels} channels, each mixed to mono")
         files = [audio.mono() for audio in files]
     difference_s = files[1].length_s - files[0].length_s
     if abs(difference_s) > _LENGTH_TOLERANCE_S:
         longer = "longer" if difference_s > 0 else "shorter"
         notes.append(f"the result is {abs(difference_s):.2f} s {longer} than its reference")
-    band_rate = min(COMPARED_RATE, *(audio.sample_rate for audio in files))
-    if band_rate < COMPARED_RATE:
-        notes.append(f"compared up to {band_rate / 2:.0f} Hz, which is all that one file holds")
+    band_rate = min(COMPARISON_RATE, *(audio.sample_rate for audio in files))
+    if band_rate < COMPARISON_RATE:
+        notes.append(f"compared up to {band_rate / 2:.0f} Hz, the limit of one of the files")
     compared = [
-        resample(resample(audio.samples, audio.sample_rate, band_rate), band_rate, COMPARED_RATE)
+        resample(resample(audio.samples, audio.sample_rate, band_rate), band_rate, COMPARISON_RATE)
         for audio in files
     ]
     return ClipPair(compared[0], compared[1], band_rate / 2, tuple(notes))
 
 
 def find_lag(reference: FloatArray, hypothesis: FloatArray) -> int | None:
-    """Return by how many samples a result `(samples,)` is late; negative if it is early.
+    """Return the delay of a result `(samples,)` in samples; negative if it is early.
 
-    None if one of them is silent. At most 0.2 s.
+    The delay is at most 0.2 s. Return None if one of the clips is silent.
     """
     envelopes = [_envelope(clip) for clip in (reference, hypothesis)]
     if not all(envelope.any() for envelope in envelopes):
@@ -134,32 +135,32 @@ def find_lag(reference: FloatArray, hypothesis: FloatArray) -> int | None:
     size = 1 << (len(reference) + len(hypothesis)).bit_length()
     first, second = (np.fft.rfft(envelope, size) for envelope in envelopes)
     correlation = np.fft.irfft(second * first.conj(), size)
-    reach = min(round(_LONGEST_LAG_S * COMPARED_RATE), size // 2 - 1)
-    lags = np.arange(-reach, reach + 1)
-    # Each lag leaves another overlap, with another energy: normalize, or energy moves the peak.
+    max_lag = min(round(_MAX_LAG_S * COMPARISON_RATE), size // 2 - 1)
+    lags = np.arange(-max_lag, max_lag + 1)
+    # The energy of the overlap depends on the lag and would move the peak, so normalize by it.
     starts = np.maximum(-lags, 0), np.maximum(lags, 0)
     lengths = [len(envelope) - start for envelope, start in zip(envelopes, starts, strict=True)]
-    shared = np.minimum(*lengths)
-    energies = [_energy(envelopes[i], starts[i], shared) for i in (0, 1)]
-    correlated = correlation[lags] / np.sqrt(np.maximum(energies[0] * energies[1], _TINY))
-    # An overlap of less than half of the shorter clip is no evidence.
-    correlated[2 * shared < min(map(len, envelopes))] = -np.inf
-    return int(lags[np.argmax(correlated)])
+    overlap = np.minimum(*lengths)
+    energies = [_energy(envelopes[i], starts[i], overlap) for i in (0, 1)]
+    normalized = correlation[lags] / np.sqrt(np.maximum(energies[0] * energies[1], _TINY))
+    # Ignore lags at which less than half of the shorter clip overlaps.
+    normalized[2 * overlap < min(map(len, envelopes))] = -np.inf
+    return int(lags[np.argmax(normalized)])
 
 
 def _energy(
     envelope: DoubleArray, start: npt.NDArray[np.int_], count: npt.NDArray[np.int_]
 ) -> DoubleArray:
-    """Return the energy of each stretch of an envelope; outside of it there is none."""
+    """Return the energy of each segment of an envelope, which is zero outside its ends."""
     sums = np.concatenate([[0.0], np.cumsum(envelope**2)])
-    first, last = (np.clip(place, 0, len(envelope)) for place in (start, start + count))
+    first, last = (np.clip(index, 0, len(envelope)) for index in (start, start + count))
     energy: DoubleArray = sums[last] - sums[first]
     return energy
 
 
 def _envelope(clip: FloatArray) -> DoubleArray:
     """Return the smoothed magnitude `(samples,)` without its mean."""
-    width = round(_SMOOTHING_S * COMPARED_RATE)
+    width = round(_SMOOTHING_S * COMPARISON_RATE)
     window = np.hanning(width + 2)[1:-1]
     smooth = np.convolve(np.abs(clip.astype(np.float64)), window / window.sum())
     envelope: DoubleArray = smooth[width // 2 : width // 2 + len(clip)]
@@ -168,7 +169,7 @@ def _envelope(clip: FloatArray) -> DoubleArray:
 
 
 def median_lag(lags: Sequence[int | None]) -> int:
-    """Return the median of the known lags of clips, in samples; 0 if none is known.
+    """Return the median of the known lags in samples; 0 if none is known.
 
     >>> median_lag([3, None, 5, 400])
     5
@@ -180,11 +181,11 @@ def median_lag(lags: Sequence[int | None]) -> int:
 
 
 def shift(reference: FloatArray, hypothesis: FloatArray, lag: int) -> tuple[FloatArray, FloatArray]:
-    """Cut two clips to their overlap, given that the second is `lag` samples late.
+    """Trim two clips to their overlap; the second one is `lag` samples late.
 
     >>> [clip.tolist() for clip in shift(np.arange(4.0), np.arange(6.0), 1)]
     [[0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0]]
     """
     reference, hypothesis = reference[max(-lag, 0) :], hypothesis[max(lag, 0) :]
-    shared = min(len(reference), len(hypothesis))
-    return reference[:shared], hypothesis[:shared]
+    samples = min(len(reference), len(hypothesis))
+    return reference[:samples], hypothesis[:samples]

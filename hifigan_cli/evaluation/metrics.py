@@ -1,4 +1,4 @@
-"""The list of metrics: names, titles, units, the packages they need, and the functions."""
+"""The list of metrics: names, titles, units, required packages and functions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.errors import UsageError, did_you_mean
 from hifigan_cli.evaluation.mos import distillmos, dnsmos
-from hifigan_cli.evaluation.packages import how_to_install, missing_of
+from hifigan_cli.evaluation.packages import install_command, missing_packages
 from hifigan_cli.evaluation.spectral import high_bias, log_magnitude, mel_errors, silence_delta
 from hifigan_cli.evaluation.speech import cepstral_distortion, pesq_wideband, pitch_errors, stoi
 
@@ -25,7 +25,7 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One value of a metric: its name in CSV and JSON, its title, unit and digits in tables."""
+    """One value of a metric: name in CSV and JSON; title, unit and digits in tables."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class MetricColumn:
 
 @dataclass(frozen=True)
 class Metric:
-    """A function of a `ChannelPair`, the values that it returns, and the packages that it needs."""
+    """A function of a `ChannelPair`, the values that it returns, and its required packages."""
 
     name: str
     compute: Callable[[ChannelPair], Scores]
@@ -44,14 +44,14 @@ class Metric:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The packages that it needs and that are not installed."""
-        return missing_of(self.packages)
+        """The required packages that are not installed."""
+        return missing_packages(self.packages)
 
 
 def _mos_and_change(
     mos: Callable[[FloatArray, int], dict[str, float]], prefix: str, pair: ChannelPair
 ) -> Scores:
-    """Score the result, and its difference from the score of the reference."""
+    """Return the scores of the result, and their differences from those of the reference."""
     reference = mos(pair.reference, pair.sample_rate)
     scores: Scores = {}
     for name, value in mos(pair.hypothesis, pair.sample_rate).items():
@@ -118,40 +118,41 @@ METRICS = (
     ),
 )
 COLUMNS = {column.name: column for metric in METRICS for column in metric.columns}
-METRIC_OF = {column.name: metric for metric in METRICS for column in metric.columns}
+METRIC_BY_COLUMN = {column.name: metric for metric in METRICS for column in metric.columns}
 
 
-def choose_metrics(names: Iterable[str] | None) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
-    """Return the metrics to compute, and those left out because a package is missing.
+def select_metrics(names: Iterable[str] | None) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
+    """Return the metrics to compute, and those that are skipped because a package is missing.
 
-    A name is that of a metric or of one of its columns; without names, all that can be computed.
+    A name is that of a metric or of one of its columns. Without names, all available metrics are
+    computed.
 
     Raises:
-        UsageError: an unknown name, or a named metric whose package is missing.
+        UsageError: a name is unknown, or the package of a named metric is missing.
     """
     if names is None:
         left_out = tuple(metric for metric in METRICS if metric.missing)
         return tuple(metric for metric in METRICS if metric not in left_out), left_out
-    by_name = {**METRIC_OF, **{metric.name: metric for metric in METRICS}}
-    wanted = []
+    by_name = {**METRIC_BY_COLUMN, **{metric.name: metric for metric in METRICS}}
+    selected = []
     for name in names:
         if name not in by_name:
             known = " ".join(metric.name for metric in METRICS)
-            raise UsageError(f"no metric is called {name}", closest(name, by_name) or known)
-        wanted.append(by_name[name])
-    for metric in wanted:
+            raise UsageError(f"unknown metric {name}", did_you_mean(name, by_name) or known)
+        selected.append(by_name[name])
+    for metric in selected:
         if missing := metric.missing:
             raise UsageError(
-                f"the metric {metric.name} needs {' and '.join(missing)}, not installed",
-                how_to_install(missing),
+                f"the metric {metric.name} needs {' and '.join(missing)}: not installed",
+                install_command(missing),
             )
-    return tuple(metric for metric in METRICS if metric in wanted), ()
+    return tuple(metric for metric in METRICS if metric in selected), ()
 
 
 def score_channels(pairs: Iterable[ChannelPair], names: Iterable[str]) -> Scores:
-    """Return the values of named metrics for one file: means over its channels.
+    """Compute metrics by name for one file; each value is the mean over the channels.
 
-    A value that no channel has is None.
+    A value is None if no channel has it.
     """
     metrics = [metric for metric in METRICS if metric.name in set(names)]
     rows = [{k: v for metric in metrics for k, v in metric.compute(pair).items()} for pair in pairs]

@@ -1,9 +1,9 @@
-"""Mean opinion scores without a reference: networks that predict listeners' ratings, 1 to 5.
+"""Mean opinion scores (MOS) without a reference: networks predict listeners' ratings, 1 to 5.
 
-DNSMOS P.835 (Reddy et al. 2022, arXiv 2110.01763) rates speech (SIG), background (BAK) and both
-together (OVRL); its P.808 model rates both together once more, as does DistillMOS (Stahl and Gamper
-2025, arXiv 2502.05356). They are meant for means over many clips: the score of a single clip means
-little, and neither network hears missing high frequencies.
+DNSMOS P.835 (Reddy et al. 2022, arXiv 2110.01763) rates speech (SIG), background (BAK) and overall
+quality (OVRL). Its P.808 model and DistillMOS (Stahl and Gamper 2025, arXiv 2502.05356) also rate
+overall quality. Use means over many clips: the score of a single clip means little. Neither network
+notices missing high frequencies.
 
 The package `speechmos` contains the weights of DNSMOS. Its code needs librosa, so only the weights
 are used. Both networks use one thread, so that files can be scored in parallel.
@@ -21,7 +21,7 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.audio.resampling import resample
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import EmptyError
-from hifigan_cli.evaluation.packages import folder_of, load
+from hifigan_cli.evaluation.packages import load, package_folder
 
 if TYPE_CHECKING:
     from hifigan_cli.types import DoubleArray, FloatArray
@@ -30,7 +30,7 @@ SAMPLE_RATE = 16_000
 # DNSMOS: windows of 9.01 s with a hop of one second.
 _WINDOW_S = 9.01
 _WINDOW_SAMPLES = int(_WINDOW_S * SAMPLE_RATE)
-# Raw outputs -> the scale of listeners, highest power first.
+# Polynomials from raw outputs to MOS, highest power first.
 _TO_MOS = {
     "sig": (-0.08397278, 1.22083953, 0.0052439),
     "bak": (-0.13166888, 1.60915514, -0.39604546),
@@ -39,14 +39,14 @@ _TO_MOS = {
 # The mel of P.808.
 _N_FFT, _HOP_LENGTH, _N_MELS = 321, 160, 120
 _FLOOR, _RANGE_DB = 1e-10, 80.0
-# DistillMOS: segments of 7.68 s, spread evenly with a hop of at most one second.
+# DistillMOS: segments of 7.68 s, evenly spaced with a hop of at most one second.
 _SEGMENT_SAMPLES = 122_880
 _SEGMENT_HOP_SAMPLES = 16_000
-_SEGMENTS_AT_ONCE = 8
+_SEGMENT_BATCH = 8
 
 
 def dnsmos(samples: FloatArray, sample_rate: int) -> dict[str, float]:
-    """Return DNSMOS of `(samples,)`: `ovrl`, `sig` and `bak` of P.835, `p808`.
+    """Compute DNSMOS of `(samples,)`: `ovrl`, `sig` and `bak` of P.835, and `p808`.
 
     Raises:
         UsageError: speechmos or onnxruntime is not installed.
@@ -64,7 +64,7 @@ def dnsmos(samples: FloatArray, sample_rate: int) -> dict[str, float]:
 
 
 def _dnsmos_windows(audio: FloatArray) -> list[FloatArray]:
-    """Cut `(samples,)` into windows; a short clip is doubled until it fills one."""
+    """Cut `(samples,)` into windows; a clip shorter than a window is repeated."""
     while len(audio) < _WINDOW_SAMPLES:
         audio = np.concatenate([audio, audio])
     count = int(len(audio) // SAMPLE_RATE - _WINDOW_S) + 1
@@ -76,7 +76,7 @@ def _dnsmos_windows(audio: FloatArray) -> list[FloatArray]:
 
 
 def p808_mel(samples: FloatArray) -> FloatArray:
-    """Return the mel `(frames, 120)` of `(samples,)` at 16 kHz: dB below the peak, scaled."""
+    """Return the mel `(frames, 120)` of `(samples,)` at 16 kHz, in dB below the peak, scaled."""
     padded = np.pad(samples.astype(np.float64), _N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[::_HOP_LENGTH]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_N_FFT) / _N_FFT)
@@ -89,7 +89,9 @@ def p808_mel(samples: FloatArray) -> FloatArray:
 @lru_cache(maxsize=1)
 def _p808_filterbank() -> DoubleArray:
     config = MelConfig(sample_rate=SAMPLE_RATE, n_mels=_N_MELS, fmax=SAMPLE_RATE / 2)
-    return filterbank(config.model_copy(update={"n_fft": _N_FFT}))  # odd: no vocoder's mel
+    return filterbank(
+        config.model_copy(update={"n_fft": _N_FFT})
+    )  # without validation, because it is odd
 
 
 @lru_cache(maxsize=2)
@@ -97,12 +99,12 @@ def _session(name: str) -> Any:
     runtime = load("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    path = folder_of("speechmos") / "dnsmos_models" / name
+    path = package_folder("speechmos") / "dnsmos_models" / name
     return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def distillmos(samples: FloatArray, sample_rate: int) -> dict[str, float]:
-    """Return DistillMOS of `(samples,)`: `distillmos`.
+    """Compute DistillMOS of `(samples,)`, as `distillmos`.
 
     Raises:
         UsageError: distillmos or xls-r-sqa is not installed.
@@ -112,14 +114,14 @@ def distillmos(samples: FloatArray, sample_rate: int) -> dict[str, float]:
     audio = torch.from_numpy(_at_16_khz(samples, sample_rate))
     if len(audio) < _SEGMENT_SAMPLES:
         audio = torch.nn.functional.pad(audio, (0, _SEGMENT_SAMPLES - len(audio)))
-    over = len(audio) - _SEGMENT_SAMPLES
-    shares = np.linspace(0, 1, -(-over // _SEGMENT_HOP_SAMPLES) + 1)
-    starts = [int(share * over) for share in shares]
+    last_start = len(audio) - _SEGMENT_SAMPLES
+    shares = np.linspace(0, 1, -(-last_start // _SEGMENT_HOP_SAMPLES) + 1)
+    starts = [int(share * last_start) for share in shares]
     scores = []
     with torch.inference_mode():
-        for first in range(0, len(starts), _SEGMENTS_AT_ONCE):
-            some = starts[first : first + _SEGMENTS_AT_ONCE]
-            segments = torch.stack([audio[start : start + _SEGMENT_SAMPLES] for start in some])
+        for first in range(0, len(starts), _SEGMENT_BATCH):
+            batch = starts[first : first + _SEGMENT_BATCH]
+            segments = torch.stack([audio[start : start + _SEGMENT_SAMPLES] for start in batch])
             scores += network(segments).flatten().tolist()
     return {"distillmos": float(np.mean(scores))}
 
@@ -128,7 +130,7 @@ def distillmos(samples: FloatArray, sample_rate: int) -> dict[str, float]:
 def _distillmos_network() -> torch.nn.Module:
     load("xls_r_sqa.sqa_model")
     package = load("distillmos.sqa")
-    # Loaded here and not by the package, which prints when it does.
+    # Load the weights here, because the package prints when it loads them.
     network: torch.nn.Module = package.ConvTransformerSQAModel(
         load_weights=False, segmenting_in_forward=False
     )
@@ -139,5 +141,5 @@ def _distillmos_network() -> torch.nn.Module:
 
 def _at_16_khz(samples: FloatArray, sample_rate: int) -> FloatArray:
     if samples.size == 0:
-        raise EmptyError("a clip without samples has no opinion score")
+        raise EmptyError("a clip without samples cannot be scored")
     return np.ascontiguousarray(resample(samples[None], sample_rate, SAMPLE_RATE)[0], np.float32)

@@ -1,4 +1,4 @@
-"""Packages that some metrics need; errors name the command that installs them."""
+"""Import the optional packages of metrics; errors name the command that installs them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from hifigan_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Their requirements include libraries that scoring a clip never imports.
+# Their dependencies include libraries that are not needed to score a clip.
 _WITHOUT_DEPENDENCIES = frozenset({"distillmos", "xls_r_sqa"})
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a package is installed, without running any of its code."""
+    """Return whether a package is installed, without running its code."""
     return importlib.util.find_spec(package) is not None
 
 
-def missing_of(packages: Iterable[str]) -> tuple[str, ...]:
-    """Return those of some packages that are not installed."""
+def missing_packages(packages: Iterable[str]) -> tuple[str, ...]:
+    """Return the packages that are not installed."""
     return tuple(package for package in packages if not is_installed(package))
 
 
-def how_to_install(missing: Iterable[str]) -> str:
+def install_command(missing: Iterable[str]) -> str:
     """Return the pip commands that install missing packages.
 
-    >>> how_to_install(("pesq", "pystoi"))
+    >>> install_command(("pesq", "pystoi"))
     "pip install 'hifigan-cli[evaluate]'"
-    >>> how_to_install(("distillmos",))
+    >>> install_command(("distillmos",))
     'pip install --no-deps distillmos xls-r-sqa'
     """
     commands = []
@@ -54,11 +54,11 @@ def load(module: str) -> Any:
     return importlib.import_module(module)
 
 
-def folder_of(package: str) -> Path:
-    """Return the folder of a package of which only data files are used.
+def package_folder(package: str) -> Path:
+    """Return the folder of a package whose data files are used without importing it.
 
     Raises:
-        UsageError: it is not installed; the hint is the pip command.
+        UsageError: the package is not installed; the hint is the pip command.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -67,4 +67,4 @@ def folder_of(package: str) -> Path:
 
 
 def _not_installed(package: str) -> UsageError:
-    return UsageError(f"the package {package} is not installed", how_to_install((package,)))
+    return UsageError(f"the package {package} is not installed", install_command((package,)))

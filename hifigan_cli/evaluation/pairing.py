@@ -1,4 +1,4 @@
-"""Which result belongs to which recording: two files, or folders that share relative stems."""
+"""Pair results with recordings: two files, or two folders with the same relative file stems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FilePair:
 
 @dataclass(frozen=True)
 class PairedFiles:
-    """Files of two folders: those that belong together, and those without a partner."""
+    """The files of two folders: the pairs, and the files without a partner."""
 
     pairs: tuple[FilePair, ...]
     unmatched_references: tuple[Path, ...] = ()
@@ -32,48 +32,48 @@ class PairedFiles:
 
 
 def pair_files(reference: Path, hypothesis: Path) -> PairedFiles:
-    """Pair two files, or the recordings in two folders; extensions may differ.
+    """Pair two files, or the audio files in two folders; extensions may differ.
 
     Raises:
-        UsageError: a file against a folder.
-        InputError: a folder without audio, or two folders that share no name.
+        UsageError: one path is a file, the other a folder.
+        InputError: a folder has no audio files, or the folders have no names in common.
     """
     folders = is_folder(reference), is_folder(hypothesis)
     if folders == (False, False):
         return PairedFiles((FilePair(reference.stem, reference, hypothesis),))
     if folders != (True, True):
         raise UsageError(
-            f"{reference} and {hypothesis}: one is a folder, the other is not",
-            "evaluate takes two files or two folders",
+            f"one of {reference} and {hypothesis} is a folder, the other is not",
+            "use two files or two folders",
         )
     references, hypotheses = _audio_by_name(reference), _audio_by_name(hypothesis)
-    shared = [name for name in references if name in hypotheses]
-    if not shared:
+    common = [name for name in references if name in hypotheses]
+    if not common:
         raise InputError(
-            f"no file in {hypothesis} has the name of one in {reference}",
-            "files belong together when their names agree in everything but the extension",
+            f"no file name in {hypothesis} matches one in {reference}",
+            "two files match if their names differ only in the extension",
         )
     return PairedFiles(
-        tuple(FilePair(name, references[name], hypotheses[name]) for name in shared),
+        tuple(FilePair(name, references[name], hypotheses[name]) for name in common),
         tuple(path for name, path in references.items() if name not in hypotheses),
         tuple(path for name, path in hypotheses.items() if name not in references),
     )
 
 
 def _audio_by_name(folder: Path) -> dict[str, Path]:
-    """Return the audio below a folder by relative stem; a.wav and a.flac keep their extensions.
+    """Return the audio files below a folder by relative stem.
 
-    `resynth` names its results by the same rule.
+    If a.wav and a.flac both exist, their names include the extension. `resynth` names its results
+    by the same rule.
     """
-    found = []
-    for here, _, files in os.walk(folder, onerror=_refuse_unreadable):
-        paths = (Path(here, name) for name in files)
-        found += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    if not found:
-        raise InputError(
-            f"{folder} has no audio files", f"looked for {' '.join(sorted(AUDIO_SUFFIXES))}"
-        )
-    relative = {path.relative_to(folder): path for path in sorted(found)}
+    audio_files = []
+    for parent, _, files in os.walk(folder, onerror=_raise_unreadable):
+        paths = (Path(parent, name) for name in files)
+        audio_files += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    if not audio_files:
+        suffixes = " ".join(sorted(AUDIO_SUFFIXES))
+        raise InputError(f"{folder} has no audio files", f"audio files end in {suffixes}")
+    relative = {path.relative_to(folder): path for path in sorted(audio_files)}
     stems = Counter(name.with_suffix("") for name in relative)
     return {
         str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name): path
@@ -81,5 +81,5 @@ def _audio_by_name(folder: Path) -> dict[str, Path]:
     }
 
 
-def _refuse_unreadable(error: OSError) -> NoReturn:
+def _raise_unreadable(error: OSError) -> NoReturn:
     raise InputError(f"{error.filename}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The result of an evaluation: values of every clip, means with intervals, CSV and JSON."""
+"""The result of an evaluation: values of all clips, means with intervals, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.evaluation.clips import COMPARED_RATE
+from hifigan_cli.evaluation.clips import COMPARISON_RATE
 from hifigan_cli.evaluation.pairing import FilePair
-from hifigan_cli.evaluation.thresholds import ThresholdResult, limits_of
+from hifigan_cli.evaluation.thresholds import ThresholdResult, threshold_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
-_SEED = 0  # the same values give the same interval
+_SEED = 0  # fixed, so that the same values give the same interval
 
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """A value over clips: its mean with a 95 % interval.
+    """The mean of a value over clips, with a 95 % confidence interval.
 
     Attributes:
         mean: over the clips that have the value.
-        low, high: the ends of the interval; None with fewer than two clips.
-        clips: how many have the value.
+        low, high: the ends of the interval; None for fewer than two clips.
+        clips: how many clips have the value.
     """
 
     mean: float
@@ -43,14 +43,14 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class ClipScores(FilePair):
-    """A clip, with the seconds that were compared, their values, and notes for the user."""
+    """The scores of one clip, with the compared length in seconds and notes for the user."""
 
     length_s: float
     values: Scores
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the clip as plain dictionaries, lists, numbers and text."""
+        """Return the clip as JSON-compatible data."""
         return {
             "name": self.name,
             "reference": str(self.reference),
@@ -66,12 +66,12 @@ class Report:
     """The result of `evaluate`.
 
     Attributes:
-        clips: the values of every clip that could be compared, by name.
-        metrics: those that were computed.
-        left_out: those that were not, because a package is not installed.
-        lag_samples: by how much the results were late, at 22 050 Hz; they were shifted by it.
+        clips: the scores of every clip that could be compared.
+        metrics: the metrics that were computed.
+        left_out: the metrics that were skipped because a package is not installed.
+        lag_samples: the common delay at 22 050 Hz by which the results were shifted.
         unmatched_references, unmatched_hypotheses: files without a partner.
-        failures: names of clips that could not be compared, and why.
+        failures: the names of clips that could not be compared, and the errors.
     """
 
     clips: tuple[ClipScores, ...]
@@ -84,21 +84,21 @@ class Report:
 
     @property
     def columns(self) -> tuple[MetricColumn, ...]:
-        """The values that were computed, in the order of the table."""
+        """The columns of the computed metrics, in the order of the table."""
         return tuple(column for metric in self.metrics for column in metric.columns)
 
     @property
     def lag_ms(self) -> float:
-        """The shift in milliseconds."""
-        return 1000 * self.lag_samples / COMPARED_RATE
+        """The delay in milliseconds."""
+        return 1000 * self.lag_samples / COMPARISON_RATE
 
     def summary(self, column: str) -> MetricSummary | None:
-        """Return a value over all clips, or None if no clip has it."""
+        """Summarize a column over all clips; return None if no clip has a value."""
         values = [v for clip in self.clips if (v := clip.values.get(column)) is not None]
         return summarize(values) if values else None
 
     def as_csv(self) -> str:
-        """Return a row per clip: name, files, seconds, and every value (empty if unknown)."""
+        """Return CSV with a row per clip: name, files, seconds, values (empty if unknown)."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
@@ -113,12 +113,12 @@ class Report:
     def as_json(
         self, threshold: str | None = None, results: Sequence[ThresholdResult] = ()
     ) -> dict[str, Any]:
-        """Return the means, and the results of a threshold, as plain dictionaries and lists."""
+        """Return the means and the results of a threshold as JSON-compatible data."""
         summaries = {column.name: self.summary(column.name) for column in self.columns}
         return {
             "clips": len(self.clips),
             "lag_ms": self.lag_ms,
-            "metrics": {name: found and asdict(found) for name, found in summaries.items()},
+            "metrics": {name: summary and asdict(summary) for name, summary in summaries.items()},
             "left_out": {metric.name: list(metric.missing) for metric in self.left_out},
             "unmatched_references": [str(path) for path in self.unmatched_references],
             "unmatched_hypotheses": [str(path) for path in self.unmatched_hypotheses],
@@ -135,7 +135,7 @@ class Report:
 
 
 def summarize(values: Sequence[float]) -> MetricSummary:
-    """Return the mean of clips' values and its bootstrap interval (Efron 1979, percentiles).
+    """Return the mean of values and its bootstrap interval (Efron 1979, percentile method).
 
     >>> summarize([1.0, 3.0]).mean
     2.0
@@ -153,13 +153,13 @@ def summarize(values: Sequence[float]) -> MetricSummary:
 
 
 def check_threshold(report: Report, name: str) -> tuple[ThresholdResult, ...]:
-    """Compare a report's means with a threshold; a mean that is missing cannot pass.
+    """Compare the means of a report with a threshold; a missing mean fails.
 
     Raises:
-        UsageError: there is no such threshold.
+        UsageError: the threshold is unknown.
     """
     results = []
-    for column, bound in limits_of(name).items():
+    for column, bound in threshold_limits(name).items():
         summary = report.summary(column)
         results.append(ThresholdResult(column, bound, summary.mean if summary else None))
     return tuple(results)

@@ -1,4 +1,4 @@
-"""Two files or folders -> a report: pair, align, compute the metrics, collect."""
+"""Evaluate two files or folders: pair files, align clips, compute metrics, build the report."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hifigan_cli.errors import InputError
-from hifigan_cli.evaluation.clips import COMPARED_RATE, ClipPair, median_lag, read_clips
-from hifigan_cli.evaluation.metrics import choose_metrics, score_channels
+from hifigan_cli.evaluation.clips import COMPARISON_RATE, ClipPair, median_lag, read_clips
+from hifigan_cli.evaluation.metrics import score_channels, select_metrics
 from hifigan_cli.evaluation.pairing import FilePair, pair_files
 from hifigan_cli.evaluation.report import ClipScores, Report
 from hifigan_cli.runtime.process_pool import map_in_order
-from hifigan_cli.runtime.threads import processors
+from hifigan_cli.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
-# Processes take seconds to start: fewer clips are compared in this one.
+# Processes take seconds to start, so a few clips are compared in this process.
 _CLIPS_PER_PROCESS = 4
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two files, and how to compare them; the result is shifted by `lag` samples first."""
+    """Two files and how to compare them; the result is first shifted by `lag` samples."""
 
     files: FilePair
     metrics: tuple[str, ...]
@@ -46,33 +46,33 @@ def evaluate(
     repair: bool = False,
     workers: int | None = None,
 ) -> Report:
-    """Compare results with their recordings: two files, or two folders.
+    """Compare results with their reference recordings: two files or two folders.
 
     Args:
-        reference: the recording, or a folder of recordings.
-        hypothesis: the result, or a folder with the same relative names; extensions may differ.
-        metrics: names of `METRICS` or of their columns; None: all whose packages are installed.
-        report: called with the number of finished clips, of all clips, and the last one's name.
-        align: shift all results by their common delay first.
+        reference: a recording, or a folder of recordings.
+        hypothesis: a result, or a folder with the same relative names; extensions may differ.
+        metrics: names of metrics or of their columns; None: all whose packages are installed.
+        report: called with the number of finished clips, of all clips, and the last clip's name.
+        align: first shift all results by their common delay.
         repair: decode as much of a damaged file as possible.
-        workers: processes; None: one per core, if there are enough clips.
+        workers: number of processes; None: one per CPU, if there are enough clips.
 
     Raises:
-        UsageError: an unknown metric, or one whose package is missing; a file against a folder.
-        InputError: two files that cannot be compared, or folders with nothing to compare. If one
-            of several clips cannot be compared, it is in the report's `failures` instead.
+        UsageError: a metric is unknown or its package is missing, or only one path is a folder.
+        InputError: two files cannot be compared, or the folders have nothing in common. If one of
+            several clips cannot be compared, it is in the report's `failures` instead.
     """
     paired = pair_files(Path(reference), Path(hypothesis))
-    chosen, left_out = choose_metrics(metrics)
-    names = tuple(metric.name for metric in chosen)
+    selected, left_out = select_metrics(metrics)
+    names = tuple(metric.name for metric in selected)
     comparisons = [Comparison(files, names, repair) for files in paired.pairs]
     count = len(comparisons)
-    workers = workers or max(1, min(processors(), count // _CLIPS_PER_PROCESS))
+    workers = workers or max(1, min(available_cpus(), count // _CLIPS_PER_PROCESS))
     failures: list[tuple[str, InputError]] = []
 
     def results(work: Callable[[Comparison], T | InputError]) -> Iterator[tuple[Comparison, T]]:
-        found = map_in_order(work, comparisons, workers, _crashed)
-        for comparison, result in zip(comparisons, found, strict=True):
+        outcomes = map_in_order(work, comparisons, workers, _crashed)
+        for comparison, result in zip(comparisons, outcomes, strict=True):
             if isinstance(result, InputError):
                 failures.append((comparison.files.name, result))
             else:
@@ -92,7 +92,7 @@ def evaluate(
         raise failures[0][1]
     return Report(
         tuple(clips),
-        chosen,
+        selected,
         left_out,
         lag,
         paired.unmatched_references,
@@ -115,10 +115,10 @@ def _score(comparison: Comparison) -> ClipScores | InputError:
         values = score_channels(pairs, comparison.metrics)
     except InputError as error:
         return error
-    length_s = len(pairs[0].reference) / COMPARED_RATE
+    length_s = len(pairs[0].reference) / COMPARISON_RATE
     return ClipScores(**vars(comparison.files), length_s=length_s, values=values, notes=clips.notes)
 
 
 def _crashed(comparison: Comparison) -> InputError:
     path = comparison.files.hypothesis
-    return InputError(f"{path} or its reference ended the process that read it")
+    return InputError(f"the process that read {path} and its reference crashed")

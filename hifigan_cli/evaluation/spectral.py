@@ -1,4 +1,4 @@
-"""Distances of spectra, and what they forgive: hum in pauses, missing or hissing highs."""
+"""Spectral metrics: mel and STFT distances, hum in pauses, missing or excessive highs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from hifigan_cli.types import FloatArray
 
 RESOLUTIONS = (512, 1024, 2048)
-# Added to STFT magnitudes: about the rounding of 16-bit samples, below which nothing is heard.
+# Added to STFT magnitudes: about the rounding error of 16-bit samples, which is inaudible.
 MAGNITUDE_OFFSET = 1e-4
 _LEVEL_N_FFT = 1024
 HIGH_BAND_HZ = (8_000, 10_000)
-# A frame is silent if it lies this far below the loudest.
+# A frame is silent if it is this far below the loudest.
 SILENT_BELOW_DB = 40.0
-_FEWEST_SILENT_FRAMES = 5
-_MAGNITUDE_FLOOR = 3.2e-5  # the root of the epsilon in the mel's magnitudes
-_POWER_FLOOR = 1e-8  # of a frame's spectrum: rounding to 16 bits gives 1e-7
+_MIN_SILENT_FRAMES = 5
+_MAGNITUDE_FLOOR = 3.2e-5  # the square root of the epsilon in the mel's magnitudes
+_POWER_FLOOR = 1e-8  # added to the power of a frame; rounding to 16 bits gives 1e-7
 
 
 def mel_errors(pair: ChannelPair) -> dict[str, float | None]:
-    """Return the L1 of natural-log mels: `mel_l1` up to 8 kHz, `mel_l1_full` up to Nyquist.
+    """Return the L1 distance of natural-log mels, up to 8 kHz and up to Nyquist.
 
-    The second is the validation error of training, and comparable to the official curve.
+    `mel_l1_full`, up to Nyquist, is the validation error of training and is comparable to the
+    official curve.
     """
     band = MelConfig(sample_rate=pair.sample_rate)
     return {"mel_l1": _mel_l1(pair, band), "mel_l1_full": _mel_l1(pair, band.full_band())}
@@ -45,7 +46,7 @@ def _mel_l1(pair: ChannelPair, band: MelConfig) -> float:
 
 
 def log_magnitude(pair: ChannelPair) -> dict[str, float | None]:
-    """Return the L1 of natural-log STFT magnitudes, the mean over windows of 512, 1024 and 2048."""
+    """Return the L1 of natural-log STFT magnitudes: the mean for n_fft 512, 1024 and 2048."""
     distances = []
     for n_fft in RESOLUTIONS:
         reference, hypothesis = (x.add(MAGNITUDE_OFFSET).log() for x in _magnitudes(pair, n_fft))
@@ -54,16 +55,16 @@ def log_magnitude(pair: ChannelPair) -> dict[str, float | None]:
 
 
 def silence_delta(pair: ChannelPair) -> dict[str, float | None]:
-    """Return by how many dB the result is louder in the reference's silent frames.
+    """Return how many dB louder the result is in the silent frames of the reference.
 
-    None if the reference has fewer than five silent frames.
+    The value is None if the reference has fewer than five silent frames.
     """
     reference_db, hypothesis_db = (
         10 * torch.log10(x.square().sum(dim=0) + _POWER_FLOOR)
         for x in _magnitudes(pair, _LEVEL_N_FFT)
     )
     silent = reference_db < reference_db.max() - SILENT_BELOW_DB
-    if int(silent.sum()) < _FEWEST_SILENT_FRAMES:
+    if int(silent.sum()) < _MIN_SILENT_FRAMES:
         return {"silence_delta": None}
     return {"silence_delta": float((hypothesis_db - reference_db)[silent].mean())}
 
@@ -71,8 +72,8 @@ def silence_delta(pair: ChannelPair) -> dict[str, float | None]:
 def high_bias(pair: ChannelPair) -> dict[str, float | None]:
     """Return the mean difference of log spectra from 8 to 10 kHz, in dB.
 
-    Negative if high frequencies are missing, positive if the result hisses. None if the sample rate
-    of a file does not reach that high.
+    It is negative if high frequencies are missing, positive if the result hisses, and None if a
+    file has no frequencies up to 10 kHz.
     """
     low_hz, high_hz = HIGH_BAND_HZ
     if pair.top_hz < high_hz:
@@ -91,9 +92,9 @@ def _magnitudes(pair: ChannelPair, n_fft: int) -> tuple[Tensor, Tensor]:
 
 
 def magnitudes(clip: FloatArray, n_fft: int) -> Tensor:
-    """Return the STFT magnitudes `(bins, frames)` of `(samples,)`: periodic Hann, hop n_fft / 4.
+    """Return the STFT magnitudes `(bins, frames)` of `(samples,)`: Hann window, hop n_fft / 4.
 
-    Frames are centered and the ends reflected; a clip that is too short for that is padded.
+    Frames are centered and the ends reflected; a clip that is too short to reflect is padded.
     """
     samples = torch.from_numpy(clip).double()
     if len(samples) <= n_fft // 2:

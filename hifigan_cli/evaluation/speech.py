@@ -1,7 +1,7 @@
-"""Metrics of speech that optional packages compute: mel-cepstra, pitch, PESQ and STOI.
+"""Speech metrics from optional packages: mel-cepstral distortion, pitch, PESQ and STOI.
 
-All compare a result with its reference. PESQ and STOI miss absent high frequencies and hum, so they
-can only be one of several limits.
+All compare a result with its reference. PESQ and STOI do not notice hum or missing high
+frequencies, so they must be combined with other metrics.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from hifigan_cli.evaluation.clips import ChannelPair
     from hifigan_cli.types import DoubleArray
 
-_CEPSTRA = 24
-# Added to WORLD's power: below the rounding of 16 bits, where the logarithm measures nothing real.
+_COEFFICIENTS = 24
+# Added to WORLD's power; it is below the rounding error of 16 bits, where the log is meaningless.
 _POWER_OFFSET = 1e-11
 _FRAME_MS = 5.0
 _PITCH_RATE = 16_000
-_VOICED_FROM = 0.5  # confidence
+_MIN_VOICED_CONFIDENCE = 0.5
 _PESQ_RATE = 16_000
 _STOI_RATE = 10_000
 
@@ -31,8 +31,8 @@ _STOI_RATE = 10_000
 def cepstral_distortion(pair: ChannelPair) -> dict[str, float | None]:
     """Return `mcd` (Kubichek 1993) in dB: the mean over frames of 5 ms, coefficients 1 to 24.
 
-    WORLD (Morise et al. 2016) takes the pitch out of the spectrum. Frames are compared where they
-    stand: a vocoder keeps the time, so nothing needs to be warped.
+    WORLD (Morise et al. 2016) removes the pitch from the spectrum. Frames are compared without time
+    warping, because a vocoder preserves the timing.
 
     Raises:
         UsageError: pyworld-prebuilt is not installed.
@@ -43,25 +43,25 @@ def cepstral_distortion(pair: ChannelPair) -> dict[str, float | None]:
         samples = clip.astype(np.float64)
         pitch_hz, times_s = world.harvest(samples, pair.sample_rate, frame_period=_FRAME_MS)
         envelopes.append(world.cheaptrick(samples, pitch_hz, times_s, pair.sample_rate))
-    shared = min(len(power) for power in envelopes)
-    distances = envelope_distance_db(envelopes[0][:shared], envelopes[1][:shared], pair.sample_rate)
+    frames = min(len(power) for power in envelopes)
+    distances = envelope_distance_db(envelopes[0][:frames], envelopes[1][:frames], pair.sample_rate)
     return {"mcd": float(distances.mean())}
 
 
 def envelope_distance_db(
     reference: DoubleArray, hypothesis: DoubleArray, sample_rate: int
 ) -> DoubleArray:
-    """Return the distance in dB of each two spectral envelopes `(frames, bins)`: `(frames,)`.
+    """Return the distance of spectral envelopes `(frames, bins)` in dB per frame: `(frames,)`.
 
-    Envelopes are coded as coefficients of a cosine transform over the mel axis. Without the first,
-    the level, the distance of two codes is the root mean square difference of the envelopes.
+    Envelopes are coded as cosine transform coefficients over the mel axis. Without the first
+    coefficient, the level, the distance of two codes is the RMS difference of the envelopes.
 
     Raises:
         UsageError: pyworld-prebuilt is not installed.
     """
     world = load("pyworld")
     codes = [
-        world.code_spectral_envelope(power + _POWER_OFFSET, sample_rate, _CEPSTRA + 1)
+        world.code_spectral_envelope(power + _POWER_OFFSET, sample_rate, _COEFFICIENTS + 1)
         for power in (reference, hypothesis)
     ]
     squares = np.square(codes[1][:, 1:] - codes[0][:, 1:])
@@ -69,18 +69,18 @@ def envelope_distance_db(
 
 
 def pitch_errors(pair: ChannelPair) -> dict[str, float | None]:
-    """Compare pitch tracks of a neural tracker (swift-f0), which buzz and phasiness disturb.
+    """Compare pitch tracks from a neural tracker (swift-f0), which buzz and phasiness affect.
 
-    `vuv_error`: frames whose voicing differs, percent. `periodicity_rmse`: root mean square
-    difference of the confidences that a frame is voiced. `f0_rmse`: of the pitches, in cents, where
-    both are voiced; None if no frame is.
+    `vuv_error` is the percentage of frames whose voicing differs. `periodicity_rmse` is the RMS
+    difference of the voicing confidence. `f0_rmse` is that of the pitch in cents, over frames that
+    are voiced in both; None if there are none.
 
     Raises:
         UsageError: swift-f0 is not installed.
     """
     clips = pair.resampled(_PITCH_RATE)
     reference, hypothesis = (_pitch_tracker().detect(clip, _PITCH_RATE) for clip in clips)
-    voiced = [track.confidence >= _VOICED_FROM for track in (reference, hypothesis)]
+    voiced = [track.confidence >= _MIN_VOICED_CONFIDENCE for track in (reference, hypothesis)]
     both = voiced[0] & voiced[1]
     cents = 1200 * np.log2(hypothesis.pitch_hz[both] / reference.pitch_hz[both])
     return {
@@ -100,7 +100,7 @@ def _rms(values: Any) -> float:
 
 
 def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
-    """Return `pesq` (ITU-T P.862.2), 1.04 to 4.64; None if it finds no utterance.
+    """Return `pesq` (ITU-T P.862.2), 1.04 to 4.64; None if PESQ finds no utterance.
 
     Raises:
         UsageError: pesq is not installed.
@@ -108,7 +108,7 @@ def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
     package = load("pesq")
     clips = pair.resampled(_PESQ_RATE)
     if not all(clip.any() for clip in clips):
-        return {"pesq": None}  # PESQ divides by the peak
+        return {"pesq": None}  # because PESQ divides by the peak
     try:
         score = float(package.pesq(_PESQ_RATE, *clips, "wb"))
     except package.PesqError:
@@ -119,7 +119,7 @@ def pesq_wideband(pair: ChannelPair) -> dict[str, float | None]:
 def stoi(pair: ChannelPair) -> dict[str, float | None]:
     """Return `stoi` and its extended form `estoi`, up to 1.
 
-    None if fewer than 0.4 s of the reference are not silent.
+    The values are None if less than 0.4 s of the reference is not silent.
 
     Raises:
         UsageError: pystoi is not installed.
@@ -132,7 +132,7 @@ def stoi(pair: ChannelPair) -> dict[str, float | None]:
             warnings.simplefilter("always")
             try:
                 score = float(package.stoi(*clips, _STOI_RATE, extended=extended))
-            except (ValueError, IndexError):  # shorter than one of its frames
+            except (ValueError, IndexError):  # the clip is shorter than an STOI frame
                 score = np.nan
         scores[name] = None if warned or not np.isfinite(score) else score
     return scores

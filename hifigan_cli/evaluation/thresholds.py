@@ -1,8 +1,8 @@
-"""Thresholds: limits on several means at once, which results of a class of models keep.
+"""Thresholds: limits on the means of several metrics at once, for each class of models.
 
-No metric is enough by itself: Griffin-Lim beats a converged V1 on the mel up to 8 kHz. The limits
-of V1, V2 and V3 lie a little below what the official models reach on recordings that they never
-saw; every release must pass `release`.
+No metric is sufficient by itself: Griffin-Lim has a better mel up to 8 kHz than a converged V1. The
+limits of V1, V2 and V3 are slightly looser than what the official models reach on unseen
+recordings. Every release must pass `release`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hifigan_cli.config.presets import MEL_L1_FULL_LIMITS
-from hifigan_cli.errors import UsageError, closest
+from hifigan_cli.errors import UsageError, did_you_mean
 
-# A mean over fewer clips is not reliable.
-FEWEST_CLIPS = 20
+# The mean of fewer clips is unreliable.
+MIN_CLIPS = 20
 _NAMES = ("v1", "v2", "v3", "release")
 _LIMITS = {
     "mel_l1": (0.215, 0.33, 0.355, None),
@@ -29,16 +29,16 @@ _LIMITS = {
 }
 # Threshold -> column -> limit.
 THRESHOLDS = {
-    name: {column: limit for column, row in _LIMITS.items() if (limit := row[place]) is not None}
-    for place, name in enumerate(_NAMES)
+    name: {column: limit for column, row in _LIMITS.items() if (limit := row[index]) is not None}
+    for index, name in enumerate(_NAMES)
 }
-# How a mean compares with its limit; below it, where nothing is given.
+# How a mean must compare with its limit; default: below it.
 _SIGNS = {"pesq": ">", "estoi": ">", "high_bias": "±"}
 
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """A limit on a metric's column, and the mean that was compared (None: it is not known)."""
+    """A limit on a column, and the mean that was compared with it (None if unknown)."""
 
     column: str
     bound: float
@@ -46,17 +46,17 @@ class ThresholdResult:
 
     @property
     def sign(self) -> str:
-        """`<` or `>` for a mean below or above the bound, `±` for one within it around zero."""
+        """`<` or `>` if the mean must be below or above the bound, `±` if within it around zero."""
         return _SIGNS.get(self.column, "<")
 
     @property
     def limit(self) -> str:
-        """The limit in words, as in `<0.215`."""
+        """The limit as text, for example `<0.215`."""
         return f"{self.sign}{self.bound:g}"
 
     @property
     def passed(self) -> bool:
-        """Whether the mean keeps the limit; an unknown mean does not."""
+        """Whether the mean is within the limit; an unknown mean is not."""
         if self.mean is None:
             return False
         if self.sign == ">":
@@ -64,13 +64,13 @@ class ThresholdResult:
         return (abs(self.mean) if self.sign == "±" else self.mean) < self.bound
 
 
-def limits_of(name: str) -> dict[str, float]:
+def threshold_limits(name: str) -> dict[str, float]:
     """Return the limits of a threshold by column.
 
     Raises:
-        UsageError: there is no such threshold.
+        UsageError: the threshold is unknown.
     """
     if name not in THRESHOLDS:
-        hint = closest(name, THRESHOLDS) or " ".join(THRESHOLDS)
-        raise UsageError(f"no threshold is called {name}", hint)
+        hint = did_you_mean(name, THRESHOLDS) or " ".join(THRESHOLDS)
+        raise UsageError(f"unknown threshold {name}", hint)
     return THRESHOLDS[name]

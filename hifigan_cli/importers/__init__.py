@@ -1,12 +1,12 @@
-"""Checkpoints of other toolkits -> model files, and where the model of a name is.
+"""Import checkpoints of other toolkits, and find a model by its name.
 
 Read in this order:
 
-- `importing`: a checkpoint of any family -> a model, checked by running it
-- `checkpoint`: what a family of checkpoints is given, and what it returns
+- `importing`: converts a checkpoint of any family and checks the result by running it
+- `checkpoint`: the interface of a checkpoint family: its input and its output
 - `families`: the families, one file each
-- `settings`, `weights`: configurations and states by name; nothing is lost or guessed
-- `foreign_files`: checkpoints, statistics, documents and archives of other tools, read as data
-- `pretrained`: `universal-v1` and `ljspeech-v1`, the official weights, out of a registry package
-- `model_lookup`: what a model's name means: a file, a training run, or a pretrained name
+- `settings`, `weights`: map configurations and weights by name; unknown names are errors
+- `foreign_files`: read checkpoints, statistics, documents and archives of other tools safely
+- `pretrained`: `universal-v1` and `ljspeech-v1`, the official weights, from a registry package
+- `model_lookup`: resolves a model name: a file, a training run or a pretrained model
 """

@@ -1,4 +1,4 @@
-"""What a family of checkpoints is given, and what it returns."""
+"""The interface of a checkpoint family: its input and its output."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import VocoderConfig
 
-State = dict[str, "Tensor"]
+StateDict = dict[str, "Tensor"]
 Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ForeignCheckpoint:
-    """A checkpoint of another tool, and the files that were named with it.
+    """A checkpoint of another tool, and the files that the user named with it.
 
     Attributes:
-        path: its file.
-        content: what is in it, tensors and plain values.
-        config: the file of its configuration, where one was named.
-        stats: the file of its mel's mean and scale, where one was named.
-        average: whether the averaged weights (EMA) are asked for.
+        path: the checkpoint file.
+        content: its tensors and plain values.
+        config: the configuration file, if the user named one.
+        stats: the file with the mean and scale of the mel, if the user named one.
+        ema: whether to read the averaged weights (EMA).
     """
 
     path: Path
     content: Content
     config: Path | None = None
     stats: Path | None = None
-    average: bool = False
+    ema: bool = False
 
     def sibling(self, *names: str) -> Path:
-        """Return the file of one of these names next to the checkpoint; the first if none is."""
+        """Return the first of these files that exists next to the checkpoint, or else the first."""
         paths = [self.path.with_name(name) for name in names]
         return next((path for path in paths if path.is_file()), paths[0])
 
-    def document(self, *names: str) -> tuple[Content, Path]:
-        """Read the configuration that was named, or the one next to the checkpoint."""
+    def read_config(self, *names: str) -> tuple[Content, Path]:
+        """Read the named configuration, or the one next to the checkpoint; return its path too."""
         path = self.config or self.sibling(*names)
         return read_document(path), path
 
-    def statistics(self, *names: str) -> tuple[Any, Path]:
-        """Read the statistics of the mel that were named, or those next to the checkpoint."""
+    def read_statistics(self, *names: str) -> tuple[Any, Path]:
+        """Read the named mel statistics, or those next to the checkpoint; return their path too."""
         path = self.stats or self.sibling(*names)
         if not path.is_file():
             raise ModelError(
-                f"no statistics at {path}",
-                f"--stats names the {' or '.join(names)} of the checkpoint",
+                f"the mel statistics are missing: {path}",
+                f"name the {' or '.join(names)} of the checkpoint with --stats",
             )
         return load_statistics(path), path
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A generator under our names.
+class ImportedGenerator:
+    """A generator in the names of this package.
 
     Attributes:
-        config: the mel that it reads, and its architecture.
-        state: its weights under the official names, with weight norm or without.
-        notes: what its user should know.
+        config: its mel settings and architecture.
+        state: its weights under the official names, with or without weight norm.
+        notes: notes for the user.
     """
 
     config: VocoderConfig
-    state: State
+    state: StateDict
     notes: tuple[str, ...] = ()
 
 
 class CheckpointFamily(Protocol):
-    """A module of this package: a family of checkpoints, with a name for messages."""
+    """The interface of a module in `families`; `NAME` is shown in messages."""
 
     NAME: str
 
     def recognizes(self, content: Content) -> bool:
-        """Tell from its content whether a checkpoint is of this family."""
+        """Return whether a checkpoint with this content belongs to the family."""
         ...
 
-    def convert(self, source: ForeignCheckpoint) -> Imported:
+    def convert(self, source: ForeignCheckpoint) -> ImportedGenerator:
         """Read a checkpoint of this family.
 
         Raises:
-            ModelError: it lacks something, or has something that no model file describes.
+            ModelError: if something is missing, or a model file cannot describe it.
         """
         ...

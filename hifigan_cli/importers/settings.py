@@ -1,6 +1,6 @@
-"""Settings of other tools -> ours.
+"""Map the settings of other tools to the configuration of this package.
 
-What is missing, unknown or unusual raises a `ModelError` that names it.
+A setting that is missing, unknown or unsupported raises a `ModelError` with its name.
 """
 
 from __future__ import annotations
@@ -15,65 +15,65 @@ from hifigan_cli.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-# Ours -> theirs. The official names are ours; what is not listed belongs to their training.
-GENERATOR = {name: name for name in GeneratorConfig.model_fields if name != "variant"}
+# Our field names -> foreign ones. We use the official names; other official keys concern training.
+GENERATOR_FIELDS = {name: name for name in GeneratorConfig.model_fields if name != "variant"}
 _MEL_FIELDS = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
-_NAMED = 5  # names in an error; more say nothing more
+_MAX_NAMES = 5  # in an error message
 
 
-def mel_fields(theirs: str) -> dict[str, str]:
-    """Return ours -> theirs for the sizes of a mel: `theirs` in our order, - for one without."""
-    names = zip(_MEL_FIELDS, theirs.split(), strict=True)
-    return {ours: name for ours, name in names if name != "-"}
+def mel_fields(foreign_names: str) -> dict[str, str]:
+    """Map mel fields to foreign names, listed in the order of `_MEL_FIELDS`; `-` omits a field."""
+    names = zip(_MEL_FIELDS, foreign_names.split(), strict=True)
+    return {field: name for field, name in names if name != "-"}
 
 
-def section(content: Mapping[str, Any], *names: str, where: object) -> dict[str, Any]:
-    """Return a mapping within a configuration."""
-    found: Any = content
+def get_section(content: Mapping[str, Any], *names: str, where: object) -> dict[str, Any]:
+    """Return a nested mapping of a configuration."""
+    section: Any = content
     for name in names:
-        found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, dict):
+        section = section.get(name) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
         raise ModelError(f"{where} has no {'.'.join(names)}")
-    return found
+    return section
 
 
-def fixed(content: Mapping[str, Any], where: object, **values: object) -> None:
-    """Check that settings have the only values that a model file can describe."""
+def require_values(content: Mapping[str, Any], where: object, **values: object) -> None:
+    """Check that settings, where present, have the only values that can be imported."""
     for name, value in values.items():
         if content.get(name, value) != value:
             raise ModelError(
-                f"{where}: {name} is {content[name]!r}, and only {value!r} can be imported"
+                f"{where}: {name} is {content[name]!r}, but only {value!r} can be imported"
             )
 
 
-def pick(
+def map_fields(
     content: Mapping[str, Any],
     names: Mapping[str, str],
     where: object,
-    others: Collection[str] | None = None,
+    other_settings: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Return our fields out of a configuration; `names` is ours -> theirs.
+    """Return a configuration's values under our field names; `names` maps ours to foreign names.
 
-    With `others`, there must be no more settings than these: one could change the network.
+    With `other_settings`, any further setting is an error, because it could change the network.
     """
-    known = content.keys() if others is None else {*names.values(), *others}
+    known = content.keys() if other_settings is None else {*names.values(), *other_settings}
     unknown = sorted(str(key) for key in content if key not in known)
     if unknown:
-        raise ModelError(f"{where} has settings that are not understood: {listed(unknown)}")
-    missing = [theirs for theirs in names.values() if theirs not in content]
+        raise ModelError(f"{where} has unknown settings: {join_names(unknown)}")
+    missing = [name for name in names.values() if name not in content]
     if missing:
-        raise ModelError(f"{where} does not give {', '.join(missing)}")
-    return {ours: content[theirs] for ours, theirs in names.items()}
+        raise ModelError(f"{where} lacks {', '.join(missing)}")
+    return {field: content[name] for field, name in names.items()}
 
 
-def vocoder(
+def build_config(
     where: object,
     mel: Mapping[str, Any],
     generator: Mapping[str, Any],
     convention: Mapping[str, Any] | None = None,
     variant: Mapping[str, Any] | None = None,
 ) -> VocoderConfig:
-    """Make a checked configuration of what a checkpoint says."""
+    """Build and validate a configuration from the settings of a checkpoint."""
     try:
         return VocoderConfig(
             mel=MelConfig(**mel, convention=MelConvention(**(convention or {}))),
@@ -87,7 +87,7 @@ def vocoder(
         raise ModelError(f"{where} does not describe a generator: {reason}") from error
 
 
-def listed(names: Sequence[str]) -> str:
-    """Name the first few of many names, and count the rest."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def join_names(names: Sequence[str]) -> str:
+    """Join the first few names, and count the rest."""
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,8 +1,8 @@
-"""Files: opened, locked, read and replaced with care.
+"""Safe file access: regular files, atomic replacement, locks, untrusted files.
 
-- `files`: opening what is safe to open, replacing files atomically
-- `locks`: one writer to a folder
-- `tensor_file`: named tensors and a description in one safetensors file, checked by a digest
-- `untrusted`: pickles of other tools -> tensors and plain values, by way of another process
-- `untrusted_child`: that process: weights-only unpickling within limits of memory and time
+- `files`: open regular files, replace files atomically
+- `locks`: allow one writer per folder
+- `tensor_file`: named tensors and metadata in one safetensors file, verified by a digest
+- `untrusted`: read pickles of other tools as tensors and plain values, in a subprocess
+- `untrusted_child`: that subprocess: weights-only unpickling within limits of memory and time
 """

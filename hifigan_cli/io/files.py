@@ -1,7 +1,7 @@
 """Open regular files only; replace files atomically.
 
-Reading refuses what is not a regular file (a FIFO would hang). Writing goes to a temporary sibling
-that is synced and renamed, so that a name holds the old content or the new, never half.
+Reading accepts only regular files, because a FIFO would hang. Writing goes to a temporary sibling
+that is synced and renamed, so that a path holds the old content or the new, never a part of it.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from hifigan_cli.errors import EmptyError, InputError, OutputError, UsageError, closest
+from hifigan_cli.errors import EmptyError, InputError, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_LONGEST_NAME = 255  # bytes, on every file system in use
-_TEMPORARY = re.compile(r"\.(\d+)\.(.+)\.tmp", re.DOTALL)  # a newline is part of a name
+_MAX_NAME_BYTES = 255  # on every common file system
+_TEMPORARY = re.compile(r"\.(\d+)\.(.+)\.tmp", re.DOTALL)  # names may contain newlines
 
 
 def open_regular(path: Path) -> IO[bytes]:
     """Open a regular file for reading.
 
     Raises:
-        InputError: missing, unreadable, empty, or a folder, FIFO or device.
+        InputError: the path is missing, unreadable, empty, or a folder, FIFO or device.
     """
     try:
-        # Without O_NONBLOCK the mere opening of a FIFO waits for a writer.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", nearest(path)) from error
+        raise InputError(f"{path}: {error.strerror}", similar_path(path)) from error
     except ValueError as error:  # a NUL in the name
         raise InputError(f"{str(path)!r}: {error}") from error
     status = os.fstat(descriptor)
@@ -46,11 +46,8 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def nearest(path: Path, *, folders: bool = False) -> str | None:
-    """Ask whether a path meant a file next to it, or a folder, that has a similar name.
-
-    With `folders` it can only mean a folder.
-    """
+def similar_path(path: Path, *, folders: bool = False) -> str | None:
+    """Suggest a file or folder next to a path that has a similar name; with `folders` a folder."""
     try:
         siblings = [
             entry.name
@@ -59,10 +56,11 @@ def nearest(path: Path, *, folders: bool = False) -> str | None:
         ]
     except OSError:
         return None
-    return closest(path.name, siblings) or None
+    return did_you_mean(path.name, siblings) or None
 
 
-# pathlib raises on Python 3.11 where os.path answers: a name too long, a place not to be searched.
+# On Python 3.11 pathlib raises for a name that is too long or a folder that cannot be searched;
+# os.path returns False.
 def is_folder(path: Path) -> bool:
     """Return whether a path is a folder."""
     return os.path.isdir(path)  # noqa: PTH112
@@ -74,10 +72,10 @@ def is_file(path: Path) -> bool:
 
 
 def check_output(path: Path, force: bool, source: Path | None = None) -> None:
-    """Refuse an output that exists, cannot be written, or is its own input.
+    """Check that an output is not its own input, may be overwritten, and can be written.
 
     Raises:
-        UsageError: `path` and `source` are one file.
+        UsageError: `path` and `source` are the same file.
         OutputError: `path` exists and `force` is not set, or its folder cannot be written.
     """
     exists = os.path.exists(path)  # noqa: PTH110 - as in is_folder
@@ -86,57 +84,57 @@ def check_output(path: Path, force: bool, source: Path | None = None) -> None:
     if is_folder(path):
         raise OutputError(f"{path} is a folder", "name a file with -o")
     if exists and not is_file(path):
-        # Replacing would put a plain file in the place of /dev/null.
+        # Otherwise a regular file would replace /dev/null.
         raise OutputError(f"{path} is not a regular file", "name a file with -o")
     if os.path.lexists(path) and not force:
         raise OutputError(f"{path} exists", "--force overwrites it")
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise OutputError(f"the name {path.name[:20]}... is too long", "choose a shorter one")
+    if len(os.fsencode(path.name)) > _MAX_NAME_BYTES:
+        raise OutputError(f"the name {path.name[:20]}... is too long", "choose a shorter name")
     check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder can be written, or created; nothing is created.
+    """Check that a folder can be written or created; create nothing.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the folder cannot be written.
     """
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not is_folder(folder):
-        raise OutputError(f"{folder} is not a folder that can be used", "choose another place")
+        raise OutputError(f"{folder} is not a usable folder", "choose another folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder} cannot be written", "choose another place with -o")
+        raise OutputError(f"{folder} cannot be written", "choose another folder with -o")
 
 
-def make_folder(folder: Path) -> None:
+def create_folder(folder: Path) -> None:
     """Create a folder and its parents, if they do not exist.
 
     Raises:
-        OutputError: it cannot be created.
+        OutputError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise OutputError(f"cannot create the folder {folder}: {error.strerror}") from error
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write; at the end it takes the place of `path`.
+def atomic_replace(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write; at the end, rename it to `path`.
 
-    Missing folders are created. When the block raises, the temporary is removed and `path` is as
-    it was.
+    Missing folders are created. When the block raises, the temporary file is removed and `path`
+    stays unchanged.
 
     Raises:
-        OutputError: the file system refused (full, read-only).
+        OutputError: writing failed, for example because the disk is full or read-only.
     """
-    temporary = path.with_name(f".{os.getpid()}.{_shortened(path.name)}.tmp")
-    make_folder(path.parent)
+    temporary = path.with_name(f".{os.getpid()}.{_shorten(path.name)}.tmp")
+    create_folder(path.parent)
     try:
         with suppress(FileNotFoundError):
-            temporary.unlink()  # of a killed process that had our number
-        # O_EXCL and O_NOFOLLOW: no link that somebody has put there is followed.
+            temporary.unlink()  # from a killed process that had the same process ID
+        # O_EXCL and O_NOFOLLOW: a planted link is not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(temporary, flags, 0o666))
         yield temporary
@@ -146,13 +144,13 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        # Where no file could be created, none can be removed; that error is no news.
+        # If the file could not be created, removing it fails too; ignore that error.
         with suppress(OSError):
             temporary.unlink()
 
 
 def _sync(path: Path) -> None:
-    """Let the file system write a file or folder to the disk."""
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -160,28 +158,28 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _shortened(name: str) -> str:
-    """Cut a name so that it fits into a temporary's, which has at most 255 bytes as well."""
+def _shorten(name: str) -> str:
+    """Shorten a name so that the name of its temporary file has at most 255 bytes."""
     return os.fsdecode(os.fsencode(name)[:200])
 
 
-def sweep(targets: Iterable[Path]) -> None:
-    """Remove the temporaries of these files that ended processes have left."""
-    ours = {target.with_name(_shortened(target.name)) for target in targets}
-    for folder in {target.parent for target in ours}:
-        with suppress(OSError):  # where there is no folder, there is nothing to remove
+def remove_stale_temporaries(targets: Iterable[Path]) -> None:
+    """Remove the temporary files of these targets whose process no longer runs."""
+    shortened = {target.with_name(_shorten(target.name)) for target in targets}
+    for folder in {target.parent for target in shortened}:
+        with suppress(OSError):  # a missing folder has no temporary files
             for entry in folder.iterdir():
-                found = _TEMPORARY.fullmatch(entry.name)
-                if found and folder / found[2] in ours and not _is_running(int(found[1])):
+                match = _TEMPORARY.fullmatch(entry.name)
+                if match and folder / match[2] in shortened and not _is_running(int(match[1])):
                     entry.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # the process of another user
         return True
     return True
 
@@ -190,7 +188,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file atomically.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: writing failed.
     """
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.write_bytes(content)

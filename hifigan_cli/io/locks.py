@@ -1,7 +1,7 @@
-"""One writer to a folder.
+"""Allow one writer per folder.
 
-The lock is the operating system's: a killed run leaves none behind. The process number next to it
-only serves the message.
+The lock belongs to the operating system, so a killed run leaves none behind. The file with the
+process ID next to it only serves the error message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from hifigan_cli.errors import OutputError
-from hifigan_cli.io.files import check_folder, is_folder, make_folder, sweep
+from hifigan_cli.io.files import check_folder, create_folder, is_folder, remove_stale_temporaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,78 +22,80 @@ if TYPE_CHECKING:
     from hifigan_cli.runtime.sharding import Shard
 
 LOCK_FILE = ".lock"
-HOLDER_FILE = ".lock.pid"
+PID_FILE = ".lock.pid"
 
 
-def part_lock(part: Shard) -> str:
-    """Name the lock that a shard holds while it is at work; for all of the work, the folder's."""
-    return LOCK_FILE if part.whole else f"{LOCK_FILE}-{part.number}-of-{part.count}"
+def shard_lock_name(shard: Shard) -> str:
+    """Return the name of a shard's lock; a run without shards uses the folder's lock."""
+    return LOCK_FILE if shard.covers_all else f"{LOCK_FILE}-{shard.number}-of-{shard.count}"
 
 
 @contextmanager
-def locked(folder: Path, name: str = LOCK_FILE, patience_s: float = 0.0) -> Iterator[None]:
-    """Hold an existing folder for the length of the block; leave no file behind.
+def folder_lock(folder: Path, name: str = LOCK_FILE, timeout_s: float = 0.0) -> Iterator[None]:
+    """Lock an existing folder for the duration of the block; leave no file behind.
 
-    Locks of different names do not hinder each other. Another's lock is waited for `patience_s`.
+    Locks with different names are independent. If another run holds the lock, wait `timeout_s`.
 
     Raises:
-        OutputError: another run holds it, or the file system refused.
+        OutputError: another run holds the lock, or the file system failed.
     """
-    path, holder = folder / name, folder / f"{name}.pid"
+    path, pid_file = folder / name, folder / f"{name}.pid"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=patience_s)
+        lock.acquire(timeout=timeout_s)
     except Timeout as error:
         raise OutputError(
-            f"{folder} is in use by {_pid(holder)}", "wait until it ends, or choose another -o"
+            f"{folder} is in use by {_describe_owner(pid_file)}",
+            "wait until it ends, or choose another folder with -o",
         ) from error
     except OSError as error:
         raise OutputError(f"cannot lock {folder}: {error.strerror or error}") from error
     try:
         try:
-            # A killed run may have left its note, or somebody a link: neither is written to. There
-            # is no temporary, because others look into the folder meanwhile.
-            holder.unlink(missing_ok=True)
-            with holder.open("xb") as note:
-                note.write(str(os.getpid()).encode())
+            # Remove what a killed run left or a link that somebody planted. Write without a
+            # temporary file, because other runs list the folder meanwhile.
+            pid_file.unlink(missing_ok=True)
+            with pid_file.open("xb") as stream:
+                stream.write(str(os.getpid()).encode())
         except OSError as error:
-            raise OutputError(f"cannot write {holder}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write {pid_file}: {error.strerror or error}") from error
         yield
     finally:
-        holder.unlink(missing_ok=True)
-        # Removed while it is held: who opened it meanwhile finds it unlinked and opens a new one.
+        pid_file.unlink(missing_ok=True)
+        # Unlink before release: a run that has opened the file sees this and opens a new one.
         path.unlink(missing_ok=True)
         lock.release()
 
 
 @contextmanager
-def hold_folder(folder: Path, shard: Shard, targets: Iterable[Path]) -> Iterator[None]:
-    """Lock a folder for results, which is created if need be; remove what killed runs left of them.
+def lock_output_folder(folder: Path, shard: Shard, targets: Iterable[Path]) -> Iterator[None]:
+    """Create and lock an output folder; remove temporary files that killed runs left of `targets`.
 
-    A shard holds its part only; all of the work is held while nobody works on a shard of it. A
-    folder that was created is removed again if nothing was written.
+    A shard locks only its own name. A run without shards also requires that no shard runs. If the
+    folder is new and stays empty, it is removed at the end.
 
     Raises:
-        OutputError: the folder cannot be written, or another run holds it.
+        OutputError: the folder cannot be written, or another run holds the lock.
     """
     check_folder(folder)
     created = not is_folder(folder)
-    make_folder(folder)
+    create_folder(folder)
     try:
-        with locked(folder, part_lock(shard)):
-            for other in sorted(folder.glob(f"{LOCK_FILE}-*-of-*[0-9]")) if shard.whole else ():
-                with locked(folder, other.name):  # its owner is gone
+        with folder_lock(folder, shard_lock_name(shard)):
+            others = folder.glob(f"{LOCK_FILE}-*-of-*[0-9]") if shard.covers_all else ()
+            for other in sorted(others):
+                with folder_lock(folder, other.name):  # fails if the shard still runs
                     pass
-            sweep(targets)
+            remove_stale_temporaries(targets)
             yield
     finally:
         if created:
             with suppress(OSError):
-                folder.rmdir()  # if it is still empty
+                folder.rmdir()  # fails if the folder is not empty
 
 
-def _pid(holder: Path) -> str:
+def _describe_owner(pid_file: Path) -> str:
     try:
-        return f"pid {int(holder.read_text())}"
-    except (OSError, ValueError):  # between its lock and its note
+        return f"pid {int(pid_file.read_text())}"
+    except (OSError, ValueError):  # the owner has not written the file yet
         return "another run"

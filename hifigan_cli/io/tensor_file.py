@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from hifigan_cli.config.files import with_current_names
 from hifigan_cli.errors import InputError, ModelError, OutputError
-from hifigan_cli.io.files import open_regular, replacing
+from hifigan_cli.io.files import atomic_replace, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from hifigan_cli.types import AnyArray
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, 2)  # format 1 had other names for some keys of the configuration
 _KEY = "hifigan"  # one metadata entry, so that the file's bytes do not depend on map order
 # safetensors' names of types, and those that numpy and torch share.
 _PREFIXES = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
@@ -84,7 +86,7 @@ def _write(
 ) -> str:
     content = {"format": FORMAT, **description}
     content["digest"] = _digest(stored, content)
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         mode = temporary.stat().st_mode
         try:
             save(temporary, {_KEY: json.dumps(content, sort_keys=True)})
@@ -100,6 +102,14 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: not a safetensors file, or not one of this tool.
     """
+    return _current(_raw_description(path))
+
+
+def _current(content: dict[str, Any]) -> dict[str, Any]:
+    return dict(with_current_names(content)) if content["format"] == 1 else content
+
+
+def _raw_description(path: Path) -> dict[str, Any]:
     check_readable(path)
     try:
         with safe_open(path, framework="np") as file:
@@ -117,7 +127,7 @@ def read_description(path: Path) -> dict[str, Any]:
             f"{path} is a safetensors file without hifigan's description of it",
             "convert its source with `hifigan import`",
         ) from error
-    if version != FORMAT:
+    if version not in _READABLE:
         raise ModelError(
             f"{path} has format {version}, this version reads format {FORMAT}",
             "upgrade hifigan-cli",
@@ -152,7 +162,7 @@ def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, Any]]:
 
 def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
     # The library has checked that the header is sound and covers the file, before we follow it.
-    content = read_description(path)
+    content = _raw_description(path)
     try:
         with open_regular(path) as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
@@ -173,7 +183,7 @@ def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
             "fetch or train it again; a run falls back to its previous checkpoint",
         )
     content["digest"] = expected
-    return stored, content
+    return stored, _current(content)
 
 
 def arrays_of(state: Mapping[str, Tensor]) -> dict[str, AnyArray]:

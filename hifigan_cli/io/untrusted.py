@@ -1,8 +1,8 @@
 """Read pickles and other untrusted files as tensors and plain values, in another process.
 
 One subprocess (`untrusted_child`) reads a batch of files within limits of memory, file size and
-time, and writes each as two files that cannot run code: safetensors and JSON. A file that ends the
-subprocess does not cost the others of its batch.
+time, and writes each as two files that cannot run code: safetensors and JSON. If a file crashes the
+subprocess, the other files of the batch are still read.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from hifigan_cli.errors import HifiganError
 
-# What the child writes into the folder of each file: the first two, or the third.
+# The child writes the first two or the third into the folder of each file.
 CONTENT, TENSORS, REFUSAL = "content.json", "tensors.safetensors", "refusal.txt"
 TENSOR_KEY = "$tensor"
-_TOO_LONG = "too-long"  # our mark in the folder of a file that was given up
-_WALL_S = 600.0
-_CONTENT_BYTES = 64 << 20  # of plain values; configurations have a few kilobytes
+_TIMED_OUT = "timed-out"  # this process creates it in the folder of a file that took too long
+_TIMEOUT_S = 600.0
+_MAX_CONTENT_BYTES = 64 << 20  # of plain values; configurations have a few kilobytes
 _BATCH_FILES = 64
-# With -P the current folder is not searched for modules: it may hold a stranger's torch.py.
+# -P excludes the current folder from the module search: it may hold an untrusted torch.py.
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from hifigan_cli.io import untrusted_child"
 _COMMAND = ("-P", "-c", f"{_PROGRAM}; untrusted_child.main()", str(Path(__file__).parents[2]))
 
@@ -46,13 +46,14 @@ def read_untrusted(
     *,
     arrays: bool = False,
 ) -> Any:
-    """Read a file, or the bytes of one, as `untrusted_child.READERS[kind]` does.
+    """Read a file or its bytes with `untrusted_child.READERS[kind]`.
 
-    Tensors are torch's, or with `arrays` numpy's, which needs no torch in this process.
+    Tensors are torch tensors, or with `arrays` numpy arrays, which need no torch in this process.
 
     Raises:
-        HifiganError: of the class `error`: unreadable, or more than tensors and plain values.
-        OutputError: there is no place for temporary files.
+        HifiganError: of the class `error`: the file is unreadable, or has other content than
+            tensors and plain values.
+        OutputError: temporary files cannot be written.
     """
     with _temporary_folder() as name:
         folder = Path(name)
@@ -60,17 +61,17 @@ def read_untrusted(
             try:
                 (folder / "source").write_bytes(source)
             except OSError as failure:
-                raise _no_place(failure) from failure
+                raise _temporary_folder_error(failure) from failure
             source = folder / "source"
         _read_batch(kind, [source], folder)
         return _load(folder / "0", label, error, arrays=arrays)
 
 
 class UntrustedFiles:
-    """Many untrusted files of one kind, read batch by batch when they are asked for.
+    """Many untrusted files of one kind, read batch by batch on demand.
 
-    A batch costs one subprocess, which imports torch once. `read` raises as `read_untrusted` does.
-    Threads may share an instance.
+    Each batch runs in one subprocess, which imports torch once. `read` raises the same errors as
+    `read_untrusted`. Threads may share an instance.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class UntrustedFiles:
         return path in self._index
 
     def read(self, path: Path) -> Any:
-        """Read one of the files, with the batch that it belongs to."""
+        """Read one of the files, together with its batch."""
         with self._lock:
             index = self._index[path]
             start = index - index % _BATCH_FILES
@@ -108,20 +109,20 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="hifigan-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise _no_place(error) from error
+        raise _temporary_folder_error(error) from error
 
 
-def _no_place(error: OSError) -> OutputError:
+def _temporary_folder_error(error: OSError) -> OutputError:
     return OutputError(
-        f"no place for temporary files: {error.strerror or error}", "TMPDIR names another"
+        f"cannot write temporary files: {error.strerror or error}", "set TMPDIR to another folder"
     )
 
 
 def _read_batch(kind: str, files: Sequence[Path], folder: Path) -> None:
     """Read files into the folders `0`, `1`, ...; the folder of a file that failed stays empty.
 
-    A subprocess that ends early is started again for the files after the last one it finished. A
-    file is given up when a subprocess of its own, with the whole time limit, has not finished it.
+    If the subprocess ends early, another one reads the unfinished files. If a subprocess finishes
+    no file, its first file is skipped.
     """
     pending = []
     for index, path in enumerate(files):
@@ -130,7 +131,7 @@ def _read_batch(kind: str, files: Sequence[Path], folder: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
     environment.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     while pending:
-        too_long = False
+        timed_out = False
         try:
             subprocess.run(  # noqa: S603 - this Python, this package
                 [sys.executable, *_COMMAND],
@@ -138,38 +139,37 @@ def _read_batch(kind: str, files: Sequence[Path], folder: Path) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=environment,
-                start_new_session=True,  # a Ctrl-C is ours to handle
-                timeout=_WALL_S,
+                start_new_session=True,  # this process handles Ctrl-C
+                timeout=_TIMEOUT_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            too_long = True
-        left = [each for each in pending if not _finished(Path(each[1]))]
-        if len(left) == len(pending):
-            if too_long:
-                Path(left[0][1], _TOO_LONG).touch()
-            left = left[1:]
-        pending = left
+            timed_out = True
+        remaining = [task for task in pending if not _is_finished(Path(task[1]))]
+        if len(remaining) == len(pending):
+            if timed_out:
+                Path(remaining[0][1], _TIMED_OUT).touch()
+            remaining = remaining[1:]
+        pending = remaining
 
 
-def _finished(folder: Path) -> bool:
+def _is_finished(folder: Path) -> bool:
     return (folder / CONTENT).exists() or (folder / REFUSAL).exists()
 
 
 def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) -> Any:
-    """Load what the child wrote of a file, or raise why there is nothing."""
-    if (folder / _TOO_LONG).exists():
-        raise error(f"{label} takes too long to read", "it is damaged, or made so")
+    """Load the output of the child for a file, or raise the reason for its failure."""
+    if (folder / _TIMED_OUT).exists():
+        raise error(f"{label} takes too long to read", "the file may be damaged or malicious")
     if (folder / REFUSAL).exists():
         reason = (folder / REFUSAL).read_text("utf-8")
         raise error(
             f"{label} is not a file of plain tensors and numbers: {reason}",
-            "files that hold code are never loaded",
+            "hifigan never loads files that contain code",
         )
     if not (folder / CONTENT).exists():
         raise error(
-            f"reading {label} failed: it wants more memory or time than a file of its size "
-            "can need",
+            f"reading {label} failed: it needs more memory or time than its size allows",
             "the file may be incomplete",
         )
     if arrays:
@@ -177,8 +177,8 @@ def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) 
     else:
         from safetensors.torch import load_file  # type: ignore[assignment]  # tensors, not arrays
     try:
-        if (folder / CONTENT).stat().st_size > _CONTENT_BYTES:
-            raise error(f"{label} holds too much besides its tensors")
+        if (folder / CONTENT).stat().st_size > _MAX_CONTENT_BYTES:
+            raise error(f"{label} holds too much data outside its tensors")
         content = json.loads((folder / CONTENT).read_text("utf-8"))
         return _decode(content, load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as failure:
@@ -186,9 +186,9 @@ def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) 
 
 
 def _decode(value: Any, tensors: dict[str, Any]) -> Any:
-    """Put tensors back into the places that `untrusted_child` left for them."""
+    """Replace the placeholders of `untrusted_child` with the tensors."""
     if isinstance(value, list):
-        return [_decode(each, tensors) for each in value]
+        return [_decode(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {TENSOR_KEY}:
@@ -196,4 +196,4 @@ def _decode(value: Any, tensors: dict[str, Any]) -> Any:
         if not isinstance(name, str) or name not in tensors:
             raise ValueError("a tensor is missing")
         return tensors[name]
-    return {key: _decode(each, tensors) for key, each in value.items()}
+    return {key: _decode(item, tensors) for key, item in value.items()}

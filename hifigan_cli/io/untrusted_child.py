@@ -1,8 +1,8 @@
 """The process that reads untrusted files for `untrusted`, within limits of memory and time.
 
-Only tensors and plain values are unpickled; a file that asks for another class or function is
-refused. Should a parser have a flaw all the same, the process has little memory, little time, no
-core dump, and no data but that of its batch.
+Only tensors and plain values are unpickled; a file that requests another class or function is
+rejected. In case a parser still has a flaw, the process has little memory and time, no core dump,
+and no data except its batch.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     import torch
 
-# Memory of a process that has imported torch; the file is held as bytes, as tensors, and once more
-# as it is written.
+# Memory after importing torch, and per byte of the file: it is in memory as bytes, as tensors, and
+# once more when it is written.
 _BASE_BYTES, _PER_BYTE = 2 << 30, 4
 _CPU_S = 300
-# What training needs and a model does not; it is most of many checkpoints.
-_TRAINING = "callbacks loops optimizer_states optimizers lr_schedulers schedulers scheduler"
-_LEFT_OUT = frozenset(f"{_TRAINING} optimizer optim_d optim_g scaler scaler_d scaler_g".split())
+# State that only training needs; it takes most of the space of many checkpoints.
+_LOOPS = "callbacks loops optimizer_states optimizers lr_schedulers schedulers scheduler"
+_TRAINING_KEYS = frozenset(f"{_LOOPS} optimizer optim_d optim_g scaler scaler_d scaler_g".split())
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _limit(size: int, largest: int, files: int) -> None:
-    """Limit this process to what a file of `size` bytes can need, and for good to its batch."""
+    """Set soft limits for a file of `size` bytes and hard limits for the batch."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = int(used.ru_utime + used.ru_stime) + _CPU_S
     for name, soft, hard in (
@@ -62,16 +62,16 @@ def _limit(size: int, largest: int, files: int) -> None:
             now = resource.getrlimit(name)[1]
             hard = hard if now == resource.RLIM_INFINITY else min(hard, now)
             resource.setrlimit(name, (min(soft, hard), hard))
-        except (ValueError, OSError):  # a system without this one
+        except (ValueError, OSError):  # the system lacks this limit
             continue
 
 
 def _reason(text: str) -> str:
-    """Cut the advice that torch adds: to trust the file is not ours to propose."""
+    """Cut the advice that torch adds: it proposes to trust the file."""
     for start in ("WeightsUnpickler error:", "Trying to load"):
-        _, found, after = text.partition(start)
-        if found:
-            text = after if start.endswith(":") else found + after
+        _, match, after = text.partition(start)
+        if match:
+            text = after if start.endswith(":") else match + after
     line = text.strip().partition("\n")[0]
     for advice in (". Please use", ". In PyTorch 2.6"):
         line = line.partition(advice)[0]
@@ -79,48 +79,48 @@ def _reason(text: str) -> str:
 
 
 def _torch(path: Path) -> Any:
-    """Load a PyTorch file; numpy's numbers, which many tools leave in it, are plain values too."""
-    import torch  # seconds, which a batch of another kind does without
+    """Load a PyTorch file; accept numpy numbers too, because many tools store them."""
+    import torch  # takes seconds, and other kinds of files do not need it
 
-    kinds = {type(np.dtype(name)) for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")}
-    harmless: list[Any] = [np.ndarray, np.dtype, collections.defaultdict, *kinds]
+    types = {type(np.dtype(name)) for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")}
+    allowed: list[Any] = [np.ndarray, np.dtype, collections.defaultdict, *types]
     for name in ("scalar", "_reconstruct"):
         function = getattr(multiarray, name)
-        harmless += [(function, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
-    with torch.serialization.safe_globals(harmless):
+        allowed += [(function, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
+    with torch.serialization.safe_globals(allowed):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _mel(path: Path) -> dict[str, torch.Tensor]:
-    """Load the tensors of a PyTorch file by name, in float32; one that has no name is the mel."""
+    """Load the tensors of a PyTorch file by name, in float32; an unnamed one is the mel."""
     content = _torch(path)
     named = content if isinstance(content, dict) else {"mel": content}
     tensors = {str(k): v.detach() for k, v in named.items() if _is_tensor(v)}
     for name, value in tensors.items():
-        # With strides of zero a file of bytes claims any size.
+        # With strides of zero a small file can declare a tensor of any size.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise ValueError(f"{name} claims more numbers than there are")
+            raise ValueError(f"{name} declares more numbers than it stores")
     return {name: value.float() for name, value in tensors.items()}
 
 
-class _Arrays(pickle.Unpickler):
-    """Unpickles arrays, numbers, and plain containers; refuses all else."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickle only arrays, numbers and plain containers."""
 
-    _KNOWN = frozenset(
+    _ALLOWED = frozenset(
         (f"numpy.{core}.multiarray", name)
         for core in ("core", "_core")
         for name in ("_reconstruct", "scalar")
     ) | {("numpy", "ndarray"), ("numpy", "dtype")}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class or function that a pickle names, if it is one of the few."""
-        if (module, name) not in self._KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        """Return a class or function that a pickle names, if it is allowed."""
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it requests {module}.{name}")
         return super().find_class(module, name)
 
 
 def _numpy(path: Path) -> Any:
-    """Read .npy or .npz; an array of one object, such as a dict of statistics, is unpacked."""
+    """Read .npy or .npz; unpack an array of one object, such as a dict of statistics."""
     with path.open("rb") as stream:
         if stream.read(4) == b"PK\x03\x04":
             with np.load(path, allow_pickle=False) as archive:
@@ -138,19 +138,19 @@ def _npy(stream: IO[bytes]) -> Any:
     if not dtype.hasobject:
         stream.seek(0)
         return np.load(stream, allow_pickle=False)
-    found = _Arrays(stream).load()
-    return found.item() if isinstance(found, np.ndarray) and shape == () else found
+    loaded = _ArrayUnpickler(stream).load()
+    return loaded.item() if isinstance(loaded, np.ndarray) and shape == () else loaded
 
 
 def _hdf5(path: Path) -> Any:
-    """Read the data sets at the top of an HDF5 file."""
+    """Read the top-level data sets of an HDF5 file."""
     import h5py
 
     with h5py.File(path, "r") as file:
         return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
-# How each kind of file is read, by the name that the parent sends; the limits come on top.
+# The reader of each kind of file, by the name that the parent sends.
 READERS: dict[str, Callable[[Path], Any]] = {
     "torch": _torch,
     "mel": _mel,
@@ -160,14 +160,14 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def _write(folder: Path, content: object) -> None:
-    """Write content as safetensors and JSON; the JSON, which is last, says that both are there."""
+    """Write content as safetensors and JSON; the JSON is last, so it marks both as complete."""
     tensors: dict[str, Any] = {}
     encoded = json.dumps(_encode(content, tensors))
-    if any(_is_tensor(each) for each in tensors.values()):
+    if any(_is_tensor(tensor) for tensor in tensors.values()):
         import torch
         from safetensors.torch import save_file
 
-        tensors = {name: torch.as_tensor(each) for name, each in tensors.items()}
+        tensors = {name: torch.as_tensor(tensor) for name, tensor in tensors.items()}
     else:
         from safetensors.numpy import save_file  # type: ignore[assignment]  # arrays, not tensors
     save_file(tensors, folder / TENSORS)
@@ -175,12 +175,12 @@ def _write(folder: Path, content: object) -> None:
 
 
 def _is_tensor(value: object) -> bool:
-    loaded: Any = sys.modules.get("torch")
-    return loaded is not None and isinstance(value, loaded.Tensor)
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _encode(value: Any, tensors: dict[str, Any]) -> Any:
-    """Return plain values for JSON, with tensors moved to `tensors`; optimizers are left out."""
+    """Return plain values for JSON; move tensors to `tensors` and omit the state of training."""
     plain = None
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         plain = np.array(value, value.dtype.newbyteorder("="), order="C")  # it may be a view
@@ -191,12 +191,12 @@ def _encode(value: Any, tensors: dict[str, Any]) -> Any:
         tensors[name] = plain
         return {TENSOR_KEY: name}
     if isinstance(value, dict):
-        kept = {str(key): each for key, each in value.items() if key not in _LEFT_OUT}
-        return {key: _encode(each, tensors) for key, each in kept.items()}
+        items = {str(key): item for key, item in value.items() if key not in _TRAINING_KEYS}
+        return {key: _encode(item, tensors) for key, item in items.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_encode(each, tensors) for each in value]
+        return [_encode(item, tensors) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return f"<{type(value).__name__}>"  # no plain value; no importer has use for it
+    return f"<{type(value).__name__}>"  # not a plain value; no importer uses it

@@ -2,20 +2,20 @@
 
 Read in this order:
 
-- `generator`: section 2.2, transposed convolutions and multi-receptive-field fusion
+- `generator`: section 2.2, transposed convolutions and multi-receptive-field fusion (MRF)
 - `discriminators`: section 2.3, the multi-period (MPD) and multi-scale (MSD) discriminators
 - `losses`: section 2.4, equations 1 to 8
-- `optimized`: the same networks, arranged for the speed of training
-- `norms`: weight norm, and folding it away for synthesis
-- `shapes`: which weights an architecture has, and whether a file has them
-- `model_file`: one file that describes itself: weights, architecture, mel, digest
+- `optimized`: faster forms of the same networks, for training
+- `norms`: weight norm, and folding it for inference
+- `shapes`: names and shapes of an architecture's weights, and the check of a file's weights
+- `model_file`: a self-contained file: weights, architecture, mel convention, digest
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hifigan_cli.runtime.lazy import lazily
+from hifigan_cli.runtime.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
@@ -31,7 +31,7 @@ __all__ = [
     "write_model",
 ]
 
-__getattr__ = lazily(
+__getattr__ = lazy_getattr(
     __name__,
     {
         "Generator": "generator",

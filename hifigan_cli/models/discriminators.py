@@ -1,12 +1,13 @@
 """The two discriminators (paper section 2.3, figure 2, appendix A.2).
 
-MPD, the multi-period discriminator, folds the waveform into rows of p samples and convolves along
-the columns only, so that each sub-discriminator sees every p-th sample. The periods are primes, to
-overlap as little as possible.
+MPD, the multi-period discriminator, reshapes the waveform to rows of p samples and convolves only
+along the columns, so each sub-discriminator sees every p-th sample. The periods are prime numbers,
+to overlap as little as possible.
 
-MSD, the multi-scale discriminator (from MelGAN), reads the waveform raw, averaged by two, and
-averaged by four: long patterns that the disjoint samples of MPD miss. Its first sub-discriminator
-has spectral norm, which the paper found to steady training on raw audio; all others weight norm.
+MSD, the multi-scale discriminator (from MelGAN), reads the raw waveform and average-pooled ones, by
+two and by four. It sees long patterns, which the disjoint samples of MPD miss. Its first
+sub-discriminator has spectral norm, which the paper found to stabilize training on raw audio; all
+others have weight norm.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from hifigan_cli.models.norms import add_weight_norm
 
-SLOPE = 0.1
+LRELU_SLOPE = 0.1
 PERIODS = (2, 3, 5, 7, 11)
 PERIOD_CHANNELS = (1, 32, 128, 512, 1024, 1024)
 PERIOD_STRIDES = (3, 3, 3, 3, 1)  # the last layer keeps its length
@@ -48,58 +49,58 @@ SCALE_LAYERS = (
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a sub-discriminator returns for a batch of waveforms.
+    """The output of a sub-discriminator for a batch of waveforms.
 
     Attributes:
-        scores: `(batch, positions)`, without an activation; the target is 1 for `y`, 0 for `y_hat`.
-        feature_maps: the output of every layer; that of the last, the scores', included.
+        scores: `(batch, positions)`, without activation; the target is 1 for `y`, 0 for `y_hat`.
+        feature_maps: the output of every layer, including the last, which are the scores.
     """
 
     scores: Tensor
     feature_maps: list[Tensor]
 
 
-def discriminate(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
-    """Run a stack of convolutions; a leaky ReLU follows each but the last."""
+def run_layers(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
+    """Run a stack of convolutions; a leaky ReLU follows all but the last."""
     feature_maps = []
     for conv in convs:
-        x = F.leaky_relu(conv(x), SLOPE)
+        x = F.leaky_relu(conv(x), LRELU_SLOPE)
         feature_maps.append(x)
     x = last(x)
     return DiscriminatorOutput(x.flatten(1), [*feature_maps, x])
 
 
 class PeriodDiscriminator(nn.Module):
-    """A sub-discriminator of MPD: it sees every `period`-th sample."""
+    """A sub-discriminator of MPD, which sees every `period`-th sample."""
 
     def __init__(self, period: int, width: float = 1.0) -> None:
         super().__init__()
         self.period = period
-        channels = [1, *(int(wide * width) for wide in PERIOD_CHANNELS[1:])]
+        channels = [1, *(int(count * width) for count in PERIOD_CHANNELS[1:])]
         self.convs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, (5, 1), (stride, 1), padding=(2, 0))
-            for narrow, wide, stride in zip(channels, channels[1:], PERIOD_STRIDES, strict=False)
+            nn.Conv2d(inputs, outputs, (5, 1), (stride, 1), padding=(2, 0))
+            for inputs, outputs, stride in zip(channels, channels[1:], PERIOD_STRIDES, strict=False)
         )
         self.conv_post = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         add_weight_norm(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Discriminate `(batch, 1, samples)`."""
-        return discriminate(self.convs, self.conv_post, self.fold(samples))
+        """Score `(batch, 1, samples)`."""
+        return run_layers(self.convs, self.conv_post, self.to_2d(samples))
 
-    def fold(self, samples: Tensor) -> Tensor:
-        """Reshape `(batch, 1, samples)` to `(batch, 1, rows, period)`; the end is reflected."""
+    def to_2d(self, samples: Tensor) -> Tensor:
+        """Reshape `(batch, 1, samples)` to `(batch, 1, rows, period)`; reflect at the end."""
         batch, channels, length = samples.shape
-        missing = -length % self.period
-        if missing:
-            samples = F.pad(samples, (0, missing), mode="reflect")
+        padding = -length % self.period
+        if padding:
+            samples = F.pad(samples, (0, padding), mode="reflect")
         return samples.reshape(batch, channels, -1, self.period)
 
 
 class MultiPeriodDiscriminator(nn.Module):
     """MPD: periods 2, 3, 5, 7 and 11; 41 105 770 parameters.
 
-    `width` scales the channels; 1 is the paper's.
+    `width` scales the channels; the paper's network has 1.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -109,7 +110,7 @@ class MultiPeriodDiscriminator(nn.Module):
         )
 
     def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
-        """Discriminate `(batch, 1, samples)`, once a period."""
+        """Score `(batch, 1, samples)` with each period's sub-discriminator."""
         return [discriminator(samples) for discriminator in self.discriminators]
 
 
@@ -137,14 +138,14 @@ class ScaleDiscriminator(nn.Module):
             add_weight_norm(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Discriminate `(batch, 1, samples)`."""
-        return discriminate(self.convs, self.conv_post, samples)
+        """Score `(batch, 1, samples)`."""
+        return run_layers(self.convs, self.conv_post, samples)
 
 
 class MultiScaleDiscriminator(nn.Module):
     """MSD: rates 1, 1/2 and 1/4; 29 618 821 parameters.
 
-    `width` scales the channels; 1 is the paper's.
+    `width` scales the channels; the paper's network has 1.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -154,14 +155,14 @@ class MultiScaleDiscriminator(nn.Module):
         )
 
     def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
-        """Discriminate `(batch, 1, samples)`, once a scale."""
+        """Score `(batch, 1, samples)` with each scale's sub-discriminator."""
         outputs = []
         for scale, discriminator in enumerate(self.discriminators):
-            samples = halve(samples) if scale else samples
+            samples = downsample(samples) if scale else samples
             outputs.append(discriminator(samples))
         return outputs
 
 
-def halve(samples: Tensor) -> Tensor:
-    """Average-pool `(batch, 1, samples)` to half the rate, window 4, the ends padded by 2."""
+def downsample(samples: Tensor) -> Tensor:
+    """Average-pool `(batch, 1, samples)` to half the rate: window 4, both ends padded by 2."""
     return F.avg_pool1d(samples, kernel_size=4, stride=2, padding=2)

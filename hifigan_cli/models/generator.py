@@ -1,12 +1,11 @@
-"""The generator: a log-mel becomes a waveform (paper section 2.2).
+"""The generator: log-mel to waveform (paper section 2.2).
 
-A convolution reads the mel; then each stage upsamples in time with a transposed convolution, halves
-the channels, and passes the result through several residual blocks of different kernel sizes and
-dilations at once, whose mean it takes: multi-receptive-field fusion (MRF). A last convolution and
-tanh make the samples.
+A convolution reads the mel. Each stage then upsamples in time with a transposed convolution, halves
+the channels, and takes the mean of several parallel residual blocks with different kernel sizes and
+dilations: multi-receptive-field fusion (MRF). A last convolution and tanh output the samples.
 
-Two facts that the paper does not say and every published weight depends on: the activation comes
-*before* each convolution, and before the last one its slope is 0.01, not 0.1.
+Two facts are not in the paper, but all published weights depend on them: the activation comes
+*before* each convolution, and its slope before the last convolution is 0.01, not 0.1.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hifigan_cli.config.architecture import EDGE_KERNEL, LAST_SLOPE
+from hifigan_cli.config.architecture import EDGE_KERNEL, FINAL_LRELU_SLOPE
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def same_conv(inputs: int, outputs: int, kernel: int, dilation: int, variant: Variant) -> nn.Conv1d:
-    """Build a convolution that keeps the length."""
+    """Build a convolution that preserves the length."""
     padding, mode = dilation * (kernel - 1) // 2, variant.conv_padding
     return nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=padding, padding_mode=mode)
 
 
 class ResidualBlock1(nn.Module):
-    """Per dilation, a dilated and a plain convolution, added to the input (figure 1, right)."""
+    """For each dilation, add a dilated and a plain convolution to the input (figure 1, right)."""
 
     def __init__(
         self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
@@ -53,7 +52,7 @@ class ResidualBlock1(nn.Module):
 
 
 class ResidualBlock2(nn.Module):
-    """Per dilation, one dilated convolution, added to the input: the lighter block of V3."""
+    """For each dilation, add one dilated convolution to the input: the lighter block of V3."""
 
     def __init__(
         self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
@@ -71,14 +70,14 @@ class ResidualBlock2(nn.Module):
 
 
 class Generator(nn.Module):
-    """Mel to waveform: `(batch, mels, frames)` -> `(batch, 1, frames * hop)`, within [-1, 1].
+    """Mel to waveform: `(batch, n_mels, frames)` -> `(batch, 1, samples)`, within [-1, 1].
 
-    Weight norm is on, as training needs it; `norms.folded` removes it. Parameter names
-    are those of the official checkpoints. Weights start at the framework's default: the official
-    N(0, 0.01) runs after weight norm is installed and so changes nothing.
+    Weight norm is on for training; `norms.fold_weight_norm` removes it. Parameter names are those
+    of the official checkpoints. Weights are initialized with PyTorch's default: the official
+    N(0, 0.01) runs after weight norm is added and therefore has no effect.
 
-    Slopes and paddings are those of `config.variant`; what the variant does to the mel beforehand,
-    `synthesis.streams` does.
+    Slopes and paddings are those of `config.variant`. `synthesis.streams` applies the variant's
+    changes to the mel.
     """
 
     def __init__(
@@ -104,17 +103,17 @@ class Generator(nn.Module):
             add_weight_norm(self)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Synthesize `(batch, 1, samples)` from a log-mel `(batch, mels, frames)`."""
+        """Generate `(batch, 1, samples)` from a log-mel `(batch, n_mels, frames)`."""
         slope = self.config.variant.slope
         x = self.conv_pre(mel)
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, slope))  # (batch, channels / 2, length * rate)
-            x = self.fuse(stage, x)
-        x = self.conv_post(F.leaky_relu(x, LAST_SLOPE))
+            x = self.mrf(stage, x)
+        x = self.conv_post(F.leaky_relu(x, FINAL_LRELU_SLOPE))
         return torch.tanh(x)
 
-    def fuse(self, stage: int, x: Tensor) -> Tensor:
-        """Take the mean of a stage's residual blocks, all reading the same input (MRF)."""
+    def mrf(self, stage: int, x: Tensor) -> Tensor:
+        """Return the mean of a stage's residual blocks, which all read the same input (MRF)."""
         kernels = len(self.config.resblock_kernel_sizes)
         total: Tensor = self.resblocks[stage * kernels](x)
         for block in self.resblocks[stage * kernels + 1 : (stage + 1) * kernels]:
@@ -123,5 +122,5 @@ class Generator(nn.Module):
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Count the trained numbers of a network."""
+    """Count the parameters of a network."""
     return sum(p.numel() for p in net.parameters())

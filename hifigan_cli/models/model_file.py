@@ -1,7 +1,7 @@
-"""The model file: a vocoder that describes itself.
+"""The model file: a vocoder in one self-contained safetensors file.
 
-One safetensors file with the generator's weights (weight norm folded), its architecture, the mel
-that it reads, where it came from, and a digest; perhaps discriminators, for a warm start.
+It contains the generator's weights (weight norm folded), its architecture, its mel convention, its
+provenance and a digest, and optionally the discriminators, for a warm start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.safetensors"  # in the folder of a training run
 KIND = "vocoder"
-GENERATOR = "generator."
+GENERATOR_PREFIX = "generator."
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class ModelFile:
     """The content of a model file.
 
     Attributes:
-        mel: the convention of the mel it reads.
-        generator: its architecture.
-        weights: the generator's folded weights, under the official parameter names.
-        discriminators: states under `mpd.` and `msd.`, or empty.
-        provenance: where it came from, as plain words: name, source, licence, steps ...
-        digest: SHA-256 of the file's content; empty before it is written.
+        mel: the convention of the mels that the generator reads.
+        generator: the architecture.
+        weights: the generator's folded weights, with the official parameter names.
+        discriminators: states with the prefixes `mpd.` and `msd.`, or empty.
+        provenance: name, source, license, steps and so on.
+        digest: SHA-256 of the file's content; empty before the file is written.
     """
 
     mel: MelConfig
@@ -53,26 +53,26 @@ class ModelFile:
     digest: str = ""
 
     def weights_for_synthesis(self) -> dict[str, FloatArray]:
-        """Return the weights in float32, after checking that the architecture has these.
+        """Check that the weights fit the architecture; return them in float32.
 
         Raises:
-            ModelError: they do not fit; names the first that does not.
+            ModelError: they do not fit; the message names the first key.
         """
         check_shapes(generator_shapes(self.generator, self.mel.n_mels), self.weights)
         return {key: value.astype(np.float32, copy=False) for key, value in self.weights.items()}
 
     def build(self, device: torch.device | str = "cpu") -> Generator:
-        """Build the generator as a torch network, with these weights, ready for synthesis.
+        """Build the torch generator with these weights, for inference.
 
         Raises:
-            ModelError: the weights do not fit the architecture; names the first that does not.
+            ModelError: the weights do not fit the architecture; the message names the first key.
         """
         import torch
 
         from hifigan_cli.models.generator import Generator
 
         weights = self.weights_for_synthesis()
-        with torch.device("meta"):  # it has shapes and no memory
+        with torch.device("meta"):  # shapes only, without memory
             net = Generator(self.generator, self.mel.n_mels, weight_norm=False)
         net.load_state_dict(tensors_of(weights), assign=True)
         return net.eval().requires_grad_(requires_grad=False).to(device)
@@ -82,9 +82,9 @@ def write_model(path: Path, model: ModelFile) -> str:
     """Write a model file atomically; return its digest.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
-    arrays = {GENERATOR + key: value for key, value in model.weights.items()}
+    arrays = {GENERATOR_PREFIX + key: value for key, value in model.weights.items()}
     description = {
         "kind": KIND,
         "mel": model.mel.model_dump(mode="json"),
@@ -98,12 +98,12 @@ def read_model(path: Path) -> ModelFile:
     """Read a model file and check its digest.
 
     Raises:
-        ModelError: missing, damaged, of another kind, or of an impossible architecture.
+        ModelError: the file is missing, damaged or of another kind, or its architecture is invalid.
     """
     arrays, content = read_arrays(path)
     mel, generator = read_architecture(path, content)
-    keys = [key for key in arrays if key.startswith(GENERATOR)]
-    weights = {key.removeprefix(GENERATOR): arrays.pop(key) for key in keys}
+    keys = [key for key in arrays if key.startswith(GENERATOR_PREFIX)]
+    weights = {key.removeprefix(GENERATOR_PREFIX): arrays.pop(key) for key in keys}
     return ModelFile(mel, generator, weights, arrays, content["provenance"], content["digest"])
 
 
@@ -111,28 +111,28 @@ def read_architecture(path: Path, content: Mapping[str, Any]) -> tuple[MelConfig
     """Check the description of a model file; return its mel convention and architecture.
 
     Raises:
-        ModelError: another kind of file, or values that do not fit together.
+        ModelError: the file is of another kind, or its configuration is invalid.
     """
     if content.get("kind") != KIND:
         raise ModelError(
             f"{path} is a {content.get('kind', 'file of another kind')}, not a vocoder model",
-            "the model file of a training run is RUN/model.safetensors",
+            "use the file RUN/model.safetensors of a training run",
         )
     try:
         config = VocoderConfig.model_validate({key: content[key] for key in ("mel", "generator")})
     except (KeyError, ValidationError) as error:
-        raise ModelError(f"{path} describes an impossible model: {error}") from error
+        raise ModelError(f"{path} has an invalid model configuration: {error}") from error
     return config.mel, config.generator
 
 
 def model_in_run(folder: Path, name: str) -> Path:
-    """Return the model in the folder of a training run.
+    """Return the path of the model in the folder of a training run.
 
     Raises:
-        ModelError: there is none.
+        ModelError: the folder has no model.
     """
     if not is_file(folder / name):
         raise ModelError(
-            f"the folder {folder} has no {name}", "a training run writes it at each checkpoint"
+            f"the folder {folder} has no {name}", "training writes it at each checkpoint"
         )
     return folder / name

@@ -1,4 +1,4 @@
-"""Weight norm, w = g v / |v|: training uses it, synthesis folds it away."""
+"""Weight norm, w = g v / |v|: add it for training, fold it for inference."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ _G, _V = ".parametrizations.weight.original0", ".parametrizations.weight.origina
 
 
 def add_weight_norm(net: Net) -> Net:
-    """Reparametrize every convolution of `net` in place; its function does not change."""
+    """Add weight norm to every convolution of `net` in place; its output does not change."""
     for module in net.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d):
             weight_norm(module)
     return net
 
 
-def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a weight-normed generator's state with g v / |v| in place of g and v.
+def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Replace g and v by the weight g v / |v| in the state of a generator with weight norm.
 
-    The norm runs over every dimension but the first, for transposed convolutions too.
+    The norm is over all dimensions but the first, also for transposed convolutions.
     """
-    plain = {}
+    folded = {}
     for key, value in state.items():
         if key.endswith(_V):
             stem = key.removesuffix(_V)
-            plain[f"{stem}.weight"] = torch._weight_norm(value, state[stem + _G], 0)
+            folded[f"{stem}.weight"] = torch._weight_norm(value, state[stem + _G], 0)
         elif not key.endswith(_G):
-            plain[key] = value
-    return plain
+            folded[key] = value
+    return folded
 
 
-def load_folded(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a weight-normed `net` the function of folded weights: g = |w|, v = w."""
-    normed, own = {}, net.state_dict()
+def load_folded_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load folded weights into a `net` with weight norm: g = |w|, v = w."""
+    normed, keys = {}, net.state_dict().keys()
     for key, value in state.items():
         stem = key.removesuffix(".weight")
-        if key.endswith(".weight") and stem + _V in own:
+        if key.endswith(".weight") and stem + _V in keys:
             normed[stem + _G] = gain = torch.norm_except_dim(value, 2, 0)
-            # A filter of zeros has no direction; any will do, since its gain is 0.
+            # A filter of zeros has no direction, but any direction works with a gain of 0.
             normed[stem + _V] = torch.where(gain > 0, value, 1.0)
         else:
             normed[key] = value

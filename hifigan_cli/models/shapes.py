@@ -1,6 +1,6 @@
-"""Which weights an architecture has, by name and shape, and whether a state has them.
+"""Names and shapes of an architecture's weights, and the check of a state against them.
 
-Engines that do without torch must know it too; a test holds it equal to the networks' own states.
+Engines without torch need this too. A test compares it with the states of the torch networks.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-class Shaped(Protocol):
+class HasShape(Protocol):
     """An array or a tensor."""
 
     @property
     def shape(self) -> Sequence[int]:
-        """Its sizes."""
+        """The size of each dimension."""
 
 
 def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:
-    """Return the folded weights of a generator, under the official names.
+    """Return the names and shapes of a generator's folded weights, with the official names.
 
-    They come in the order of the forward pass, each bias after its weight.
+    They are in the order of the forward pass, each bias after its weight.
     """
     channels = config.upsample_initial_channel
     shapes: dict[str, Shape] = {}
@@ -53,25 +53,25 @@ def generator_shapes(config: GeneratorConfig, n_mels: int) -> dict[str, Shape]:
     return shapes
 
 
-def check_fit(expected: Mapping[str, Shaped], found: Mapping[str, Shaped]) -> None:
+def check_same_shapes(expected: Mapping[str, HasShape], state: Mapping[str, HasShape]) -> None:
     """Compare the names and shapes of two states, as `check_shapes` does."""
-    check_shapes({key: tuple(value.shape) for key, value in expected.items()}, found)
+    check_shapes({key: tuple(value.shape) for key, value in expected.items()}, state)
 
 
-def check_shapes(expected: Mapping[str, Shape], found: Mapping[str, Shaped]) -> None:
-    """Compare a state with the names and shapes that it should have.
+def check_shapes(expected: Mapping[str, Shape], state: Mapping[str, HasShape]) -> None:
+    """Compare the names and shapes of a state with the expected ones.
 
     Raises:
-        ModelError: names the first key that is missing, unknown, or of another shape.
+        ModelError: a key is missing, unknown or has another shape; the message names the first.
     """
-    for key in sorted(expected.keys() | found.keys()):
-        if key not in found:
-            raise ModelError(f"the architecture needs the weight {key}, the file lacks it")
+    for key in sorted(expected.keys() | state.keys()):
+        if key not in state:
+            raise ModelError(f"the file does not have the weight {key} of the architecture")
         if key not in expected:
-            raise ModelError(f"the file has the weight {key}, the architecture does not")
-        shape = tuple(found[key].shape)
+            raise ModelError(f"the file has the weight {key}, but the architecture does not")
+        shape = tuple(state[key].shape)
         if expected[key] != shape:
             raise ModelError(
                 f"weight {key}: the architecture needs the shape {expected[key]}, "
-                f"the file has {shape}"
+                f"but the file has {shape}"
             )

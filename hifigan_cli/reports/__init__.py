@@ -1,16 +1,16 @@
-"""HTML pages to look at and to listen to: one file each, which needs no network.
+"""HTML pages with players and pictures: one file each, without network access.
 
-    build_page("noisy and clean", [ShownClip("a", [Version("noisy", audio), ...])], [], [], [])
+    build_page("noisy and clean", [PageClip("a", [Version("noisy", audio), ...])], [], [], [])
 
-- `page`: what a page shows (clips, versions, a table), and its HTML with `listening.css` and
+- `page`: the parts of a page (clips, versions, a table), and its HTML with `listening.css` and
   `listening.js`
-- `media`: sound and pictures as `data:` addresses; `curves`: values over steps as drawings
+- `media`: audio and pictures as `data:` URLs; `curves`: values over steps as SVG
 - `evaluation`: the page of `hifigan evaluate`
-- `resynthesis`: the page of `hifigan resynth`, recordings and results
+- `resynthesis`: the page of `hifigan resynth`
 - `training`: the page of a training run
-- `describe`: what any file or folder is, for `hifigan info`
+- `describe`: the kind of any file or folder and its facts, for `hifigan info`
 """
 
-from hifigan_cli.reports.page import Picture, ShownClip, Version, build_page
+from hifigan_cli.reports.page import PageClip, Picture, Version, build_page
 
-__all__ = ["Picture", "ShownClip", "Version", "build_page"]
+__all__ = ["PageClip", "Picture", "Version", "build_page"]

@@ -4,42 +4,42 @@
   const figures = (clip) => [...clip.querySelectorAll("figure.version")];
   const player = (figure) => figure.querySelector("audio");
   let current = 0;
-  let last = null; // the player that was heard last
-  let placed = null; // the player whose moment was chosen by hand
+  let last = null; // the player that played last
+  let positioned = null; // the player whose position the user set with a click
 
-  // One click on a table head sorts by it, the next turns the order round; empty cells stay last.
-  const table = document.getElementById("figures");
-  const sortBy = (place) => {
+  // One click on a table head sorts by it, the next reverses the order. Empty cells stay last.
+  const table = document.getElementById("values");
+  const sortBy = (column) => {
     const heads = [...table.tHead.rows[0].cells];
-    const descending = heads[place].getAttribute("aria-sort") === "ascending";
+    const descending = heads[column].getAttribute("aria-sort") === "ascending";
     heads.forEach((head) => head.removeAttribute("aria-sort"));
-    heads[place].setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const value = (row) => row.cells[place].dataset.value;
+    heads[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
+    const value = (row) => row.cells[column].dataset.value;
     const compare = (a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === "" || y === "") return (x === "") - (y === "");
-      const order = place === 0 ? x.localeCompare(y, "en", { numeric: true }) : x - y;
+      const order = column === 0 ? x.localeCompare(y, "en", { numeric: true }) : x - y;
       return descending ? -order : order;
     };
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
   };
   if (table) {
-    [...table.tHead.rows[0].cells].forEach((head, place) => {
-      head.querySelector("button").addEventListener("click", () => sortBy(place));
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      head.querySelector("button").addEventListener("click", () => sortBy(column));
     });
   }
 
-  const goTo = (place, scroll) => {
+  const goTo = (index, scroll) => {
     if (!clips.length) return;
-    current = Math.min(Math.max(place, 0), clips.length - 1);
-    clips.forEach((clip, index) => clip.classList.toggle("current", index === current));
+    current = Math.min(Math.max(index, 0), clips.length - 1);
+    clips.forEach((clip, i) => clip.classList.toggle("current", i === current));
     if (scroll) clips[current].focus({ preventScroll: true });
     if (scroll) clips[current].scrollIntoView({ block: "nearest" });
   };
 
-  // Versions of one clip take over from each other at the same moment of it.
-  const play = (clip, place) => {
-    const figure = figures(clip)[place];
+  // A version of a clip continues at the position of the version that played before.
+  const play = (clip, number) => {
+    const figure = figures(clip)[number];
     if (!figure) return;
     const audio = player(figure);
     if (last && last !== audio && clip.contains(last) && !last.ended) {
@@ -49,15 +49,15 @@
   };
 
   clips.forEach((clip, index) => {
-    figures(clip).forEach((figure, place) => {
+    figures(clip).forEach((figure, number) => {
       const audio = player(figure);
-      // The caption becomes a button for the mouse; without this script it is a caption.
+      // The script turns the caption into a button for the mouse.
       const button = document.createElement("button");
       button.type = "button";
-      button.title = "play this version, from where the last one stood";
+      button.title = "play this version from the current position";
       button.append(...figure.querySelector("figcaption").childNodes);
       figure.querySelector("figcaption").append(button);
-      button.addEventListener("click", () => (audio.paused ? play(clip, place) : audio.pause()));
+      button.addEventListener("click", () => (audio.paused ? play(clip, number) : audio.pause()));
       const cursor = figure.querySelector(".cursor");
       const move = () => {
         cursor.style.left = `${(100 * audio.currentTime) / (audio.duration || 1)}%`;
@@ -65,13 +65,13 @@
       };
       audio.addEventListener("play", () => {
         if (last && last !== audio) {
-          const takesOver = clip.contains(last) && !last.paused && placed !== audio;
-          if (takesOver) audio.currentTime = Math.min(last.currentTime, audio.duration || Infinity);
+          const continues = clip.contains(last) && !last.paused && positioned !== audio;
+          if (continues) audio.currentTime = Math.min(last.currentTime, audio.duration || Infinity);
           last.pause();
         }
-        placed = null;
+        positioned = null;
         last = audio;
-        figure.classList.add("playing", "begun");
+        figure.classList.add("playing", "started");
         goTo(index, false);
         move();
       });
@@ -80,7 +80,7 @@
       figure.querySelector(".picture").addEventListener("click", (event) => {
         const box = event.currentTarget.getBoundingClientRect();
         audio.currentTime = ((event.clientX - box.left) / box.width) * (audio.duration || 0);
-        placed = audio;
+        positioned = audio;
         audio.play();
       });
     });
@@ -97,5 +97,5 @@
     event.preventDefault();
   });
   goTo(0, false);
-  document.documentElement.dataset.ready = "yes"; // the script ran to its end
+  document.documentElement.dataset.ready = "yes"; // the script ran to the end
 })();

@@ -1,7 +1,7 @@
-"""A page: what it shows, and its HTML.
+"""The parts of a page, and its HTML.
 
-Style and script stand in the page, sound and pictures are `data:` addresses, and a policy forbids
-the network.
+Style and script are inline, audio and pictures are `data:` URLs, and a policy forbids network
+access.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from hifigan_cli.reports.media import picture_address, sound_address
+from hifigan_cli.reports.media import audio_data_url, mel_data_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,16 +24,16 @@ _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
-_KEYS = (
+_SHORTCUTS = (
     ("j k", "next and previous clip"),
-    ("1 2 ...", "play that version, from where the last one stopped"),
+    ("1 2 ...", "play that version from the current position"),
     ("space", "pause and continue"),
 )
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a clip: its title ("recording", "result"), and the sound."""
+    """One version of a clip: its title ("recording", "result") and its audio."""
 
     title: str
     audio: Audio
@@ -41,16 +41,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture without sound: its title, its `data:` address, and what it shows, in words."""
+    """A picture without audio: its title, its `data:` URL, and its alternative text."""
 
     title: str
-    address: str
-    words: str
+    url: str
+    alt: str
 
 
 @dataclass(frozen=True)
-class ShownClip:
-    """A clip to hear and to see: its name, its versions, more pictures, and facts about it."""
+class PageClip:
+    """A clip with a player and a spectrogram per version, more pictures, and facts about it."""
 
     name: str
     versions: Sequence[Version]
@@ -59,8 +59,8 @@ class ShownClip:
 
 
 @dataclass(frozen=True)
-class Heading:
-    """A column of the page's table: its key, title, unit, and digits after the point."""
+class TableColumn:
+    """A column of the page's table: its key, title, unit, and number of decimals."""
 
     key: str
     title: str
@@ -70,7 +70,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class ColorScale:
-    """The meaning of a picture's colors: CSS colors in order, and words for both ends."""
+    """The legend of a picture's colors: CSS colors in order, and a text for both ends."""
 
     title: str
     colors: Sequence[str]
@@ -80,28 +80,28 @@ class ColorScale:
 
 def build_page(
     title: str,
-    clips: Sequence[ShownClip],
+    clips: Sequence[PageClip],
     summary: Sequence[tuple[str, str]],
-    headings: Sequence[Heading],
+    columns: Sequence[TableColumn],
     rows: Sequence[Row],
     scales: Sequence[ColorScale] = (),
 ) -> str:
-    """Return the HTML of a page with clips to hear and a table of values.
+    """Return the HTML of a page with clips and a table of values.
 
     Args:
-        title: of the page.
-        clips: to hear, in this order.
+        title: the title of the page.
+        clips: the clips with players, in this order.
         summary: lines above the table, as label and text.
-        headings: the columns of the table.
-        rows: a name and values by heading for each clip, also for clips that are not shown.
-        scales: the colors of the pictures, explained.
+        columns: the columns of the table.
+        rows: for each clip, with or without players, its name and its values by column key.
+        scales: the legends of the pictures' colors.
     """
-    header = [definitions(summary), keys_line(), *map(_scale, scales)]
-    return document(title, header, [_table(clips, headings, rows), *clip_sections(clips)])
+    header = [definitions(summary), keyboard_help(), *map(_scale, scales)]
+    return document(title, header, [_table(clips, columns, rows), *clip_sections(clips)])
 
 
 def document(title: str, header: Iterable[str], main: Iterable[str]) -> str:
-    """Return a complete HTML page of parts that are HTML already; empty ones are left out."""
+    """Return a complete HTML page from parts in HTML, omitting empty ones."""
     resources = files("hifigan_cli.reports")
     style, script = (
         resources.joinpath(name).read_text("utf-8") for name in ("listening.css", "listening.js")
@@ -121,25 +121,25 @@ def document(title: str, header: Iterable[str], main: Iterable[str]) -> str:
 
 
 def definitions(facts: Sequence[tuple[str, str]]) -> str:
-    """Return labels and texts as a list; nothing for none."""
+    """Return labels and texts as a definition list, or nothing if there are none."""
     if not facts:
         return ""
     items = (f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in facts)
     return f"<dl>{''.join(items)}</dl>"
 
 
-def keys_line() -> str:
-    """Return a line that explains the keys of a page with clips."""
-    keys = (f"<kbd>{escape(key)}</kbd> {escape(action)}" for key, action in _KEYS)
+def keyboard_help() -> str:
+    """Return a line that explains the keys for a page with clips."""
+    keys = (f"<kbd>{escape(key)}</kbd> {escape(action)}" for key, action in _SHORTCUTS)
     return f"<p class='keys'>{' · '.join(keys)}</p>"
 
 
 def details(title: str, content: str) -> str:
-    """Return HTML that a reader opens by its title; nothing for none."""
+    """Return content that opens on a click on its title, or nothing if it is empty."""
     return content and f"<details><summary>{title}</summary>{content}</details>"
 
 
-def clip_sections(clips: Sequence[ShownClip]) -> list[str]:
+def clip_sections(clips: Sequence[PageClip]) -> list[str]:
     """Return a section for each clip."""
     return [_clip(number, clip) for number, clip in enumerate(clips, 1)]
 
@@ -150,37 +150,37 @@ def _scale(scale: ColorScale) -> str:
     return f'<p class="scale">{escape(scale.title)}: {low} {bar}</span> {high}</p>'
 
 
-def _table(clips: Sequence[ShownClip], headings: Sequence[Heading], rows: Sequence[Row]) -> str:
-    """Return the table of values; each head is a button that sorts by its column."""
+def _table(clips: Sequence[PageClip], columns: Sequence[TableColumn], rows: Sequence[Row]) -> str:
+    """Return the table of values; each column head is a button that sorts by the column."""
     if not rows:
         return ""
     numbers = {clip.name: number for number, clip in enumerate(clips, 1)}
-    heads = "".join(map(_head, (Heading("", "clip"), *headings)))
+    heads = "".join(map(_head, (TableColumn("", "clip"), *columns)))
     body = ""
     for name, values in rows:
         label = escape(name)
         if name in numbers:
             label = f'<a href="#clip-{numbers[name]}">{label}</a>'
         cells = [f'<th scope="row" data-value="{escape(name)}">{label}</th>']
-        for heading in headings:
-            value = values.get(heading.key)
-            shown = "-" if value is None else f"{value:.{heading.digits}f}"
-            known = "" if value is None else repr(float(value))
-            cells.append(f'<td data-value="{known}">{shown}</td>')
+        for column in columns:
+            value = values.get(column.key)
+            text = "-" if value is None else f"{value:.{column.digits}f}"
+            sort_key = "" if value is None else repr(float(value))
+            cells.append(f'<td data-value="{sort_key}">{text}</td>')
         body += f"<tr>{''.join(cells)}</tr>"
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="values of all clips">'
-        f'<table id="figures"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table id="values"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
-def _head(heading: Heading) -> str:
-    unit = f"<small>{escape(heading.unit)}</small>" if heading.unit else ""
-    return f'<th scope="col"><button type="button">{escape(heading.title)}{unit}</button></th>'
+def _head(column: TableColumn) -> str:
+    unit = f"<small>{escape(column.unit)}</small>" if column.unit else ""
+    return f'<th scope="col"><button type="button">{escape(column.title)}{unit}</button></th>'
 
 
-def _clip(number: int, clip: ShownClip) -> str:
-    versions = "".join(_version(place, version) for place, version in enumerate(clip.versions, 1))
+def _clip(number: int, clip: PageClip) -> str:
+    versions = "".join(_version(n, version) for n, version in enumerate(clip.versions, 1))
     pictures = "".join(map(_picture, clip.pictures))
     return (
         f'<section class="clip" id="clip-{number}" tabindex="-1" aria-labelledby="name-{number}">'
@@ -189,13 +189,13 @@ def _clip(number: int, clip: ShownClip) -> str:
     )
 
 
-def _version(place: int, version: Version) -> str:
+def _version(number: int, version: Version) -> str:
     title = escape(version.title)
     return (
-        f'<figure class="version"><figcaption><kbd>{place}</kbd> {title}</figcaption>'
-        f'<div class="picture"><img src="{picture_address(version.audio)}" '
+        f'<figure class="version"><figcaption><kbd>{number}</kbd> {title}</figcaption>'
+        f'<div class="picture"><img src="{mel_data_url(version.audio)}" '
         f'alt="spectrogram, {title}"><span class="cursor"></span></div>'
-        f'<audio controls preload="metadata" src="{sound_address(version.audio)}" '
+        f'<audio controls preload="metadata" src="{audio_data_url(version.audio)}" '
         f'aria-label="{title}"></audio></figure>'
     )
 
@@ -203,6 +203,6 @@ def _version(place: int, version: Version) -> str:
 def _picture(picture: Picture) -> str:
     return (
         f"<figure><figcaption>{escape(picture.title)}</figcaption>"
-        f'<div class="picture"><img src="{picture.address}" alt="{escape(picture.words)}"></div>'
+        f'<div class="picture"><img src="{picture.url}" alt="{escape(picture.alt)}"></div>'
         "</figure>"
     )

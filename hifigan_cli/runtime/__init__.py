@@ -1,12 +1,12 @@
-"""What surrounds the work: devices, threads, processes, signals.
+"""The runtime environment: devices, threads, processes, signals.
 
-- `lazy`: names of a package that are loaded when they are first used
-- `environment`: what this installation can do
-- `devices`: which device the networks run on; `threads`: on how many CPU threads
-- `background`: generators and functions in threads, ahead of their reader
-- `process_pool`: one function for many tasks in several processes, results in order
-- `sharding`: shard I of N of any list of work
-- `rendezvous`: how processes under torchrun meet; `distributed`: what they exchange
-- `torchrun`: one command in several processes that end together
-- `signals`: Ctrl-C and SIGTERM, the first and the second
+- `lazy`: load names of a package when they are first used
+- `environment`: check this installation
+- `devices`: select the device of the networks; `threads`: count the CPU threads
+- `background`: run generators and functions in threads, ahead of their consumer
+- `process_pool`: run one function for many tasks in several processes, with results in order
+- `sharding`: select shard I of N of a list of work
+- `rendezvous`: connect the processes under torchrun; `distributed`: exchange data between them
+- `torchrun`: run one command in several processes that end together
+- `signals`: handle Ctrl-C and SIGTERM
 """

@@ -1,4 +1,4 @@
-"""Work done by threads, a few items ahead of whoever reads it."""
+"""Run work in threads, a few items ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LOOK_S = 0.2  # how often a thread that waits for room checks whether it is still wanted
+_POLL_S = 0.2  # how often a thread that waits for a free slot checks whether it should end
 
 
 def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[Item, None, None]:
     """Yield the items of a generator that runs in another thread, up to `ahead` items ahead.
 
-    What it raises is raised here, in its place. The thread starts with the first item that is asked
-    for. When the result is closed or dropped, the thread closes the generator after its present
-    item, and ends.
+    An exception of the generator is raised here, after the items before it. The thread starts when
+    the first item is requested. When the result is closed or dropped, the thread finishes its
+    current item, closes the generator and ends.
 
     >>> list(in_background((letter for letter in "abc"), ahead=2))
     ['a', 'b', 'c']
     """
-    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(ahead)  # item, or error
-    unwanted = threading.Event()
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(ahead)  # item or error
+    closed = threading.Event()
 
     def put(item: object, error: BaseException | None = None) -> None:
-        while not unwanted.is_set():
+        while not closed.is_set():
             with suppress(queue.Full):
-                ready.put((item, error), timeout=_LOOK_S)
+                ready.put((item, error), timeout=_POLL_S)
                 return
 
     def run() -> None:
@@ -44,9 +44,9 @@ def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[I
             with closing(items):
                 for item in items:
                     put(item)
-                    if unwanted.is_set():
+                    if closed.is_set():
                         break
-        except BaseException as error:  # noqa: BLE001 - raised where the items are read
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
             end = error
         put(None, end)
 
@@ -61,21 +61,21 @@ def in_background(items: Generator[Item, None, None], ahead: int) -> Generator[I
                 raise error
             yield item
     finally:
-        unwanted.set()
+        closed.set()
         with suppress(queue.Empty):
-            ready.get_nowait()  # room for an item that waits for it
-        # No longer: the garbage collector may run this in a thread that the other one waits for.
-        # In that thread itself, and at the end of the interpreter, joining is an error.
+            ready.get_nowait()  # free a slot for an item that waits for it
+        # Wait no longer than this: the garbage collector may run it in a thread that the other one
+        # waits for. Joining fails in that thread itself, and at interpreter exit.
         with suppress(RuntimeError):
-            thread.join(_LOOK_S)
+            thread.join(_POLL_S)
 
 
 def map_ahead(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order; up to `ahead` of them run or wait.
+    """Yield `function(item)` for each item, in order, with up to `ahead` of them in flight.
 
-    `Executor.map` starts all at once, so that the results of many items fill the memory.
+    `Executor.map` submits all at once, so the results of many items would fill the memory.
     """
     remaining = iter(items)
     window = deque(pool.submit(function, item) for item in islice(remaining, ahead))

@@ -1,4 +1,4 @@
-"""Which device the networks run on."""
+"""Select the device that the networks run on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hifigan_cli.errors import DeviceError, UsageError
 if TYPE_CHECKING:
     import torch
 
-# One of them is there where a GPU can be used on Linux: NVIDIA's, Windows' for Linux, AMD's.
+# A usable GPU on Linux has one of these: NVIDIA, NVIDIA, Windows Subsystem for Linux, AMD.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
 
-def find_device(name: str) -> str:
-    """Return what `resolve_device` would, by name; torch is loaded only where it could be a GPU.
+def resolve_device_name(name: str) -> str:
+    """Return the name of the device of `resolve_device`; load torch only if it may be a GPU.
 
     Raises:
-        UsageError: not the name of a device.
-        DeviceError: this machine, or this torch, has no such device.
+        UsageError: `name` is not the name of a device.
+        DeviceError: this machine, or this build of torch, does not have the device.
     """
     on_linux = sys.platform == "linux"
     without_gpu = on_linux and not any(Path(path).exists() for path in _GPU_FILES)
@@ -31,13 +31,13 @@ def find_device(name: str) -> str:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that a name asks for: auto, cpu, cuda, cuda:N or mps.
+    """Return the device for a name: auto, cpu, cuda, cuda:N or mps.
 
-    `auto` takes CUDA where it works, else Apple's MPS, else the CPU.
+    `auto` selects the first that works of CUDA, Apple's MPS and the CPU.
 
     Raises:
-        UsageError: not the name of a device.
-        DeviceError: this machine, or this torch, has no such device.
+        UsageError: `name` is not the name of a device.
+        DeviceError: this machine, or this build of torch, does not have the device.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UsageError(f"unknown device {name!r}", "one of: auto, cpu, cuda, cuda:N, mps")
@@ -50,22 +50,22 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if gpus else "mps" if mps else "cpu"
     if name == "mps" and not mps:
-        raise DeviceError("this machine has no MPS device", "--device auto takes what there is")
+        raise DeviceError("this machine has no MPS device", "use --device auto")
     if not name.startswith("cuda"):
         return torch.device(name)
     if not gpus:
         raise DeviceError(
             f"no CUDA device for {name}",
-            "--device auto takes what there is; `hifigan doctor` shows what torch sees",
+            "use --device auto; `hifigan doctor` shows which devices torch finds",
         )
     index = int(name.partition(":")[2] or 0)
     if index >= gpus:
-        raise DeviceError(f"no CUDA device {index}: this machine has {gpus}", "--gpu counts from 0")
+        raise DeviceError(f"no CUDA device {index}: this machine has {gpus}", "--gpu starts at 0")
     return torch.device("cuda", index)
 
 
 def emulates_bfloat16(device: torch.device) -> bool:
-    """Return whether a GPU is too old for bfloat16: it would emulate it, many times slower."""
+    """Return whether a GPU is too old for bfloat16 and would emulate it, many times slower."""
     import torch
 
     if device.type != "cuda":
@@ -74,8 +74,8 @@ def emulates_bfloat16(device: torch.device) -> bool:
         return not torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def device_title(device: torch.device | str) -> str:
-    """Name a device for people: `cuda:0 (NVIDIA H200)`."""
+def describe_device(device: torch.device | str) -> str:
+    """Return a device's name and model: `cuda:0 (NVIDIA H200)`."""
     name = str(device)
     if not name.startswith("cuda"):
         return name

@@ -1,7 +1,7 @@
-"""Names of a package that are loaded when they are first used.
+"""Load names of a package when they are first used.
 
-torch takes seconds to import. A package that offers names from modules with and without it must not
-make those pay who want the light ones.
+torch takes seconds to import. A package with names from modules with and without torch must not
+import it for users of the others.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__`: each name of `homes` comes from the module it names."""
+def lazy_getattr(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a package's `__getattr__`; `modules` maps each name to the submodule that has it."""
 
     def load(name: str) -> Any:
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f"{package}.{modules[name]}"), name)
 
     return load

@@ -1,11 +1,11 @@
-"""One function for many tasks, in several processes, with the results in order.
+"""Run one function for many tasks in several processes, with the results in order.
 
-Each thread of a `ThreadPoolExecutor` drives one process through a pipe of its own. In
-`ProcessPoolExecutor` all processes share one pipe: one that is killed while it writes a result
-leaves the others, and the run, waiting forever (Python 3.11, 2 of 2 tries).
+Each thread of a `ThreadPoolExecutor` controls one process through a separate pipe. In
+`ProcessPoolExecutor` all processes share one pipe: if one is killed while it writes a result, the
+others and the run wait forever (Python 3.11, 2 of 2 tries).
 
 Only a few results wait at a time, so memory does not grow with the number of tasks. A decoder that
-crashes on a damaged file takes one process with it, not the run: the task is tried once more.
+crashes on a damaged file ends one process, not the run, and the task is retried once.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WAITING_PER_WORKER = 4
+_TASKS_PER_WORKER = 4
 _ATTEMPTS = 2
 
 
 def map_in_order(
-    function: Callable[[T], R], tasks: Sequence[T], workers: int, crashed: Callable[[T], R]
+    function: Callable[[T], R], tasks: Sequence[T], workers: int, on_crash: Callable[[T], R]
 ) -> Iterator[R]:
-    """Yield `function(task)` for each task, in order; `crashed(task)` if it killed its process.
+    """Yield `function(task)` for each task, in order; `on_crash(task)` if its process crashed.
 
-    With one worker everything happens in this process.
+    With one worker all tasks run in this process.
     """
     if workers == 1 or not tasks:
         yield from map(function, tasks)
@@ -54,27 +54,27 @@ def map_in_order(
             for _ in range(_ATTEMPTS):
                 try:
                     return worker.call(task)  # type: ignore[no-any-return]  # pickled
-                except _DiedError:
+                except _WorkerDiedError:
                     continue
-            return crashed(task)
+            return on_crash(task)
         finally:
             idle.put(worker)
 
     threads = ThreadPoolExecutor(len(processes), thread_name_prefix="processes")
     try:
-        yield from map_ahead(threads, run, tasks, _WAITING_PER_WORKER * len(processes))
+        yield from map_ahead(threads, run, tasks, _TASKS_PER_WORKER * len(processes))
     finally:
         for process in processes:
             process.stop()
         threads.shutdown(cancel_futures=True)
 
 
-class _DiedError(Exception):
-    """A process ended in the middle of a task."""
+class _WorkerDiedError(Exception):
+    """A process ended during a task."""
 
 
 class _Worker:
-    """A process and the pipe to it; one that died is replaced at the next call."""
+    """A process and the pipe to it; a dead process is replaced at the next call."""
 
     def __init__(self, context: BaseContext, function: Callable[[Any], Any]) -> None:
         self._context, self._function = context, function
@@ -86,7 +86,7 @@ class _Worker:
         """Return the result of a task.
 
         Raises:
-            _DiedError: the process died.
+            _WorkerDiedError: the process died.
         """
         if not self._process.is_alive():
             self._connection.close()
@@ -96,13 +96,13 @@ class _Worker:
             result, error = self._connection.recv()
         except (EOFError, OSError) as died:
             self._process.join()
-            raise _DiedError from died
+            raise _WorkerDiedError from died
         if error is not None:
             raise error
         return result
 
     def stop(self) -> None:
-        """End the process, whatever it is doing; its pipe ends, and so does a call in progress."""
+        """Kill the process; this closes its pipe, which ends a call in progress."""
         with self._lock:
             self._stopped = True
             self._process.kill()
@@ -112,17 +112,17 @@ class _Worker:
         with self._lock:
             if self._stopped:
                 raise CancelledError
-            self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(  # type: ignore[attr-defined]  # all have it
-                target=_serve, args=(self._function, theirs), daemon=True
+            self._connection, child_end = self._context.Pipe()
+            self._process = self._context.Process(  # type: ignore[attr-defined]  # all contexts have it
+                target=_serve, args=(self._function, child_end), daemon=True
             )
             self._process.start()
-            theirs.close()  # so that its death is the end of the pipe
+            child_end.close()  # so that the pipe closes when the process dies
 
 
 def _context(function: Callable[..., object]) -> BaseContext:
-    # A server that imports everything once forks workers that are ready immediately and share its
-    # memory; it has no threads, unlike this process, which therefore must not be forked.
+    # A fork server imports everything once; its workers start immediately and share its memory. It
+    # has no threads. This process has some, so it must not be forked.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([function.__module__])
@@ -130,12 +130,12 @@ def _context(function: Callable[..., object]) -> BaseContext:
 
 
 def _serve(function: Callable[[Any], Any], connection: Connection[Any, Any]) -> None:
-    """Do tasks until the pipe ends; quiet, deaf to Ctrl-C, gone with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too and ends the pool
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):  # decoders complain from C about files that we reject with a reason
-        os.dup2(silent, descriptor)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    """Run tasks until the pipe closes; print nothing, ignore Ctrl-C, and end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too and ends the pool
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):  # C decoders print warnings about files that we reject with a reason
+        os.dup2(devnull, descriptor)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     while True:
         try:
             task = connection.recv()
@@ -149,8 +149,8 @@ def _serve(function: Callable[[Any], Any], connection: Connection[Any, Any]) -> 
         connection.send(answer)
 
 
-def _leave_with_parent() -> None:
-    # A killed parent cannot end its pool; without this the workers would wait for it forever.
+def _exit_with_parent() -> None:
+    # A killed parent cannot end its pool; without this the workers would wait forever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,10 +1,10 @@
-"""Processes that torchrun started find each other, and a place of their own in its store.
+"""Connect the processes that torchrun started, under a separate prefix in its store.
 
-torchrun keeps one store over all its restarts (torch 2.14). What a process of an earlier attempt
-wrote there, such as the address it could be reached at, is still there in the next, and torch would
-connect to the dead. So the first process makes up a name for this attempt, and the others take it
-only once the first has answered each of them under that name, which nobody of an earlier attempt
-can do. All that follows is written below the name.
+torchrun uses one store for all its restarts (torch 2.14). Entries from an earlier attempt, such as
+the address of a process, are still there in the next, and torch would connect to dead processes. So
+the first process chooses a new prefix for this attempt. The others use it only after the first has
+answered each of them under that prefix, which no process of an earlier attempt can do. All later
+entries are written under the prefix.
 """
 
 from __future__ import annotations
@@ -22,57 +22,57 @@ from hifigan_cli.errors import DeviceError
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
-_LOOK_EVERY_S = 0.05  # not by waiting in the store, which would be deaf to signals
-_TIMEOUT_S = 600.0
+_POLL_S = 0.05  # a blocking wait in the store would not react to signals
+_TIMEOUT = timedelta(minutes=10)
 
 
-def rendezvous(timeout_s: float = _TIMEOUT_S) -> tuple[PrefixStore, int, int]:
-    """Wait until every process of this attempt is here; return the store, the rank, the world.
+def rendezvous(timeout_s: float = _TIMEOUT.total_seconds()) -> tuple[PrefixStore, int, int]:
+    """Wait until every process of this attempt has joined; return store, rank and world size.
 
     Raises:
-        DeviceError: some did not come in time.
+        DeviceError: some did not join in time.
     """
-    store, rank, world = next(torch_rendezvous("env://", timeout=timedelta(seconds=_TIMEOUT_S)))
+    store, rank, world_size = next(torch_rendezvous("env://", timeout=_TIMEOUT))
     deadline = time.monotonic() + timeout_s
-    name = _lead(store, world, deadline) if rank == 0 else _follow(store, rank, deadline)
-    return PrefixStore(name, store), rank, world
+    prefix = _lead(store, world_size, deadline) if rank == 0 else _follow(store, rank, deadline)
+    return PrefixStore(prefix, store), rank, world_size
 
 
-def _lead(store: Store, world: int, deadline: float) -> str:
-    """Name the attempt; answer each process that gives its own name, until all have the answer."""
-    name = uuid.uuid4().hex
-    store.set("hifigan/attempt", name)
-    absent = set(range(1, world))
+def _lead(store: Store, world_size: int, deadline: float) -> str:
+    """Choose the prefix, and answer each process that posts an id until all have the answer."""
+    prefix = uuid.uuid4().hex
+    store.set("hifigan/attempt", prefix)
+    absent = set(range(1, world_size))
     while absent:
         for rank in sorted(absent):
             if store.check([f"hifigan/here/{rank}"]):
-                # Perhaps of a process of an earlier attempt; then nobody reads the answer.
-                theirs = store.get(f"hifigan/here/{rank}").decode()
-                store.set(f"hifigan/{name}/answer/{theirs}", "")
-            if store.check([f"hifigan/{name}/answered/{rank}"]):
+                # The id may be from an earlier attempt; then no process reads the answer.
+                process_id = store.get(f"hifigan/here/{rank}").decode()
+                store.set(f"hifigan/{prefix}/answer/{process_id}", "")
+            if store.check([f"hifigan/{prefix}/answered/{rank}"]):
                 absent.remove(rank)
         if absent:
-            _pause(deadline, f"{len(absent)} of {world} processes did not come")
-    return name
+            _pause(deadline, f"{len(absent)} of {world_size} processes did not join")
+    return prefix
 
 
 def _follow(store: Store, rank: int, deadline: float) -> str:
-    """Give this process's name until the first has answered; return the attempt's name."""
-    mine = uuid.uuid4().hex
-    store.set(f"hifigan/here/{rank}", mine)
+    """Post this process's id, wait until the first process answers, and return the prefix."""
+    process_id = uuid.uuid4().hex
+    store.set(f"hifigan/here/{rank}", process_id)
     while True:
         if store.check(["hifigan/attempt"]):
-            name = store.get("hifigan/attempt").decode()  # perhaps of an earlier attempt still
-            if store.check([f"hifigan/{name}/answer/{mine}"]):
-                store.set(f"hifigan/{name}/answered/{rank}", "")
-                return name
-        _pause(deadline, "the first process did not come")
+            prefix = store.get("hifigan/attempt").decode()  # may be from an earlier attempt
+            if store.check([f"hifigan/{prefix}/answer/{process_id}"]):
+                store.set(f"hifigan/{prefix}/answered/{rank}", "")
+                return prefix
+        _pause(deadline, "the first process did not join")
 
 
-def _pause(deadline: float, what: str) -> None:
+def _pause(deadline: float, reason: str) -> None:
     if time.monotonic() > deadline:
         raise DeviceError(
-            f"the processes of this run did not meet: {what}",
-            "look at the messages of the others, or whether the machines reach each other",
+            f"the processes of this run could not connect: {reason}",
+            "read the messages of the others, and check that the machines can reach each other",
         )
-    time.sleep(_LOOK_EVERY_S)
+    time.sleep(_POLL_S)

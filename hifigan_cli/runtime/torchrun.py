@@ -1,8 +1,8 @@
-"""One command in several processes under torchrun: their devices, and that they end together.
+"""Run one command in several processes under torchrun: assign devices, and end together.
 
-A process that ends early under torchrun takes the others with it: an exit code that is not 0 makes
-torchrun stop them all, and a machine that leaves may take the meeting point of the others along. So
-each waits at the end until all are done, and only then reports how its own shard ended.
+A process that ends early under torchrun can end the others: torchrun stops them all after a nonzero
+exit code, and the machine that leaves may host the rendezvous of the others. So each process waits
+at the end until all are done, and only then reports the result of its shard.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def wait_for_all(shard: Shard) -> Iterator[None]:
-    """Under torchrun, do the block and then wait until every process has done its own.
+    """Under torchrun, run the block and then wait until every process has finished its block.
 
     Only a process that is stopped by a signal does not wait.
     """
-    if shard.whole or not under_torchrun(os.environ):
+    if shard.covers_all or not under_torchrun(os.environ):
         yield
         return
     try:
@@ -33,21 +33,21 @@ def wait_for_all(shard: Shard) -> Iterator[None]:
     except InterruptedRunError:
         raise
     except HifiganError:
-        _meet()
+        _wait()
         raise
-    _meet()
+    _wait()
 
 
-def _meet() -> None:
+def _wait() -> None:
     from hifigan_cli.runtime.rendezvous import rendezvous
 
     rendezvous(timeout_s=math.inf)  # the others may have hours of work left
 
 
-def device_of_process(name: str) -> str:
-    """Under torchrun, give each process of a machine another of its GPUs, if it has any.
+def process_device(name: str) -> str:
+    """Under torchrun, return a GPU of this machine by local rank, if it has any.
 
-    Only a device that was left open is chosen so; `cuda:1` and `cpu` mean what they say.
+    `cuda:1` and `cpu` are returned unchanged.
     """
     if name not in ("auto", "cuda") or not under_torchrun(os.environ):
         return name

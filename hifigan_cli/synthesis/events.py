@@ -1,4 +1,4 @@
-"""What synthesis reports while it works; the core prints nothing."""
+"""Events that synthesis reports while it runs; the core itself prints nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence for the user; a warning if it concerns the quality of the result."""
+    """A message for the user; a warning if it concerns the quality of the result."""
 
     text: str
     warning: bool = False
@@ -20,7 +20,7 @@ class Note:
 
 @dataclass(frozen=True)
 class FileProgress:
-    """How many files of a run are finished, and which was the last."""
+    """The number of finished files of a run, and the last of them."""
 
     done: int
     total: int
@@ -28,19 +28,19 @@ class FileProgress:
 
 
 @dataclass(frozen=True)
-class Synthesized:
-    """A file that was written.
+class AudioWritten:
+    """An audio file was written.
 
     Attributes:
-        samples: per channel.
-        sample_rate: samples per second.
-        clipped: samples that were held at full scale.
-        elapsed_s: seconds of work on this file.
+        n_samples: samples per channel.
+        sample_rate: in Hz.
+        clipped: number of samples that were clipped to full scale.
+        elapsed_s: processing time of this file, in seconds.
     """
 
     source: Path
     target: Path
-    samples: int
+    n_samples: int
     sample_rate: int
     channels: int
     clipped: int
@@ -48,18 +48,18 @@ class Synthesized:
 
     @property
     def length_s(self) -> float:
-        """Seconds of speech."""
-        return self.samples / self.sample_rate
+        """Duration of the speech, in seconds."""
+        return self.n_samples / self.sample_rate
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of speech per second of work."""
+        """Seconds of speech per second of processing."""
         return self.length_s / self.elapsed_s
 
 
 @dataclass(frozen=True)
 class MelWritten:
-    """A mel file that was written, `(n_mels, frames)`."""
+    """A mel file `(n_mels, frames)` was written."""
 
     source: Path
     target: Path
@@ -67,5 +67,5 @@ class MelWritten:
     frames: int
 
 
-Event = Note | FileProgress | Synthesized | MelWritten
-Report = Callable[[Event], None]
+Event = Note | FileProgress | AudioWritten | MelWritten
+EventHandler = Callable[[Event], None]

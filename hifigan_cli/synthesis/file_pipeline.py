@@ -1,7 +1,7 @@
-"""Files, folders and pipes: which are read, in which order, and where the results go.
+"""The base class of all pipelines over files, folders and pipes.
 
-`FilePipeline` owns what is the same whatever is done to a file: it pairs inputs with outputs,
-shares them between processes, schedules one file or many, and reports.
+`FilePipeline` contains everything that does not depend on the processing: it pairs inputs with
+outputs, shards them between processes, schedules one file or many, and reports.
 """
 
 from __future__ import annotations
@@ -13,60 +13,60 @@ from typing import IO, TYPE_CHECKING, ClassVar
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import check_output
 from hifigan_cli.runtime.torchrun import wait_for_all
+from hifigan_cli.synthesis.job_runner import Input, Result, Stages, run_jobs
 from hifigan_cli.synthesis.jobs import Job, JobList, JobResults, plan_jobs
-from hifigan_cli.synthesis.overlap import Opened, Result, Stages, run_overlapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hifigan_cli.runtime.sharding import Shard
-    from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.events import EventHandler
     from hifigan_cli.types import FloatArray
 
 
-class FilePipeline(Stages[Opened, Result], ABC):
-    """Inputs -> outputs, one for each; its kinds are the stages in between."""
+class FilePipeline(Stages[Input, Result], ABC):
+    """Inputs -> outputs, one for each; subclasses implement the stages in between."""
 
-    suffixes: ClassVar[frozenset[str]]  # of the files that are taken from a folder
+    suffixes: ClassVar[frozenset[str]]  # of the files that are read from a folder
     out_suffix: ClassVar[str]
 
-    def __init__(self, report: Report, shard: Shard, *, force: bool) -> None:
-        """Report to `report`; do this shard of the files; with `force` overwrite results."""
+    def __init__(self, report: EventHandler, shard: Shard, *, force: bool) -> None:
+        """Process this shard of the files; `force` overwrites existing results."""
         self.report, self._shard, self._force = report, shard, force
 
     @abstractmethod
-    def open(self, source: Path | bytes, /) -> Opened:
-        """Open a file, or the bytes of one; may run in another thread, ahead of time.
+    def open(self, source: Path | bytes, /) -> Input:
+        """Open a file, or its bytes; may run ahead of time in another thread.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: the file cannot be used.
         """
 
     @abstractmethod
     def check_target(self, target: Path) -> None:
-        """Check that the name of an output is one that can be written.
+        """Check that an output of this name can be written.
 
         Raises:
-            UsageError: it is not.
+            UsageError: it cannot.
         """
 
     @abstractmethod
-    def write_stream(self, out: IO[bytes], item: Opened, blocks: Iterator[FloatArray]) -> None:
-        """Write a result to a pipe, as it comes."""
+    def write_stream(self, out: IO[bytes], item: Input, blocks: Iterator[FloatArray]) -> None:
+        """Write a result to a pipe, block by block."""
 
-    def open_stream(self, stream: IO[bytes]) -> Opened:
-        """Open what arrives through a pipe."""
+    def open_stream(self, stream: IO[bytes]) -> Input:
+        """Open an input that arrives through a pipe."""
         return self.open(stream.read())
 
     def prepare(self, jobs: Sequence[Job]) -> None:
-        """Load what every file needs, before the first of these jobs."""
+        """Load everything that the jobs share, before the first of them."""
 
     def plan(self, sources: Sequence[Path], out: Path) -> JobList:
-        """Pair inputs with outputs, before any computing.
+        """Pair inputs with outputs, before any processing.
 
         Raises:
-            InputError: a folder without files to work on.
-            UsageError: the outputs cannot have these names.
+            InputError: a folder has no input files.
+            UsageError: an output cannot have its name.
         """
         batch = plan_jobs(sources, out, self.suffixes, self.out_suffix, self._shard, self._force)
         for job in batch.jobs[:1]:
@@ -74,33 +74,33 @@ class FilePipeline(Stages[Opened, Result], ABC):
         return batch
 
     def run_files(self, sources: Sequence[Path], out: Path) -> JobResults:
-        """Do files, or all files of folders, into a file or a folder.
+        """Process files, or all files of folders, into a file or a folder.
 
-        A single file raises its error; of several, errors are collected in the result.
+        A single file raises its error; a batch collects errors in the result.
 
         Raises:
-            HifiganError: of a single file, or of what every file needs.
+            HifiganError: a single file failed, or something failed that every file needs.
         """
         batch = self.plan(sources, out)
-        with wait_for_all(self._shard), batch.hold():
-            if batch.many and (jobs := batch.waiting()):
+        with wait_for_all(self._shard), batch.lock():
+            if batch.is_batch and (jobs := batch.pending()):
                 self.prepare(jobs)
-            return run_overlapped(batch, self, self.report)
+            return run_jobs(batch, self, self.report)
 
     def run_pipe(self, source: Path | IO[bytes], out: Path | IO[bytes]) -> None:
-        """Do a pipe at one end or both; output goes out as soon as it is determined.
+        """Process an input, an output or both that are pipes; samples are written at once.
 
         Raises:
             HifiganError: the input cannot be used, or the output cannot be written.
         """
-        if not self._shard.whole:
-            raise UsageError("a pipe cannot be shared", "leave --shard and torchrun out")
+        if not self._shard.covers_all:
+            raise UsageError("a pipe cannot be sharded", "run without --shard and torchrun")
         if isinstance(out, Path):
             self.check_target(out)
             check_output(out, self._force)
         item = self.open(source) if isinstance(source, Path) else self.open_stream(source)
         (blocks,) = self.synthesize([item])
         if isinstance(out, Path):
-            self.written(self.write(Job(Path("-"), out), item, blocks))
+            self.report_written(self.write(Job(Path("-"), out), item, blocks))
         else:
             self.write_stream(out, item, blocks)

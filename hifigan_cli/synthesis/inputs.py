@@ -1,4 +1,4 @@
-"""An input of synthesis that was opened: its mel, and the form of its result."""
+"""An opened input of synthesis: its mel, and the format of its output."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class SynthesisInput:
-    """An input that was opened.
+    """An opened input.
 
     Attributes:
-        mel_blocks: its log-mel as the model reads it, blocks `(channels, n_mels, frames)`.
-        sample_rate: samples per second of the result.
-        channels: of the result.
-        samples: returns those of the result, per channel; None: not known yet.
-        notes: sentences for the user; warnings too.
-        fit: turns the vocoder's samples `(channels, samples)` into those of the result.
-        prompt: whether blocks arrive over time and want an answer at once.
-        complete: all blocks of the mel, if they were computed ahead.
-        started_s: when its synthesis began, less what was spent on it before.
+        mel_blocks: its log-mel on the model's scale, in blocks `(channels, n_mels, frames)`.
+        sample_rate: of the output, in Hz.
+        channels: of the output.
+        get_n_samples: returns the output's samples per channel; None while unknown.
+        notes: messages for the user, warnings included.
+        postprocess: turns the vocoder's samples `(channels, samples)` into the output's.
+        low_latency: whether blocks arrive over time and should be synthesized at once.
+        all_blocks: all blocks of the mel if they were computed ahead, otherwise empty.
+        started_s: start time of its synthesis, less the time that it already took in a batch.
     """
 
     mel_blocks: Iterator[FloatArray]
     sample_rate: int
     channels: int
-    samples: Callable[[], int | None]
+    get_n_samples: Callable[[], int | None]
     notes: Sequence[Note] = ()
-    fit: Callable[[Iterator[FloatArray]], Iterator[FloatArray]] = iter
-    prompt: bool = False
-    complete: Sequence[FloatArray] = field(default=(), init=False)
+    postprocess: Callable[[Iterator[FloatArray]], Iterator[FloatArray]] = iter
+    low_latency: bool = False
+    all_blocks: Sequence[FloatArray] = field(default=(), init=False)
     started_s: float = field(default=0.0, init=False)
 
     def timed(self, blocks: Iterator[FloatArray], spent_s: float) -> Iterator[FloatArray]:
-        """Yield the blocks; the work on this input counts from the first one, and `spent_s`."""
+        """Yield the blocks; count the processing time from the first one, plus `spent_s`."""
         self.started_s = time.perf_counter() - spent_s
         yield from blocks
 
     def read_ahead(self, frames: int) -> None:
-        """Compute the first frames of the mel now; `complete` if these are all."""
+        """Compute the first frames of the mel now; set `all_blocks` if there are no more."""
         ahead: list[FloatArray] = []
         for block in self.mel_blocks:
             ahead.append(block)
@@ -54,4 +54,4 @@ class SynthesisInput:
             if frames <= 0:
                 break
         self.mel_blocks = chain(ahead, self.mel_blocks)
-        self.complete = ahead if frames > 0 else ()
+        self.all_blocks = ahead if frames > 0 else ()

@@ -1,8 +1,8 @@
-"""One file, many files or a folder: which result goes where, and the folder that they go into.
+"""Pair input files with output files, for one file, several files or a folder.
 
-A folder in gives a mirrored folder out. Results that exist are skipped and counted, so that a
-stopped batch is continued by the same command; a bad file does not stop the others. Several
-processes share a batch by taking every N-th file each.
+The output folder mirrors the input folder. Existing results are skipped and counted, so the same
+command continues a stopped batch. A bad file does not stop the others. When several processes share
+a batch, each takes every N-th file.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hifigan_cli.errors import BatchError, HifiganError, InputError, OutputError, UsageError
 from hifigan_cli.io.files import is_file, is_folder
-from hifigan_cli.io.locks import hold_folder
-from hifigan_cli.runtime.sharding import WHOLE, Shard
+from hifigan_cli.io.locks import lock_output_folder
+from hifigan_cli.runtime.sharding import UNSHARDED, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-# What concerns one file of a batch; anything else would fail for every file, and ends the batch.
-ERRORS_OF_ONE_FILE = (InputError, OutputError, UsageError)
+# Errors of one file of a batch. Any other error would fail for every file and ends the batch.
+PER_FILE_ERRORS = (InputError, OutputError, UsageError)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and the output file that it becomes."""
+    """One input file and its output file."""
 
     source: Path
     target: Path
@@ -37,44 +37,44 @@ class Job:
 
 @dataclass(frozen=True)
 class JobList:
-    """Jobs that are done in one run.
+    """The jobs of one run.
 
     Attributes:
         jobs: in order.
-        out: where the results go: the one file, or the folder.
-        many: several files or a folder were named, whose errors are collected.
-        shard: which part of the files these are.
-        force: results that exist are overwritten.
+        out: the output file, or the output folder of a batch.
+        is_batch: whether the inputs are several files or a folder; errors are then collected.
+        shard: the part of the files that these are.
+        force: overwrite existing results.
     """
 
     jobs: tuple[Job, ...]
     out: Path
-    many: bool
-    shard: Shard = WHOLE
+    is_batch: bool
+    shard: Shard = UNSHARDED
     force: bool = False
 
-    def skips(self, job: Job) -> bool:
-        """Tell whether a job of several is left out because its result exists."""
+    def is_skipped(self, job: Job) -> bool:
+        """Return whether a batch skips a job because its result exists."""
         return not self.force and os.path.lexists(job.target)
 
-    def waiting(self) -> list[Job]:
-        """List the jobs that are not left out."""
-        return [job for job in self.jobs if not self.skips(job)]
+    def pending(self) -> list[Job]:
+        """List the jobs that are not skipped."""
+        return [job for job in self.jobs if not self.is_skipped(job)]
 
-    def hold(self) -> AbstractContextManager[None]:
-        """Lock the folder of the results, or this shard of it; remove what a killed run left.
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock the output folder, or this shard of it; remove a killed run's temporary files.
 
         Raises:
             OutputError: the folder cannot be written, or another run is using it.
         """
-        if not self.many:
+        if not self.is_batch:
             return nullcontext()
-        return hold_folder(self.out, self.shard, [job.target for job in self.jobs])
+        return lock_output_folder(self.out, self.shard, [job.target for job in self.jobs])
 
 
 @dataclass
 class JobResults:
-    """How a batch ended: counts, and the error of each file that failed."""
+    """The results of a batch: counts, and the error of each failed file."""
 
     batch: JobList
     done: int = 0
@@ -83,12 +83,12 @@ class JobResults:
 
     @property
     def error(self) -> BatchError | None:
-        """The error of the whole batch, if a file failed."""
+        """The error of the batch, if a file failed."""
         if not self.failures:
             return None
         return BatchError(
             f"{len(self.failures)} of {len(self.batch.jobs)} files failed",
-            "mend or remove them; the same command tries only those again",
+            "fix or remove them; the same command then retries only those",
         )
 
 
@@ -97,83 +97,84 @@ def plan_jobs(
     out: Path,
     suffixes: frozenset[str],
     out_suffix: str = ".wav",
-    shard: Shard = WHOLE,
+    shard: Shard = UNSHARDED,
     force: bool = False,
 ) -> JobList:
     """Pair every input with its output; keep this shard of the pairs.
 
-    A single file goes to `out`, or into it where `out` is a folder. Several files, or a folder (all
-    files below it with one of `suffixes`), go into the folder `out`.
+    A single file is written to `out`, or into `out` if that is a folder. Several files, or a folder
+    (all files below it with one of `suffixes`), are written into the folder `out`.
 
     Raises:
-        InputError: a folder without such files.
-        UsageError: a batch cannot go into one file, two inputs would make one output, or an output
-            is its own input.
+        InputError: a folder has no matching files.
+        UsageError: a batch has one file as its output, two inputs have the same output, or an
+            output is its own input.
     """
     folders = {source for source in sources if is_folder(source)}
-    into_folder, into_file = is_folder(out), is_file(out)
+    out_is_folder, out_is_file = is_folder(out), is_file(out)
     if len(sources) == 1 and not folders:
-        target = out / (sources[0].stem + out_suffix) if into_folder else out
+        target = out / (sources[0].stem + out_suffix) if out_is_folder else out
         jobs = [Job(sources[0], target)]
-        if shard.whole:
-            return JobList(tuple(jobs), target, many=False, force=force)
-        return JobList(tuple(shard.of(jobs)), target.parent, many=True, shard=shard, force=force)
-    names_a_file = out.suffix.lower() in {*suffixes, out_suffix}
-    if into_file or (names_a_file and not into_folder):
+        if shard.covers_all:
+            return JobList(tuple(jobs), target, is_batch=False, force=force)
+        jobs = shard.select(jobs)
+        return JobList(tuple(jobs), target.parent, is_batch=True, shard=shard, force=force)
+    looks_like_file = out.suffix.lower() in {*suffixes, out_suffix}
+    if out_is_file or (looks_like_file and not out_is_folder):
         raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
     pairs: list[tuple[Path, Path]] = []
     for source in sources:
         if source not in folders:
             pairs.append((source, source.relative_to(source.parent)))
             continue
-        # Results beside their inputs would be inputs of the next run.
+        # Results next to their inputs would be inputs of the next run.
         if out_suffix in suffixes and source.resolve() == out.resolve():
             raise UsageError(f"{out} is both input and output", "name another folder with -o")
         pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
-    jobs = shard.of(list(_name_targets(pairs, out, out_suffix)))
-    return JobList(tuple(jobs), out, many=True, shard=shard, force=force)
+    jobs = shard.select(list(_name_targets(pairs, out, out_suffix)))
+    return JobList(tuple(jobs), out, is_batch=True, shard=shard, force=force)
 
 
-def _unreadable(error: OSError) -> NoReturn:
+def _raise_unreadable(error: OSError) -> NoReturn:
     raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
 def _walk(folder: Path, suffixes: frozenset[str], out: Path) -> list[Path]:
-    """List the files below a folder in order, without those below `out`; links are not followed."""
+    """List the files below a folder, sorted, except those below `out`; links are not followed."""
     found = []
-    skipped = out.resolve()
-    for here, names, files in os.walk(folder, onerror=_unreadable):
-        names[:] = [name for name in names if Path(here, name).resolve() != skipped]
-        paths = (Path(here, name) for name in files)
+    excluded = out.resolve()
+    for parent, folders, files in os.walk(folder, onerror=_raise_unreadable):
+        folders[:] = [name for name in folders if Path(parent, name).resolve() != excluded]
+        paths = (Path(parent, name) for name in files)
         found += [path for path in paths if path.suffix.lower() in suffixes]
     if not found:
         raise InputError(
-            f"{folder} has no files to work on", f"looked for {' '.join(sorted(suffixes))}"
+            f"{folder} has no input files", f"the accepted types are {' '.join(sorted(suffixes))}"
         )
     return sorted(found)
 
 
 def _name_targets(pairs: Sequence[tuple[Path, Path]], out: Path, out_suffix: str) -> Iterator[Job]:
-    """Give each result the name of its input; a.wav beside a.flac keep their extensions in it."""
-    sharing = Counter(relative.with_suffix("") for _, relative in pairs)
-    taken: dict[Path, Path] = {}
+    """Name each result after its input; a.wav and a.flac in one folder keep their extensions."""
+    stem_counts = Counter(relative.with_suffix("") for _, relative in pairs)
+    sources: dict[Path, Path] = {}
     for source, relative in pairs:
         stem = relative.with_suffix("")
-        name = stem if sharing[stem] == 1 else relative
+        name = stem if stem_counts[stem] == 1 else relative
         target = out / name.with_name(name.name + out_suffix)
-        if target in taken:
+        if target in sources:
             raise UsageError(
-                f"{source} and {taken[target]} would both become {target}",
-                "give them different names, or run them into different folders",
+                f"{source} and {sources[target]} have the same output {target}",
+                "rename one of them, or write them into different folders",
             )
-        if _is_same(source, target):  # as one that exists it would be passed over, as if made
+        if _is_same(source, target):  # it exists, so it would be skipped as a finished result
             raise UsageError(f"{target} is both input and output", "name another folder with -o")
-        taken[target] = source
+        sources[target] = source
         yield Job(source, target)
 
 
 def _is_same(source: Path, target: Path) -> bool:
     try:
-        return os.path.samefile(source, target)  # noqa: PTH121 - neither need be there
+        return os.path.samefile(source, target)  # noqa: PTH121 - either may be missing
     except OSError:
         return False

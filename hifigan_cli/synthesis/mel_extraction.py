@@ -1,4 +1,4 @@
-"""Recordings -> mel files that `hifigan vocode` reads: what `hifigan mel` does."""
+"""Recordings -> mel files for `hifigan vocode`, as in `hifigan mel`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import write_bytes
-from hifigan_cli.runtime.sharding import WHOLE, Shard
+from hifigan_cli.runtime.sharding import UNSHARDED, Shard
 from hifigan_cli.synthesis.events import MelWritten, Note
 from hifigan_cli.synthesis.file_pipeline import FilePipeline
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.events import EventHandler
     from hifigan_cli.synthesis.jobs import Job
     from hifigan_cli.types import FloatArray
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class MelExtraction(FilePipeline[Audio, MelWritten]):
     """Recordings, mixed to mono -> log-mels `(n_mels, frames)`, float32, as .npy.
 
-    `repair` decodes as much of a damaged file as possible; `force` overwrites results that exist.
+    `repair` decodes as much of a damaged file as possible; `force` overwrites existing results.
     """
 
     suffixes = AUDIO_SUFFIXES
@@ -38,30 +38,30 @@ class MelExtraction(FilePipeline[Audio, MelWritten]):
     def __init__(
         self,
         mel: MelConfig,
-        report: Report,
+        report: EventHandler,
         *,
         repair: bool = False,
-        shard: Shard = WHOLE,
+        shard: Shard = UNSHARDED,
         force: bool = False,
     ) -> None:
         super().__init__(report, shard, force=force)
         self._mel, self._repair = mel, repair
 
     def check_target(self, target: Path) -> None:
-        """Check that a mel goes into an .npy file."""
+        """Check that the output is a .npy file."""
         if target.suffix != self.out_suffix:
-            hint = f"-o {target.stem}{self.out_suffix}"
-            raise UsageError(f"{target}: a mel is written as {self.out_suffix}", hint)
+            hint = f"use -o {target.stem}{self.out_suffix}"
+            raise UsageError(f"{target} is not a {self.out_suffix} file", hint)
 
     def open(self, source: Path | bytes) -> Audio:
-        """Read a recording, or the bytes of one."""
+        """Read a recording from a file or from bytes."""
         return read_audio(source, repair=self._repair)
 
     def read_ahead(self, audio: Audio) -> None:
-        """Do nothing: the recording is in memory."""
+        """Do nothing: `open` has read the recording."""
 
     def synthesize(self, items: Sequence[Audio]) -> list[Iterator[FloatArray]]:
-        """Compute the mels of recordings, one block each."""
+        """Compute the mel of each recording, as one block."""
         for audio in items:
             for text in audio.notes:
                 self.report(Note(text, warning=True))
@@ -70,20 +70,20 @@ class MelExtraction(FilePipeline[Audio, MelWritten]):
     def write(self, job: Job, _: Audio, blocks: Iterator[FloatArray]) -> MelWritten:
         """Write a mel to a job's target, atomically."""
         mel = next(blocks)
-        write_bytes(job.target, _npy(mel))
+        write_bytes(job.target, _encode_npy(mel))
         return MelWritten(job.source, job.target, *mel.shape)
 
     def write_stream(self, out: IO[bytes], _: Audio, blocks: Iterator[FloatArray]) -> None:
         """Write a mel to a pipe."""
-        out.write(_npy(next(blocks)))
+        out.write(_encode_npy(next(blocks)))
         out.flush()
 
-    def written(self, result: MelWritten) -> None:
-        """Report a mel that was written."""
+    def report_written(self, result: MelWritten) -> None:
+        """Report a written mel."""
         self.report(result)
 
 
-def _npy(array: FloatArray) -> bytes:
-    memory = io.BytesIO()
-    np.save(memory, array)
-    return memory.getvalue()
+def _encode_npy(array: FloatArray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

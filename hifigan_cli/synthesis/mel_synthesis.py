@@ -1,4 +1,4 @@
-"""Mel files and mels that arrive through a pipe -> speech: what `hifigan vocode` does."""
+"""Mel files and mels from a pipe -> speech, as in `hifigan vocode`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 from hifigan_cli.synthesis.events import Note
 from hifigan_cli.synthesis.input_mel import InputMel, open_mel, stream_mel
 from hifigan_cli.synthesis.inputs import SynthesisInput
-from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, torch_mels
+from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, torch_mel_files
 from hifigan_cli.synthesis.mel_stream import MelStream
 from hifigan_cli.synthesis.pipeline import SynthesisPipeline
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hifigan_cli.io.untrusted import UntrustedFiles
-    from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.events import EventHandler
     from hifigan_cli.synthesis.jobs import Job
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _notes(mel: InputMel) -> list[Note]:
     return [
         *(Note(text) for text in mel.notes),
-        *(Note(text, warning=True) for text in mel.doubts),
+        *(Note(text, warning=True) for text in mel.warnings),
     ]
 
 
@@ -36,7 +36,7 @@ class MelSynthesis(SynthesisPipeline):
     def __init__(
         self,
         options: SynthesisOptions,
-        report: Report,
+        report: EventHandler,
         *,
         mel_as: str | None = None,
         transpose: bool = False,
@@ -44,46 +44,48 @@ class MelSynthesis(SynthesisPipeline):
     ) -> None:
         """Find the model.
 
-        `mel_as` names the scale of the mels, `transpose` takes files that are (frames, n_mels), and
-        without `check` any finite values pass.
+        `mel_as` is the scale of the mels, `transpose` accepts files that are (frames, n_mels), and
+        `check=False` accepts any finite values.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
+            ModelError: the model does not exist or is damaged.
         """
         super().__init__(options, report)
         self._mel_as, self._transpose, self._check = mel_as, transpose, check
-        self._batches: UntrustedFiles | None = None
+        self._torch_files: UntrustedFiles | None = None
 
     def prepare(self, jobs: Sequence[Job]) -> None:
-        """Load the model; PyTorch files among the mels are read by batches."""
+        """Load the model; collect the PyTorch files, to read them in batches."""
         super().prepare(jobs)
-        self._batches = torch_mels(job.source for job in jobs)
+        self._torch_files = torch_mel_files(job.source for job in jobs)
 
     def open(self, source: Path | bytes) -> SynthesisInput:
-        """Open a mel file, or the bytes of one.
+        """Open a mel file, or its bytes.
 
         Raises:
-            InputError: not a mel that the model reads.
+            InputError: not a mel that this model accepts.
         """
         mel = self._open_mel(source)
-        samples = mel.array.shape[1] * self.mel.hop_length
-        return SynthesisInput(mel.blocks(), self.mel.sample_rate, 1, lambda: samples, _notes(mel))
+        n_samples = mel.array.shape[1] * self.mel.hop_length
+        return SynthesisInput(mel.blocks(), self.mel.sample_rate, 1, lambda: n_samples, _notes(mel))
 
     def open_stream(self, stream: IO[bytes]) -> SynthesisInput:
-        """Open mel frames that arrive over time; best without a buffer."""
+        """Open mel frames that arrive over time, preferably from an unbuffered stream."""
 
         def report(opened: InputMel) -> None:
             for note in _notes(opened):
                 self.report(note)
 
-        frames = MelStream(stream, self.mel, transpose=self._transpose)
+        mel_stream = MelStream(stream, self.mel, transpose=self._transpose)
         blocks = stream_mel(
-            frames, self.mel, mel_as=self._mel_as, check=self._check, on_open=report
+            mel_stream, self.mel, mel_as=self._mel_as, check=self._check, on_open=report
         )
-        return SynthesisInput(blocks, self.mel.sample_rate, 1, frames.samples, prompt=True)
+        return SynthesisInput(
+            blocks, self.mel.sample_rate, 1, mel_stream.n_samples, low_latency=True
+        )
 
     def length_s(self, path: Path) -> float:
-        """Return the seconds of speech that a mel file gives."""
+        """Return the duration of a mel file, in seconds of speech."""
         return self._open_mel(path).length_s
 
     def _open_mel(self, source: Path | bytes) -> InputMel:
@@ -93,5 +95,5 @@ class MelSynthesis(SynthesisPipeline):
             mel_as=self._mel_as,
             transpose=self._transpose,
             check=self._check,
-            batches=self._batches,
+            torch_files=self._torch_files,
         )

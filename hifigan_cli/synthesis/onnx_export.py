@@ -1,8 +1,8 @@
-"""Export to ONNX: a vocoder that runs in any ONNX runtime, without this package.
+"""Export a vocoder to ONNX, to run in any ONNX runtime without this package.
 
-The file's metadata describe what it reads (rate, hop, the mel convention), the model's origin,
-licence and digest. Nothing is written before the file itself has been run and gave the samples of
-the plain torch forward.
+The file's metadata contain the sample rate, hop length and mel convention, and the model's origin,
+license and digest. The file is only written after it has been run and its samples match the torch
+model's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.audio.speech import shipped_mel
-from hifigan_cli.engines.choose import EngineOptions
-from hifigan_cli.engines.onnx import missing
+from hifigan_cli.audio.speech import bundled_mel
+from hifigan_cli.engines.onnx import unavailable_reason
+from hifigan_cli.engines.selection import EngineOptions
 from hifigan_cli.errors import ModelError, UsageError
-from hifigan_cli.io.files import replacing
+from hifigan_cli.io.files import atomic_replace
 from hifigan_cli.runtime.environment import package_version
 from hifigan_cli.synthesis.vocoder import Vocoder
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from hifigan_cli.models import ModelFile
     from hifigan_cli.types import AnyArray
 
-# Float32 summed in two orders moves single samples of V1 by up to 5e-5. What a graph could have
-# wrong, a slope or a padding, moves them by more than 1e-3.
+# Another order of float32 sums changes single samples of V1 by up to 5e-5. Errors in the graph,
+# such as a wrong slope or padding, change them by more than 1e-3.
 TOLERANCE = 2e-4
-_SHAPES = ((1, 37), (2, 200))  # (batch, frames)
+_TEST_SHAPES = ((1, 37), (2, 200))  # (batch, frames)
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The exported file's samples compared with the plain forward's, for one mel."""
+    """Difference between the samples of the exported file and of the torch model, for one batch."""
 
     batch: int
     frames: int
@@ -44,49 +44,50 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written: size, format, and the comparison."""
+class ExportedModel:
+    """The size and opset of an exported file, and its comparison with the torch model."""
 
     size_bytes: int
     opset: int
     parity: list[Parity]
 
 
-def export_onnx(model: ModelFile, target: Path) -> Exported:
-    """Write a model's generator as an ONNX file, checked against the plain forward.
+def export_onnx(model: ModelFile, target: Path) -> ExportedModel:
+    """Write a model's generator as an ONNX file, checked against the torch model.
 
     Raises:
         UsageError: a package is missing.
-        ModelError: the file's samples are not the model's; nothing is written.
-        OutputError: the file system refused.
+        ModelError: the file's samples differ from the model's; nothing is written.
+        OutputError: the file cannot be written.
     """
-    if lack := missing():
-        what, _, install = lack.partition(": ")
-        raise UsageError(what, install)
+    if reason := unavailable_reason():
+        message, _, hint = reason.partition(": ")
+        raise UsageError(message, hint)
     import onnx
 
-    from hifigan_cli.engines.onnxgraph import OPSET, GeneratorGraph
+    from hifigan_cli.engines.onnx_graph import OPSET, GeneratorGraph
 
-    whole = GeneratorGraph(model, conditioning=True).whole(_metadata(model))
-    onnx.checker.check_model(whole)
-    content = whole.SerializeToString()
-    with replacing(target) as temporary:
+    onnx_model = GeneratorGraph(model, conditioning=True).with_weights(_metadata(model))
+    onnx.checker.check_model(onnx_model)
+    content = onnx_model.SerializeToString()
+    with atomic_replace(target) as temporary:
         temporary.write_bytes(content)
         parity = _parity(model, temporary)
-        worst = max(each.max_difference for each in parity)
-        if not worst <= TOLERANCE:
+        difference = max(result.max_difference for result in parity)
+        if not difference <= TOLERANCE:
             raise ModelError(
-                f"the ONNX file's samples differ from the model's by {worst:.1e}: not written",
-                "please report it, with the model",
+                f"the ONNX file's samples differ from the model's by {difference:.1e}; "
+                f"{target} was not written",
+                "please report this problem, with the model",
             )
-    return Exported(len(content), OPSET, parity)
+    return ExportedModel(len(content), OPSET, parity)
 
 
 def _metadata(model: ModelFile) -> dict[str, str]:
-    """Collect what a user of the file must know, as text; compound values are JSON."""
+    """Return the file's metadata as text; nested values are JSON."""
     origin = model.provenance
     return {
-        **{key: str(origin[key]) for key in ("name", "source", "licence") if origin.get(key)},
+        **{key: str(origin[key]) for key in ("name", "source", "license") if origin.get(key)},
         "sample_rate": str(model.mel.sample_rate),
         "hop_length": str(model.mel.hop_length),
         "n_mels": str(model.mel.n_mels),
@@ -99,36 +100,38 @@ def _metadata(model: ModelFile) -> dict[str, str]:
 
 
 def _parity(model: ModelFile, path: Path) -> list[Parity]:
-    """Compare the file with the plain forward, on speech, at two lengths and batches."""
+    """Compare the file with the torch model, on speech, with two lengths and batch sizes."""
     import onnxruntime
 
-    from hifigan_cli.engines.onnxgraph import INPUT
+    from hifigan_cli.engines.onnx_graph import INPUT
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    plain = Vocoder(model, EngineOptions("eager", device="cpu"))
-    speech = shipped_mel(model.mel, max(frames for _, frames in _SHAPES) + 31)
-    found = []
-    for batch, frames in _SHAPES:
-        # Each of a batch begins elsewhere, so that one mistaken for another would show.
-        places = np.arange(frames) + 31 * np.arange(batch)[:, None]
-        mel = speech[:, places].swapaxes(0, 1).copy()
-        expected = plain.vocode(mel).samples
+    reference = Vocoder(model, EngineOptions("eager", device="cpu"))
+    speech = bundled_mel(model.mel, max(frames for _, frames in _TEST_SHAPES) + 31)
+    results = []
+    for batch, frames in _TEST_SHAPES:
+        # The mels of a batch start at different frames, so that swapped outputs are detected.
+        indices = np.arange(frames) + 31 * np.arange(batch)[:, None]
+        mel = speech[:, indices].swapaxes(0, 1).copy()
+        expected = reference.vocode(mel).samples
         (samples,) = session.run(None, {INPUT: mel})
         if samples.shape != expected.shape:
-            raise ModelError(f"the ONNX file makes {samples.shape} samples, not {expected.shape}")
-        worst = float(np.abs(samples - expected).max())
-        found.append(Parity(batch, frames, worst, snr_db(expected, samples)))
-    return found
+            raise ModelError(
+                f"the ONNX file returns samples of shape {samples.shape}, not {expected.shape}"
+            )
+        difference = float(np.abs(samples - expected).max())
+        results.append(Parity(batch, frames, difference, snr_db(expected, samples)))
+    return results
 
 
-def snr_db(expected: AnyArray, found: AnyArray) -> float:
-    """Return the power of the expected samples over that of the error, in dB.
+def snr_db(expected: AnyArray, actual: AnyArray) -> float:
+    """Return the signal-to-noise ratio of samples, in dB.
 
     >>> round(snr_db(np.ones(4), np.full(4, 1.01)))
     40
     """
-    right = expected.astype(np.float64)
-    power, error = (max(np.square(each).sum(), 1e-30) for each in (right, found - right))
-    return float(10 * np.log10(power / error))
+    signal = expected.astype(np.float64)
+    power, noise = (max(np.square(x).sum(), 1e-30) for x in (signal, actual - signal))
+    return float(10 * np.log10(power / noise))

@@ -1,4 +1,4 @@
-"""Recordings -> mel -> speech: what `hifigan resynth` does."""
+"""Recordings -> mel -> speech, as in `hifigan resynth`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hifigan_cli.synthesis.events import Report
+    from hifigan_cli.synthesis.events import EventHandler
     from hifigan_cli.synthesis.jobs import Job
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
@@ -32,7 +32,7 @@ class Resynthesis(SynthesisPipeline):
     def __init__(
         self,
         options: SynthesisOptions,
-        report: Report,
+        report: EventHandler,
         enhancement: EnhancementOptions,
         *,
         repair: bool = False,
@@ -45,41 +45,38 @@ class Resynthesis(SynthesisPipeline):
         and `keep_sample_rate` writes the recording's sample rate instead of the model's.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
+            ModelError: the model does not exist or is damaged.
         """
         super().__init__(options, report)
         self.mono = mono
-        self._enhancement, self._repair, self._keep_sample_rate = (
-            enhancement,
-            repair,
-            keep_sample_rate,
-        )
+        self._enhancement_options, self._repair = enhancement, repair
+        self._keep_sample_rate = keep_sample_rate
 
     @cached_property
     def enhancement(self) -> Enhancement:
-        """The loaded stages that remove noise.
+        """The loaded enhancement stages.
 
         Raises:
-            UsageError: the filter was asked for and is not installed.
-            ModelError: the filter or the enhancer is damaged, or does not fit the model.
+            UsageError: the noise filter was requested but is not installed.
+            ModelError: the filter or the enhancer is damaged, or does not match the model.
         """
-        vocoder = self.vocoder
-        enhancement = load_enhancement(self._enhancement, vocoder.model.mel, vocoder.device)
+        options, vocoder = self._enhancement_options, self.vocoder
+        enhancement = load_enhancement(options, vocoder.model.mel, vocoder.device)
         for text in enhancement.notes:
             self.report(Note(text, warning=True))
         self.report(Note(f"enhancement: {enhancement.title}"))
         return enhancement
 
     def prepare(self, jobs: Sequence[Job]) -> None:
-        """Load the model and the stages that remove noise."""
+        """Load the model and the enhancement stages."""
         super().prepare(jobs)
         _ = self.enhancement
 
     def open(self, source: Path | bytes) -> SynthesisInput:
-        """Look through a recording, or the bytes of one; its mel is computed as it is asked for.
+        """Check a recording, or its bytes; its mel is computed lazily.
 
         Raises:
-            InputError: not audio, damaged, empty, or with samples that are not numbers.
+            InputError: not audio, damaged, empty, or with NaN or infinite samples.
         """
         recording = open_recording(source, repair=self._repair)
         texts = [*recording.notes, *level_notes(recording)]
@@ -88,14 +85,16 @@ class Resynthesis(SynthesisPipeline):
         sample_rate = sound.sample_rate if self._keep_sample_rate else self.mel.sample_rate
         length = resampled_length(sound.length, sound.sample_rate, sample_rate)
         return SynthesisInput(
-            self.vocoder.analyse_blocks(sound, self.enhancement),
+            self.vocoder.analyze_blocks(sound, self.enhancement),
             sample_rate,
             sound.channels,
             lambda: length,
             [Note(text, warning=True) for text in texts],
-            partial(self.vocoder.fit, sound=sound, keep_sample_rate=self._keep_sample_rate),
+            partial(
+                self.vocoder.match_length, sound=sound, keep_sample_rate=self._keep_sample_rate
+            ),
         )
 
     def length_s(self, path: Path) -> float:
-        """Return the length that an audio file's header announces."""
+        """Return the duration from an audio file's header."""
         return audio_length_s(path)

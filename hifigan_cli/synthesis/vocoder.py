@@ -1,7 +1,7 @@
-"""A model ready to work: log-mel -> waveform, and recording -> log-mel -> waveform.
+"""A loaded model: log-mel -> waveform, and recording -> log-mel -> waveform.
 
-Both come in two forms: whole, for arrays at hand, and in blocks, for lengths that memory should not
-depend on. The whole form is the concatenation of the blocks. `stream` takes frames as they come.
+Both work on complete arrays, or block by block with constant memory. The complete result is the
+concatenation of the blocks. `stream` accepts frames as they arrive.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR
 from hifigan_cli.audio.logmel import log_mel_stream
 from hifigan_cli.audio.reading import Audio
-from hifigan_cli.audio.resampling import fit_blocks, resample_blocks, resampled_length
+from hifigan_cli.audio.resampling import pad_or_trim_blocks, resample_blocks, resampled_length
 from hifigan_cli.config import Variant
-from hifigan_cli.engines.choose import EngineOptions, make_engine, place
+from hifigan_cli.engines.selection import EngineOptions, build_engine, engine_device
 from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.errors import InputError
-from hifigan_cli.synthesis.batching import BATCH_FRAMES, synthesize_together
+from hifigan_cli.synthesis.batching import BATCH_FRAMES, synthesize_batch
 from hifigan_cli.synthesis.streams import VocoderStream, as_array
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from hifigan_cli.audio.recording import Sound
+    from hifigan_cli.audio.recording import AudioSource
     from hifigan_cli.models.model_file import ModelFile
     from hifigan_cli.types import FloatArray
 
 NO_ENHANCEMENT = Enhancement()
-_SPEED_FRAMES = 128
+_SPEED_TEST_FRAMES = 128
 _BLOCK_FRAMES = 4096
 
 
@@ -41,11 +41,11 @@ class Vocoder:
     """A generator with its mel convention, on a device.
 
     Attributes:
-        model: the model file it was made of.
-        engine: what runs the generator.
-        device: where: cpu, cuda:0 ...
-        sample_rate: of the speech it makes.
-        on_halved: told the new chunk size when the device ran out of memory.
+        model: the model file.
+        engine: runs the generator.
+        device: cpu, cuda:0 ...
+        sample_rate: of the generated speech, in Hz.
+        on_chunk_halved: called with the new chunk size when the device runs out of memory.
     """
 
     def __init__(
@@ -53,32 +53,32 @@ class Vocoder:
         model: ModelFile,
         options: EngineOptions | str = "auto",
         chunk_frames: int = 0,
-        on_halved: Callable[[int], None] | None = None,
+        on_chunk_halved: Callable[[int], None] | None = None,
     ) -> None:
-        """Make a model ready, as `options` say, or on the device that it names.
+        """Prepare a model to run with `options`, or on the device that `options` names.
 
-        Without `chunk_frames` the engine's own size of chunk is taken.
+        `chunk_frames=0` uses the engine's default chunk size.
 
         Raises:
             ModelError: the weights do not fit the architecture.
-            UsageError: the engine is missing, or lacks the precision.
+            UsageError: the engine is missing, or does not have the precision.
             DeviceError: there is no such device.
         """
         self.model = model
         if isinstance(options, str):
             options = EngineOptions(device=options)
-        self.device = place(options)
+        self.device = engine_device(options)
         self.sample_rate = model.mel.sample_rate
-        self.on_halved = on_halved
+        self.on_chunk_halved = on_chunk_halved
         self._chunk_frames = chunk_frames
-        self.engine = make_engine(model, options, self.device)
+        self.engine = build_engine(model, options, self.device)
 
-    def stream(self, chunk_frames: int = 0, *, prompt: bool = True) -> VocoderStream:
-        """Begin a stream: frames are pushed as they come, samples returned once determined.
+    def stream(self, chunk_frames: int = 0, *, low_latency: bool = True) -> VocoderStream:
+        """Start a stream: push frames as they arrive, and get samples as soon as possible.
 
-        A `prompt` stream synthesises what is there once it is worth it (32 frames, or a smaller
-        chunk); another awaits two chunks, so that none is short. Engines that remember (native)
-        have no chunks, and answer every push.
+        A `low_latency` stream synthesizes as soon as 32 frames have arrived, or a smaller chunk.
+        Otherwise it waits for two chunks, so that no chunk is short. Stateful engines (native) have
+        no chunks, and return samples from every push.
 
         >>> from hifigan_cli import load_model
         >>> stream = load_model().stream(chunk_frames=32)  # doctest: +SKIP
@@ -90,47 +90,47 @@ class Vocoder:
             self.model.generator,
             self.model.mel.n_mels,
             chunk_frames or self._chunk_frames,
-            prompt=prompt,
-            on_halved=self.on_halved,
+            low_latency=low_latency,
+            on_chunk_halved=self.on_chunk_halved,
         )
 
     def vocode(self, mel: npt.ArrayLike | torch.Tensor) -> Audio:
-        """Synthesise a log-mel `(mels, frames)`, or several of one length as channels.
+        """Synthesize a log-mel `(n_mels, frames)`, or `(channels, n_mels, frames)`.
 
         Raises:
-            InputError: the array has another number of dimensions or bands, or values that are not
-                numbers.
+            InputError: the array has the wrong dimensions or number of bands, or NaN or infinite
+                values.
         """
         frames = as_array(mel)
         if frames.ndim == 2:
             frames = frames[None]
         if frames.ndim != 3:
-            raise InputError(f"a mel of shape {frames.shape} is not (mels, frames)")
+            raise InputError(f"the mel has the shape {frames.shape}, not (n_mels, frames)")
         if not np.isfinite(frames).all():
-            raise InputError("the mel has values that are not numbers")
+            raise InputError("the mel has NaN or infinite values")
         starts = range(0, max(1, frames.shape[2]), _BLOCK_FRAMES)
         blocks = (frames[..., start : start + _BLOCK_FRAMES] for start in starts)
         return self._audio(self.vocode_blocks(blocks), frames.shape[0])
 
     def vocode_blocks(
-        self, blocks: Iterable[FloatArray], *, prompt: bool = False
+        self, blocks: Iterable[FloatArray], *, low_latency: bool = False
     ) -> Iterator[FloatArray]:
-        """Synthesise a stream of log-mel blocks `(channels, mels, frames)`, in flat memory.
+        """Synthesize a stream of log-mel blocks `(channels, n_mels, frames)`, in constant memory.
 
-        Blocks that arrive over time are answered at once with `prompt` (see `stream`).
+        Use `low_latency` for blocks that arrive over time (see `stream`).
         """
-        stream = self.stream(prompt=prompt)
+        stream = self.stream(low_latency=low_latency)
         for block in blocks:
             yield stream.push(block)
         yield stream.finish()
 
     @property
-    def wants_batches(self) -> bool:
-        """Whether several mels at once are faster than one after another."""
+    def prefers_batches(self) -> bool:
+        """Whether a batch of mels is faster than one mel after another."""
         return self.device.startswith("cuda") and self.model.generator.variant == Variant()
 
-    def vocode_together(self, mels: Sequence[FloatArray]) -> list[FloatArray]:
-        """Synthesise log-mels `(channels, mels, frames)` of any lengths, in batches.
+    def vocode_batch(self, mels: Sequence[FloatArray]) -> list[FloatArray]:
+        """Synthesize log-mels `(channels, n_mels, frames)` of any lengths, in batches.
 
         Raises:
             DeviceError: there is not enough memory.
@@ -138,13 +138,13 @@ class Vocoder:
         rows = [row for mel in mels for row in mel]
         frames = self._chunk_frames or BATCH_FRAMES
         waves = iter(
-            synthesize_together(self.engine, self.model.generator, rows, frames, self.on_halved)
+            synthesize_batch(self.engine, self.model.generator, rows, frames, self.on_chunk_halved)
         )
         return [np.stack([next(waves) for _ in mel]) for mel in mels]
 
     def measure_speed(self) -> float:
-        """Time a second or two of synthesis; return seconds of speech a second of work."""
-        mel = np.full((1, self.model.mel.n_mels, _SPEED_FRAMES), LOG_FLOOR, np.float32)
+        """Time a second or two of synthesis; return seconds of speech per second of processing."""
+        mel = np.full((1, self.model.mel.n_mels, _SPEED_TEST_FRAMES), LOG_FLOOR, np.float32)
         list(self.vocode_blocks([mel]))  # the first run also allocates and chooses kernels
         started = time.perf_counter()
         samples = sum(wave.shape[1] for wave in self.vocode_blocks([mel]))
@@ -152,65 +152,67 @@ class Vocoder:
         return float(samples / self.sample_rate / elapsed_s)
 
     def mel(self, audio: Audio) -> FloatArray:
-        """Compute the log-mel `(channels, mels, frames)` that this model reads of a recording."""
+        """Compute the log-mel `(channels, n_mels, frames)` of a recording, for this model."""
         return np.concatenate(list(self._mel_blocks(audio)), axis=-1)
 
     def resynthesize(
         self,
-        sound: Sound,
+        sound: AudioSource,
         *,
         keep_sample_rate: bool = False,
         enhancement: Enhancement = NO_ENHANCEMENT,
     ) -> Audio:
-        """Analyse a recording and synthesise it anew, each channel by itself.
+        """Compute a recording's mel and synthesize it, each channel separately.
 
-        Noise is kept, unless an enhancement of `load_enhancement` removes it on the way.
-        The result has the recording's length: its number of samples with `keep_sample_rate`,
-        otherwise as many as cover the same time at the model's sample rate.
+        Noise is preserved, unless an enhancement from `load_enhancement` removes it.
+        The result has the recording's length: the same number of samples with `keep_sample_rate`,
+        otherwise the same duration at the model's sample rate.
 
         Raises:
-            ModelError: the enhancement reads another mel than this model.
+            ModelError: the enhancement and this model use different mels.
         """
-        blocks = self.vocode_blocks(self.analyse_blocks(sound, enhancement))
-        fitted = self.fit(blocks, sound, keep_sample_rate=keep_sample_rate)
+        blocks = self.vocode_blocks(self.analyze_blocks(sound, enhancement))
+        blocks = self.match_length(blocks, sound, keep_sample_rate=keep_sample_rate)
         return self._audio(
-            fitted, sound.channels, sound.sample_rate if keep_sample_rate else self.sample_rate
+            blocks, sound.channels, sound.sample_rate if keep_sample_rate else self.sample_rate
         )
 
-    def analyse_blocks(self, sound: Sound, enhancement: Enhancement) -> Iterator[FloatArray]:
-        """Yield the log-mel of a recording, `(channels, mels, frames)`, enhanced, in blocks.
+    def analyze_blocks(self, sound: AudioSource, enhancement: Enhancement) -> Iterator[FloatArray]:
+        """Yield the enhanced log-mel of a recording in blocks `(channels, n_mels, frames)`.
 
         Raises:
-            ModelError: the enhancement reads another mel than this model.
+            ModelError: the enhancement and this model use different mels.
         """
         enhancement.check(self.model.mel)
-        return enhancement.analyse_blocks(sound, self._mel_blocks)
+        return enhancement.analyze_blocks(sound, self._mel_blocks)
 
-    def fit(
-        self, blocks: Iterable[FloatArray], sound: Sound, *, keep_sample_rate: bool = False
+    def match_length(
+        self, blocks: Iterable[FloatArray], sound: AudioSource, *, keep_sample_rate: bool = False
     ) -> Iterator[FloatArray]:
-        """Cut the speech of a recording's mel to the recording's length, at one rate or other."""
+        """Trim synthesized speech to the recording's length; resample it if asked."""
         channels = sound.channels
-        # The last frame reaches past the end; what it adds is cut before any resampling.
+        # The last frame extends past the end of the recording: trim before resampling.
         length = resampled_length(sound.length, sound.sample_rate, self.sample_rate)
-        blocks = fit_blocks(blocks, length, channels)
+        blocks = pad_or_trim_blocks(blocks, length, channels)
         if keep_sample_rate:
             blocks = resample_blocks(blocks, self.sample_rate, sound.sample_rate, channels)
-            blocks = fit_blocks(blocks, sound.length, channels)
+            blocks = pad_or_trim_blocks(blocks, sound.length, channels)
         return blocks
 
-    def _mel_blocks(self, sound: Sound, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
-        """Yield the log-mel of a recording, padded by silence to whole frames."""
+    def _mel_blocks(
+        self, sound: AudioSource, block_frames: int = _BLOCK_FRAMES
+    ) -> Iterator[FloatArray]:
+        """Yield the log-mel of a recording, zero-padded to complete frames."""
         hop, channels = self.model.mel.hop_length, sound.channels
         length = resampled_length(sound.length, sound.sample_rate, self.sample_rate)
-        padded = -(-max(length, self.model.mel.pad_samples + 1) // hop) * hop
+        padded = -(-max(length, self.model.mel.padding_samples + 1) // hop) * hop
         blocks = resample_blocks(sound.blocks(), sound.sample_rate, self.sample_rate, channels)
-        blocks = fit_blocks(fit_blocks(blocks, length, channels), padded, channels)
+        blocks = pad_or_trim_blocks(pad_or_trim_blocks(blocks, length, channels), padded, channels)
         return log_mel_stream(blocks, padded, self.model.mel, block_frames)
 
     def _audio(
         self, blocks: Iterable[FloatArray], channels: int, sample_rate: int | None = None
     ) -> Audio:
-        pieces = [block for block in blocks if block.shape[1]]
-        whole = np.concatenate([np.zeros((channels, 0), np.float32), *pieces], axis=1)
-        return Audio(whole, sample_rate or self.sample_rate)
+        nonempty = [block for block in blocks if block.shape[1]]
+        samples = np.concatenate([np.zeros((channels, 0), np.float32), *nonempty], axis=1)
+        return Audio(samples, sample_rate or self.sample_rate)

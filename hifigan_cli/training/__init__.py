@@ -1,20 +1,20 @@
-"""Training: prepared data in, a model file out; stopped and continued at will.
+"""Training: prepared data -> a run folder with the trained model. A run can stop and resume.
 
 Read in this order:
 
-- `reference`: the paper's step, plainly: discriminators, then generator, on the same batch
-- `step`: the same mathematics with less work, which training runs
-- `state`: all that a step changes: networks, optimizers, moving average, step
-- `trainer`: the loop, for every network: step, figures, validation, checkpoint
-- `vocoder`: what the trainer needs to know of a vocoder; `validation`: mel_l1_full on clips
-- `start`: where a run begins: new, resumed, or from another training (`warm_start`)
-- `estimate`: what a command asks for and would do
-- `run_folder`, `checkpoint`, `validation_audio`: what a run leaves on disk
-- `events`: what a run reports while it works; `loggers`: where its figures go
-- `progress`: where the error stands, and when it reaches its bar
-- `health_checks`: signs of trouble in the figures
-- `optimizers`, `nonfinite_guard`, `meter`: learning rate, bad gradients, losses and speed
-- `compiling`, `cuda_graphs`: fewer and larger kernels
+- `reference`: the paper's step, written plainly: discriminators, then generator, on one batch
+- `step`: the same mathematics with less work; training runs this one
+- `state`: everything that a step changes: networks, optimizers, EMA, step counter
+- `trainer`: the loop for every network: step, log, validate, save
+- `vocoder`: the trainer's task for a vocoder; `validation`: mel_l1_full on clips
+- `start`: start a new run, resume one, or load another run's weights (`warm_start`)
+- `estimate`: the options of a training command, and its dry run
+- `run_folder`, `checkpoint`, `validation_audio`: the files of a run
+- `events`: the events that a run reports; `loggers`: where its metrics go
+- `progress`: compares the error with the official training and forecasts it
+- `health_checks`: detects common training failures in the metrics
+- `optimizers`, `nonfinite_guard`, `meter`: learning rate, non-finite gradients, losses and speed
+- `compiling`, `cuda_graphs`: fewer kernel launches
 """
 
 from hifigan_cli.training.estimate import TrainingEstimate, TrainOptions, estimate

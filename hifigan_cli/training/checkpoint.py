@@ -1,10 +1,10 @@
 """A complete `TrainingState` in one safetensors file with a checksum.
 
-It holds the networks as they are trained (weight norm's two parts, spectral norm's vectors), the
-moving average, the optimizers' moments by parameter name, the random generators, and a description:
-the configuration, the step, the best validation, the digest of the data. Learning rate and data
-order are functions of seed and step, so they need no place. To load it and go on is the same as
-never to have stopped.
+It contains the networks as they are trained (weight norm's two parts, spectral norm's vectors), the
+EMA, the optimizers' moments by parameter name, the states of the random generators, and a
+description: the configuration, the step, the best validation and the digest of the data. Learning
+rate and data order are functions of seed and step, so they are not stored. A resumed run is
+identical to one that never stopped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 
 from hifigan_cli.errors import InputError, ModelError
 from hifigan_cli.io.tensor_file import read_tensors, write_tensors
-from hifigan_cli.models.shapes import check_fit
+from hifigan_cli.models.shapes import check_same_shapes
 from hifigan_cli.training.optimizers import load_optimizer, named_parameters, optimizer_tensors
-from hifigan_cli.training.state import Best, VocoderState
+from hifigan_cli.training.state import BestValidation, VocoderState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ _RNG_CPU, _RNG_CUDA = "rng.cpu", "rng.cuda"
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint's content in memory, its checksum verified."""
+    """The content of a checkpoint whose checksum was verified."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -42,34 +42,36 @@ class ResumePoint:
 
     @property
     def step(self) -> int:
-        """Steps done when it was written."""
+        """The number of completed steps."""
         return int(self.description["step"])
 
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose names start with `prefix`, without it."""
-        return part(self.tensors, prefix)
+    def select(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names start with `prefix`, with the prefix removed."""
+        return select_prefix(self.tensors, prefix)
 
-    def check_same_run(self, config: BaseModel, data_digest: str, free: frozenset[str]) -> None:
-        """Check that going on from here would continue the same run.
+    def check_same_run(
+        self, config: BaseModel, data_digest: str, changeable: frozenset[str]
+    ) -> None:
+        """Check that the configuration and data are those of this checkpoint's run.
 
         Raises:
-            ModelError: names the first configuration value that differs and is not `free` to.
-            InputError: the training data are others.
+            ModelError: a configuration value differs and its key is not in `changeable`.
+            InputError: the training data are different.
         """
-        found: dict[str, dict[str, Any]] = self.description["config"]
-        for section, wanted in config.model_dump(mode="json").items():
-            for key, value in wanted.items():
-                before = found.get(section, {}).get(key)
-                if before != value and key not in free:
+        saved: dict[str, dict[str, Any]] = self.description["config"]
+        for section, current in config.model_dump(mode="json").items():
+            for key, value in current.items():
+                before = saved.get(section, {}).get(key)
+                if before != value and key not in changeable:
                     raise ModelError(
                         f"{self.path} was trained with {section}.{key} = {before}, "
-                        f"this command says {value}",
-                        "--out names another run; --fresh sets this one aside and starts over",
+                        f"but this command sets it to {value}",
+                        "use another --out; or restart with --fresh, which renames this run",
                     )
         if self.description["data"] != data_digest:
             raise InputError(
                 f"the training data changed since {self.path} was written",
-                "restore them; or train another run with --out; or start over with --fresh",
+                "restore the data, choose another run with --out, or restart with --fresh",
             )
 
 
@@ -77,7 +79,7 @@ def write_checkpoint(path: Path, state: TrainingState, data_digest: str) -> None
     """Write the state atomically.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     description = {
         "kind": state.kind,
@@ -93,16 +95,16 @@ def read_checkpoint(path: Path, kind: str = VocoderState.kind) -> ResumePoint:
     """Read a checkpoint and verify its checksum.
 
     Raises:
-        ModelError: missing, damaged, or another kind of file.
+        ModelError: the file is missing, damaged, or of another kind.
     """
     tensors, description = read_tensors(path)
     if description.get("kind") != kind:
-        raise ModelError(f"{path} is a {description.get('kind')}, not a {kind} of a training")
+        raise ModelError(f"{path} is a {description.get('kind')}, not a training {kind}")
     return ResumePoint(path, tensors, description)
 
 
 def state_tensors(state: TrainingState) -> dict[str, Tensor]:
-    """Return every tensor of a state, by the name it has in a checkpoint."""
+    """Return every tensor of a state by its name in a checkpoint."""
     tensors = {
         f"{name}.{key}": value
         for name, network in state.networks.items()
@@ -117,14 +119,14 @@ def state_tensors(state: TrainingState) -> dict[str, Tensor]:
 
 
 def restore(state: TrainingState, checkpoint: ResumePoint) -> None:
-    """Put a state where the checkpoint stood.
+    """Load a checkpoint into a state.
 
     Raises:
-        ModelError: its tensors do not fit the networks.
+        ModelError: the tensors do not match the networks.
     """
     state.prepare_restore(checkpoint.step)
     for name, network in state.networks.items():
-        load_network(network, checkpoint.part(f"{name}."))
+        load_network(network, checkpoint.select(f"{name}."))
     for name, (optimizer, networks) in state.optimizers.items():
         load_optimizer(optimizer, named_parameters(networks), f"{name}.", checkpoint.tensors)
     torch.set_rng_state(checkpoint.tensors[_RNG_CPU])
@@ -132,20 +134,20 @@ def restore(state: TrainingState, checkpoint: ResumePoint) -> None:
         torch.cuda.set_rng_state(checkpoint.tensors[_RNG_CUDA], state.device)
     state.step = checkpoint.step
     best = checkpoint.description["best"]
-    state.best = Best(**best) if best else None
+    state.best = BestValidation(**best) if best else None
 
 
-def load_network(network: torch.nn.Module, found: Mapping[str, Tensor]) -> None:
-    """Load a network's own state.
+def load_network(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load a network's state.
 
     Raises:
-        ModelError: names the first tensor that does not fit.
+        ModelError: a tensor is missing, unknown or of another shape.
     """
-    check_fit(network.state_dict(), found)
-    network.load_state_dict(found)
+    check_same_shapes(network.state_dict(), tensors)
+    network.load_state_dict(tensors)
 
 
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with `prefix`, without it."""
-    found = (item for item in tensors.items() if item[0].startswith(prefix))
-    return {name.removeprefix(prefix): value for name, value in found}
+def select_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with `prefix`, with the prefix removed."""
+    selected = (item for item in tensors.items() if item[0].startswith(prefix))
+    return {name.removeprefix(prefix): value for name, value in selected}

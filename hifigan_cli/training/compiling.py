@@ -1,8 +1,8 @@
-"""torch.compile for the networks of a step: fewer, larger kernels, where it works.
+"""Compile the networks of a step with torch.compile, which gives fewer and larger kernels.
 
-What it gains depends on the device, and whether it works on what is installed there: a C++ compiler
-or Triton. So both turns of a step are tried before the first step. Where that fails the networks
-stay as they are, with a warning. The trial moves no weight and no spectral vector.
+The gain depends on the device. torch.compile needs a C++ compiler or Triton, so all gradients of a
+step are computed once before the first step. If that fails, the networks stay uncompiled and a
+warning is reported. The trial changes neither weights nor the vectors of spectral norm.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hifigan_cli.training.step import both_turns
+from hifigan_cli.training.step import compute_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,23 +29,26 @@ def compile_networks(
     warn: Callable[[str], None],
     backend: str | Callable[..., Any] = "inductor",
 ) -> bool:
-    """Compile the networks if that works; return whether it did.
+    """Compile the networks and return whether that worked.
 
-    `warn` gets the reason why it did not. `batch` is for the trial, of the size of all that follow.
+    If it failed, `warn` receives the reason. The trial uses `batch`, which must have the size of
+    all later batches.
     """
     vectors = copy.deepcopy(state.msd.state_dict())
     networks = state.optimized_generator, state.optimized_discriminators
     try:
         for network in networks:
             network.compile(backend=backend)
-        state.compare = torch.compile(state.optimized_discriminators.compare, backend=backend)
-        both_turns(state, batch, mels)
-    except Exception as error:  # noqa: BLE001 - compilers fail in many ways, none of them ours
+        state.compare = torch.compile(
+            state.optimized_discriminators.forward_generator_step, backend=backend
+        )
+        compute_gradients(state, batch, mels)
+    except Exception as error:  # noqa: BLE001 - compilers fail in many ways
         for network in networks:
             network._compiled_call_impl = None
-        state.compare = state.optimized_discriminators.compare
+        state.compare = state.optimized_discriminators.forward_generator_step
         summary = str(error).strip().partition("\n")[0]
-        warn(f"torch.compile failed, going on without: {type(error).__name__}: {summary}")
+        warn(f"torch.compile failed, training uncompiled: {type(error).__name__}: {summary}")
         return False
     finally:
         state.msd.load_state_dict(vectors)

@@ -1,9 +1,9 @@
-"""A training step as one CUDA graph: one launch instead of several thousand.
+"""Run a training step as one CUDA graph: one launch instead of several thousand.
 
-At batch 16 a fast GPU computes most kernels of a step in less time than Python needs to launch
-them. A graph records the launches once and replays them, on the same memory. The first steps run
-as usual, while libraries choose their algorithms; then a step is captured, and replayed from there
-on. The arithmetic is the same.
+At batch size 16 a fast GPU computes most kernels of a step in less time than Python needs to launch
+them. A graph records the launches once and replays them on the same memory. The first steps run as
+usual while libraries choose their algorithms. Then one step is captured, and all later steps replay
+it. The arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ WARM_UP_STEPS = 3
 _Key = tuple[object, ...]
 
 
-def usable(state: VocoderState) -> bool:
-    """Return whether steps may be captured: one GPU, and no demand for the same bits each time."""
+def can_capture(state: VocoderState) -> bool:
+    """Return whether steps can be captured: on one GPU, unless `deterministic` is set."""
     train = state.config.train
     return (
         train.cuda_graphs
@@ -41,13 +41,13 @@ def usable(state: VocoderState) -> bool:
 
 
 class Capture:
-    """Captures a function's launches on a stream of its own."""
+    """Captures the kernel launches of a function on a separate stream."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm_up(self, run: Callable[[], Losses]) -> Losses:
-        """Run once, as usual, on the stream of the capture."""
+        """Run once without capturing, on the capture stream."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -56,31 +56,31 @@ class Capture:
         return losses
 
     def __call__(self, run: Callable[[], Losses]) -> tuple[Losses, Callable[[], None]]:
-        """Record `run` without executing it; return its result's place, and what executes it.
+        """Record `run` without executing it; return its output tensors and the replay function.
 
         Raises:
-            RuntimeError: not enough memory, or an operation cannot be captured.
+            RuntimeError: memory ran out, or an operation cannot be captured.
         """
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
-            # Other threads (data loading, saving) may use the GPU meanwhile.
+            # Other threads (data loading, saving) may use the GPU during the capture.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 losses = run()
-        finally:  # a capture that fails leaves its own stream current
+        finally:  # a failed capture leaves the capture stream current
             torch.cuda.set_stream(current)
         return losses, graph.replay
 
 
-class _Captured(NamedTuple):
-    micros: list[MicroBatch]  # the graph's input, overwritten for each step
+class _CapturedStep(NamedTuple):
+    static_inputs: list[MicroBatch]  # overwritten before each replay
     losses: Losses
     replay: Callable[[], None]
 
 
 class GraphedStep:
-    """Calls `train_step`, captured as a CUDA graph once it has run a few times.
+    """Runs `train_step`, and replays it as a CUDA graph after a few warm-up steps.
 
-    Where a capture fails, everything goes on without, and `warn` is called once.
+    If a capture fails, training continues without graphs, and `warn` is called once.
     """
 
     def __init__(
@@ -93,64 +93,64 @@ class GraphedStep:
     ) -> None:
         self._state, self._mels, self._guard, self._warn = state, mels, guard, warn
         self._capture = capture or Capture()
-        self._runs: dict[_Key, int] = {}
-        self._captured: dict[_Key, _Captured] = {}
+        self._warm_up_counts: dict[_Key, int] = {}
+        self._captured: dict[_Key, _CapturedStep] = {}
         self._failed = False
         for optimizer in (state.optimizer_g, state.optimizer_d):
             _make_capturable(optimizer, state.device)
 
     @property
     def captured(self) -> bool:
-        """Whether the step runs as a CUDA graph by now."""
+        """Whether steps now run as a CUDA graph."""
         return bool(self._captured)
 
     def __call__(self, batch: Batch) -> Losses:
-        """Update all networks by one batch, as `train_step` does."""
+        """Update all networks with one batch, as `train_step` does."""
         state = self._state
-        micros = to_micro_batches(state, batch, self._mels)
+        micro_batches = to_micro_batches(state, batch, self._mels)
         before = state.step
-        captured = self._find(micros)
+        captured = self._find_or_capture(micro_batches)
         if captured is None:
-            return self._capture.warm_up(lambda: update(state, micros, self._mels, self._guard))
-        for place, micro in zip(captured.micros, micros, strict=True):
-            place.y.copy_(micro.y)
-            place.input_mel.copy_(micro.input_mel)
+            return self._capture.warm_up(
+                lambda: update(state, micro_batches, self._mels, self._guard)
+            )
+        for static, micro in zip(captured.static_inputs, micro_batches, strict=True):
+            static.y.copy_(micro.y)
+            static.input_mel.copy_(micro.input_mel)
         captured.replay()
         state.step = before + 1
-        return Losses(*torch.stack(captured.losses).unbind())  # the next step overwrites its own
+        return Losses(*torch.stack(captured.losses).unbind())  # the next replay overwrites these
 
-    def _find(self, micros: list[MicroBatch]) -> _Captured | None:
-        """Return the graph for these shapes, captured now if they have warmed up."""
+    def _find_or_capture(self, micro_batches: list[MicroBatch]) -> _CapturedStep | None:
+        """Return the graph for these shapes, captured now if warm-up is complete."""
         state = self._state
         adversarial = state.step >= state.config.train.adversarial_start
-        key = (adversarial, *(micro.y.shape for micro in micros))
+        key = (adversarial, *(micro.y.shape for micro in micro_batches))
         if key in self._captured or self._failed:
             return self._captured.get(key)
-        self._runs[key] = self._runs.get(key, 0) + 1
-        if self._runs[key] <= WARM_UP_STEPS:
+        self._warm_up_counts[key] = self._warm_up_counts.get(key, 0) + 1
+        if self._warm_up_counts[key] <= WARM_UP_STEPS:
             return None
-        places = [p._replace(y=p.y.clone(), input_mel=p.input_mel.clone()) for p in micros]
+        inputs = [m._replace(y=m.y.clone(), input_mel=m.input_mel.clone()) for m in micro_batches]
         before = state.step
         try:
-            losses, replay = self._capture(lambda: update(state, places, self._mels, self._guard))
-        except RuntimeError as error:  # out of memory is one
+            losses, replay = self._capture(lambda: update(state, inputs, self._mels, self._guard))
+        except RuntimeError as error:  # includes out of memory
             self._failed = True
             reason = str(error).strip().partition("\n")[0]
-            self._warn(
-                f"the step could not be captured as a CUDA graph, going on without: {reason}"
-            )
+            self._warn(f"CUDA graph capture failed, training without it: {reason}")
             return None
         finally:
-            state.step = before  # a capture computes nothing
-        self._captured[key] = _Captured(places, losses, replay)
+            state.step = before  # capturing computes nothing
+        self._captured[key] = _CapturedStep(inputs, losses, replay)
         return self._captured[key]
 
 
 def _make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Keep the learning rate on the device, where a graph reads the current one."""
+    """Move the learning rate to the device, where the graph reads its current value."""
     for group in optimizer.param_groups:
-        rate: float | Tensor = group["lr"]
-        group["lr"] = torch.as_tensor(rate, dtype=torch.float32, device=device)
+        lr: float | Tensor = group["lr"]
+        group["lr"] = torch.as_tensor(lr, dtype=torch.float32, device=device)
         group["capturable"] = device.type == "cuda"
-    # Steps before the capture are on purpose; torch warns of them otherwise.
+    # Suppresses a warning: the steps before the capture are intended.
     optimizer._warned_capturable_if_run_uncaptured = True

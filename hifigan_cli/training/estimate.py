@@ -1,4 +1,4 @@
-"""What a training command asks for, and what it would do, worked out before anything starts."""
+"""The options of a training command, and an estimate of the run before it starts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hifigan_cli.data.augmentation import batches_of
+from hifigan_cli.data.augmentation import create_batches
 from hifigan_cli.importers.model_lookup import locate_source
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
-from hifigan_cli.training.run_folder import RunFolder, step_of
+from hifigan_cli.training.run_folder import RunFolder, checkpoint_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,17 +24,17 @@ _BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a training command asks for.
+    """The options of a training command.
 
     Attributes:
         config: the resolved configuration; `config.train.steps` is the total.
         prepared: the folder that `hifigan preprocess` wrote.
-        out: the run's folder; an unfinished run there is continued.
-        device: where to train; under torchrun on CUDA each process takes its own GPU.
+        out: the run folder; an unfinished run there is resumed.
+        device: the device to train on; under torchrun on CUDA each process takes its own GPU.
         init: the model file, checkpoint, run folder or pretrained name that a new run starts from,
-            or None; a run that is continued ignores it.
-        fresh: set an existing run aside and start over.
-        tensorboard: None means where it is installed.
+            or None; a resumed run ignores it.
+        fresh: rename an existing run and start over.
+        tensorboard: whether to write TensorBoard files; None writes them if it is installed.
         wandb: a Weights & Biases project, or None.
     """
 
@@ -47,26 +47,26 @@ class TrainOptions:
     tensorboard: bool | None = None
     wandb: str | None = None
 
-    def checkpoints(self) -> list[Path]:
-        """List the checkpoints that the run continues from, newest first; none for a new run."""
-        return [] if self.fresh else RunFolder(self.out).saved()
+    def resume_checkpoints(self) -> list[Path]:
+        """List the checkpoints that the run can resume from, newest first; none for a new run."""
+        return [] if self.fresh else RunFolder(self.out).list_checkpoints()
 
     def check_init(self) -> None:
-        """Check that a new run finds what `init` names, without reading it.
+        """Check that a new run can find `init`, without reading it.
 
         Raises:
-            ModelError: nothing of that name; lists the choices.
+            ModelError: `init` names no model; the hint lists the choices.
         """
-        if self.init and not self.checkpoints():
+        if self.init and not self.resume_checkpoints():
             locate_source(self.init)
 
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """What a training would do."""
+    """The size and cost of a run."""
 
     run: Path
-    first_step: int  # steps already done
+    first_step: int  # number of completed steps
     steps: int
     epochs: float
     training_clips: int
@@ -75,20 +75,20 @@ class TrainingEstimate:
     generator_parameters: int
     discriminator_parameters: int
     checkpoint_bytes: int
-    kept_bytes: int  # all checkpoints that are kept
+    total_checkpoint_bytes: int  # of all checkpoints that a run keeps
 
 
 def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
-    """Work out what a training would do, without touching the run's folder.
+    """Estimate the size and cost of a run, without touching its folder.
 
     Raises:
-        UsageError: the data do not fit the configuration.
-        ModelError: the run is new and `init` names nothing.
+        UsageError: the data do not match the configuration.
+        ModelError: the run is new and `init` names no model.
     """
     config, train = options.config, options.config.train
-    batches = batches_of(data, config)  # checks that they fit
+    batches = create_batches(data, config)  # checks that data and configuration match
     options.check_init()
-    saved = options.checkpoints()
+    saved = options.resume_checkpoints()
     with torch.device("meta"):  # sizes only: no memory, no random numbers
         generator = count_parameters(Generator(config.generator, config.mel.n_mels))
         discriminators = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))
@@ -97,7 +97,7 @@ def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
     size += 4 * generator if train.ema_decay else 0
     return TrainingEstimate(
         run=options.out,
-        first_step=step_of(saved[0]) if saved else 0,
+        first_step=checkpoint_step(saved[0]) if saved else 0,
         steps=train.steps,
         epochs=train.steps / batches.batches_per_epoch,
         training_clips=len(data.training),
@@ -106,5 +106,5 @@ def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
         generator_parameters=generator,
         discriminator_parameters=discriminators,
         checkpoint_bytes=size,
-        kept_bytes=size * train.keep_checkpoints,
+        total_checkpoint_bytes=size * train.keep_checkpoints,
     )

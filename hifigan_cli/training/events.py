@@ -1,4 +1,4 @@
-"""What a training run reports while it works: plain facts, which the caller shows as it likes."""
+"""The events that a training run reports; the caller decides how to show them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.training.progress import Forecast, Standing
+    from hifigan_cli.training.progress import Forecast, OfficialComparison
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """Pairs of clean and damaged speech are rendered, which an enhancer's training starts with."""
+    """Progress in rendering pairs of clean and damaged speech to train an enhancer."""
 
     done: int
     pairs: int
@@ -25,7 +25,7 @@ class Started:
     """The run is ready for its next step."""
 
     run: Path
-    step: int  # steps already done: 0, or where a checkpoint stood
+    step: int  # number of completed steps: 0 for a new run
     steps: int
     device: str
     precision: str
@@ -38,35 +38,35 @@ class Started:
 
 @dataclass(frozen=True)
 class Logged:
-    """The mean losses since the last such event, and the speed."""
+    """The mean losses since the last `Logged` event, and the speed."""
 
     step: int
     losses: dict[str, float]
     learning_rate: float
     steps_per_s: float
-    audio_s_per_s: float  # seconds of speech trained on in a second
+    audio_s_per_s: float  # seconds of training audio per second
     eta_s: float
 
 
 @dataclass(frozen=True)
 class Validated:
-    """The errors on complete clips that the training does not see, by name."""
+    """The errors on complete validation clips, by name."""
 
     step: int
     metrics: dict[str, float]
     clips: int
     took_s: float
     best: bool
-    standing: Standing | None = None  # None where no official training is comparable
-    forecast: Forecast | None = None  # None where it is unknown
+    comparison: OfficialComparison | None = None  # None if no official training is comparable
+    forecast: Forecast | None = None  # None if unknown
 
 
 @dataclass(frozen=True)
-class Warned:
-    """Something in the run's figures is wrong, and what to do about it."""
+class HealthWarning:
+    """A problem in the run's metrics, with advice on how to fix it."""
 
     step: int
-    kind: str  # one word, the same for the same trouble
+    kind: str  # identifies the problem
     message: str
     hint: str
 
@@ -80,8 +80,8 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Noted:
-    """Something worth knowing; `warning` where it may need the user's hand."""
+class Notice:
+    """A message to the user; `warning` is true if it may need their attention."""
 
     message: str
     warning: bool = False
@@ -96,8 +96,8 @@ class Finished:
     model: Path
     best_step: int | None
     best_mel_l1_full: float | None
-    already: bool  # nothing was left to do
+    already_finished: bool  # there was nothing left to train
 
 
-Event = Rendering | Started | Logged | Validated | Warned | Saved | Noted | Finished
+Event = Rendering | Started | Logged | Validated | HealthWarning | Saved | Notice | Finished
 EventCallback = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Losses and speed between two reports, without making the device wait at each step."""
+"""Average losses and speed between two log entries, without synchronizing at each step."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from hifigan_cli.runtime.distributed import DistributedContext
 
-_SPEEDS = 50  # reports whose median is the pace
+_MAX_SPEEDS = 50  # log entries for the median speed
 
 
 class Meter:
-    """Adds up losses on the device, and measures the steps per second.
+    """Accumulates losses on the device and measures the steps per second.
 
-    Steps whose losses are not all finite are left out of the means.
+    Steps with a non-finite loss are excluded from the means.
     """
 
     def __init__(self) -> None:
-        # By the names of a step's losses: their sums, and last the number of steps that count.
+        # By the names of a step's losses: their sums, then the number of finite steps.
         self._sums: dict[tuple[str, ...], Tensor] = {}
         self._steps = 0
-        self._since = time.monotonic()
-        self._speeds: deque[float] = deque(maxlen=_SPEEDS)
+        self._start = time.monotonic()
+        self._speeds: deque[float] = deque(maxlen=_MAX_SPEEDS)
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count one step."""
+        """Add the losses of one step."""
         names, values = tuple(losses), list(losses.values())
         row = torch.stack([*values, torch.ones_like(values[0])])
         row = torch.where(torch.isfinite(row).all(), row, 0.0)
@@ -42,9 +42,9 @@ class Meter:
         self._steps += 1
 
     def means(self, context: DistributedContext) -> tuple[dict[str, float], float]:
-        """Return the mean losses over all processes, and steps per second; start over.
+        """Return the mean losses over all processes and the steps per second, then reset.
 
-        A loss that no step counts for is left out.
+        A loss without any finite step is omitted.
         """
         totals: Counter[str] = Counter()
         counts: Counter[str] = Counter()
@@ -53,20 +53,20 @@ class Meter:
             for name, value in zip(names, values, strict=True):
                 totals[name] += value
                 counts[name] += count
-        speed = self._steps / max(time.monotonic() - self._since, 1e-9)
-        self._sums, self._steps, self._since = {}, 0, time.monotonic()
+        speed = self._steps / max(time.monotonic() - self._start, 1e-9)
+        self._sums, self._steps, self._start = {}, 0, time.monotonic()
         self._speeds.append(speed)
         return {name: total / counts[name] for name, total in totals.items() if counts[name]}, speed
 
-    def pace(self) -> float:
-        """Return the median of the last reports' steps per second; 0 before the first."""
+    def median_steps_per_s(self) -> float:
+        """Return the median steps per second of recent log entries; 0 before the first."""
         return statistics.median(self._speeds) if self._speeds else 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time of what happens inside out of the speed."""
+        """Exclude the time spent in this context from the speed."""
         paused = time.monotonic()
         try:
             yield
         finally:
-            self._since += time.monotonic() - paused
+            self._start += time.monotonic() - paused

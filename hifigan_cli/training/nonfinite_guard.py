@@ -1,12 +1,12 @@
-"""Gradients that are not finite move no weight.
+"""Skip updates whose gradients are not finite.
 
-Every update gets a flag on its device that says whether to skip it, so nothing waits. How many were
-skipped, and how many of them in a row, is read when losses are logged and before anything is saved.
-One now and then is no harm: bfloat16 overflows, a batch is odd. Many in a row mean that the weights
-themselves are beyond help.
+A flag on the device tells the optimizer whether to skip an update, so nothing synchronizes. The
+number of skipped steps, and of consecutive ones, is read when losses are logged and before saving.
+An occasional skipped step is harmless: bfloat16 overflows, or a batch is unusual. Many consecutive
+ones mean that the weights have diverged.
 
-The flag depends on the gradients' norm only. Several processes have the same, by their exchange of
-gradients, and so decide alike; each has another loss.
+The flag depends only on the gradients' norm. Distributed processes share their gradients, so all of
+them decide alike; their losses differ.
 """
 
 from __future__ import annotations
@@ -18,46 +18,47 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-PATIENCE = 10  # steps in a row whose updates are skipped, before the weights are given up
+PATIENCE = 10  # consecutive skipped steps before the weights are discarded
 
 
 class NonfiniteGuard:
-    """Skips updates by gradients that are not finite, and counts the steps where it did."""
+    """Skips updates whose gradients are not finite, and counts those steps."""
 
     def __init__(self, device: torch.device) -> None:
-        self._bad = torch.zeros((), device=device)  # 1: an update of this step was skipped
-        # Steps with a skipped update; in a row until now; the longest row.
+        self._skipped = torch.zeros((), device=device)  # 1 if an update of this step was skipped
+        # Skipped steps, the current streak of them, the longest streak.
         self._counts = torch.zeros(3, device=device)
 
-    def update(self, optimizer: torch.optim.Optimizer, gradient: Tensor) -> None:
-        """Make an optimizer's update, unless the norm of its gradient is not finite."""
-        bad = (~torch.isfinite(gradient.detach())).to(torch.float32)
-        # The attribute by which torch's loss scaling reaches its fused optimizers.
-        optimizer.found_inf = bad  # type: ignore[attr-defined]  # read by name
+    def update(self, optimizer: torch.optim.Optimizer, gradient_norm: Tensor) -> None:
+        """Step an optimizer, unless the norm of its gradients is not finite."""
+        skip = (~torch.isfinite(gradient_norm.detach())).to(torch.float32)
+        # GradScaler uses this attribute to control fused optimizers.
+        optimizer.found_inf = skip  # type: ignore[attr-defined]  # read by name
         optimizer.step()
-        # In place, here and below: a captured step finds its counts where they lie.
-        self._bad.copy_(torch.maximum(self._bad, bad))
+        # In place, here and below, because CUDA graphs use fixed addresses.
+        self._skipped.copy_(torch.maximum(self._skipped, skip))
 
     def end_step(self) -> None:
-        """Count a step whose updates are all made or skipped."""
-        skipped, row, longest = self._counts.unbind()
-        row = (row + 1) * self._bad
-        self._counts.copy_(torch.stack([skipped + self._bad, row, torch.maximum(longest, row)]))
-        self._bad.zero_()
+        """Count the step after all its updates."""
+        total, streak, longest = self._counts.unbind()
+        streak = (streak + 1) * self._skipped
+        longest = torch.maximum(longest, streak)
+        self._counts.copy_(torch.stack([total + self._skipped, streak, longest]))
+        self._skipped.zero_()
 
     def read(self) -> tuple[int, int]:
-        """Wait for the device; return the steps skipped since the last call, and the longest row.
+        """Synchronize; return the steps skipped since the last call, and the longest streak.
 
-        The longest row may have begun before the last call.
+        The longest streak may have begun before the last call.
         """
-        skipped, row, longest = (int(number) for number in self._counts.tolist())
-        self._counts.copy_(self._counts.new_tensor([0, row, row]))
-        return skipped, longest
+        total, streak, longest = (int(number) for number in self._counts.tolist())
+        self._counts.copy_(self._counts.new_tensor([0, streak, streak]))
+        return total, longest
 
     def last_step_skipped(self) -> bool:
-        """Wait for the device; return whether the last step's update was skipped."""
+        """Synchronize; return whether an update of the last step was skipped."""
         return bool(self._counts[1])
 
     def reset(self) -> None:
-        """Forget all steps so far: the weights are others now."""
+        """Clear all counts, after the weights were replaced."""
         self._counts.zero_()

@@ -1,12 +1,12 @@
 """AdamW: its learning rate as a function of the step, and its moments as named tensors.
 
-The official code multiplies the rate by 0.999 at the end of each epoch, which on the paper's corpus
-is 809 batches. A scheduler object would have to be saved and could be stepped once too often at a
-resume; a function cannot. A small corpus has short epochs, under which the rate would collapse
-within hours, so a period is never shorter than the paper's.
+The official code multiplies the learning rate by 0.999 at the end of each epoch, which is 809
+batches on the paper's corpus. A scheduler object would have to be saved, and a resume could step it
+once too often; a function of the step avoids both. On a small corpus with short epochs the learning
+rate would collapse within hours, so a decay period is never shorter than the paper's.
 
-torch numbers parameters by their place, so that a change of order would go unnoticed. In a
-checkpoint each moment carries its parameter's name: `optimizer_g.exp_avg.conv_pre.bias`.
+torch numbers parameters by position, so a change of order would go unnoticed. In a checkpoint each
+moment has its parameter's name: `optimizer_g.exp_avg.conv_pre.bias`.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import TrainConfig
 
-PAPER_EPOCH_STEPS = 809  # 12 950 clips, 16 a batch
+PAPER_EPOCH_STEPS = 809  # 12 950 clips, 16 per batch
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def adamw(
-    parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float], weight_decay: float
+    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
 ) -> torch.optim.AdamW:
-    """Build the paper's optimizer, as one kernel for all parameters; the arithmetic is the same."""
-    return torch.optim.AdamW(parameters, rate, betas, weight_decay=weight_decay, fused=True)
+    """Build the paper's optimizer in torch's fused form, which computes the same updates."""
+    return torch.optim.AdamW(parameters, lr, betas, weight_decay=weight_decay, fused=True)
 
 
 def decay_period(config: TrainConfig, batches_per_epoch: int) -> int:
-    """Return after how many steps the learning rate falls once."""
+    """Return the number of steps between two decays of the learning rate."""
     return config.lr_decay_steps or max(batches_per_epoch, PAPER_EPOCH_STEPS)
 
 
 def learning_rate(config: TrainConfig, period: int, step: int) -> float:
-    """Return the rate for the 0-based `step`.
+    """Return the learning rate of the 0-based `step`.
 
     >>> from hifigan_cli.config import TrainConfig
     >>> learning_rate(TrainConfig(), 809, 0) == learning_rate(TrainConfig(), 809, 808) == 2e-4
@@ -53,17 +53,17 @@ def learning_rate(config: TrainConfig, period: int, step: int) -> float:
     return config.learning_rate * config.lr_decay ** (step // period)
 
 
-def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every parameter of an optimizer this rate."""
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of all parameter groups."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], float):
-            group["lr"] = rate
-        else:  # a tensor on the device, which a captured step reads
-            group["lr"].fill_(rate)
+            group["lr"] = lr
+        else:  # a tensor on the device, which a CUDA graph reads
+            group["lr"].fill_(lr)
 
 
 def named_parameters(networks: Mapping[str, nn.Module]) -> list[str]:
-    """Name the parameters of several networks, in the order that their optimizer has them."""
+    """List the names of the networks' parameters in the order of their optimizer."""
     return [
         f"{prefix}{name}"
         for prefix, network in networks.items()
@@ -72,12 +72,12 @@ def named_parameters(networks: Mapping[str, nn.Module]) -> list[str]:
 
 
 def optimizer_tensors(optimizer: Optimizer, names: Sequence[str], prefix: str) -> dict[str, Tensor]:
-    """Return the moments of every parameter, by name; empty before the first step."""
-    memory = optimizer.state_dict()["state"]
+    """Return the moments of all parameters by name; empty before the first step."""
+    state = optimizer.state_dict()["state"]
     return {
-        f"{prefix}{moment}.{name}": memory[place][moment]
-        for place, name in enumerate(names)
-        if place in memory
+        f"{prefix}{moment}.{name}": state[index][moment]
+        for index, name in enumerate(names)
+        if index in state
         for moment in _MOMENTS
     }
 
@@ -85,10 +85,10 @@ def optimizer_tensors(optimizer: Optimizer, names: Sequence[str], prefix: str) -
 def load_optimizer(
     optimizer: Optimizer, names: Sequence[str], prefix: str, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give an optimizer the moments that `optimizer_tensors` returned; none before its first step.
+    """Load the moments that `optimizer_tensors` returned; there are none before the first step.
 
-    An optimizer that has made steps takes the moments in place, where a captured CUDA graph reads
-    and writes them.
+    An optimizer that already has moments is changed in place, because a CUDA graph reads and writes
+    them at fixed addresses.
 
     Raises:
         ModelError: a moment is missing.
@@ -99,17 +99,17 @@ def load_optimizer(
                 moments[moment].zero_()
         return
     try:
-        memory = {
-            place: {moment: tensors[f"{prefix}{moment}.{name}"] for moment in _MOMENTS}
-            for place, name in enumerate(names)
+        state = {
+            index: {moment: tensors[f"{prefix}{moment}.{name}"] for moment in _MOMENTS}
+            for index, name in enumerate(names)
         }
     except KeyError as error:
-        raise ModelError(f"the checkpoint lacks the optimizer's {error.args[0]}") from error
+        raise ModelError(f"the checkpoint has no tensor {error.args[0]}") from error
     if optimizer.state:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for place, parameter in enumerate(parameters):
-            for moment, value in memory[place].items():
+        for index, parameter in enumerate(parameters):
+            for moment, value in state[index].items():
                 optimizer.state[parameter][moment].copy_(value)
         return
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": memory, "param_groups": groups})
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,13 +1,13 @@
-"""How far a training has come: its error among the official training's, and when it arrives.
+"""Compare the error of a run with the official training, and forecast it.
 
-Of V1 the official validation error is known at several steps, of V2 and V3 only at the end. All are
-mel_l1_full on LJSpeech clips that the training did not see. Another corpus has another curve, so
-the comparison is a yardstick, no more.
+The official validation error of V1 is known at several steps, that of V2 and V3 only at the end.
+All are mel_l1_full on LJSpeech clips outside the training set. The curve depends on the corpus, so
+the comparison is only a rough guide.
 
-The error falls about evenly with the logarithm of the steps: a line through the official V1's
-errors between 140 k and 500 k steps meets 0.23 at 1.13 M steps, where the curve itself has it at
-1.19 M. A forecast continues this run's own errors in that way: only where the line is sure to fall,
-and up to four times the steps done.
+The error falls about linearly with the logarithm of the steps: a line through the official V1's
+errors between 140 k and 500 k steps reaches 0.23 at 1.13 M steps, and the curve itself at 1.19 M. A
+forecast extrapolates this run's errors in the same way, but only if they clearly fall, and only up
+to four times the completed steps.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import Config
 
-REACH = 4.0  # how far the line is continued, and how far back it looks, in ratios of steps
-SURE = 4.0  # standard errors between a slope and zero
-_LEAST_POINTS = 5
+MAX_STEP_RATIO = 4.0  # limits both the extrapolation and the history that is fitted
+MIN_T_STATISTIC = 4.0  # of a slope: its ratio to its standard error
+_MIN_POINTS = 5
 
 
 @dataclass(frozen=True)
 class OfficialTraining:
-    """What the official training of a preset reached.
+    """The errors of the official training of a preset.
 
     Attributes:
-        preset: its name.
-        converged: mel_l1_full at the end of the official training.
-        curve: steps and mel_l1_full on the way there, in falling order of the error; may be empty.
+        preset: the preset's name.
+        converged: mel_l1_full at the end of the training.
+        curve: steps and mel_l1_full during the training, in falling order of the error, or empty.
     """
 
     preset: str
@@ -45,12 +45,12 @@ class OfficialTraining:
     curve: tuple[tuple[int, float], ...] = ()
 
     @property
-    def bar(self) -> float:
-        """The highest mel_l1_full that a model of this class may have, one threshold of several."""
+    def threshold(self) -> float:
+        """The highest mel_l1_full that `evaluate` accepts for a model of this preset."""
         return MEL_L1_FULL_LIMITS[self.preset]
 
 
-OFFICIAL = {
+OFFICIAL_TRAININGS = {
     "v1": OfficialTraining(
         "v1",
         converged=0.214,
@@ -71,115 +71,117 @@ OFFICIAL = {
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where an error stands among those of the official training.
+class OfficialComparison:
+    """A run's error compared with the official training.
 
     Attributes:
-        preset, bar, converged: of the `OfficialTraining`.
-        official_steps: after how many steps the official training had this error; None where it is
-            higher than the earliest that is known, or lower than the last, or no curve is known.
+        preset, threshold, converged: copied from the `OfficialTraining`.
+        official_steps: the steps after which the official training had this error; None if it lies
+            outside the known curve, or no curve is known.
         earliest: the first known step of the curve, and its error.
     """
 
     preset: str
-    bar: float
+    threshold: float
     converged: float
     official_steps: int | None
     earliest: tuple[int, float] | None
 
-    def figures(self) -> dict[str, float]:
-        """Return the numbers that a run records with each validation."""
-        found: dict[str, float] = {"official_converged": self.converged}
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics to log with each validation."""
+        metrics: dict[str, float] = {"official_converged": self.converged}
         if self.official_steps is not None:
-            found["official_steps"] = self.official_steps
-        return found
+            metrics["official_steps"] = self.official_steps
+        return metrics
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """When the error should be at its bar.
+    """When the error should reach the threshold.
 
     Attributes:
-        bar: the error that is waited for.
-        step: about where it is reached.
-        left_s: about how much longer that trains, in seconds, without validations and saves.
+        threshold: the target error.
+        step: the estimated step at which it is reached.
+        remaining_s: the estimated training time until then, without validations and saves.
     """
 
-    bar: float
+    threshold: float
     step: int
-    left_s: float
+    remaining_s: float
 
 
 def official_training(config: Config) -> OfficialTraining | None:
-    """Return the official training that has this mel and generator, or None.
+    """Return the official training with this mel and generator, or None.
 
-    With `overfit` there is nothing to compare: the clips are those that are trained on.
+    With `overfit` the result is None, because validation uses the training segments.
     """
     if config.train.overfit:
         return None
     for name, preset in PRESETS.items():
         if config.mel == preset.mel and config.generator == preset.generator:
-            return OFFICIAL[name]
+            return OFFICIAL_TRAININGS[name]
     return None
 
 
-def stand(official: OfficialTraining, mel_l1_full: float) -> Standing:
-    """Find where an error stands.
+def compare_with_official(official: OfficialTraining, mel_l1_full: float) -> OfficialComparison:
+    """Compare an error with the official training.
 
-    >>> stand(OFFICIAL["v1"], 0.281).official_steps
+    >>> compare_with_official(OFFICIAL_TRAININGS["v1"], 0.281).official_steps
     167332
     """
     steps = _official_steps(official, mel_l1_full)
     earliest = official.curve[0] if official.curve else None
-    return Standing(official.preset, official.bar, official.converged, steps, earliest)
+    return OfficialComparison(
+        official.preset, official.threshold, official.converged, steps, earliest
+    )
 
 
 def _official_steps(official: OfficialTraining, mel_l1_full: float) -> int | None:
-    """Interpolate the curve over the logarithm of the steps; claim nothing beyond its ends."""
+    """Interpolate the curve over the logarithm of the steps; return None outside its range."""
     points = zip(official.curve, official.curve[1:], strict=False)
     for (step, error), (next_step, next_error) in points:
         if next_error <= mel_l1_full <= error:
-            share = (error - mel_l1_full) / (error - next_error)
-            return round(math.exp((1 - share) * math.log(step) + share * math.log(next_step)))
+            fraction = (error - mel_l1_full) / (error - next_error)
+            return round(math.exp((1 - fraction) * math.log(step) + fraction * math.log(next_step)))
     return None
 
 
 def forecast(
-    validations: Sequence[tuple[int, float]], bar: float, steps_per_s: float
+    validations: Sequence[tuple[int, float]], threshold: float, steps_per_s: float
 ) -> Forecast | None:
-    """Continue the errors to the bar; None where it is reached already or cannot be known.
+    """Extrapolate the errors to the threshold; None if it is already reached or unpredictable.
 
-    `validations` are steps and errors, in the order of the steps, up to now.
+    `validations` are the steps and errors so far, in the order of the steps.
 
     >>> points = [(step * 1000, 0.5 - 0.03 * math.log(step)) for step in (100, 150, 200, 250, 300)]
     >>> forecast(points, 0.31, 5.0)
-    Forecast(bar=0.31, step=563030, left_s=52606.0)
+    Forecast(threshold=0.31, step=563030, remaining_s=52606.0)
     """
     if not validations or steps_per_s <= 0:
         return None
     now, error = validations[-1]
-    recent = [point for point in validations if point[0] > 0 and point[0] >= now / REACH]
-    if error < bar or len(recent) < _LEAST_POINTS:
+    recent = [point for point in validations if point[0] > 0 and point[0] >= now / MAX_STEP_RATIO]
+    if error < threshold or len(recent) < _MIN_POINTS:
         return None
-    line = fit_line([math.log(step) for step, _ in recent], [value for _, value in recent])
-    if line.slope >= -SURE * line.slope_error:
+    trend = fit_line([math.log(step) for step, _ in recent], [value for _, value in recent])
+    if trend.slope >= -MIN_T_STATISTIC * trend.slope_error:
         return None
-    log_step = (bar - line.intercept) / line.slope
-    if not math.log(now) < log_step <= math.log(now * REACH):
+    log_step = (threshold - trend.intercept) / trend.slope
+    if not math.log(now) < log_step <= math.log(now * MAX_STEP_RATIO):
         return None
     step = round(math.exp(log_step))
-    return Forecast(bar, step, (step - now) / steps_per_s)
+    return Forecast(threshold, step, (step - now) / steps_per_s)
 
 
-class Line(NamedTuple):
-    """A line by least squares, and the standard error of its slope."""
+class LinearFit(NamedTuple):
+    """A least-squares line and the standard error of its slope."""
 
     intercept: float
     slope: float
     slope_error: float
 
 
-def fit_line(xs: Sequence[float], ys: Sequence[float]) -> Line:
-    """Fit a line to at least three points with different x."""
+def fit_line(xs: Sequence[float], ys: Sequence[float]) -> LinearFit:
+    """Fit a line to at least three points with different x values."""
     (slope, intercept), covariance = np.polyfit(xs, ys, 1, cov=True)
-    return Line(float(intercept), float(slope), math.sqrt(covariance[0, 0]))
+    return LinearFit(float(intercept), float(slope), math.sqrt(covariance[0, 0]))

@@ -1,8 +1,8 @@
-"""The training step as the paper's official code runs it: the yardstick, and its companion to read.
+"""The reference training step, which follows the official code.
 
-Plain networks, single precision, everything as section 2.4 has it, one line after another: four
-passes of each discriminator, all of them with gradients. `step` does the same mathematics with less
-work; tests and `hifigan bench train` hold the two against each other.
+It uses the plain networks in single precision and computes section 2.4 of the paper line by line:
+each discriminator runs four times, always with gradients. `step` computes the same with less work;
+tests and `hifigan bench train` compare the two.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class ReferenceStep:
-    """Trains the networks of a state by the official step, with optimizers of its own.
+    """Trains the networks of a state with the official step and separate optimizers.
 
-    The state's optimizers, step and moving average stay as they are.
+    It does not change the state's optimizers, step or EMA.
     """
 
     def __init__(self, state: VocoderState) -> None:
@@ -41,18 +41,18 @@ class ReferenceStep:
         self.optimizer_d = adamw([*state.mpd.parameters(), *state.msd.parameters()])
 
     def __call__(self, batch: Batch, mels: MelTransforms) -> tuple[float, float]:
-        """Update all three networks by one batch, in place; return both losses.
+        """Update all three networks in place with one batch; return both losses.
 
-        They are numbers: the official loop waits for them at each step.
+        They are Python numbers, because the official loop synchronizes at each step.
         """
-        loss_d = self.discriminators_turn(batch, mels)
+        loss_d = self.discriminator_backward(batch, mels)
         self.optimizer_d.step()
-        loss_g = self.generators_turn(mels)
+        loss_g = self.generator_backward(mels)
         self.optimizer_g.step()
         return loss_d.item(), loss_g.item()
 
-    def discriminators_turn(self, batch: Batch, mels: MelTransforms) -> Tensor:
-        """Compute the discriminators' loss (equation 1) and gradients; keep the samples."""
+    def discriminator_backward(self, batch: Batch, mels: MelTransforms) -> Tensor:
+        """Compute the discriminator loss (equation 1) and gradients; store `y` and `y_hat`."""
         mpd, msd = self.state.mpd, self.state.msd
         self._y = batch.samples.to(self.state.device)[:, None]  # (batch, 1, segment)
         input_mel = mels.input_mel(self._y[:, 0]) if batch.mels is None else batch.mels
@@ -62,19 +62,19 @@ class ReferenceStep:
         y_hat = self._y_hat.detach()
         loss = discriminator_loss(mpd(self._y), mpd(y_hat))
         loss = loss + discriminator_loss(msd(self._y), msd(y_hat))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        loss.backward()  # type: ignore[no-untyped-call]  # unannotated in torch
         return loss
 
-    def generators_turn(self, mels: MelTransforms) -> Tensor:
-        """Compute the generator's loss (equations 2 to 7) and gradients, of the same samples."""
+    def generator_backward(self, mels: MelTransforms) -> Tensor:
+        """Compute the generator loss (equations 2 to 7) and gradients for the stored `y_hat`."""
         train = self.state.config.train
         self.optimizer_g.zero_grad()
         loss = train.mel_weight * mel_loss(
             mels.full_band(self._y[:, 0]), mels.full_band(self._y_hat[:, 0])
         )
         for network in (self.state.mpd, self.state.msd):
-            of_y, of_y_hat = network(self._y), network(self._y_hat)
-            loss = loss + train.feature_weight * feature_loss(of_y, of_y_hat)
-            loss = loss + adversarial_loss(of_y_hat)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            outputs_y, outputs_y_hat = network(self._y), network(self._y_hat)
+            loss = loss + train.feature_weight * feature_loss(outputs_y, outputs_y_hat)
+            loss = loss + adversarial_loss(outputs_y_hat)
+        loss.backward()  # type: ignore[no-untyped-call]  # unannotated in torch
         return loss

@@ -1,13 +1,13 @@
-"""Where a run begins: at random weights, at another training's networks, or where it stopped."""
+"""Start a run from random weights or another run's networks, or resume it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from hifigan_cli.config.resolve import to_toml
+from hifigan_cli.config.files import to_toml
 from hifigan_cli.io.files import write_bytes
 from hifigan_cli.training.checkpoint import read_checkpoint, restore
-from hifigan_cli.training.events import Noted
+from hifigan_cli.training.events import Notice
 from hifigan_cli.training.run_folder import newest_checkpoint
 from hifigan_cli.training.state import TrainingState
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 StateT = TypeVar("StateT", bound=TrainingState)
 
 
-def begin(
+def start_or_resume(
     run: RunFolder,
     build: Callable[[], StateT],
     data_digest: str,
@@ -34,38 +34,37 @@ def begin(
     init: Callable[[], Callable[[StateT], str]] | None = None,
     fresh: bool = False,
 ) -> StateT:
-    """Return the state that the next step starts from, the same in every process.
+    """Return the state for the next step, the same in every process.
 
-    With `fresh` an old run in the folder is set aside. A run that has checkpoints goes on from the
-    newest intact one. A new one starts from the networks that `build` makes, or from others: `init`
-    reads them, and returns a function that loads them and describes them in a sentence. `stack`
-    holds the folder for the main process.
+    With `fresh` an existing run in the folder is renamed. A run with checkpoints resumes from the
+    newest intact one. A new run starts from the networks of `build`, or loads others: `init` reads
+    them and returns a function that loads them into a state and returns a message. `stack` keeps
+    the folder locked for the main process.
 
     Raises:
-        ModelError: no checkpoint is intact, or it is of another configuration; or nothing that
-            `init` reads fits.
-        InputError: the data are not those that the run began with.
+        ModelError: no checkpoint is intact, or the configuration or `init` does not match.
+        InputError: the data differ from those of the run.
         OutputError: the folder is in use or cannot be written.
     """
-    resuming = bool(run.saved()) and not fresh
-    load = init() if init and not resuming else None  # refused before anything is touched
+    resuming = bool(run.list_checkpoints()) and not fresh
+    load = init() if init and not resuming else None  # may fail, so before any file is changed
     if fresh:
-        context.any(0)  # all have read `init`, which may lie in the run that is set aside
-    if context.main:  # the others read there and never write
+        context.max(0)  # wait until all have read `init`, which may lie in the run to rename
+    if context.is_main:  # the other processes only read
         if fresh and (moved := run.set_aside()):
-            report(Noted(f"the run that stood there is now {moved}"))
-        stack.enter_context(run.held())
+            report(Notice(f"renamed the existing run to {moved}"))
+        stack.enter_context(run.lock())
 
     state = build()
-    checkpoint = _agree_on_checkpoint(state, run, context, report)
+    checkpoint = _choose_checkpoint(state, run, context, report)
     if checkpoint is not None:
-        checkpoint.check_same_run(state.config, data_digest, state.free_on_resume)
+        checkpoint.check_same_run(state.config, data_digest, state.changeable_on_resume)
         restore(state, checkpoint)
     elif load is not None:
-        report(Noted(load(state)))
+        report(Notice(load(state)))
 
-    if context.main:
-        run.tidy(checkpoint)
+    if context.is_main:
+        run.clean_up(checkpoint)
         write_bytes(run.config, to_toml(state.config).encode())
     return state
 
@@ -73,34 +72,34 @@ def begin(
 def roll_back(
     state: TrainingState, run: RunFolder, context: DistributedContext, report: EventCallback
 ) -> int | None:
-    """Give a state the weights and moments of the newest checkpoint; return its step.
+    """Load the weights and moments of the newest checkpoint into a state; return its step.
 
-    The state's own step and best validation stay. Without a checkpoint nothing changes, and the
-    answer is None.
+    The state keeps its step and best validation. Without a checkpoint nothing changes, and the
+    result is None.
 
     Raises:
         ModelError: no checkpoint is intact.
     """
-    checkpoint = _agree_on_checkpoint(state, run, context, report)
+    checkpoint = _choose_checkpoint(state, run, context, report)
     if checkpoint is None:
         return None
     step, best = state.step, state.best
     restore(state, checkpoint)
     state.step, state.best = step, best
-    state.rolled_back(checkpoint.step)
+    state.on_rollback(checkpoint.step)
     return checkpoint.step
 
 
-def _agree_on_checkpoint(
+def _choose_checkpoint(
     state: TrainingState, run: RunFolder, context: DistributedContext, report: EventCallback
 ) -> ResumePoint | None:
-    """Let the main process choose, so that all go on from the same one."""
+    """Let the main process choose, so that all processes resume from the same checkpoint."""
 
-    def skipped(message: str) -> None:
-        report(Noted(f"{message}; going back to the one before it", warning=True))
+    def report_damaged(message: str) -> None:
+        report(Notice(f"{message}; trying the previous checkpoint", warning=True))
 
-    chosen = newest_checkpoint(run, skipped, state.kind) if context.main else None
-    path = context.from_main(chosen.path if chosen else None)
-    if path is None or context.main:
+    chosen = newest_checkpoint(run, report_damaged, state.kind) if context.is_main else None
+    path = context.broadcast(chosen.path if chosen else None)
+    if path is None or context.is_main:
         return chosen
     return read_checkpoint(path, state.kind)

@@ -1,13 +1,13 @@
-"""Complete clips that the training does not see: mel_l1_full, and samples to listen to.
+"""Validate on complete clips outside the training set: mel_l1_full, and audio to listen to.
 
-The generator reads each clip's mel, and the result's log-mel up to Nyquist is compared with the
-recording's. The official training plots the same figure. With `overfit` the fixed segments take the
-place of the clips: there the question is how far they can be learned by heart.
+The generator renders each clip from its mel. The log-mel of the result up to Nyquist is compared
+with that of the recording; the official training plots the same error. With `overfit` the fixed
+segments replace the clips, because the question is then how well they can be memorized.
 
-The losses of a step are sums over all eight sub-discriminators, in which one that is dead is
-hidden. Here each is asked separately, a few segments at every validation, so that no step waits for
-it. Validation changes nothing that is trained: there are no gradients, and the power iteration of
-spectral norm rests.
+The losses of a step are sums over all eight sub-discriminators, which would hide a dead one. So
+each validation scores a few segments with every sub-discriminator separately; steps do not have to
+wait for this. Validation does not change the training state: it computes no gradients and no power
+iteration of spectral norm.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hifigan_cli.data.augmentation import batches_of
+from hifigan_cli.data.augmentation import create_batches
 from hifigan_cli.models.losses import mel_loss
-from hifigan_cli.training.health_checks import DISCRIMINATORS
+from hifigan_cli.training.health_checks import DISCRIMINATOR_NAMES
 from hifigan_cli.training.trainer import ValidationResult
 from hifigan_cli.training.validation_audio import ValidationClip
 
@@ -36,72 +36,73 @@ if TYPE_CHECKING:
     from hifigan_cli.training.step import MelTransforms
 
 _SCORED_CLIPS = 8  # of the validation clips, over all processes
-_SUMS = 4  # numbers kept of each discriminator
-_NO_POWER = 1e-6  # keeps the level of digital silence a number
+_SUMS = 4  # per discriminator
+_MIN_POWER = 1e-6  # keeps the level of digital silence finite
 
 
 class Utterance(NamedTuple):
-    """A clip to validate on: `(samples,)`, and its mel `(n_mels, frames)` if the data have one."""
+    """A validation clip `(samples,)`, and its mel `(n_mels, frames)` if the data contain one."""
 
     name: str
     samples: Tensor
     mel: Tensor | None
 
 
-class Utterances:
-    """The clips that a run validates on, in a fixed order; each is read when asked for."""
+class ValidationSet:
+    """The validation clips of a run in a fixed order; each is read on access."""
 
     def __init__(self, data: PreparedData, config: Config) -> None:
         self._data = data
         self._clips = list(data.validation[: config.train.validation_clips])
-        self._fixed = _fixed_segments(data, config) if config.train.overfit else []
+        self._segments = _fixed_segments(data, config) if config.train.overfit else []
 
     @property
     def comparable(self) -> bool:
-        """Whether unseen clips are generated from their own mels, as in the official validation."""
-        return not (self._fixed or self._data.has_mels)
+        """Whether validation matches the official one: unseen clips, mels of the recordings."""
+        return not (self._segments or self._data.has_mels)
 
     def __len__(self) -> int:
-        return len(self._fixed) or len(self._clips)
+        return len(self._segments) or len(self._clips)
 
     def __getitem__(self, index: int) -> Utterance:
-        if self._fixed:
-            return self._fixed[index]
+        if self._segments:
+            return self._segments[index]
         clip = self._clips[index]
         samples = torch.from_numpy(self._data.samples(clip))
         if not self._data.has_mels:
             return Utterance(clip.name, samples, None)
-        return Utterance(clip.name, samples, torch.from_numpy(self._data.given_mel(clip)).T)
+        return Utterance(clip.name, samples, torch.from_numpy(self._data.input_mel(clip)).T)
 
 
 def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
-    samples, mels = batches_of(data, config)[0]
+    samples, mels = create_batches(data, config)[0]
     return [
-        Utterance(f"segment_{place}", samples[place], None if mels is None else mels[place])
-        for place in range(len(samples))
+        Utterance(f"segment_{index}", samples[index], None if mels is None else mels[index])
+        for index in range(len(samples))
     ]
 
 
 @torch.no_grad()
 def validate(
     state: VocoderState,
-    utterances: Utterances,
+    utterances: ValidationSet,
     mels: MelTransforms,
     context: DistributedContext,
-    stopping: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ValidationResult | None:
-    """Generate every clip and compare; None if a signal came or there are no clips.
+    """Generate all clips and measure their errors; return None if `should_stop` or without clips.
 
-    The processes take the clips in turn. Besides mel_l1_full, the mean over clips of the L1 between
-    log-mels up to Nyquist, it measures level_db, the power of the generated clips against that of
-    the recordings (both without their means), and what each sub-discriminator answers.
+    The clips are distributed over the processes. mel_l1_full is the mean over clips of the L1
+    distance between log-mels up to Nyquist. level_db is the power of the generated clips relative
+    to the recordings, both without their means. The other metrics are the scores of each
+    sub-discriminator.
     """
     started = time.monotonic()
     total, count, stopped = 0.0, 0, 0
     powers, statistics = (0.0, 0.0), DiscriminatorStatistics()
     audio: list[ValidationClip] = []
-    for index in range(context.rank, len(utterances), context.world):
-        if stopping():
+    for index in range(context.rank, len(utterances), context.world_size):
+        if should_stop():
             stopped = 1
             break
         clip = generate_clip(state, utterances[index], mels)
@@ -112,101 +113,101 @@ def validate(
             statistics.add(state, clip.recording, clip.generated)
         if index < state.config.train.sample_clips:
             audio.append(clip)
-    sums = context.sums((total, count, stopped, *powers, *statistics.sums()))
+    sums = context.sum((total, count, stopped, *powers, *statistics.sums()))
     total, clips, any_stopped, generated, recorded, *scores = sums
     if any_stopped or not clips:
         return None
-    level_db = 10 * math.log10((generated + _NO_POWER) / (recorded + _NO_POWER))
+    level_db = 10 * math.log10((generated + _MIN_POWER) / (recorded + _MIN_POWER))
     return ValidationResult(
         metrics={"mel_l1_full": total / clips},
         clips=int(clips),
         took_s=time.monotonic() - started,
-        details={"level_db": level_db, **statistics_of(scores)},
+        details={"level_db": level_db, **mean_statistics(scores)},
         audio=audio,
     )
 
 
 def _power(samples: Tensor) -> float:
-    """Return the summed square of `(samples,)` without their mean: a constant has none."""
+    """Return the sum of squares of `(samples,)` without their mean, which is 0 for a constant."""
     return float(((samples - samples.mean()) ** 2).sum())
 
 
 def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms) -> ValidationClip:
-    """Generate one clip from its mel, in full precision."""
+    """Generate one clip from its mel in full precision."""
     samples = utterance.samples.to(state.device)[None]
     mel = mels.input_mel(samples) if utterance.mel is None else utterance.mel.to(state.device)[None]
     hop = state.config.mel.hop_length
     frames = min(mel.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
-    # Keeps cuDNN from TF32, and from timing its algorithms: each clip has another length.
+    # Prevents TF32, and the benchmarking of cuDNN's algorithms for each clip length.
     with torch.backends.cudnn.flags(
         enabled=True, deterministic=torch.backends.cudnn.deterministic, allow_tf32=False
     ):
-        # Not by calling the network: a compiled one would be compiled again for other lengths.
-        generated = state.published.forward(mel[..., :frames])[:, 0]
+        # `forward` bypasses torch.compile, which would recompile for each clip length.
+        generated = state.eval_generator.forward(mel[..., :frames])[:, 0]
     parts = (recording, generated, mels.full_band(recording), mels.full_band(generated))
     return ValidationClip(utterance.name, *(part[0].float().cpu() for part in parts))
 
 
 class DiscriminatorStatistics:
-    """Adds up what the sub-discriminators answer, clip by clip."""
+    """Accumulates statistics of the sub-discriminators' scores over clips."""
 
     def __init__(self) -> None:
         self._clips = 0
-        self._sums = torch.zeros(len(DISCRIMINATORS), _SUMS, dtype=torch.float64)
+        self._sums = torch.zeros(len(DISCRIMINATOR_NAMES), _SUMS, dtype=torch.float64)
 
     @torch.no_grad()
     def add(self, state: VocoderState, recording: Tensor, generated: Tensor) -> None:
-        """Score the middle of a clip, `(samples,)` as recorded and as generated.
+        """Score the middle segment of a recorded and a generated clip `(samples,)`.
 
-        A clip shorter than the segments that are trained on is left out.
+        A clip shorter than a training segment is ignored.
         """
         segment = state.config.train.segment_size
         if recording.shape[-1] < segment:
             return
         start = (recording.shape[-1] - segment) // 2
         pair = torch.stack([recording, generated])[:, None, start : start + segment]
-        with buffers_unchanged(state.mpd, state.msd):
+        with eval_mode(state.mpd, state.msd):
             outputs = [*state.mpd(pair.to(state.device)), *state.msd(pair.to(state.device))]
         for sums, output in zip(self._sums, outputs, strict=True):
             scores = output.scores.cpu().double()
-            of_y, of_y_hat = scores
-            terms = ((1 - of_y) ** 2, of_y_hat**2, scores, scores**2)
+            scores_y, scores_y_hat = scores
+            terms = ((1 - scores_y) ** 2, scores_y_hat**2, scores, scores**2)
             sums += torch.stack([term.mean() for term in terms])
         self._clips += 1
 
     def sums(self) -> list[float]:
-        """Return all that was added up, in a fixed order, to be summed over processes."""
+        """Return all sums in a fixed order, to be added up over the processes."""
         return [float(self._clips), *self._sums.flatten().tolist()]
 
 
-def statistics_of(sums: Sequence[float]) -> dict[str, float]:
-    """Return three figures of each sub-discriminator, as means over the clips; none without clips.
+def mean_statistics(sums: Sequence[float]) -> dict[str, float]:
+    """Return three means over clips for each sub-discriminator; without clips return nothing.
 
-    `period_2.real` and `period_2.fake` are its two terms of the least-squares loss. At chance, when
-    it answers a half to everything, each is 0.25; where it always knows, both are near 0.
-    `period_2.spread` is the standard deviation of its scores, over recordings and generated sound
-    alike: 0 where it answers the same to everything.
+    `period_2.real` and `period_2.fake` are the two terms of its least-squares loss. At chance, when
+    all scores are 0.5, each is 0.25; for a perfect discriminator both are near 0.
+    `period_2.spread` is the standard deviation of its scores over recordings and generated audio:
+    0 if all scores are equal.
     """
     clips, *rest = sums
     if not clips:
         return {}
-    found = {}
-    for place, name in enumerate(DISCRIMINATORS):
-        row = [value / clips for value in rest[place * _SUMS : (place + 1) * _SUMS]]
-        found[f"{name}.real"], found[f"{name}.fake"], mean, square = row
-        found[f"{name}.spread"] = math.sqrt(max(square - mean**2, 0.0))
-    return found
+    metrics = {}
+    for index, name in enumerate(DISCRIMINATOR_NAMES):
+        means = [value / clips for value in rest[index * _SUMS : (index + 1) * _SUMS]]
+        metrics[f"{name}.real"], metrics[f"{name}.fake"], mean, square = means
+        metrics[f"{name}.spread"] = math.sqrt(max(square - mean**2, 0.0))
+    return metrics
 
 
 @contextmanager
-def buffers_unchanged(*networks: nn.Module) -> Iterator[None]:
-    """Keep networks from changing their buffers in a forward pass."""
-    before = [network.training for network in networks]
+def eval_mode(*networks: nn.Module) -> Iterator[None]:
+    """Set networks to evaluation mode, in which a forward pass changes no buffers."""
+    modes = [network.training for network in networks]
     for network in networks:
         network.eval()
     try:
         yield
     finally:
-        for network, training in zip(networks, before, strict=True):
+        for network, training in zip(networks, modes, strict=True):
             network.train(training)

@@ -1,11 +1,11 @@
-"""The clips of the last validation as files, to be heard without any other program.
+"""Audio files with the clips of the last validation.
 
 ::
 
     RUN/validation_audio/
       clips.json           {"step": 1000, "names": ["LJ001-0001", ...]}
-      1-recording.flac     the first clip as recorded
-      1-generated.flac     and as the generator renders it at that step
+      1-recording.flac     the recording of the first clip
+      1-generated.flac     the generator's output for it at that step
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_LIST = "clips.json"
+_INDEX_FILE = "clips.json"
 _KINDS = ("recording", "generated")
 
 
 @dataclass(frozen=True)
 class ValidationClip:
-    """A clip as recorded and as generated: samples, and the log-mels up to Nyquist, on the CPU.
+    """A recorded and a generated clip: samples and log-mels up to Nyquist, on the CPU.
 
     Shape: samples `(samples,)`, mels `(n_mels, frames)`.
     """
@@ -44,7 +44,7 @@ class ValidationClip:
 
 
 class SavedClip(NamedTuple):
-    """A clip that a run keeps: its name, as recorded, as generated."""
+    """A recorded and a generated clip in a run folder."""
 
     name: str
     recording: Audio
@@ -54,28 +54,28 @@ class SavedClip(NamedTuple):
 def write_validation_audio(
     folder: Path, step: int, clips: Sequence[ValidationClip], sample_rate: int
 ) -> None:
-    """Write each clip, in the place of that of the last validation.
+    """Write all clips, replacing those of the last validation.
 
     Raises:
-        InputError: a sample is not a number.
-        OutputError: the file system refused.
+        InputError: a sample is not finite.
+        OutputError: a file cannot be written.
     """
     for number, clip in enumerate(clips, 1):
         for kind, samples in zip(_KINDS, (clip.recording, clip.generated), strict=True):
             write_audio(_file(folder, number, kind), samples.numpy()[None], sample_rate)
     entry = {"step": step, "names": [clip.name for clip in clips]}
-    write_bytes(folder / _LIST, json.dumps(entry).encode())
+    write_bytes(folder / _INDEX_FILE, json.dumps(entry).encode())
 
 
 def read_validation_audio(folder: Path) -> tuple[int, list[SavedClip]]:
-    """Return the step and the clips that a run keeps, as many as are there and intact.
+    """Return the step and all clips that are complete.
 
-    A run in progress may be about to replace one.
+    A run in progress may be replacing one.
     """
-    if not is_file(folder / _LIST):
+    if not is_file(folder / _INDEX_FILE):
         return 0, []
     try:
-        entry = json.loads((folder / _LIST).read_bytes())
+        entry = json.loads((folder / _INDEX_FILE).read_bytes())
         step, names = int(entry["step"]), [str(name) for name in entry["names"]]
     except (ValueError, TypeError, KeyError):
         return 0, []

@@ -1,6 +1,6 @@
-"""The log-mel in plain float64 numpy, written from the documented convention alone.
+"""A reference log-mel in plain float64 numpy, written from the documented convention only.
 
-It shares no code with `hifigan_cli`, so that a mistake there is not repeated here.
+It shares no code with `hifigan_cli`, so that it does not repeat its mistakes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def slaney_hz(mel: float) -> float:
 
 
 def filterbank(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> DoubleArray:
-    """Return the triangles `(mels, bins)`, each of area 1 in Hz, one weight at a time."""
+    """Return triangles of area 1 in Hz, `(n_mels, bins)`, one weight at a time."""
     low, high = slaney_mel(fmin), slaney_mel(fmax)
     step = (high - low) / (n_mels + 1)
     edges = [slaney_hz(low + i * step) for i in range(n_mels + 2)]
     bank = np.zeros((n_mels, n_fft // 2 + 1))
-    for band, (left, centre, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
+    for band, (left, center, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
         for bin_ in range(n_fft // 2 + 1):
             hz = bin_ * sample_rate / n_fft
-            if left < hz <= centre:
-                bank[band, bin_] = (hz - left) / (centre - left)
-            elif centre < hz < right:
-                bank[band, bin_] = (right - hz) / (right - centre)
+            if left < hz <= center:
+                bank[band, bin_] = (hz - left) / (center - left)
+            elif center < hz < right:
+                bank[band, bin_] = (right - hz) / (right - center)
         bank[band] *= 2 / (right - left)
     return bank
 

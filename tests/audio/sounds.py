@@ -1,4 +1,4 @@
-"""Audio files made by the tests, good and bad, as bytes."""
+"""Generate good and bad audio files as bytes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import soundfile
 
 from tests.helpers import speech
 
-# Names of files that something could take for more than a name; the last is as long as can be.
+# File names that some program could misinterpret; the last has the maximum length.
 NAMES = ("two words.wav", "žluť 鳥.wav", "new\nline.wav", "-o.wav", "%d%s.wav", "é" * 125 + ".wav")
 
 
-def encoded(
+def encode(
     samples: npt.NDArray[np.float32],
     container: str = "WAV",
     subtype: str = "PCM_16",
     sample_rate: int = 22_050,
 ) -> bytes:
     """Encode `(channels, samples)` with soundfile directly, not through the code under test."""
-    memory = io.BytesIO()
-    soundfile.write(memory, samples.T, sample_rate, subtype, format=container)
-    return memory.getvalue()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.T, sample_rate, subtype, format=container)
+    return buffer.getvalue()
 
 
 def voice(length_s: float = 0.5, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -35,22 +35,22 @@ def wav(
     data: bytes = b"",
     channels: int = 1,
     sample_rate: int = 22_050,
-    claimed: int | None = None,
+    stated_bytes: int | None = None,
     bits: int = 16,
 ) -> bytes:
-    """Write a WAV header by hand, with whatever it shall claim."""
+    """Build a WAV file by hand, whose header may state wrong values."""
     frame = channels * bits // 8 & 0xFFFF
     form = struct.pack(
         "<HHIIHH", 1, channels, sample_rate, sample_rate * frame & 0xFFFFFFFF, frame, bits
     )
-    size = len(data) if claimed is None else claimed
+    size = len(data) if stated_bytes is None else stated_bytes
     body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data
     return b"RIFF" + struct.pack("<I", len(body) & 0xFFFFFFFF) + body
 
 
 def streamed_flac(samples: npt.NDArray[np.float32]) -> bytes:
-    """Encode FLAC as into a pipe: the 36 bits of the number of samples are zero, for unknown."""
-    content = bytearray(encoded(samples, "FLAC"))
+    """Encode FLAC as in a pipe: the 36 bits of the number of samples are zero, for unknown."""
+    content = bytearray(encode(samples, "FLAC"))
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     return bytes(content)

@@ -1,4 +1,4 @@
-"""A mel of another convention is recognised; a true one is never taken for another."""
+"""Mels of other conventions are detected, and the expected one is never rejected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hypothesis import strategies as st
 from scipy.signal import butter, sosfilt
 
 from hifigan_cli.audio import mel_spectrogram, read_audio
-from hifigan_cli.audio.conventions import SCALES, Recognition, measure, recognize
-from hifigan_cli.audio.conventions.recognition import full_scale, likely_origins
-from hifigan_cli.audio.conventions.scales import LOG_FLOOR, scale_of, to_model
+from hifigan_cli.audio.conventions import SCALES, DetectedScale, detect_scale, measure_mel
+from hifigan_cli.audio.conventions.detection import likely_origins, max_log_mel
+from hifigan_cli.audio.conventions.scales import LOG_FLOOR, find_scale, to_model
 from hifigan_cli.config import MelConfig, preset
 from tests.helpers import speech
 from tests.tools import mel_doctor
 
-RATE = 22_050
+SAMPLE_RATE = 22_050
 
 
-def sounds() -> dict[str, npt.NDArray[np.float64]]:
-    """Make sounds at the ends of what a recording can be: `(samples,)`, peak 1 or silence."""
-    rng, time_s = np.random.default_rng(5), np.arange(3 * RATE) / RATE
+def extreme_signals() -> dict[str, npt.NDArray[np.float64]]:
+    """Generate extreme signals `(samples,)`, with peak 1 or silent."""
+    rng, time_s = np.random.default_rng(5), np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     white = rng.standard_normal(len(time_s))
     white /= np.abs(white).max()
-    beats = np.exp(-np.tile(np.arange(RATE // 4), 12) / 4000)
-    notes = np.repeat(rng.choice([110.0, 147.0, 196.0, 262.0], 12), RATE // 4)
-    melody = 2 * (np.cumsum(notes) / RATE % 1) - 1
+    beats = np.exp(-np.tile(np.arange(SAMPLE_RATE // 4), 12) / 4000)
+    notes = np.repeat(rng.choice([110.0, 147.0, 196.0, 262.0], 12), SAMPLE_RATE // 4)
+    melody = 2 * (np.cumsum(notes) / SAMPLE_RATE % 1) - 1
     beats = np.resize(beats, len(time_s))
     melody = np.resize(melody, len(time_s))
     return {
@@ -46,119 +46,128 @@ def sounds() -> dict[str, npt.NDArray[np.float64]]:
         "a melody": melody * beats,
         "a melody in noise": 0.8 * melody * beats + 0.2 * white,
         "clicks": (np.arange(len(time_s)) % 200 == 0) * 1.0,
-        "one click": (np.arange(len(time_s)) == RATE) * 1.0,
-        "a glide": np.sin(2 * np.pi * np.cumsum(np.linspace(50, 10_000, len(time_s))) / RATE),
+        "one click": (np.arange(len(time_s)) == SAMPLE_RATE) * 1.0,
+        "a glide": np.sin(
+            2 * np.pi * np.cumsum(np.linspace(50, 10_000, len(time_s))) / SAMPLE_RATE
+        ),
         "dither": rng.integers(-1, 2, len(time_s)) / 32_768,
         **{f"speech {seed}": 2.0 * speech(3.0, seed=seed) for seed in range(3)},
     }
 
 
-SOUNDS = sounds()
-TELEPHONE = butter(8, (300, 3400), "band", fs=RATE, output="sos")
+SIGNALS = extreme_signals()
+TELEPHONE = butter(8, (300, 3400), "band", fs=SAMPLE_RATE, output="sos")
 
 
 @given(
-    name=st.sampled_from(sorted(SOUNDS)),
+    name=st.sampled_from(sorted(SIGNALS)),
     level_db=st.floats(-90, 0),
-    first=st.integers(0, RATE),
+    first=st.integers(0, SAMPLE_RATE),
     frames=st.integers(3, 160),
     telephone=st.booleans(),
-    rate=st.sampled_from(["v1", "v1-16k", "v1-48k"]),
+    preset_name=st.sampled_from(["v1", "v1-16k", "v1-48k"]),
 )
-def test_a_true_mel_is_never_refused(
-    name: str, level_db: float, first: int, frames: int, telephone: bool, rate: str
+def test_expected_convention_is_never_rejected(
+    name: str, level_db: float, first: int, frames: int, telephone: bool, preset_name: str
 ) -> None:
-    """Protects good input: whatever the sound, its level, its length and its band."""
-    mel = preset(rate).mel
-    samples = SOUNDS[name] * 10 ** (level_db / 20)
+    """The result does not depend on the sound, its level, its length or its band."""
+    mel = preset(preset_name).mel
+    samples = SIGNALS[name] * 10 ** (level_db / 20)
     if telephone:
         samples = np.clip(sosfilt(TELEPHONE, samples), -1, 1)
     samples = samples[first : first + max(frames * mel.hop_length, mel.n_fft)]
     values = mel_spectrogram(torch.from_numpy(samples.astype(np.float32))[None], mel)[0].numpy()
-    found = recognize(measure(values), full_scale(mel))
-    assert found.kind == "ln" or not found.certain, found
-    one = recognize(measure(values[:, :1]), full_scale(mel))
-    assert one.kind == "ln", one
+    detected = detect_scale(measure_mel(values), max_log_mel(mel))
+    assert detected.kind == "ln" or not detected.certain, detected
+    one_frame = detect_scale(measure_mel(values[:, :1]), max_log_mel(mel))
+    assert one_frame.kind == "ln", one_frame
 
 
-@pytest.mark.parametrize("rate", ["v1", "v1-16k", "v1-48k"])
-def test_full_scale_is_the_bound_of_loud_sound(rate: str) -> None:
-    """Protects loud mels: tones and square waves come near the bound, none passes it."""
-    mel = preset(rate).mel
+@pytest.mark.parametrize("preset_name", ["v1", "v1-16k", "v1-48k"])
+def test_max_log_mel_bounds_loud_sound(preset_name: str) -> None:
+    """Tones and square waves come within 0.5 of the bound, and do not exceed it."""
+    mel = preset(preset_name).mel
     time_s = np.arange(mel.sample_rate // 4) / mel.sample_rate
     highest = -np.inf
     for hz in np.geomspace(20, 2000, 60):
         for wave in (np.sin(2 * np.pi * hz * time_s), np.sign(np.sin(2 * np.pi * hz * time_s))):
             highest = max(highest, float(mel_spectrogram(torch.from_numpy(wave)[None], mel).max()))
-    assert full_scale(mel) - 0.5 < highest < full_scale(mel)
+    assert max_log_mel(mel) - 0.5 < highest < max_log_mel(mel)
 
 
 @pytest.mark.parametrize("level", [0.0, -4.0, -5.0, -10.0, -11.5, LOG_FLOOR])
-def test_a_level_alone_tells_nothing(level: float) -> None:
-    """Protects mels of one value, which a text-to-speech model gives for silence."""
-    assert recognize(measure(np.full((80, 30), level, np.float32))).kind == "ln"
+def test_constant_mel_is_ln(level: float) -> None:
+    """A text-to-speech model may predict a constant mel for silence."""
+    assert detect_scale(measure_mel(np.full((80, 30), level, np.float32))).kind == "ln"
 
 
-def shares(found: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
-    """Return the shares of a convention's mels that are recognised, in doubt, and passed as ln."""
-    counts, right = found[name], mel_doctor.CONVENTIONS[name][0]
+def shares(detected: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
+    """Return the shares of a convention's mels detected with certainty, without, and as ln."""
+    counts, expected = detected[name], mel_doctor.CONVENTIONS[name][0]
     total = counts.total()
-    return counts[right] / total, counts[f"{right}?"] / total, counts["ln"] / total
+    return counts[expected] / total, counts[f"{expected}?"] / total, counts["ln"] / total
 
 
-OURS = ("ln, floor 1e-5 (ours)", "the same, 1 frame", "the same, 20 frames")
-CLEAR = ("dB of magnitudes", "dB of power", "dB below the loudest", "magnitudes", "0..1", "-4..4")
+EXPECTED = ("ln, floor 1e-5 (ours)", "the same, 1 frame", "the same, 20 frames")
+CLEAR_CASES = (
+    "dB of magnitudes",
+    "dB of power",
+    "dB below the loudest",
+    "magnitudes",
+    "0..1",
+    "-4..4",
+)
 
 
-def hold(found: dict[str, Counter[str]], least: float) -> None:
-    """Hold the table of speech: our own mel passes; of what is plain to see, a share is seen."""
-    for name in (*OURS, "the same, half precision", "ln, floor 1e-7"):
-        assert shares(found, name)[0] == 1, (name, found[name])
-    for name in (*CLEAR, "mean and variance removed", "Whisper's"):
-        assert shares(found, name)[0] >= least, (name, found[name])
+def check_table(detected: dict[str, Counter[str]], min_share: float) -> None:
+    """Check that the presets' mel always passes, and that most clear cases are detected."""
+    for name in (*EXPECTED, "the same, half precision", "ln, floor 1e-7"):
+        assert shares(detected, name)[0] == 1, (name, detected[name])
+    for name in (*CLEAR_CASES, "mean and variance removed", "Whisper's"):
+        assert shares(detected, name)[0] >= min_share, (name, detected[name])
     for name in ("log10, floor 1e-5", "power", "log2, floor 1e-5"):
-        sure, doubt, _ = shares(found, name)
-        assert sure + doubt >= least, (name, found[name])
-    assert shares(found, "ln of power, floor 1e-10")[0] >= 0.8
+        certain, uncertain, _ = shares(detected, name)
+        assert certain + uncertain >= min_share, (name, detected[name])
+    assert shares(detected, "ln of power, floor 1e-10")[0] >= 0.8
 
 
-def test_the_table_of_the_demo_clip() -> None:
-    """Protects recognition where no other recordings are at hand: the clip that comes along."""
-    hold(mel_doctor.counts([mel_doctor.DEMO]), 0.3)
+def test_detection_on_the_bundled_recording() -> None:
+    """This test needs no other data."""
+    check_table(mel_doctor.counts([mel_doctor.DEMO]), 0.3)
 
 
-def test_the_table_of_real_speech(shared_data: Path) -> None:
-    """Protects recognition over speakers and rooms, and good noises from being refused."""
-    found = mel_doctor.recordings()
-    hold(mel_doctor.counts(found["speech"][::3]), 0.95)
-    noises = mel_doctor.counts(found["noises"][::4])
-    for name in OURS:
+def test_detection_on_real_recordings(shared_data: Path) -> None:
+    """Detection works for many speakers and rooms, and the mels of noises are not rejected."""
+    recordings = mel_doctor.recordings()
+    check_table(mel_doctor.counts(recordings["speech"][::3]), 0.95)
+    noises = mel_doctor.counts(recordings["noises"][::4])
+    for name in EXPECTED:
         assert shares(noises, name)[0] == 1, (name, noises[name])
 
 
 @pytest.mark.parametrize("name", SCALES)
 @pytest.mark.parametrize("size", ["v1", "v1-48k"])
-def test_every_scale_leads_to_the_natural_log(name: str, size: str) -> None:
-    """Protects the conversions: exact but for rounding; of power, 0.15 on the mean."""
+def test_conversion_to_the_model(name: str, size: str) -> None:
+    """Conversions are exact except for rounding; those of power are within 0.15 on average."""
     mel = preset(size).mel
-    sound = read_audio(mel_doctor.DEMO).samples[0]
-    samples = torch.from_numpy(np.asarray(sound[: 5 * RATE], np.float64))[None]
+    recording = read_audio(mel_doctor.DEMO).samples[0]
+    samples = torch.from_numpy(np.asarray(recording[: 5 * SAMPLE_RATE], np.float64))[None]
     target = mel_spectrogram(samples, mel)[0].numpy()
     values = on_scale(name, *mel_doctor.bands(samples[0].numpy(), mel))
     converted = to_model(values.astype(np.float32), SCALES[name], mel)
     assert str(converted.dtype) == "float32"
     assert converted.shape == target.shape
-    apart = np.abs(converted - target)
-    if not SCALES[name].of_power:
-        assert apart.max() < 2e-5
+    error = np.abs(converted - target)
+    if not SCALES[name].is_power:
+        assert error.max() < 2e-5
     else:
-        assert apart[target > LOG_FLOOR + 1].mean() < 0.15
+        assert error[target > LOG_FLOOR + 1].mean() < 0.15
 
 
 def on_scale(
     name: str, magnitude: npt.NDArray[np.float64], power: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return bands of magnitudes and of power on the scale of a name."""
+    """Convert bands of magnitudes or of power to a named scale."""
     values = power if name.endswith("power") else magnitude
     factor = 10 if name == "db-power" else 20
     return {
@@ -172,7 +181,7 @@ def on_scale(
 
 
 @pytest.mark.parametrize(
-    ("own", "name"),
+    ("convention_fields", "name"),
     [
         ({}, "ln"),
         ({"log": "log10", "floor": 1e-10}, "log10"),
@@ -184,52 +193,54 @@ def on_scale(
         ({"guard": "add"}, None),
     ],
 )
-def test_mels_reach_models_of_other_tools(own: dict[str, object], name: str | None) -> None:
-    """Protects models that read something else: from every scale to theirs, and their own as is."""
-    mel = MelConfig.model_validate({"convention": own})
-    found = scale_of(mel)
-    assert (found.name if found else None) == name
+def test_conversion_to_models_of_other_tools(
+    convention_fields: dict[str, object], name: str | None
+) -> None:
+    """Every scale can be converted to the convention of another tool's model."""
+    mel = MelConfig.model_validate({"convention": convention_fields})
+    model_scale = find_scale(mel)
+    assert (model_scale.name if model_scale else None) == name
     magnitude, power = mel_doctor.bands(speech(2.0))
     convention = mel.convention
     level = np.log(power if convention.power == 2 else magnitude)
-    low = np.log(convention.floor)
-    level = np.maximum(level, low) if convention.guard == "clamp" else np.logaddexp(level, low)
+    floor = np.log(convention.floor)
+    level = np.maximum(level, floor) if convention.guard == "clamp" else np.logaddexp(level, floor)
     level /= np.log(10) if convention.log == "log10" else 1
     target = convention.gain * level + convention.offset
-    for given_as in SCALES:
-        converted = to_model(on_scale(given_as, magnitude, power), SCALES[given_as], mel)
-        apart = np.abs(converted - target) / (target.max() - target.min())
-        exact = SCALES[given_as].of_power == (convention.power == 2)
-        assert apart.max() < 1e-6 if exact else apart.mean() < 0.02, given_as
+    for scale in SCALES:
+        converted = to_model(on_scale(scale, magnitude, power), SCALES[scale], mel)
+        error = np.abs(converted - target) / (target.max() - target.min())
+        exact = SCALES[scale].is_power == (convention.power == 2)
+        assert error.max() < 1e-6 if exact else error.mean() < 0.02, scale
 
 
 def test_silence_converts_to_the_floor() -> None:
-    """Protects against -inf: no magnitude at all is the floor, not a number without bounds."""
+    """A magnitude of 0 becomes the floor, not -inf."""
     for name in ("magnitude", "power"):
-        found = to_model(np.zeros((80, 3)), SCALES[name], MelConfig())
-        assert np.all(found == np.float32(LOG_FLOOR))
+        converted = to_model(np.zeros((80, 3)), SCALES[name], MelConfig())
+        assert np.all(converted == np.float32(LOG_FLOOR))
 
 
-def test_a_long_mel_is_measured_in_samples_of_it() -> None:
-    """Protects long mels: the extremes are of all frames, the rest of runs spread over them."""
+def test_statistics_of_a_long_mel() -> None:
+    """The extremes cover all frames, the other statistics cover runs spread over the mel."""
     rng = np.random.default_rng(2)
     mel = rng.uniform(-9, 0, (80, 20_000)).astype(np.float32)
     mel[3, 12_345] = -11.0
     mel[4, 19_999] = 1.5
-    found = measure(mel)
-    assert (found.low, found.high, found.frames) == (-11.0, 1.5, 20_000)
-    assert found.movement == pytest.approx(9 / np.sqrt(12), rel=0.05)
+    statistics = measure_mel(mel)
+    assert (statistics.low, statistics.high, statistics.frames) == (-11.0, 1.5, 20_000)
+    assert statistics.temporal_std == pytest.approx(9 / np.sqrt(12), rel=0.05)
     mel[7, 4_100] = np.nan
-    assert measure(mel).bad == (7, 4_100)
+    assert measure_mel(mel).first_nonfinite == (7, 4_100)
 
 
-def test_families_tell_rate_and_hop() -> None:
-    """Protects the guess of `hifigan info`: bands, scale and floor name the tools."""
-    ours = mel_spectrogram(torch.zeros(1, RATE))[0].numpy()
-    ours[:, 20:40] = np.linspace(-6, 0, 20)
-    evidence = measure(ours)
-    (family,) = likely_origins(80, recognize(evidence), evidence)
-    assert (family.sample_rate, family.hop_length) == (RATE, 256)
-    assert likely_origins(81, recognize(evidence), evidence) == []
-    whisper = likely_origins(128, Recognition("whisper", ""), evidence)
-    assert [(family.sample_rate, family.hop_length) for family in whisper] == [(16_000, 160)]
+def test_likely_origins() -> None:
+    """`hifigan info` derives the tools from the bands, scale and floor."""
+    mel = mel_spectrogram(torch.zeros(1, SAMPLE_RATE))[0].numpy()
+    mel[:, 20:40] = np.linspace(-6, 0, 20)
+    statistics = measure_mel(mel)
+    (origin,) = likely_origins(80, detect_scale(statistics), statistics)
+    assert (origin.sample_rate, origin.hop_length) == (SAMPLE_RATE, 256)
+    assert likely_origins(81, detect_scale(statistics), statistics) == []
+    whisper = likely_origins(128, DetectedScale("whisper", ""), statistics)
+    assert [(origin.sample_rate, origin.hop_length) for origin in whisper] == [(16_000, 160)]

@@ -1,1 +1,1 @@
-"""Tests of the measurements: what is counted is right."""
+"""Tests of the benchmarks."""

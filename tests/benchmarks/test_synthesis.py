@@ -1,4 +1,4 @@
-"""What the measurement of synthesis counts and takes is right."""
+"""The synthesis benchmark: operations, models, engines and memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hifigan_cli.benchmarks.contenders import (
-    YARDSTICK,
-    Contender,
-    exact_samples,
-    find_contenders,
-    find_subject,
-    make_synthesis,
-    memory_mb,
-    random_model,
-)
 from hifigan_cli.benchmarks.flops import synthesis_flop
+from hifigan_cli.benchmarks.variants import (
+    BASELINE,
+    EngineVariant,
+    build_synthesizer,
+    find_benchmark_model,
+    find_variants,
+    measure_memory_mb,
+    random_model,
+    synthesize_float64,
+)
 from hifigan_cli.config import PRESETS
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models import write_model
@@ -27,8 +27,8 @@ from tests.models_for_tests import tiny_model, write_tiny_model
 
 
 @pytest.mark.parametrize("preset", ["v1", "v2", "v3"])
-def test_operations_are_those_that_torch_counts(preset: str) -> None:
-    """The share of the peak rests on it; the paper's V1 is 26.45 G products a second of audio."""
+def test_flop_count_equals_torch(preset: str) -> None:
+    """The paper's V1 needs 26.45 G multiplications per second of audio."""
     config = PRESETS[preset]
     model = random_model(config)
     with torch.device("meta"):
@@ -38,67 +38,67 @@ def test_operations_are_those_that_torch_counts(preset: str) -> None:
     expected = counter.get_total_flops()
     assert synthesis_flop(config.generator, 80, 11) == expected
     if preset == "v1":
-        a_second = synthesis_flop(config.generator, 80, 1) * 22_050 / 256 / 2
-        assert a_second == pytest.approx(26.45e9, rel=1e-3)
+        per_second = synthesis_flop(config.generator, 80, 1) * 22_050 / 256 / 2
+        assert per_second == pytest.approx(26.45e9, rel=1e-3)
 
 
 @pytest.mark.parametrize("preset", ["v1", "v2", "v3"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_random_weights_speak_up(preset: str, seed: int) -> None:
-    """Their waveform is neither near silence nor at full scale, where errors would not show."""
+def test_random_weights_are_as_loud_as_speech(preset: str, seed: int) -> None:
+    """Near silence or at full scale, errors of an engine would not show."""
     model = random_model(PRESETS[preset], seed)
     mel = np.random.default_rng(seed).normal(-5, 2, (1, 80, 20)).astype(np.float32)
-    samples = exact_samples(model, mel)
+    samples = synthesize_float64(model, mel)
     assert 0.05 < samples.std() < 0.8
 
 
-def test_contenders_make_the_plain_samples() -> None:
-    """In chunks of their own length, over several of them, each makes what the yardstick makes."""
+def test_engines_match_double_precision() -> None:
+    """The mel is long enough for several chunks of each engine."""
     model = tiny_model()
     mel = np.random.default_rng(0).normal(-5, 2, (1, 80, 1500)).astype(np.float32)
-    exact = exact_samples(model, mel)
-    contenders, _ = find_contenders(None)
-    assert Contender("torch", "bf16") in contenders
-    for contender in (YARDSTICK, *contenders):
-        tolerance = 1e-4 if contender.precision == "fp32" else 0.1
-        found = make_synthesis(contender, model, 1)(mel)
-        np.testing.assert_allclose(found, exact, atol=tolerance, err_msg=contender.title)
+    exact = synthesize_float64(model, mel)
+    variants, _ = find_variants(None)
+    assert EngineVariant("torch", "bf16") in variants
+    for variant in (BASELINE, *variants):
+        tolerance = 1e-4 if variant.precision == "fp32" else 0.1
+        samples = build_synthesizer(variant, model, 1)(mel)
+        np.testing.assert_allclose(samples, exact, atol=tolerance, err_msg=variant.title)
 
 
-def test_on_a_gpu_torch_alone_runs() -> None:
-    """The engines of the CPU are left out there, and say so; half precision comes in."""
-    found, lacking = find_contenders(None, "cuda:0")
-    assert found == [Contender("torch", precision) for precision in ("fp32", "bf16", "fp16")]
-    assert lacking == dict.fromkeys(("onnx", "native"), "it runs on the CPU, not on cuda:0")
-    with pytest.raises(UsageError, match="not on cuda:0"):
-        find_contenders(["native"], "cuda:0")
+def test_only_torch_runs_on_a_gpu() -> None:
+    """The other engines are reported as unavailable; torch also runs in half precision."""
+    variants, unavailable = find_variants(None, "cuda:0")
+    assert variants == [EngineVariant("torch", precision) for precision in ("fp32", "bf16", "fp16")]
+    assert unavailable.keys() == {"onnx", "native"}
+    assert all("cuda:0" in reason for reason in unavailable.values())
+    with pytest.raises(UsageError, match=r"native.*cuda:0"):
+        find_variants(["native"], "cuda:0")
 
 
-def test_unknown_engines_are_refused() -> None:
-    """A mistyped engine is named, with what it may have meant."""
-    with pytest.raises(UsageError) as caught:
-        find_contenders(["natve"])
-    assert caught.value.hint == "did you mean native?"
+def test_unknown_engine_is_an_error() -> None:
+    with pytest.raises(UsageError, match="natve") as caught:
+        find_variants(["natve"])
+    assert "native" in (caught.value.hint or "")
 
 
-def test_memory_is_that_of_the_work(tmp_path: Path) -> None:
-    """A whole mel four times as long takes the plain forward more memory; a name is no matter."""
+def test_memory_grows_with_the_mel(tmp_path: Path) -> None:
+    """The plain forward pass of a longer mel needs more memory."""
     path = write_tiny_model(tmp_path / "tiny.safetensors")
     mel = np.zeros((1, 80, 1000), np.float32)
-    short, long = (memory_mb(YARDSTICK, path, np.repeat(mel, n, 2), 1) for n in (1, 12))
+    short, long = (measure_memory_mb(BASELINE, path, np.repeat(mel, n, 2), 1) for n in (1, 12))
     if short is None or long is None:
         pytest.skip("needs Linux")
-    # A stage of 16 channels: 1 MB a thousand samples at the least.
+    # A stage with 16 channels needs at least 1 MB per thousand samples.
     assert 1 < short < long
     assert long - short > 12e3 * 256 * 4 * 4 / 1e6
 
 
-def test_a_subject_is_a_preset_or_a_model(tmp_path: Path) -> None:
-    """Presets have random weights, the same each time; all else is a model, and says so."""
-    first, second = find_subject("v3"), find_subject("v3")
+def test_benchmark_model_is_a_preset_or_a_file(tmp_path: Path) -> None:
+    """A preset has fixed random weights; a model file has trained ones."""
+    first, second = find_benchmark_model("v3"), find_benchmark_model("v3")
     assert first.weights == "random"
     np.testing.assert_array_equal(
         first.model.weights["conv_pre.weight"], second.model.weights["conv_pre.weight"]
     )
     write_model(tmp_path / "m.safetensors", tiny_model())
-    assert find_subject(str(tmp_path / "m.safetensors")).weights == "trained"
+    assert find_benchmark_model(str(tmp_path / "m.safetensors")).weights == "trained"

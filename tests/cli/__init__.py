@@ -1,1 +1,1 @@
-"""End-to-end tests: the commands, each in a subprocess."""
+"""End-to-end tests of the commands, which run in subprocesses."""

@@ -1,4 +1,4 @@
-"""Files that the commands work on: a few recordings."""
+"""Recordings for the tests of the commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wav(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stereo(tmp_path: Path) -> Path:
-    """Return a stereo recording of 0.7 s at 48 000 Hz, its channels unlike each other."""
-    both = np.stack([speech(0.7, 48_000, 1), speech(0.7, 48_000, 2)])
-    write_audio(tmp_path / "stereo.flac", both, 48_000)
+    """Return a stereo recording of 0.7 s at 48 000 Hz with two different channels."""
+    channels = np.stack([speech(0.7, 48_000, 1), speech(0.7, 48_000, 2)])
+    write_audio(tmp_path / "stereo.flac", channels, 48_000)
     return tmp_path / "stereo.flac"

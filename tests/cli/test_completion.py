@@ -1,4 +1,4 @@
-"""Shell completion: commands and options are offered, and the scripts can be had."""
+"""Shell completion of commands, options and values, and its installation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers import hifigan
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("line", "completions"),
     [
         ("hifigan res", {"resynth"}),
         ("hifigan config ", {"new", "presets"}),
@@ -20,26 +20,27 @@ from tests.helpers import hifigan
         ("hifigan train --preset v1-", {"v1-16k", "v1-48k"}),
     ],
 )
-def test_words_are_completed(words: str, offered: set[str]) -> None:
-    """Protects what the shell asks for at each Tab."""
-    place = str(len(words.split(" ")) - 1)
-    asked = {"_HIFIGAN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": place}
-    assert offered <= set(hifigan(env=asked).stdout.split())
+def test_completions(line: str, completions: set[str]) -> None:
+    """The command completes commands, options and values for the shell."""
+    position = str(len(line.split(" ")) - 1)
+    env = {"_HIFIGAN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": position}
+    assert completions <= set(hifigan(env=env).stdout.split())
 
 
-# typer would look for the shell among the parents of this process, which need not have one.
-NAMED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+# Otherwise typer looks for a shell among the parent processes, which may not have one.
+NO_SHELL_DETECTION = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
 
 
 @pytest.mark.parametrize(
-    ("shell", "words"), [("bash", "COMPREPLY"), ("zsh", "#compdef"), ("fish", "complete --command")]
+    ("shell", "text"), [("bash", "COMPREPLY"), ("zsh", "#compdef"), ("fish", "complete --command")]
 )
-def test_each_shell_has_a_script(shell: str, words: str, tmp_path: Path) -> None:
-    """Protects --show-completion, and --install-completion into a home."""
-    script = hifigan("--show-completion", shell, env=NAMED)
+def test_completion_scripts(shell: str, text: str, tmp_path: Path) -> None:
+    """--show-completion prints the script, and --install-completion writes it to the home."""
+    script = hifigan("--show-completion", shell, env=NO_SHELL_DETECTION)
     assert script.returncode == 0, script.stderr
     assert "_HIFIGAN_COMPLETE" in script.stdout
-    assert words in script.stdout
-    run = hifigan("--install-completion", shell, env={**NAMED, "HOME": str(tmp_path)})
+    assert text in script.stdout
+    env = {**NO_SHELL_DETECTION, "HOME": str(tmp_path)}
+    run = hifigan("--install-completion", shell, env=env)
     assert run.returncode == 0, run.stderr
     assert any("hifigan" in path.name for path in tmp_path.rglob("*") if path.is_file())

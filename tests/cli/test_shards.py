@@ -1,4 +1,4 @@
-"""`vocode` and `resynth` in several processes: every file once, and no process ends the others."""
+"""`vocode` in several shards and under torchrun."""
 
 from __future__ import annotations
 
@@ -26,52 +26,52 @@ def mels(tmp_path: Path) -> Path:
     return folder
 
 
-def made(folder: Path) -> dict[str, bytes]:
-    """Return the content of every result."""
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Return the content of every output file by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.wav"))}
 
 
-def test_parts_make_what_one_makes(
+def test_shards_equal_a_single_process(
     mels: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two parts: the union is the batch of one process, each tells of its own files."""
-    line = ["vocode", str(mels), "--model", str(model), "--device", "cpu", "--json"]
-    assert command([*line, "-o", str(tmp_path / "alone")]) == 0
+    """Two shards write the files of a single process, and each reports its own files."""
+    arguments = ["vocode", str(mels), "--model", str(model), "--device", "cpu", "--json"]
+    assert command([*arguments, "-o", str(tmp_path / "single")]) == 0
     capsys.readouterr()
     for shard, count in (("1/2", 3), ("2/2", 2)):
-        assert command([*line, "-o", str(tmp_path / "out"), "--shard", shard]) == 0
+        assert command([*arguments, "-o", str(tmp_path / "out"), "--shard", shard]) == 0
         summary = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert (summary["shard"], summary["made"]) == (shard, count)
-    assert made(tmp_path / "out") == made(tmp_path / "alone")
-    assert len(made(tmp_path / "out")) == 5
-    assert command([*line, "-o", str(tmp_path / "out"), "--shard", "3/2"]) == 2
+        assert (summary["shard"], summary["written"]) == (shard, count)
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "single")
+    assert len(outputs(tmp_path / "out")) == 5
+    assert command([*arguments, "-o", str(tmp_path / "out"), "--shard", "3/2"]) == 2
 
 
-def test_a_pipe_is_not_shared(model: Path, tmp_path: Path) -> None:
-    """One stream has one reader."""
-    line = ["vocode", "-", "-o", str(tmp_path / "x.wav"), "--model", str(model)]
-    assert command([*line, "--shard", "1/2"]) == 2
+def test_pipe_cannot_be_sharded(model: Path, tmp_path: Path) -> None:
+    """--shard with a pipe is a usage error."""
+    arguments = ["vocode", "-", "-o", str(tmp_path / "x.wav"), "--model", str(model)]
+    assert command([*arguments, "--shard", "1/2"]) == 2
 
 
 @pytest.mark.slow
-def test_a_bad_file_does_not_stop_the_other_ranks(mels: Path, model: Path, tmp_path: Path) -> None:
-    """torchrun stops all processes when one fails, so a rank with a bad file fails last.
+def test_bad_file_does_not_stop_other_ranks(mels: Path, model: Path, tmp_path: Path) -> None:
+    """torchrun stops all processes when one fails, so a rank with a bad file exits last.
 
-    The bad file is the first of rank 0, which has little else to do; the others have many more
-    and larger ones, and finish them.
+    The bad file is the first of rank 0, which otherwise has only small files; rank 1 has larger
+    files and finishes them.
     """
-    (mels / "0.npy").write_text("no mel")
+    (mels / "0.npy").write_text("not a mel")
     rng = np.random.default_rng(4)
     for index in range(30):
-        frames = 12 if index % 2 else 2_000  # an odd index of all lies with rank 1
+        frames = 12 if index % 2 else 2_000  # rank 1 gets the files with an even index
         mel = rng.uniform(-8, 0, (80, frames)).astype(np.float32)
         np.save(mels / f"more{index:02}.npy", mel)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    options = ["--nproc-per-node", "2", "-m", "hifigan_cli", "vocode", str(mels)]
-    ends = ["-o", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    arguments = ["--nproc-per-node", "2", "-m", "hifigan_cli", "vocode", str(mels)]
+    options = ["-o", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     run = subprocess.run(
-        [*launcher, *options, *ends],
+        [*launcher, *arguments, *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -79,7 +79,7 @@ def test_a_bad_file_does_not_stop_the_other_ranks(mels: Path, model: Path, tmp_p
         check=False,
     )
     assert run.returncode != 0
-    assert len(made(tmp_path / "out")) == 34
-    assert "part 1/2: " in run.stderr
-    assert "part 2/2: " in run.stderr
-    assert "1 of 18 files failed" in run.stderr
+    assert len(outputs(tmp_path / "out")) == 34
+    assert "shard 1/2: " in run.stderr
+    assert "shard 2/2: " in run.stderr
+    assert "1 of 18 files" in run.stderr

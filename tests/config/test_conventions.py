@@ -1,4 +1,4 @@
-"""What models of other tools do otherwise: described where it is unusual, and never trained."""
+"""Mel conventions and generator variants of imported models."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hifigan_cli.config import (
 CENTERED = MelConvention(center=True, log="log10", floor=1e-10)
 
 
-def test_the_usual_is_left_out_of_files() -> None:
-    """Files from before these fields, and files of today, are the same bytes."""
+def test_defaults_are_omitted_from_files() -> None:
+    """A default convention or variant does not appear in files."""
     assert "convention" not in MelConfig().model_dump()
     assert "variant" not in GeneratorConfig().model_dump(mode="json")
     assert "convention" not in VocoderConfig().model_dump_json()
@@ -31,16 +31,16 @@ def test_the_usual_is_left_out_of_files() -> None:
 
 @pytest.mark.parametrize("center", [False, True])
 def test_frames(center: bool) -> None:
-    """A centred mel has a frame more, and longer ends."""
+    """A centered mel has one more frame and more padding."""
     mel = MelConfig(convention=MelConvention(center=center))
     assert mel.frames(2560) == mel.frames(2560 + 255) == (11 if center else 10)
-    assert mel.pad_samples == (512 if center else 384)
+    assert mel.padding_samples == (512 if center else 384)
 
 
-def test_a_centred_mel_may_have_any_hop() -> None:
-    """Half a window is added at each end, whatever the hop."""
-    assert MelConfig(hop_length=275, convention=CENTERED).pad_samples == 512
-    with pytest.raises(ValidationError, match="even"):
+def test_centered_mels_accept_odd_hop_lengths() -> None:
+    """A centered mel is padded by n_fft / 2 at each end for any hop length."""
+    assert MelConfig(hop_length=275, convention=CENTERED).padding_samples == 512
+    with pytest.raises(ValidationError, match="hop_length"):
         MelConfig(hop_length=275)
 
 
@@ -55,20 +55,20 @@ def test_a_centred_mel_may_have_any_hop() -> None:
         {"unknown": 1},
     ],
 )
-def test_impossible_conventions(values: dict[str, Any]) -> None:
-    """What no mel can be is refused."""
+def test_invalid_conventions_are_rejected(values: dict[str, Any]) -> None:
+    """Values outside their range and unknown keys."""
     with pytest.raises(ValidationError):
         MelConvention(**values)
 
 
-def test_statistics_have_a_value_a_band() -> None:
-    """Mean and scale belong together, and to the mel's bands."""
-    with pytest.raises(ValidationError, match="differ in length"):
+def test_input_statistics_have_one_value_per_band() -> None:
+    """Mean and scale have the same length, the number of mel bands."""
+    with pytest.raises(ValidationError, match="input_scale"):
         Variant(input_mean=(0.0,))
     with pytest.raises(ValidationError):
         Variant(input_mean=(0.0,), input_scale=(0.0,))
     variant = Variant(input_mean=(0.0,) * 79, input_scale=(1.0,) * 79)
-    with pytest.raises(ValidationError, match="80 mels"):
+    with pytest.raises(ValidationError, match="80"):
         VocoderConfig(generator=GeneratorConfig(variant=variant))
 
 
@@ -79,16 +79,16 @@ def test_statistics_have_a_value_a_band() -> None:
         {"generator": GeneratorConfig(variant=Variant(slope=0.2))},
     ],
 )
-def test_training_knows_the_official_ways_only(config: dict[str, Any]) -> None:
-    """A run that would train on a mel whose loss nobody checked is refused."""
-    with pytest.raises(ValidationError, match="training knows"):
+def test_training_requires_the_official_mel_and_generator(config: dict[str, Any]) -> None:
+    """Training rejects other conventions and variants."""
+    with pytest.raises(ValidationError, match="training"):
         Config(**config)
-    VocoderConfig(**config)  # but a model file may describe it
+    VocoderConfig(**config)  # valid in a model file
 
 
-def test_what_fast_engines_run() -> None:
-    """The network's own differences rule them out; what happens to the mel before it does not."""
+def test_variants_that_fast_engines_support() -> None:
+    """They support any input normalization, but not another network."""
     before = Variant(inference_padding=5, input_mean=(0.0,) * 80, input_scale=(1.0,) * 80)
-    assert GeneratorConfig(variant=before).standard
-    assert not GeneratorConfig(variant=Variant(slope=0.2)).standard
-    assert not GeneratorConfig(variant=Variant(conv_padding="reflect")).standard
+    assert GeneratorConfig(variant=before).is_official
+    assert not GeneratorConfig(variant=Variant(slope=0.2)).is_official
+    assert not GeneratorConfig(variant=Variant(conv_padding="reflect")).is_official

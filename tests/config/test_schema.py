@@ -1,4 +1,4 @@
-"""The classes refuse what cannot work, and the presets are the paper's."""
+"""Invalid configurations are rejected, and the presets are those of the paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hifigan_cli.config import PRESETS, Config, GeneratorConfig, MelConfig, Trai
 from hifigan_cli.errors import UsageError
 
 
-def test_defaults_are_the_papers_recipe() -> None:
+def test_training_defaults() -> None:
     """Guard the values that the paper or only the official code states (facts, losses and loop)."""
     train = TrainConfig()
     assert (train.seed, train.steps, train.batch_size) == (1234, 2_500_000, 16)
@@ -21,7 +21,7 @@ def test_defaults_are_the_papers_recipe() -> None:
     assert train.weight_decay == 0.01
 
 
-def test_defaults_are_the_one_mel_convention() -> None:
+def test_mel_defaults() -> None:
     """Guard the mel of the presets, and that the loss mel goes to Nyquist (mistake 5)."""
     mel = MelConfig()
     sizes = (
@@ -30,7 +30,7 @@ def test_defaults_are_the_one_mel_convention() -> None:
         mel.hop_length,
         mel.win_length,
         mel.n_mels,
-        mel.pad_samples,
+        mel.padding_samples,
     )
     assert sizes == (22_050, 1024, 256, 1024, 80, 384)
     assert (mel.fmin, mel.fmax) == (0, 8000)
@@ -67,7 +67,7 @@ def test_presets_are_table_5(
     assert math.prod(rates) == preset(name).mel.hop_length
 
 
-def test_an_unknown_preset_names_the_nearest() -> None:
+def test_unknown_presets_suggest_the_nearest() -> None:
     """Guard the hint of a mistyped preset."""
     with pytest.raises(UsageError) as caught:
         preset("v11")
@@ -76,8 +76,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("sample_rate", [22_050, 48_000])
-def test_nyquist_is_one_value(sample_rate: int) -> None:
-    """Guard resume and warm start: null in an older file and Nyquist in another are one mel."""
+def test_fmax_null_equals_nyquist(sample_rate: int) -> None:
+    """`fmax` null and Nyquist are the same mel, also when a run is resumed."""
     null = MelConfig.model_validate({"fmax": None, "sample_rate": sample_rate})
     number = MelConfig(sample_rate=sample_rate, fmax=sample_rate / 2)
     assert null == number == MelConfig(sample_rate=sample_rate).full_band()
@@ -89,7 +89,7 @@ def test_nyquist_is_one_value(sample_rate: int) -> None:
     [
         {"hop_length": -256},
         {"hop_length": 0},
-        {"hop_length": 255},  # half of n_fft - hop could not be padded at each end
+        {"hop_length": 255},  # (n_fft - hop_length) / 2 is not an integer
         {"hop_length": 2048},
         {"win_length": 2048},
         {"fmin": 8000.0},
@@ -105,7 +105,7 @@ def test_nyquist_is_one_value(sample_rate: int) -> None:
         {"mels": 80},
     ],
 )
-def test_impossible_mels_are_refused(values: dict[str, Any]) -> None:
+def test_invalid_mels_are_rejected(values: dict[str, Any]) -> None:
     """Guard the ranges of every mel value (row 50)."""
     with pytest.raises(ValidationError):
         MelConfig(**values)
@@ -117,8 +117,8 @@ def test_impossible_mels_are_refused(values: dict[str, Any]) -> None:
         {"upsample_rates": ()},
         {"upsample_rates": (8, 8, 4)},
         {"upsample_rates": (8, 8, 2, -2)},
-        {"upsample_kernel_sizes": (16, 16, 4, 3)},  # odd difference: the length would not fit
-        {"upsample_kernel_sizes": (16, 16, 4, 1)},  # gaps between the inputs
+        {"upsample_kernel_sizes": (16, 16, 4, 3)},  # odd difference: wrong output length
+        {"upsample_kernel_sizes": (16, 16, 4, 1)},  # smaller than the rate
         {"upsample_initial_channel": 100},
         {"resblock_kernel_sizes": (3, 7)},
         {"resblock_kernel_sizes": (3, 7, 10)},
@@ -127,21 +127,21 @@ def test_impossible_mels_are_refused(values: dict[str, Any]) -> None:
         {"resblock": [1]},
     ],
 )
-def test_impossible_generators_are_refused(values: dict[str, Any]) -> None:
-    """Guard the sizes without which the output has another length or the network no meaning."""
+def test_invalid_generators_are_rejected(values: dict[str, Any]) -> None:
+    """Reject sizes that give a wrong output length or no network."""
     with pytest.raises(ValidationError):
         GeneratorConfig(**values)
 
 
-def test_the_official_spelling_of_resblock_is_read() -> None:
-    """Guard reading of official configurations, which write the block type as a string."""
+def test_resblock_may_be_a_string() -> None:
+    """Official configurations write the block type as a string."""
     assert GeneratorConfig.model_validate({"resblock": "2"}).resblock == 2
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"learning_rate": True},  # pydantic's lax mode would train at a rate of 1.0
+        {"learning_rate": True},  # lax mode would accept it as 1.0
         {"learning_rate": 0.0},
         {"adam_betas": (0.8,)},
         {"adam_betas": (0.8, 1.0)},
@@ -154,21 +154,21 @@ def test_the_official_spelling_of_resblock_is_read() -> None:
         {"precision": "fp16"},
     ],
 )
-def test_impossible_recipes_are_refused(values: dict[str, Any]) -> None:
+def test_invalid_training_values_are_rejected(values: dict[str, Any]) -> None:
     """Guard types and ranges of the training values."""
     with pytest.raises(ValidationError):
         TrainConfig(**values)
 
 
 def test_configurations_are_frozen() -> None:
-    """Guard that nobody changes a configuration in place: it is a key of caches."""
+    """A configuration cannot be changed in place: it is a key of caches."""
     with pytest.raises(ValidationError):
         setattr(MelConfig(), "n_mels", 40)  # noqa: B010 - as attribute, mypy would refuse it
     assert hash(MelConfig()) == hash(MelConfig())
 
 
 @pytest.mark.parametrize("segment_size", [8191, 256])
-def test_segments_are_whole_frames_that_can_be_reflected(segment_size: int) -> None:
-    """Guard the fit of segments and hop, without which wav and mel drift apart."""
+def test_segment_size_fits_hop_length_and_padding(segment_size: int) -> None:
+    """Reject segments that are not full frames, or too short for reflection padding."""
     with pytest.raises(ValidationError, match="segment_size"):
         Config(train=TrainConfig(segment_size=segment_size))

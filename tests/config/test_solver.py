@@ -1,4 +1,4 @@
-"""Any hop that upsample rates can make gives a generator that fits; others are told the nearest."""
+"""The solver designs a valid generator for every possible hop length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from hifigan_cli.audio.filterbank import filterbank
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.config import PRESETS, Config, preset, resolve
 from hifigan_cli.config.presets import NAMES, design_for
-from hifigan_cli.config.solver import MAX_HOP, MAX_RATE, explain, kernel_of, solve, work_per_s
+from hifigan_cli.config.solver import (
+    MAX_HOP,
+    MAX_RATE,
+    explain,
+    find_upsample_rates,
+    kernel_size_for,
+    multiplications_per_s,
+)
 from hifigan_cli.errors import UsageError
 from hifigan_cli.models.generator import Generator
 
@@ -34,10 +41,10 @@ def narrow(config: Config) -> Generator:
 
 @given(size=SIZES, sample_rate=EVEN_RATES, hop=SOLVABLE.filter(lambda hop: hop <= 2048))
 @settings(max_examples=60)
-def test_every_solvable_hop_gives_a_generator_that_fits(
+def test_designed_generators_upsample_by_the_hop_length(
     size: str, sample_rate: int, hop: int
 ) -> None:
-    """Protects the property: the configuration validates, and makes frames * hop samples."""
+    """The configuration is valid, and its generator outputs frames * hop_length samples."""
     config = design_for(size, sample_rate, hop)
     assert (config.mel.sample_rate, config.mel.hop_length) == (sample_rate, hop)
     rates = config.generator.upsample_rates
@@ -47,39 +54,39 @@ def test_every_solvable_hop_gives_a_generator_that_fits(
         assert kernel % rate == 0
         assert (kernel - rate) % 2 == 0
     with torch.inference_mode():
-        made = narrow(config)(torch.zeros(1, config.mel.n_mels, 3))
-    assert made.shape == (1, 1, 3 * hop)
+        y_hat = narrow(config)(torch.zeros(1, config.mel.n_mels, 3))
+    assert y_hat.shape == (1, 1, 3 * hop)
 
 
 @given(hop=st.integers(2, MAX_HOP))
-def test_an_impossible_hop_names_a_near_one_that_is_possible(hop: int) -> None:
-    """Protects the hint: it holds a solvable hop on each side, and none lies between."""
+def test_impossible_hop_lengths_suggest_the_nearest(hop: int) -> None:
+    """The hint names the nearest possible hop length on each side."""
     base = PRESETS["v2"].generator
     try:
-        solve(base, hop)
+        find_upsample_rates(base, hop)
     except UsageError as error:
-        near = [int(found) for found in re.findall(r"(\d+) \(", error.hint or "")]
+        near = [int(value) for value in re.findall(r"(\d+) \(", error.hint or "")]
         assert near
-        assert all(math.prod(solve(base, each)) == each for each in near)
+        assert all(math.prod(find_upsample_rates(base, each)) == each for each in near)
         assert near[0] < hop
         for between in range(near[0] + 1, hop):
             with pytest.raises(UsageError):
-                solve(base, between)
+                find_upsample_rates(base, between)
 
 
 @pytest.mark.parametrize(
     ("sample_rate", "hop"), [(48_001, 512), (2_000, 32), (48_000, 1), (48_000, 20_000)]
 )
-def test_what_no_rules_reach_is_refused(sample_rate: int, hop: int) -> None:
-    """Protects the ends of the ranges."""
-    with pytest.raises(UsageError, match="cannot be used"):
+def test_out_of_range_values_are_refused(sample_rate: int, hop: int) -> None:
+    """Sample rates and hop lengths outside the ranges are usage errors."""
+    with pytest.raises(UsageError, match=f"{sample_rate}|{hop}"):
         design_for("v1", sample_rate, hop)
-    with pytest.raises(UsageError, match="unknown size"):
+    with pytest.raises(UsageError, match="v1-48k"):
         design_for("v1-48k", 48_000)
 
 
-def test_the_papers_own_hop_gives_the_papers_generators() -> None:
-    """Protects the rules: from rate and hop alone they find table 5, its window and segments."""
+def test_the_papers_hop_length_gives_the_presets() -> None:
+    """From sample rate and hop length, the solver derives table 5, its window and segments."""
     for name, config in PRESETS.items():
         assert design_for(name, 22_050, 256) == config
 
@@ -95,14 +102,14 @@ def test_the_papers_own_hop_gives_the_papers_generators() -> None:
         ("v3-48k", (48_000, 2048, 512, 128, 24_000), (8, 8, 8), (16, 16, 16), 16_384),
     ],
 )
-def test_presets_of_other_rates_stay_what_they_are(
+def test_presets_of_other_sample_rates_are_pinned(
     name: str,
     mel: tuple[int, ...],
     rates: tuple[int, ...],
     kernels: tuple[int, ...],
     segment: int,
 ) -> None:
-    """Protects models trained with these names: no later rule may change a preset."""
+    """A change of the solver must not change presets that models are trained with."""
     config = preset(name)
     found = config.mel
     assert (found.sample_rate, found.n_fft, found.hop_length, found.n_mels, found.top_hz) == mel
@@ -116,23 +123,23 @@ def test_presets_of_other_rates_stay_what_they_are(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_band_of_a_preset_is_empty(name: str) -> None:
-    """Protects the choice of bands: each holds a bin of the Fourier transform."""
+def test_presets_have_no_empty_mel_bands(name: str) -> None:
+    """Every mel band contains at least one FFT bin."""
     assert bool((filterbank(preset(name).mel).sum(axis=1) > 0).all())
 
 
 @given(rate=st.integers(2, MAX_RATE))
-def test_kernels_leave_no_pattern(rate: int) -> None:
-    """Protects even coverage: every sample of a transposed convolution sums as many taps."""
-    kernel = kernel_of(rate)
+def test_kernels_cover_samples_evenly(rate: int) -> None:
+    """Every output sample of the transposed convolution sums the same number of taps."""
+    kernel = kernel_size_for(rate)
     up = torch.nn.ConvTranspose1d(1, 1, kernel, rate, padding=(kernel - rate) // 2, bias=False)
     torch.nn.init.ones_(up.weight)
     taps = up(torch.ones(1, 1, 9))[0, 0, 2 * rate : -2 * rate]
     assert bool((taps == kernel // rate).all())
 
 
-def test_work_is_what_is_counted() -> None:
-    """Protects the figure of work: within 1 % of what torch counts in a forward pass."""
+def test_multiplications_match_torchs_count() -> None:
+    """The count is within 1 % of that of torch for a forward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     for name in ("v2", "v3-48k"):
@@ -141,31 +148,44 @@ def test_work_is_what_is_counted() -> None:
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             net(torch.zeros(1, config.mel.n_mels, 40))
         per_s = counter.get_total_flops() / 2 / 40 * config.mel.sample_rate / config.mel.hop_length
-        assert work_per_s(config) == pytest.approx(per_s, rel=0.01)
+        assert multiplications_per_s(config) == pytest.approx(per_s, rel=0.01)
 
 
-def test_every_choice_is_explained() -> None:
-    """Protects the reasons: stages that do not fit, odd and wide rates, unusual hops are said."""
+def test_explanations_mention_unusual_values() -> None:
+    """Other numbers of stages, odd and large rates and unusual hop lengths are explained."""
 
-    def said(hop: int) -> str:
+    def explanation(hop: int) -> str:
         return "\n".join(explain(design_for("v2", 48_000, hop), PRESETS["v2"], "v2"))
 
-    assert "8 x 8 x 4 x 2 = 512: 4 stages, as v2 has" in said(512)
-    assert "odd" not in said(512)
-    assert "unusual" not in said(512)
-    assert "three times where it is odd" in said(441)
-    assert "a rate of 13 is above the paper's" in said(13 * 16)
-    assert "the 4 of v2 do not fit" in said(12)
-    assert "unusual" in said(12)
+    assert "8 x 8 x 4 x 2 = hop_length 512: 4 stages" in explanation(512)
+    assert "odd" not in explanation(512)
+    assert "unusual" not in explanation(512)
+    assert "odd" in explanation(441)
+    assert "upsample rate of 13" in explanation(13 * 16)
+    assert "4 as in v2 do not fit" in explanation(12)
+    assert "unusual" in explanation(12)
 
 
-def test_config_new_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Protects the way from the command to `--config`: file, stdout and --json say one thing."""
+def test_config_new_writes_what_config_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, stdout and --json contain the same values, and `--config` reads the file."""
     path = tmp_path / "my.toml"
-    line = ["config", "new", "--rate", "48000", "--hop", "480", "-p", "v2", "-s", "n_mels=80"]
+    line = [
+        "config",
+        "new",
+        "--sample-rate",
+        "48000",
+        "--hop-length",
+        "480",
+        "-p",
+        "v2",
+        "-s",
+        "n_mels=80",
+    ]
     assert command([*line, "-o", str(path)]) == 0
     err = capsys.readouterr().err
-    assert "80 bands" in err
+    assert "n_mels 80" in err
     config = resolve(file=path).config
     assert config.mel.n_mels == 80
     assert config.generator == design_for("v2", 48_000, 480).generator
@@ -175,31 +195,31 @@ def test_config_new_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert command([*line, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["values"]["generator"]["upsample_rates"] == [10, 6, 4, 2]
-    assert command([*line, "-o", str(path)]) == 4  # it is there
+    assert command([*line, "-o", str(path)]) == 4  # the file exists
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "fact"),
     [
-        (("--hop", "514"), "512 (8 x 8 x 4 x 2)"),
-        (("--hop", "512", "-p", "v4"), "v1, v2, v3"),
-        (("--hop", "512", "-s", "n_mals=3"), "n_mels?"),
-        (("--hop", "512", "-s", "hop_length=300"), "multiply to 512"),
+        (("--hop-length", "514"), "512 (8 x 8 x 4 x 2)"),
+        (("--hop-length", "512", "-p", "v4"), "v1, v2, v3"),
+        (("--hop-length", "512", "-s", "n_mals=3"), "n_mels?"),
+        (("--hop-length", "512", "-s", "hop_length=300"), "is 512"),
     ],
 )
-def test_config_new_refuses_with_a_way_out(
-    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+def test_config_new_errors_suggest_a_fix(
+    arguments: tuple[str, ...], fact: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Protects exit code 2 and the hint of each mistake."""
-    assert command(["config", "new", "--rate", "48000", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    """Exit code 2, and a hint with the fix."""
+    assert command(["config", "new", "--sample-rate", "48000", *arguments]) == 2
+    assert fact in capsys.readouterr().err
 
 
-def test_config_presets_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """Protects the list: every name that --preset takes, each of them read by `preset`."""
+def test_config_presets_lists_all_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list contains every name that --preset accepts."""
     assert command(["config", "presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["presets"]
     assert [row["preset"] for row in rows] == list(NAMES)
     assert rows[NAMES.index("v1-44k")]["mel"]["sample_rate"] == 44_100
-    with pytest.raises(UsageError, match="unknown preset"):
+    with pytest.raises(UsageError, match="v1-32k"):
         preset("v1-32k")

@@ -1,4 +1,4 @@
-"""Opening a prepared folder: what was changed is found."""
+"""Test opening a prepared folder: every change is detected."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from hifigan_cli.data import open_prepared
 from hifigan_cli.errors import InputError
-from tests.data.corpora import corpus, prepared
+from tests.data.corpora import prepare_and_open, write_corpus
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prepared")
-    prepared(corpus(path / "in", 4), path / "out")
+    prepare_and_open(write_corpus(path / "in", 4), path / "out")
     return path / "out"
 
 
@@ -28,8 +28,8 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", ["samples-00000.i16", "clips.jsonl", "rejected.jsonl", "prepared.json"]
 )
-def test_missing_and_cut_files(copy: Path, name: str) -> None:
-    """A folder that lost or cut a file is refused, by the file's name."""
+def test_missing_and_truncated_files(copy: Path, name: str) -> None:
+    """A missing or truncated file is an error that names it."""
     content = (copy / name).read_bytes()
     if content:
         (copy / name).write_bytes(content[:-2])
@@ -42,8 +42,8 @@ def test_missing_and_cut_files(copy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_flipped_bits_are_found(copy: Path, seed: int) -> None:
-    """In the index and the manifest at opening, in the samples by `verify`."""
+def test_flipped_bits_are_detected(copy: Path, seed: int) -> None:
+    """Opening checks the index and the manifest; `verify` checks the samples."""
     rng = np.random.default_rng(seed)
     for name in ("samples-00000.i16", "clips.jsonl", "prepared.json"):
         content = (copy / name).read_bytes()
@@ -60,23 +60,24 @@ def test_flipped_bits_are_found(copy: Path, seed: int) -> None:
 
 
 def _same_json(name: str, before: bytes, after: bytes) -> bool:
-    """Tell whether a flip in the manifest only changed blank space."""
+    """Return whether a change in the manifest affects only whitespace."""
     if name != "prepared.json":
         return False
     return before.split() == after.split()
 
 
 def test_not_a_prepared_folder(tmp_path: Path) -> None:
-    """A folder that is missing, and one that never was finished, say how to make one."""
-    with pytest.raises(InputError, match="no folder") as caught:
+    """For a missing folder and an unfinished one, the hint names the command."""
+    with pytest.raises(InputError, match="none") as caught:
         open_prepared(tmp_path / "none")
     assert "hifigan preprocess" in str(caught.value.hint)
-    with pytest.raises(InputError, match="not a prepared folder"):
+    with pytest.raises(InputError, match=tmp_path.name) as caught:
         open_prepared(tmp_path)
+    assert "hifigan preprocess" in str(caught.value.hint)
 
 
-def test_a_file_cut_while_open_is_no_crash(copy: Path) -> None:
-    """Reading a mapped page that is gone would kill the process; it is an error with a name."""
+def test_file_truncated_while_open(copy: Path) -> None:
+    """Reading a missing page would kill the process; the error names the clip instead."""
     data = open_prepared(copy)
     last = max((*data.training, *data.validation), key=lambda clip: clip.offset)
     data.samples(last)
@@ -86,10 +87,11 @@ def test_a_file_cut_while_open_is_no_crash(copy: Path) -> None:
         data.samples(last)
 
 
-def test_no_given_mels(folder: Path) -> None:
-    """Asking for mels that were never given says how to give them."""
+def test_no_input_mels(folder: Path) -> None:
+    """Reading mels from a folder without mels is an error."""
     data = open_prepared(folder)
     assert not data.has_mels
-    assert data.mel is None
-    with pytest.raises(InputError, match="no given mels"):
-        data.given_mel(data.training[0])
+    assert data.mel_config is None
+    with pytest.raises(InputError) as caught:
+        data.input_mel(data.training[0])
+    assert "--mels" in str(caught.value.hint)

@@ -1,4 +1,4 @@
-"""Unfit files are left out, each for its reason, and never stop the run."""
+"""Test that unusable files are rejected with a reason and never stop the run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import soundfile
 
 from hifigan_cli.data import open_prepared
 from hifigan_cli.errors import InputError
-from tests.data.corpora import corpus, digests, prepare, rejected, write
+from tests.data.corpora import digests, prepare, rejection_reasons, write, write_corpus
 from tests.helpers import hifigan, speech
 
 
-def spoil(folder: Path) -> dict[str, str]:
-    """Write one file of every unfit kind; return the reason that each should have."""
+def write_unusable_files(folder: Path) -> dict[str, str]:
+    """Write one file of every unusable kind; return the expected reason of each."""
     voice = speech(0.5)
     (folder / "bytes0.wav").touch()
     write(folder / "header.wav", np.zeros(0, np.float32))
@@ -53,12 +53,12 @@ def spoil(folder: Path) -> dict[str, str]:
     return {name: reason for reason, names in reasons.items() for name in names}
 
 
-def test_every_unfit_kind_has_its_reason(tmp_path: Path) -> None:
-    """The good clips are prepared, and each bad one is counted under what is wrong with it."""
-    folder = corpus(tmp_path / "in", 3)
-    expected = spoil(folder)
+def test_rejected_files_have_reasons(tmp_path: Path) -> None:
+    """The good clips are prepared, and each bad one is counted with its reason."""
+    folder = write_corpus(tmp_path / "in", 3)
+    expected = write_unusable_files(folder)
     summary = prepare(folder, tmp_path / "out")
-    assert rejected(tmp_path / "out") == expected
+    assert rejection_reasons(tmp_path / "out") == expected
     assert sum(summary.totals["rejected"].values()) == len(expected)
     assert summary.totals["rejected"]["silent"] == 4
     assert len(open_prepared(tmp_path / "out").training) == 2
@@ -66,17 +66,17 @@ def test_every_unfit_kind_has_its_reason(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
 
 
-def test_rejections_do_not_depend_on_workers_or_place(tmp_path: Path) -> None:
-    """The same corpus elsewhere, with another number of processes, gives the same bytes."""
-    spoil(corpus(tmp_path / "one", 7))
+def test_rejections_do_not_depend_on_workers_or_path(tmp_path: Path) -> None:
+    """Another path and another number of processes give the same bytes."""
+    write_unusable_files(write_corpus(tmp_path / "one", 7))
     prepare(tmp_path / "one", tmp_path / "out1", workers=1)
     (tmp_path / "one").rename(tmp_path / "two")
     prepare(tmp_path / "two", tmp_path / "out2", workers=2)
     assert digests(tmp_path / "out1") == digests(tmp_path / "out2")
 
 
-def test_nothing_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    """A corpus without one usable clip ends with the reasons, not with an empty result."""
+def test_no_usable_clip(tmp_path: Path) -> None:
+    """A corpus without a usable clip is an error with the reasons, and has no output."""
     write(tmp_path / "in" / "a.wav", np.zeros(9000, np.float32))
     write(tmp_path / "in" / "b.wav", speech(0.1))
     with pytest.raises(InputError, match="1 silent, 1 too short"):
@@ -84,19 +84,19 @@ def test_nothing_fit_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_min_length_is_a_choice(tmp_path: Path) -> None:
-    """The limit is the user's, down to one window of the mel."""
+def test_min_length(tmp_path: Path) -> None:
+    """The minimum length is an option; its lower bound is one window of the mel."""
     for length_s in (0.04, 0.1, 0.6):
         write(tmp_path / "in" / f"{length_s}.wav", speech(length_s))
     prepare(tmp_path / "in", tmp_path / "long", min_length_s=0.5)
-    assert set(rejected(tmp_path / "long")) == {"0.04.wav", "0.1.wav"}
+    assert set(rejection_reasons(tmp_path / "long")) == {"0.04.wav", "0.1.wav"}
     prepare(tmp_path / "in", tmp_path / "any", min_length_s=0)
-    assert set(rejected(tmp_path / "any")) == {"0.04.wav"}
+    assert set(rejection_reasons(tmp_path / "any")) == {"0.04.wav"}
 
 
-def test_rejections_are_no_failure_of_the_command(tmp_path: Path) -> None:
-    """The command ends well, and its summary and its JSON count what was left out."""
-    folder = corpus(tmp_path / "in", 2)
+def test_command_succeeds_with_rejections(tmp_path: Path) -> None:
+    """The command succeeds and counts the rejected files."""
+    folder = write_corpus(tmp_path / "in", 2)
     soundfile.write(folder / "silent.wav", np.zeros(9000), 22_050)
     run = hifigan("preprocess", folder, "-o", tmp_path / "out", "--workers", "1")
     assert run.returncode == 0

@@ -1,9 +1,10 @@
-"""A preparation that was killed continues, and ends as if nothing had happened."""
+"""Test that a killed preparation resumes, and gives the same result as an uninterrupted one."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -15,13 +16,13 @@ import pytest
 from hifigan_cli.data.preparation import PreparationSummary, index, shards
 from hifigan_cli.data.preparation.folder import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
-from tests.data.corpora import corpus, digests, pairs, prepare, write
+from tests.data.corpora import digests, prepare, write, write_corpus, write_pairs
 from tests.forkserver import HIFIGAN, start_with_pipes
 from tests.helpers import environment, hifigan, speech
 
 CLIPS = 6
 SMALL: dict[str, Any] = {"shard_bytes": 45_000}  # two of these clips
-PACKED = (6, 11, 16)  # the writes of journal lines that say that a shard is packed
+PACKED = (6, 11, 16)  # the writes of journal entries of packed shards
 LAST = 17  # the write of the journal's end
 
 
@@ -29,8 +30,8 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed(arrange: Callable[[], None], run: Callable[[], object]) -> None:
-    """Run in a fork in which `arrange` set a trap that kills it -9; check that it did."""
+def run_until_killed(arrange: Callable[[], None], run: Callable[[], object]) -> None:
+    """Call `arrange` and `run` in a fork; check that SIGKILL ends it."""
     child = os.fork()
     if child == 0:
         try:
@@ -41,25 +42,27 @@ def killed(arrange: Callable[[], None], run: Callable[[], object]) -> None:
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
 
-def at_write(number: int, part: float, end: Callable[[], None] = die) -> Callable[[], None]:
-    """Arrange to end at the given write to the packed files, with `part` of it on disk."""
+def kill_at_write(
+    number: int, fraction: float, end: Callable[[], None] = die
+) -> Callable[[], None]:
+    """Return a function that patches writing to call `end` within a write to the packed files."""
 
     def arrange() -> None:
-        put, calls = shards._put, itertools.count(1)
+        write, calls = shards._write, itertools.count(1)
 
         def trap(file: IO[bytes], content: bytes) -> None:
             if next(calls) == number:
-                put(file, content[: int(part * len(content))])
+                write(file, content[: int(fraction * len(content))])
                 end()
-            put(file, content)
+            write(file, content)
 
-        shards._put = trap
+        shards._write = trap
 
     return arrange
 
 
-def at_manifest() -> None:
-    """Arrange to die when the manifest is to be written, with a stray temporary beside it."""
+def kill_before_manifest() -> None:
+    """Patch writing to kill the process before the manifest, leaving a temporary file."""
 
     def trap(path: Path, _content: bytes) -> None:
         path.with_name(f".{os.getpid()}.{path.name}.tmp").write_text("{")
@@ -68,8 +71,8 @@ def at_manifest() -> None:
     index.write_bytes = trap  # type: ignore[attr-defined,assignment]  # imported there
 
 
-def after_manifest() -> None:
-    """Arrange to die between the manifest and the end of the journal."""
+def kill_after_manifest() -> None:
+    """Patch writing to kill the process between the manifest and the removal of the journal."""
     write_bytes = index.write_bytes  # type: ignore[attr-defined]  # imported there
 
     def trap(path: Path, content: bytes) -> None:
@@ -79,13 +82,13 @@ def after_manifest() -> None:
     index.write_bytes = trap  # type: ignore[attr-defined]  # imported there
 
 
-def kill(folder: Path, arrange: Callable[[], None], **options: Any) -> None:
-    """Prepare `in` into `out`, both in a folder, until the trap kills the run."""
-    killed(arrange, lambda: prepare(folder / "in", folder / "out", **options))
+def prepare_until_killed(folder: Path, arrange: Callable[[], None], **options: Any) -> None:
+    """Prepare `in` into `out`, both in a folder, until the process is killed."""
+    run_until_killed(arrange, lambda: prepare(folder / "in", folder / "out", **options))
 
 
-def continued(folder: Path, **options: Any) -> PreparationSummary:
-    """Run the same command again; check that every byte is that of a run that nothing disturbed."""
+def resume(folder: Path, **options: Any) -> PreparationSummary:
+    """Run the same command again; check that every byte equals that of an uninterrupted run."""
     summary = prepare(folder / "in", folder / "out", **options)
     prepare(folder / "in", folder / "clean", **options)
     assert digests(folder / "out") == digests(folder / "clean")
@@ -94,108 +97,107 @@ def continued(folder: Path, **options: Any) -> PreparationSummary:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a folder with a corpus in it, `in`."""
-    corpus(tmp_path / "in", CLIPS)
+    """Return a folder with a corpus `in`."""
+    write_corpus(tmp_path / "in", CLIPS)
     return tmp_path
 
 
-@pytest.mark.parametrize("part", [0.5, 1.0])
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
 @pytest.mark.parametrize("number", range(1, LAST + 1))
-def test_killed_at_any_write_the_result_is_the_same(root: Path, number: int, part: float) -> None:
-    """kill -9 at any write: the same command continues after the last packed shard, and every byte
-    is that of a clean run."""
-    kill(root, at_write(number, part), **SMALL)
+def test_kill_at_any_write(root: Path, number: int, fraction: float) -> None:
+    """The same command resumes after the last packed shard; the result is the same."""
+    prepare_until_killed(root, kill_at_write(number, fraction), **SMALL)
     assert not (root / "out" / "prepared.json").exists()
-    summary = continued(root, **SMALL)
+    summary = resume(root, **SMALL)
     assert summary.state == "prepared"
-    packed = sum(number > line or (number == line and part == 1.0) for line in PACKED)
-    assert summary.continued_from == 2 * packed
+    packed = sum(number > line or (number == line and fraction == 1.0) for line in PACKED)
+    assert summary.resumed_files == 2 * packed
 
 
-@pytest.mark.parametrize("trap", [at_manifest, after_manifest])
-def test_killed_at_the_manifest(root: Path, trap: Callable[[], None]) -> None:
-    """Without a manifest only the index is written again; with one everything is done."""
-    kill(root, trap)
-    summary = continued(root)
-    assert summary.state == ("up to date" if trap is after_manifest else "prepared")
-    assert summary.continued_from == (0 if trap is after_manifest else CLIPS)
+@pytest.mark.parametrize("trap", [kill_before_manifest, kill_after_manifest])
+def test_kill_at_manifest(root: Path, trap: Callable[[], None]) -> None:
+    """Without a manifest only the index is written again; with one the folder is up to date."""
+    prepare_until_killed(root, trap)
+    summary = resume(root)
+    assert summary.state == ("up to date" if trap is kill_after_manifest else "prepared")
+    assert summary.resumed_files == (0 if trap is kill_after_manifest else CLIPS)
 
 
 @pytest.mark.parametrize(("clip", "number"), list(enumerate([2, 4, 7, 9, 12, 14])))
-def test_killed_between_shards(root: Path, clip: int, number: int) -> None:
-    """A kill within any clip's samples, the first of a shard among them, and then a smaller clip.
+def test_kill_then_shorter_clip(root: Path, clip: int, number: int) -> None:
+    """After a kill within the samples of any clip, that clip is replaced by a shorter one.
 
-    A clip that no longer overflows its shard has to go into the one before, as in a clean run.
+    A clip that now fits into the shard before goes there, as in an uninterrupted run.
     """
-    kill(root, at_write(number, 0.5), shard_bytes=46_000)
+    prepare_until_killed(root, kill_at_write(number, 0.5), shard_bytes=46_000)
     write(root / "in" / f"clip{clip:03}.wav", speech(0.21, seed=55))
-    continued(root, shard_bytes=46_000)
+    resume(root, shard_bytes=46_000)
 
 
-def test_a_corpus_that_grew_after_the_last_shard(root: Path) -> None:
-    """The last shard ended because the corpus did; with more clips it may take another."""
-    kill(root, at_manifest, shard_bytes=60_000)
+def test_clip_added_after_last_shard(root: Path) -> None:
+    """The last shard may have space for another clip."""
+    prepare_until_killed(root, kill_before_manifest, shard_bytes=60_000)
     write(root / "in" / "later.wav", speech(0.21, seed=56))
-    continued(root, shard_bytes=60_000)
+    resume(root, shard_bytes=60_000)
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 6])
-def test_pairs_killed_anywhere(tmp_path: Path, number: int) -> None:
-    """With given mels there are two packed files to keep in step."""
-    pairs(tmp_path / "in", tmp_path / "mels", 3)
-    kill(tmp_path, at_write(number, 0.5), mels=tmp_path / "mels")
-    continued(tmp_path, mels=tmp_path / "mels")
+def test_kill_with_input_mels(tmp_path: Path, number: int) -> None:
+    """With input mels there are two packed files to keep in sync."""
+    write_pairs(tmp_path / "in", tmp_path / "mels", 3)
+    prepare_until_killed(tmp_path, kill_at_write(number, 0.5), mels=tmp_path / "mels")
+    resume(tmp_path, mels=tmp_path / "mels")
 
 
-def test_what_changed_meanwhile_is_done_again(root: Path) -> None:
-    """A clip replaced, and one added, between the kill and the restart both count."""
-    kill(root, at_write(13, 0.5), **SMALL)
+def test_changes_between_kill_and_restart(root: Path) -> None:
+    """A clip replaced and a clip added before the restart are both prepared."""
+    prepare_until_killed(root, kill_at_write(13, 0.5), **SMALL)
     write(root / "in" / "clip003.wav", speech(0.7, seed=99))
     write(root / "in" / "clip0035.wav", speech(0.6, seed=98))
-    assert continued(root, **SMALL).continued_from == 2
+    assert resume(root, **SMALL).resumed_files == 2
 
 
-def test_lost_samples_are_noticed(root: Path) -> None:
-    """After a loss of power the journal may know more than the packed file holds."""
-    kill(root, at_write(13, 1.0), **SMALL)
+def test_lost_samples_are_detected(root: Path) -> None:
+    """After a power loss the journal may list more than the packed file has."""
+    prepare_until_killed(root, kill_at_write(13, 1.0), **SMALL)
     packed = root / "out" / "samples-00001.i16"
     with packed.open("r+b") as file:
         file.seek(packed.stat().st_size // 2)
         file.write(bytes(400))
-    assert continued(root, **SMALL).continued_from == 2
+    assert resume(root, **SMALL).resumed_files == 2
 
 
-def test_a_full_disk_ends_cleanly(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room is exit 4; what is done stays, and the same command continues."""
+def test_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is an OutputError; the same command continues later."""
 
     def refuse() -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "_put", shards._put)
-    at_write(9, 0, refuse)()
+    monkeypatch.setattr(shards, "_write", shards._write)
+    kill_at_write(9, 0, refuse)()
     with pytest.raises(OutputError, match="No space left"):
         prepare(root / "in", root / "out", **SMALL)
     monkeypatch.undo()
-    assert continued(root, **SMALL).continued_from == 2
+    assert resume(root, **SMALL).resumed_files == 2
 
 
-def test_other_options_do_not_continue(root: Path) -> None:
-    """An unfinished folder of other options is refused by name; --force starts it anew."""
-    kill(root, at_write(6, 1.0))
-    with pytest.raises(OutputError, match=r"unfinished preparation with other options \(trim\)"):
+def test_resume_with_other_options_is_rejected(root: Path) -> None:
+    """The error names the options that differ; `force` starts again."""
+    prepare_until_killed(root, kill_at_write(6, 1.0))
+    with pytest.raises(OutputError, match=r"options \(trim\)"):
         prepare(root / "in", root / "out", trim=True)
-    assert prepare(root / "in", root / "out", trim=True, force=True).continued_from == 0
-    assert continued(root, trim=True).state == "up to date"
+    assert prepare(root / "in", root / "out", trim=True, force=True).resumed_files == 0
+    assert resume(root, trim=True).state == "up to date"
 
 
 LARGE = ("--workers", "2", "--shard-mb", "1")
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Return a corpus that is large enough to be stopped in the middle, and what it becomes."""
+def large_corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Return a corpus that is large enough to stop in the middle, and the digests of its result."""
     root = tmp_path_factory.mktemp("large")
-    folder = corpus(root / "in", 8)
+    folder = write_corpus(root / "in", 8)
     for copy in range(300):
         os.link(folder / f"clip{copy % 8:03}.wav", folder / f"more{copy:03}.wav")
     prepare(folder, root / "clean", shard_bytes=2**20)
@@ -212,7 +214,7 @@ def wait_for_lines(journal: Path, lines: int) -> None:
 
 
 def session_is_empty(session: int) -> bool:
-    """Tell whether no process of a session is left."""
+    """Return whether no process of a session is left."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         states = [path.read_text() for path in _stats()]
@@ -232,30 +234,30 @@ def _field(stat: str, index: int) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_the_command_is_stopped_and_continues(
-    large: tuple[Path, dict[str, str]], tmp_path: Path, how: signal.Signals
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_command_resumes(
+    large_corpus: tuple[Path, dict[str, str]], tmp_path: Path, signal_number: signal.Signals
 ) -> None:
-    """With several processes: no orphans, the right exit code, and the bytes of a clean run."""
-    folder, clean = large
+    """With several processes: no orphans, the right exit code, the bytes of a clean run."""
+    folder, clean = large_corpus
     out = tmp_path / "out"
     line: list[str | Path] = ["preprocess", folder, "-o", out, *LARGE]
     process, output, errors = start_with_pipes(HIFIGAN, line, environment())
-    wait_for_lines(out / JOURNAL_FILE, 70)  # more than a packed shard has
-    if how == signal.SIGINT:
-        os.killpg(process.pid, how)  # Ctrl-C reaches the whole group
+    wait_for_lines(out / JOURNAL_FILE, 70)  # more lines than one packed shard
+    if signal_number == signal.SIGINT:
+        os.killpg(process.pid, signal_number)  # Ctrl-C reaches the process group
     else:
-        process.send_signal(how)
+        process.send_signal(signal_number)
     with output, errors:
         text = errors.read()
     expected = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
-    assert process.wait(30) == expected[how]
+    assert process.wait(30) == expected[signal_number]
     assert "Traceback" not in text
-    if how != signal.SIGKILL:
-        assert "the same command continues" in text
+    if signal_number != signal.SIGKILL:
+        assert "packed file" in text
     assert session_is_empty(process.pid)
     assert not (out / "prepared.json").exists()
     run = hifigan("preprocess", folder, "-o", out, *LARGE)
     assert run.returncode == 0, run.stderr
-    assert "continued after" in run.stderr
+    assert re.search(r"[1-9]\d* files", run.stderr)
     assert digests(out) == clean

@@ -1,17 +1,16 @@
-// The native library with one function more: a single convolution, for `native_cases.py`.
+// The native library with one more function, a single convolution, for `native_cases.py`.
 #include "../../hifigan_cli/engines/native/source/api.cpp"
 
-// Rows of channels (few channels: channels of samples). length: of the transform, 0 for taps, -1 for
-// what suits.
+// Input and output are rows of channels. length: of the transform; 0: taps; -1: automatic.
 HG_API int hifigan_convolve(const char *kernels, int threads, int channels, int kernel, int dilation,
                             int length, const float *w, const float *bias, float slope,
                             const float *x, int64_t rows, const float *residual, int add, float *y) {
-  return guarded([&] {
-    const KernelSet set = required(kernels);
-    Pool pool(threads);
+  return catch_errors([&] {
+    const KernelSet set = require_kernels(kernels);
+    ThreadPool pool(threads);
     ConvolutionWeights weights =
         pack_convolution(set, pool, channels, kernel, dilation, w, bias, length);
-    const bool planar = weights.way == Way::planar;
+    const bool planar = weights.method == Method::planar;
     auto copy = [&](const float *from) {
       RowBuffer buffer(channels, planar);
       buffer.extend(rows, 0);

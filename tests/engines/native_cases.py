@@ -1,4 +1,4 @@
-"""Random cases for the native engine, and numpy to compare with; no torch: sanitizers load it."""
+"""Random cases for the native engine, and a numpy reference; no torch, for the sanitizers."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from filelock import FileLock
 
 from hifigan_cli.config import GeneratorConfig, MelConfig
 from hifigan_cli.engines.native.engine import pointer
-from hifigan_cli.engines.native.library import Floats, kernels
+from hifigan_cli.engines.native.library import Floats, find_kernels
 from hifigan_cli.models.model_file import ModelFile
 from hifigan_cli.models.shapes import generator_shapes
 from hifigan_cli.types import AnyArray, DoubleArray, FloatArray
 
 SOURCE = Path(__file__).parents[2] / "hifigan_cli/engines/native/source"
 CONVOLVE = Path(__file__).with_name("convolve.cpp")  # includes the library's `api.cpp`
-BUILT = Path(__file__).parents[2] / "build/tests"  # where git does not look
+BUILD = Path(__file__).parents[2] / "build/tests"  # ignored by git
 
-# Lengths of transforms that exist for each kernel; 0: taps, which any kernel has.
+# Transform lengths for each kernel; 0: taps, which every kernel has.
 LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
 KERNELS = ("portable", "avx2", "avx512", "avx512vnni")
 
 
 def compile_library(target: Path, flags: Sequence[str] = ()) -> None:
-    """Compile the native library with `hifigan_convolve`, the function that only tests call.
+    """Compile the native library with `hifigan_convolve`, a function for tests only.
 
-    What this processor cannot run is compiled without the flags: sanitizers take minutes.
+    Kernels that this processor cannot run are compiled without the flags: sanitizers take minutes.
     """
-    line = ["g++", "-std=c++17", "-O1", "-fPIC", "-pthread"]
-    idle = {f"isa_{name}" for name in KERNELS if kernels(name) is None}
+    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-pthread"]
+    unsupported = {f"isa_{name}" for name in KERNELS if find_kernels(name) is None}
     sources = [CONVOLVE, *(path for path in sorted(SOURCE.glob("*.cpp")) if path.stem != "api")]
     objects = [target.with_name(f"{source.stem}.o") for source in sources]
     with ThreadPoolExecutor(2) as pool:
         pairs = zip(sources, objects, strict=True)
-        lines = [
-            [*line, *(() if source.stem in idle else flags), "-c", source, "-o", made]
-            for source, made in pairs
+        commands = [
+            [*command, *(() if source.stem in unsupported else flags), "-c", source, "-o", output]
+            for source, output in pairs
         ]
-        for done in pool.map(lambda words: subprocess.run(words, check=False), lines):
-            assert done.returncode == 0
-    subprocess.run([*line, *flags, "-shared", *objects, "-o", target], check=True)
+        for result in pool.map(lambda words: subprocess.run(words, check=False), commands):
+            assert result.returncode == 0
+    subprocess.run([*command, *flags, "-shared", *objects, "-o", target], check=True)
 
 
 @lru_cache(maxsize=1)
 def convolve_library(path: Path | None = None) -> ctypes.CDLL:
-    """Load a library with `hifigan_convolve`; without a path, compile it where it is not yet."""
+    """Load a library with `hifigan_convolve`; without a path, compile it if necessary."""
     if path is None:
         digest = hashlib.sha256()
         for source in (CONVOLVE, Path(__file__), *sorted(SOURCE.iterdir())):
             digest.update(source.read_bytes())
-        path = BUILT / digest.hexdigest()[:16] / "_library.so"
+        path = BUILD / digest.hexdigest()[:16] / "_library.so"
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name("lock")):
             if not path.exists():
-                fresh = path.with_name("fresh.so")
-                compile_library(fresh)
-                fresh.rename(path)
+                temporary = path.with_name("temporary.so")
+                compile_library(temporary)
+                temporary.rename(path)
     loaded = ctypes.CDLL(str(path))
     loaded.hifigan_error.restype, number = ctypes.c_char_p, ctypes.c_int
     loaded.hifigan_convolve.argtypes = (
@@ -85,31 +85,31 @@ class Case:
     bias: FloatArray
     x: FloatArray  # (samples, channels)
     residual: FloatArray | None
-    held: FloatArray | None  # what the output has already, to be added to
+    initial: FloatArray | None  # the previous contents of the output, which is added to them
 
     def run(self, kernels: str, threads: int = 1) -> FloatArray:
-        """Return the native result, `(samples, channels)`."""
-        y = np.zeros_like(self.x) if self.held is None else self.held.copy()
+        """Return the native output `(samples, channels)`."""
+        y = np.zeros_like(self.x) if self.initial is None else self.initial.copy()
         residual = None if self.residual is None else pointer(self.residual)
         shape = (self.channels, self.kernel, self.dilation, self.length)
         library = convolve_library()
         status = library.hifigan_convolve(
             *(kernels.encode(), threads, *shape, pointer(self.weight), pointer(self.bias), 0.1),
-            *(pointer(self.x), len(self.x), residual, self.held is not None, pointer(y)),
+            *(pointer(self.x), len(self.x), residual, self.initial is not None, pointer(y)),
         )
         assert status == 0, library.hifigan_error()
         return y
 
     def reference(self) -> DoubleArray:
-        """Return the same in double precision, tap by tap."""
-        reach = (self.kernel - 1) // 2 * self.dilation
+        """Return the expected output in double precision, computed tap by tap."""
+        pad = (self.kernel - 1) // 2 * self.dilation
         x = self.x.astype(np.float64)
-        x = np.pad(np.maximum(x, 0.1 * x), ((reach, reach), (0, 0)))
+        x = np.pad(np.maximum(x, 0.1 * x), ((pad, pad), (0, 0)))
         y = np.tile(self.bias.astype(np.float64), (len(self.x), 1))
         for tap in range(self.kernel):
             at = tap * self.dilation
             y += x[at : at + len(self.x)] @ self.weight[:, :, tap].T.astype(np.float64)
-        for extra in (self.residual, self.held):
+        for extra in (self.residual, self.initial):
             y += 0 if extra is None else extra
         return y
 
@@ -117,7 +117,7 @@ class Case:
 def random_case(
     seed: int, channels: int, kernel: int, dilation: int, length: int, samples: int
 ) -> Case:
-    """Make a case whose outputs have about unit variance."""
+    """Draw a case whose outputs have about unit variance."""
     random = np.random.default_rng(seed)
 
     def normal(*shape: int) -> FloatArray:
@@ -129,7 +129,7 @@ def random_case(
         bias=normal(channels),
         x=normal(samples, channels),
         residual=normal(samples, channels) if seed % 2 else None,
-        held=normal(samples, channels) if seed % 3 == 0 else None,
+        initial=normal(samples, channels) if seed % 3 == 0 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: pairs are functions of seed and number, in step, as strong as the config says."""
+"""Augmentation: pairs depend only on seed and number, are aligned, and follow the configuration."""
 
 from __future__ import annotations
 
@@ -25,59 +25,59 @@ from hifigan_cli.enhancement.augmentation.effects import (
     reverberate,
 )
 from hifigan_cli.enhancement.augmentation.pair_renderer import PairRenderer
-from hifigan_cli.enhancement.augmentation.pairs_file import Sources, open_pairs
+from hifigan_cli.enhancement.augmentation.pairs_file import PairSources, open_pairs
 from hifigan_cli.enhancement.augmentation.sounds import (
     bandwidth_hz,
     fingerprint,
-    held_out,
+    is_held_out,
     load_sounds,
     spectral_gate,
 )
 from hifigan_cli.enhancement.config import AugmentationConfig
 from hifigan_cli.errors import InputError, UsageError
 from tests.data.corpora import write
-from tests.enhancement.small import sources
+from tests.enhancement.helpers import sources
 from tests.helpers import speech
 
 SAMPLE_RATE = 22_050
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """Small folders of speech, noises and room impulse responses."""
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> PairSources:
+    """Return small folders of speech, noises and room impulse responses."""
     return sources(tmp_path_factory.mktemp("sounds"))
 
 
 @pytest.fixture(scope="module")
-def renderer(found: Sources) -> PairRenderer:
+def renderer(inputs: PairSources) -> PairRenderer:
     """Return the renderer of training pairs."""
-    return found.renderer(validation=False)
+    return inputs.renderer(validation=False)
 
 
 def lag(a: np.ndarray, b: np.ndarray) -> int:
-    """Return by how many samples `b` lags behind `a`."""
+    """Return the delay of `b` relative to `a` in samples."""
     size = 2 * len(a)
-    likeness = np.fft.irfft(np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size)), size)
-    at = int(np.argmax(likeness))
-    return at if at < len(a) else at - size
+    correlation = np.fft.irfft(np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size)), size)
+    peak = int(np.argmax(correlation))
+    return peak if peak < len(a) else peak - size
 
 
 @settings(max_examples=5)
 @given(order=st.permutations(range(5)))
-def test_pairs_do_not_depend_on_their_order(renderer: PairRenderer, order: list[int]) -> None:
-    """Any process may render any pair at any time."""
-    again = {number: renderer.pair(number, 6_000) for number in order}
+def test_pairs_do_not_depend_on_rendering_order(renderer: PairRenderer, order: list[int]) -> None:
+    """Any process can render any pair at any time."""
+    pairs = {number: renderer.pair(number, 6_000) for number in order}
     for number in range(5):
-        for a, b in zip(renderer.pair(number, 6_000), again[number], strict=True):
+        for a, b in zip(renderer.pair(number, 6_000), pairs[number], strict=True):
             assert np.array_equal(a, b)
-    assert not np.array_equal(again[0][0], again[1][0])
+    assert not np.array_equal(pairs[0][0], pairs[1][0])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pairs_are_in_step_and_in_range(found: Sources, seed: int) -> None:
-    """After reverberation and codecs, the noisy side still lies on the clean one."""
+def test_pairs_are_aligned_and_in_range(inputs: PairSources, seed: int) -> None:
+    """Reverberation and codecs do not delay the noisy side."""
     strong = AugmentationConfig(untouched=0, reverb=1, noise=0.3, band=0.5, codec=0.6, clipping=0.3)
-    renderer = replace(found.renderer(validation=False), augmentation=strong, seed=seed)
+    renderer = replace(inputs.renderer(validation=False), augmentation=strong, seed=seed)
     lags = []
     for number in range(12):
         noisy, clean = renderer.pair(number, 16_000)
@@ -88,47 +88,47 @@ def test_pairs_are_in_step_and_in_range(found: Sources, seed: int) -> None:
     assert np.median(lags) <= 2
 
 
-def test_untouched_pairs_teach_to_do_nothing(found: Sources) -> None:
-    """Without augmentation, noisy is the recording or the gated target itself."""
+def test_untouched_pairs_are_not_augmented(inputs: PairSources) -> None:
+    """Without augmentation, the noisy side is the recording or the gated target."""
     none = AugmentationConfig(untouched=1.0)
-    renderer = replace(found.renderer(validation=False), augmentation=none, seed=3)
+    renderer = replace(inputs.renderer(validation=False), augmentation=none, seed=3)
     pairs = [renderer.pair(number, 8_000) for number in range(8)]
     assert any(np.array_equal(noisy, clean) for noisy, clean in pairs)
 
 
 @settings(max_examples=20)
 @given(snr_db=st.floats(-5, 30), seed=st.integers(0, 5))
-def test_mixes_have_the_ratio_asked_for(snr_db: float, seed: int) -> None:
-    """Noise is set by the level of speech where somebody speaks."""
+def test_mix_has_the_requested_snr(snr_db: float, seed: int) -> None:
+    """The SNR is relative to the level of active speech."""
     voice = speech(1.0, seed=seed).astype(np.float64)
     noise = np.random.default_rng(seed).normal(size=len(voice))
     added = mix(voice, noise, snr_db) - voice
-    loud = np.abs(voice) > 0.05 * np.abs(voice).max()
-    ratio = 10 * np.log10(np.mean(voice[loud] ** 2) / np.mean(added**2))
+    active = np.abs(voice) > 0.05 * np.abs(voice).max()
+    ratio = 10 * np.log10(np.mean(voice[active] ** 2) / np.mean(added**2))
     assert ratio == pytest.approx(snr_db, abs=0.01)
 
 
-def test_held_out_sounds_are_never_trained_on(found: Sources) -> None:
-    """Training and validation share no noise and no RIR; together they are all."""
-    for folder in (found.noises, found.rirs):
-        apart = [load_sounds(folder, SAMPLE_RATE, validation=v) for v in (False, True)]
+def test_training_does_not_use_held_out_sounds(inputs: PairSources) -> None:
+    """Training and validation share no noise and no RIR, and together use all of them."""
+    for folder in (inputs.noises, inputs.rirs):
+        splits = [load_sounds(folder, SAMPLE_RATE, validation=v) for v in (False, True)]
         files = list(folder.glob("*.wav"))
-        kept = sum(held_out(path.name) for path in files)
-        if 0 < kept < len(files):
-            assert [len(sounds) for sounds in apart] == [len(files) - kept, kept]
+        held_out = sum(is_held_out(path.name) for path in files)
+        if 0 < held_out < len(files):
+            assert [len(sounds) for sounds in splits] == [len(files) - held_out, held_out]
     names = [f"noise{n}.wav" for n in range(800)]
-    assert 60 < sum(map(held_out, names)) < 140  # one in eight
+    assert 60 < sum(map(is_held_out, names)) < 140  # one in eight
 
 
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    """No sounds, no training: an error that says which folder."""
+def test_folder_without_sounds_is_an_error(tmp_path: Path) -> None:
+    """The message contains the folder."""
     with pytest.raises(InputError, match=str(tmp_path)):
         load_sounds(tmp_path, SAMPLE_RATE, validation=False)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "text"])
-def test_a_sound_that_cannot_be_read_is_named(found: Sources, tmp_path: Path, kind: str) -> None:
-    """Before anything is made, or by the process that renders; nothing hangs, nothing is left."""
+def test_unreadable_sound_is_an_error(inputs: PairSources, tmp_path: Path, kind: str) -> None:
+    """The message contains the path; rendering does not hang and leaves no files."""
     bad = tmp_path / "noises" / "bad.wav"
     bad.parent.mkdir()
     if kind == "fifo":
@@ -139,39 +139,39 @@ def test_a_sound_that_cannot_be_read_is_named(found: Sources, tmp_path: Path, ki
         bad.write_text("no sound")
     (tmp_path / "pairs").mkdir()
     with pytest.raises(InputError, match=re.escape(str(bad))):
-        open_pairs(replace(found, noises=bad.parent), tmp_path / "pairs", 2, lambda *_: None)
+        open_pairs(replace(inputs, noises=bad.parent), tmp_path / "pairs", 2, lambda *_: None)
     assert not list((tmp_path / "pairs").iterdir())
 
 
-def test_sounds_may_have_names_that_are_no_text(tmp_path: Path) -> None:
-    """Any bytes that the file system takes."""
+def test_sound_names_can_be_any_bytes(tmp_path: Path) -> None:
+    """File names need not be valid UTF-8."""
     name = os.fsdecode(b"\xff.wav")
     write(tmp_path / "sound.wav", speech(0.1)).rename(tmp_path / name)
     assert len(fingerprint(tmp_path)) == 64
-    assert held_out(name) in (True, False)
+    assert is_held_out(name) in (True, False)
 
 
-def test_speech_of_another_rate_is_refused(found: Sources, tmp_path: Path) -> None:
-    """Its mels would be of another convention, and nothing would look wrong."""
+def test_speech_with_another_sample_rate_is_an_error(inputs: PairSources, tmp_path: Path) -> None:
+    """Otherwise the mels would silently have another convention."""
     mel = MelConfig(sample_rate=24_000)
-    with pytest.raises(UsageError, match="22050 Hz, the enhancer's mel is of 24000 Hz"):
-        open_pairs(replace(found, mel=mel), tmp_path, 1, lambda *_: None)
+    with pytest.raises(UsageError, match=r"22050 Hz.*24000 Hz"):
+        open_pairs(replace(inputs, mel=mel), tmp_path, 1, lambda *_: None)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_rirs_keep_the_direct_path_in_place(renderer: PairRenderer, seed: int) -> None:
-    """Speech through a room begins when it begins dry."""
+def test_reverberation_does_not_move_the_direct_path(renderer: PairRenderer, seed: int) -> None:
+    """Reverberated speech begins when the dry speech begins."""
     rng = np.random.default_rng(seed)
     response, direct = draw_rir(rng, renderer.rirs, SAMPLE_RATE, varied=True)
-    click = np.zeros(8_000)
-    click[4_000] = 1
-    assert int(np.argmax(np.abs(reverberate(click, response, direct)))) == 4_000
+    impulse = np.zeros(8_000)
+    impulse[4_000] = 1
+    assert int(np.argmax(np.abs(reverberate(impulse, response, direct)))) == 4_000
 
 
 @settings(max_examples=30)
 @given(samples=st.integers(1, 30_000), seed=st.integers(0, 9))
 def test_noise_of_any_length_has_rms_1(renderer: PairRenderer, samples: int, seed: int) -> None:
-    """Short recordings are repeated, long ones cut, synthetic noise generated."""
+    """Short recordings are repeated, long ones are cut, synthetic noise is generated."""
     noise = draw_noise(
         np.random.default_rng(seed), renderer.noises, samples, SAMPLE_RATE, varied=True
     )
@@ -180,7 +180,7 @@ def test_noise_of_any_length_has_rms_1(renderer: PairRenderer, samples: int, see
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_codecs_and_limits_keep_length_and_place(seed: int) -> None:
+def test_effects_preserve_length_and_alignment(seed: int) -> None:
     """Companding, MP3, band limits and clipping add no delay."""
     voice = speech(1.0).astype(np.float64)
     rng = np.random.default_rng(seed)
@@ -194,8 +194,8 @@ def test_codecs_and_limits_keep_length_and_place(seed: int) -> None:
         assert not np.allclose(changed, voice)
 
 
-def test_the_gate_lowers_noise_and_leaves_speech() -> None:
-    """A steady background falls by 10 dB and more; speech keeps its level within 1 dB."""
+def test_spectral_gate_attenuates_noise_and_preserves_speech() -> None:
+    """Steady noise falls by more than 10 dB; the level of speech changes by less than 1 dB."""
     voice = speech(2.0).astype(np.float64)
     voice[: SAMPLE_RATE // 2] = 0
     noise = np.random.default_rng(0).normal(0, 0.003, len(voice))
@@ -205,17 +205,17 @@ def test_the_gate_lowers_noise_and_leaves_speech() -> None:
     assert abs(20 * np.log10(np.std(result[rest]) / np.std(voice[rest]))) < 1
 
 
-def test_band_limited_speech_is_not_slowed_down() -> None:
-    """The band is found, so that slowing down never empties the top of the mel."""
+def test_bandwidth_of_band_limited_speech() -> None:
+    """The bandwidth limits the slowdown of speech, so that the top of the mel is never empty."""
     noise = np.random.default_rng(0).normal(size=60_000)
     assert bandwidth_hz(noise, SAMPLE_RATE) > 11_000
     narrow = apply_gain(noise, SAMPLE_RATE, lambda f: low_pass(4_000)(f) * (f < 4_200))
     assert 3_500 < bandwidth_hz(narrow, SAMPLE_RATE) < 4_500
 
 
-def test_speech_is_cut_alike_from_both_sides(found: Sources) -> None:
-    """The recording and its gated twin are the same stretch."""
-    sampler = found.renderer(validation=False).speech
+def test_recorded_and_gated_segments_are_aligned(inputs: PairSources) -> None:
+    """The recording and its gated form are the same segment."""
+    sampler = inputs.renderer(validation=False).speech
     for seed in range(4):
         recorded, clean = sampler.draw(np.random.default_rng(seed), 9_000, (0.8, 1.2))
         assert recorded.shape == clean.shape == (9_000,)
@@ -223,15 +223,15 @@ def test_speech_is_cut_alike_from_both_sides(found: Sources) -> None:
             assert abs(lag(recorded, clean)) <= 1
 
 
-def test_pairs_are_rendered_once(found: Sources, tmp_path: Path) -> None:
-    """The number of processes does not matter, and what is there is not rendered again."""
+def test_pairs_are_rendered_once(inputs: PairSources, tmp_path: Path) -> None:
+    """The number of processes does not matter, and existing files are not rendered again."""
     reported: list[int] = []
-    first = open_pairs(found, tmp_path, 1, lambda done, _of: reported.append(done))
+    first = open_pairs(inputs, tmp_path, 1, lambda done, _of: reported.append(done))
     assert reported[-1] > 0
     assert first[0].shape == (40, 2, 24, 80)
     (tmp_path / "two").mkdir()
-    second = open_pairs(found, tmp_path / "two", 2, lambda _done, _of: None)
+    second = open_pairs(inputs, tmp_path / "two", 2, lambda _done, _of: None)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     reported.clear()
-    open_pairs(found, tmp_path, 1, lambda done, _of: reported.append(done))
+    open_pairs(inputs, tmp_path, 1, lambda done, _of: reported.append(done))
     assert reported == []

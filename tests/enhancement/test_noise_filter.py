@@ -1,4 +1,4 @@
-"""DeepFilterNet3 in front: aligned, the same however it comes, freed, and gentle to short clips."""
+"""DeepFilterNet3: alignment, independence of blocks, memory, and the level of short clips."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.audio import Audio, resample
-from hifigan_cli.audio.resampling import fit
-from hifigan_cli.audio.speech import shipped_speech
+from hifigan_cli.audio.resampling import pad_or_trim
+from hifigan_cli.audio.speech import bundled_speech
 from hifigan_cli.enhancement import noise_filter as module
 from hifigan_cli.enhancement.noise_filter import (
     DELAY,
@@ -36,26 +36,26 @@ Wave = npt.NDArray[np.float32]
 
 
 def noisy(length_s: float, rate: int, seed: int = 0, channels: int = 1) -> Audio:
-    """Return recorded speech in noise, from another place for each seed and channel."""
-    speech = shipped_speech()
+    """Return recorded speech with noise, another segment for each seed and channel."""
+    speech = bundled_speech()
     rows = []
     for channel in range(channels):
-        draw = np.random.default_rng((seed, channel))
-        start = int(draw.integers(0, speech.length - int(length_s * speech.sample_rate) - 2))
+        rng = np.random.default_rng((seed, channel))
+        start = int(rng.integers(0, speech.length - int(length_s * speech.sample_rate) - 2))
         part = speech.samples[:1, start : start + int(length_s * speech.sample_rate) + 2]
-        wave = fit(resample(part, speech.sample_rate, rate), int(length_s * rate))
-        rows.append(wave[0] + draw.normal(0, 0.01, wave.shape[1]))
+        wave = pad_or_trim(resample(part, speech.sample_rate, rate), int(length_s * rate))
+        rows.append(wave[0] + rng.normal(0, 0.01, wave.shape[1]))
     return Audio(np.stack(rows).astype(np.float32), rate)
 
 
 def filtered(audio: Audio, limit_db: float | None = None) -> Wave:
-    """Return what the stream of blocks comes to."""
+    """Filter a recording and join its blocks."""
     sound = NoiseFilter().filtered(audio, limit_db)
     return np.concatenate([audio.samples[:, :0], *sound.blocks()], axis=1)
 
 
-def plain(audio: Audio) -> Wave:
-    """Filter a whole recording at once: the slow reference, channel by channel."""
+def filtered_at_once(audio: Audio) -> Wave:
+    """Filter a complete recording at once, channel by channel: the slow reference."""
     rows = []
     for row in audio.samples:
         wide = soxr.resample(row, audio.sample_rate, SAMPLE_RATE, quality="VHQ")
@@ -64,38 +64,38 @@ def plain(audio: Audio) -> Wave:
         with NoiseFilter().state() as state:
             clean = state.process(padded)[DELAY:]
         rows.append(soxr.resample(clean, SAMPLE_RATE, audio.sample_rate, quality="VHQ"))
-    return fit(np.stack(rows), audio.length)
+    return pad_or_trim(np.stack(rows), audio.length)
 
 
 @pytest.mark.parametrize("limit_db", [None, 0.5, 12.0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_delay_is_constant(limit_db: float | None, seed: int) -> None:
-    """The library's output lags by DELAY samples, whatever the speech and the limit."""
+    """The library's output lags by DELAY samples, for any speech and any limit."""
     wave = noisy(1.2, SAMPLE_RATE, seed).samples[0]
     wave = wave[: len(wave) - len(wave) % FRAME_LENGTH]
     with NoiseFilter().state(limit_db) as state:
-        late = state.process(wave)
-    lags = np.fft.irfft(np.fft.rfft(late, 1 << 18) * np.conj(np.fft.rfft(wave, 1 << 18)))
-    assert int(np.argmax(lags)) == DELAY
+        output = state.process(wave)
+    correlation = np.fft.irfft(np.fft.rfft(output, 1 << 18) * np.conj(np.fft.rfft(wave, 1 << 18)))
+    assert int(np.argmax(correlation)) == DELAY
 
 
 @pytest.mark.parametrize(
     ("rate", "channels", "length_s"),
     [(22_050, 1, 2.3), (16_000, 2, 1.1), (44_056, 1, 1.7), (8_000, 1, 1.3), (192_000, 3, 1.05)],
 )
-def test_blocks_are_the_whole(rate: int, channels: int, length_s: float) -> None:
-    """Any rate and channels: within 1e-5 of each channel filtered whole, and as long."""
+def test_blocks_equal_filtering_at_once(rate: int, channels: int, length_s: float) -> None:
+    """For any rate and number of channels: within 1e-5, and of the same length."""
     audio = noisy(length_s, rate, channels=channels)
-    found = filtered(audio)
-    assert found.shape == audio.samples.shape
-    np.testing.assert_allclose(found, plain(audio), atol=1e-5)
-    assert np.abs(found - audio.samples).max() > 0.01  # it does something
+    blocks = filtered(audio)
+    assert blocks.shape == audio.samples.shape
+    np.testing.assert_allclose(blocks, filtered_at_once(audio), atol=1e-5)
+    assert np.abs(blocks - audio.samples).max() > 0.01  # the filter has an effect
 
 
 @settings(max_examples=6)
 @given(cuts=st.lists(st.integers(1, 40_000), max_size=5), seed=st.integers(0, 2))
-def test_the_cuts_do_not_matter(cuts: list[int], seed: int) -> None:
-    """However a recording arrives, the result is the same bits."""
+def test_result_does_not_depend_on_blocks(cuts: list[int], seed: int) -> None:
+    """The result is bit-identical for any split of the recording into blocks."""
     audio = noisy(2.0, 22_050, seed)
     edges = sorted({0, *cuts, audio.length})
 
@@ -106,21 +106,21 @@ def test_the_cuts_do_not_matter(cuts: list[int], seed: int) -> None:
     assert np.array_equal(filtered(Cut(audio.samples, 22_050)), filtered(audio))
 
 
-def test_two_threads_two_streams() -> None:
-    """Streams at the same time do not touch each other, nor do the channels of one."""
+def test_streams_and_channels_are_independent() -> None:
+    """Two streams in two threads, and the channels of one stream, do not affect each other."""
     audios = [noisy(1.5, 24_000, seed) for seed in (3, 4)]
-    alone = [filtered(audio) for audio in audios]
+    sequential = [filtered(audio) for audio in audios]
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(filtered, audios))
-    for one, other in zip(alone, together, strict=True):
-        assert np.array_equal(one, other)
+        parallel = list(pool.map(filtered, audios))
+    for a, b in zip(sequential, parallel, strict=True):
+        assert np.array_equal(a, b)
     both = Audio(np.concatenate([audio.samples for audio in audios]), 24_000)
-    assert np.array_equal(filtered(both), np.concatenate(alone))
+    assert np.array_equal(filtered(both), np.concatenate(sequential))
 
 
 @pytest.mark.parametrize("limit_db", [6.0, 20.0])
-def test_the_limit_mixes_the_recording_in(limit_db: float) -> None:
-    """Noise between words falls by the limit, and without one by more; 0 dB changes nothing."""
+def test_limit_mixes_in_the_recording(limit_db: float) -> None:
+    """Noise between words falls by the limit, by more without a limit, and not at all at 0 dB."""
     audio = noisy(1.5, SAMPLE_RATE)
     quiet = np.random.default_rng(5).normal(0, 0.01, (1, 2 * SAMPLE_RATE)).astype(np.float32)
     audio = Audio(np.concatenate((audio.samples, quiet), axis=1), SAMPLE_RATE)
@@ -136,8 +136,8 @@ def test_the_limit_mixes_the_recording_in(limit_db: float) -> None:
 
 
 @pytest.mark.parametrize("gain", [0.1, 0.01, 0.0005])
-def test_quiet_speech_is_kept(gain: float) -> None:
-    """The filter alone would silence a recording of low level; the level does not matter here."""
+def test_quiet_speech_is_not_removed(gain: float) -> None:
+    """The library removes speech of a low level, so a quiet recording is amplified before it."""
     loud = noisy(2.5, 22_050, channels=2)
     quiet = Audio(loud.samples * np.array([[gain], [1.0]], np.float32), 22_050)
     lost_db = [
@@ -149,29 +149,29 @@ def test_quiet_speech_is_kept(gain: float) -> None:
 
 
 @pytest.mark.parametrize("samples", [0, 1])
-def test_hardly_any_samples(samples: int) -> None:
-    """Nothing comes of nothing, and one sample of one."""
+def test_recordings_of_zero_and_one_samples(samples: int) -> None:
+    """The result has the same shape."""
     assert filtered(Audio(np.ones((2, samples), np.float32), 22_050)).shape == (2, samples)
 
 
-class Counted(FilterState):
-    """A state that counts how many are open."""
+class CountedState(FilterState):
+    """A filter state that counts how many are open."""
 
     open = 0
 
     def __enter__(self) -> FilterState:
-        Counted.open += 1
+        CountedState.open += 1
         return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
-        Counted.open -= 1
+        CountedState.open -= 1
         super().__exit__(*error)
 
 
 @pytest.mark.parametrize("end", ["all", "dropped", "error"])
 def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """After the last block, when the reader stops early, and when the recording fails."""
-    monkeypatch.setattr(module, "FilterState", Counted)
+    """This holds after the last block, if the reader stops early, and if the recording fails."""
+    monkeypatch.setattr(module, "FilterState", CountedState)
     audio = noisy(3.0, 22_050, channels=2)
 
     reads = itertools.count()
@@ -179,24 +179,24 @@ def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     class Failing(Audio):
         def blocks(self) -> Iterator[Wave]:
             yield self.samples[:, :40_000]
-            if next(reads):  # the first reading measures the level
-                raise InputError("it was changed while it was read")
+            if next(reads):  # the first read measures the level
+                raise InputError("failed in the second read")
 
     sound = Failing(audio.samples, 22_050) if end == "error" else audio
     blocks = NoiseFilter().filtered(sound).blocks()
     next(blocks)
-    assert Counted.open == 2
+    assert CountedState.open == 2
     if end == "error":
-        with pytest.raises(InputError, match="changed"):
+        with pytest.raises(InputError, match="second read"):
             list(blocks)
     elif end == "all":
         list(blocks)
     del blocks
-    until = time.monotonic() + 10
+    deadline = time.monotonic() + 10
     while any(thread.name == "in_background" for thread in threading.enumerate()):
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert Counted.open == 0
+    assert CountedState.open == 0
 
 
 @given(
@@ -206,21 +206,24 @@ def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     loudness=st.sampled_from([1.0, 1e-3, 0.0]),
 )
 @settings(max_examples=12)
-def test_short_recordings_hold_their_level(
+def test_level_of_short_recordings_is_preserved(
     milliseconds: int, rate: int, seed: int, loudness: float
 ) -> None:
-    """Below a second at most 0.2 dB is lost, whatever the filter thinks of it."""
+    """A recording of less than a second loses at most 0.2 dB."""
     audio = noisy(milliseconds / 1000, rate, seed)
     audio = Audio(audio.samples * np.float32(loudness), rate)
-    found = filtered(audio)
-    assert found.shape == audio.samples.shape
-    power, before = np.mean(found**2), np.mean(audio.samples**2)
+    result = filtered(audio)
+    assert result.shape == audio.samples.shape
+    power, before = np.mean(result**2), np.mean(audio.samples**2)
     assert power >= before * 10 ** (-0.021) - 1e-12
 
 
-def test_incomplete_frames_are_refused() -> None:
-    """The library would read and write beyond the end of the array."""
-    with NoiseFilter().state() as state, pytest.raises(ValueError, match="complete frames"):
+def test_incomplete_frames_are_an_error() -> None:
+    """Otherwise the library would read and write beyond the end of the array."""
+    with (
+        NoiseFilter().state() as state,
+        pytest.raises(ValueError, match=f"{FRAME_LENGTH + 1} samples"),
+    ):
         state.process(np.zeros(FRAME_LENGTH + 1, np.float32))
     with pytest.raises(ValueError, match="closed"):
         state.process(np.zeros(FRAME_LENGTH, np.float32))

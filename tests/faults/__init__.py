@@ -1,11 +1,13 @@
-"""What must not go wrong: a test for each row of the fault matrix, and what no row foresees.
+"""Fault tests: a test for each row of the fault matrix, and random faults.
 
-- `matrix`: the fifty rows, and the table of them at the end of a test run
-- `circumstances`: full disks, foreign folders, little memory, made without root's help
-- `test_row_*`: the rows, each through the command line in a subprocess
-- `test_matrix`: that every row has its test, and every exit code its row
-- `fuzz`: thousands of mutated files; whatever they hold, an answer or an error with a name
-- `kills`, `test_kills`: processes killed at random moments, and what their successors find
+- `matrix`: the fifty rows, and their table at the end of a test run
+- `limits`: full disks, read-only folders and little memory, for a command
+- `command`, `runs`: run commands in subprocesses, to the end or in the background
+- `fault_injection`: the command with a fault in training
+- `test_row_*`: the rows, each through the command line
+- `test_matrix`: checks that each row has a test
+- `fuzz`: thousands of mutated files, which must be read or raise a `HifiganError`
+- `kills`, `test_kills`: commands that are killed at random moments and restarted
 - `test_integrity`: flipped bits
 - `test_security`: sockets, pickles, temporary files
 """

@@ -1,4 +1,4 @@
-"""The command line in a subprocess, with what it printed, its exit code and its peak of memory."""
+"""Run the command line in a subprocess; return its output, exit code and peak memory."""
 
 from __future__ import annotations
 
@@ -12,121 +12,120 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests.faults.circumstances import Prepare
+from tests.faults.limits import Prepare
 from tests.faults.matrix import EXIT_CODES
-from tests.forkserver import HIFIGAN, Process, Word, start
+from tests.forkserver import HIFIGAN, Argument, Process, start
 from tests.helpers import environment
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
+class CommandResult:
+    """The output, exit code and peak memory of a command."""
 
-    code: int
-    out: str
-    err: str
+    exit_code: int
+    stdout: str
+    stderr: str
     peak_bytes: int
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """The objects of its `--json` output."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.stdout.splitlines()]
 
-    def told(self, event: str) -> dict[str, Any]:
-        """Return the last object of one kind."""
-        return [told for told in self.events if told["event"] == event][-1]
+    def last_event(self, event: str) -> dict[str, Any]:
+        """Return the last event of this kind."""
+        return [e for e in self.events if e["event"] == event][-1]
 
     @property
     def failed(self) -> dict[str, int]:
-        """The exit code of each file of a batch that failed, by name."""
+        """The exit code of each failed file of a batch, by name."""
         return {
             Path(entry["source"]).name: entry["exit_code"]
-            for entry in self.told("summary")["failed"]
+            for entry in self.last_event("summary")["failed"]
         }
 
 
 class Command:
-    """Runs commands; every one must end in a known exit code and without a traceback."""
+    """Runs commands; each must end with a known exit code and without a traceback."""
 
-    def __init__(self, saw: Callable[[int], None]) -> None:
-        self._saw = saw
+    def __init__(self, record_exit_code: Callable[[int], None]) -> None:
+        self._record_exit_code = record_exit_code
 
     def __call__(
         self,
-        *words: Word,
+        *args: Argument,
         program: tuple[str, ...] = HIFIGAN,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         prepare: Prepare | None = None,
         timeout_s: float = 100,
-    ) -> Ended:
-        """Run a command to its end."""
+    ) -> CommandResult:
+        """Run a command and wait for its end."""
         with (
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
-            Path(os.devnull).open("rb") as nothing,
+            Path(os.devnull).open("rb") as devnull,
         ):
-            streams = nothing.fileno(), out.fileno(), err.fileno()
-            process = start(program, words, streams, environment(env), cwd, prepare)
-            status, peak_bytes = _wait(process, timeout_s)
-            texts = [_text(stream) for stream in (out, err)]
-        ended = Ended(status, texts[0], texts[1], peak_bytes)
-        self.check(ended.code, ended.err)
-        return ended
+            streams = devnull.fileno(), out.fileno(), err.fileno()
+            process = start(program, args, streams, environment(env), cwd, prepare)
+            exit_code, peak_bytes = _wait(process, timeout_s)
+            result = CommandResult(exit_code, _read_text(out), _read_text(err), peak_bytes)
+        self.check(result.exit_code, result.stderr)
+        return result
 
-    def check(self, code: int, err: str) -> None:
-        """Check what holds for every command; take note of its exit code."""
-        assert "Traceback" not in err, err
-        assert "a bug in hifigan" not in err, err
-        assert code in EXIT_CODES, (code, err)
-        self._saw(code)
+    def check(self, exit_code: int, stderr: str) -> None:
+        """Check the exit code and output of any command; record the exit code."""
+        assert "Traceback" not in stderr, stderr
+        assert "a bug in hifigan" not in stderr, stderr
+        assert exit_code in EXIT_CODES, (exit_code, stderr)
+        self._record_exit_code(exit_code)
 
-    def refused(self, code: int, *words: Word, **options: Any) -> str:
-        """Run a command that must end with a code and one error; return what it said."""
-        ended = self(*words, **options)
-        assert ended.code == code, (ended.code, ended.err)
-        errors = re.findall(r"^error: .+", ended.err, re.MULTILINE)
-        assert len(errors) == 1, ended.err
-        return ended.err
+    def expect_error(self, code: int, *args: Argument, **options: Any) -> str:
+        """Run a command that must end with an exit code and one error; return its stderr."""
+        result = self(*args, **options)
+        assert result.exit_code == code, (result.exit_code, result.stderr)
+        errors = re.findall(r"^error: .+", result.stderr, re.MULTILINE)
+        assert len(errors) == 1, result.stderr
+        return result.stderr
 
-    def done(self, *words: Word, **options: Any) -> Ended:
-        """Run a command that must end well."""
-        ended = self(*words, **options)
-        assert ended.code == 0, ended.err
-        return ended
+    def expect_success(self, *args: Argument, **options: Any) -> CommandResult:
+        """Run a command that must succeed."""
+        result = self(*args, **options)
+        assert result.exit_code == 0, result.stderr
+        return result
 
 
-def _text(stream: IO[bytes]) -> str:
+def _read_text(stream: IO[bytes]) -> str:
     stream.seek(0)
     return stream.read().decode(errors="backslashreplace")
 
 
 def _wait(process: Process, timeout_s: float) -> tuple[int, int]:
-    """Wait for a process; return its status and its peak of memory in bytes.
+    """Wait for a process; return its exit code and its peak memory in bytes.
 
-    What the system says of an ended child counts this process's memory too, from before the child
-    became another program; so the peak is looked at while it lives. After the time limit it is
-    killed, and that is a failure.
+    The peak is measured while the process runs, because the resource usage of an ended child also
+    counts this process's memory, from before the child started its program. A process that exceeds
+    the timeout is killed, and the test fails.
     """
     deadline = time.monotonic() + timeout_s
     peak_bytes = 0
     while True:
         peak_bytes = _peak_bytes(process.pid) or peak_bytes
-        status = process.poll()
-        if status is not None:
-            return status, peak_bytes
+        exit_code = process.poll()
+        if exit_code is not None:
+            return exit_code, peak_bytes
         if time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise TimeoutError(f"no end after {timeout_s} s: {process}")
+            raise TimeoutError(f"still running after {timeout_s} s: {process}")
         time.sleep(0.005)
 
 
 def _peak_bytes(pid: int) -> int:
-    """Return the most memory that a living process has had, or 0 where nothing says it."""
+    """Return the peak memory of a running process, or 0 if it is unknown."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) << 10 if found else 0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match[1]) << 10 if match else 0

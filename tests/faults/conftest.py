@@ -14,12 +14,12 @@ from tests.helpers import speech
 
 @pytest.fixture
 def cli(record_property: Callable[[str, object], None]) -> Command:
-    """Return what runs `hifigan` and takes note of its exit codes."""
+    """Return an object that runs `hifigan` and records its exit codes."""
     return Command(lambda code: record_property("exit_code", code))
 
 
 @pytest.fixture
 def wav(tmp_path: Path) -> Path:
-    """Return a mono recording of half a second at 22 050 Hz."""
+    """Write a mono recording of half a second at 22 050 Hz."""
     write_audio(tmp_path / "in.wav", speech(0.5), 22_050)
     return tmp_path / "in.wav"

@@ -1,7 +1,7 @@
-"""Commands killed at random moments, again and again, until they have done their work.
+"""Kill a command at random moments and restart it, until it has finished.
 
-A chain of kills starts a command, kills it -9 at a moment drawn from the seed, starts it again, and
-so on; the last time it may end. What it has made then must be what an undisturbed run makes.
+The moments depend on the seed. The last run is not killed, and its result must equal that of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -21,71 +21,71 @@ from tests.forkserver import Process, start
 from tests.helpers import environment
 
 
-def chain(
+def kill_repeatedly(
     program: Sequence[str],
-    words: Sequence[str | Path],
+    args: Sequence[str | Path],
     out: Path,
-    begun: Callable[[], bool],
+    has_progress: Callable[[], bool],
     check: Callable[[], None],
-    unfinished: Callable[[], bool],
+    is_unfinished: Callable[[], bool],
     *,
     kills: int,
-    within_s: float,
+    max_delay_s: float,
     seed: int,
 ) -> None:
-    """Kill a command in mid-work `kills` times, each up to `within_s` after it has `begun`.
+    """Kill a running command `kills` times, each up to `max_delay_s` after `has_progress`.
 
-    `check` looks at what each killed one has left in `out`. Only a kill that left work `unfinished`
-    counts; a command that came to its end first begins anew, with nothing, and another moment is
-    drawn. The last run ends by itself.
+    `check` checks the files in `out` after each kill. A kill only counts if it left work
+    unfinished; a command that finished first starts again with an empty `out`, and another moment.
+    The last run ends by itself.
     """
     rng = np.random.default_rng(seed)
     killed = late = 0
     while killed < kills:
-        died = _killed(program, words, begun, float(rng.uniform(0, within_s)))
+        was_killed = _run_and_kill(program, args, has_progress, float(rng.uniform(0, max_delay_s)))
         check()
-        if died and unfinished():
+        if was_killed and is_unfinished():
             killed += 1
             continue
         late += 1
-        assert late <= 2 * kills + 5, f"{killed} of {kills} kills came in time, {late} too late"
+        assert late <= 2 * kills + 5, f"{killed} of {kills} kills were in time, {late} too late"
         shutil.rmtree(out)
         check()
     with tempfile.TemporaryFile() as errors:
-        assert _start(program, words, errors).wait(200) == 0, _text(errors)
+        assert _start(program, args, errors).wait(200) == 0, _read_text(errors)
     check()
 
 
-def _start(program: Sequence[str], words: Sequence[str | Path], errors: IO[bytes]) -> Process:
-    with Path(os.devnull).open("r+b") as nothing:
-        streams = nothing.fileno(), nothing.fileno(), errors.fileno()
-        return start(program, words, streams, environment())
+def _start(program: Sequence[str], args: Sequence[str | Path], errors: IO[bytes]) -> Process:
+    with Path(os.devnull).open("r+b") as devnull:
+        streams = devnull.fileno(), devnull.fileno(), errors.fileno()
+        return start(program, args, streams, environment())
 
 
-def _text(errors: IO[bytes]) -> str:
+def _read_text(errors: IO[bytes]) -> str:
     errors.seek(0)
     return errors.read().decode()
 
 
-def _killed(
+def _run_and_kill(
     program: Sequence[str],
-    words: Sequence[str | Path],
-    begun: Callable[[], bool],
-    after_s: float,
+    args: Sequence[str | Path],
+    has_progress: Callable[[], bool],
+    delay_s: float,
 ) -> bool:
     with tempfile.TemporaryFile() as errors:
-        run = _start(program, words, errors)
+        run = _start(program, args, errors)
         deadline = time.monotonic() + 200
-        while not begun() and run.poll() is None:
+        while not has_progress() and run.poll() is None:
             if time.monotonic() > deadline:
                 os.killpg(run.pid, signal.SIGKILL)
-                raise TimeoutError(f"nothing was begun in 200 s: {words}")
+                raise TimeoutError(f"no progress in 200 s: {args}")
             time.sleep(0.002)
-        end = time.monotonic() + after_s
+        end = time.monotonic() + delay_s
         while run.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
         code = run.wait(60)
-        assert code in (0, -signal.SIGKILL), _text(errors)
+        assert code in (0, -signal.SIGKILL), _read_text(errors)
     return code != 0

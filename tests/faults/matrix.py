@@ -1,7 +1,7 @@
-"""The fault matrix as a table at the end of a test run: `50 of 50 rows`, each with its outcome.
+"""Print the fault matrix at the end of a test run: 50 rows, each with its outcome.
 
-A test belongs to row 7 if its name begins with `test_row_07_`. It may record the exit codes that it
-saw with `record_property("exit_code", ...)`; the `cli` fixture does.
+A test belongs to row 7 if its name starts with `test_row_07_`. It may record exit codes with
+`record_property("exit_code", ...)`, as the `cli` fixture does.
 """
 
 from __future__ import annotations
@@ -59,77 +59,78 @@ ROWS = {
     42: "out of memory",
     43: "a data worker dies or raises",
     44: "a rank dies under torchrun",
-    45: "another world size at resume",
+    45: "other world size at resume",
     46: "data changed since preprocess",
     47: "preprocess killed",
-    48: "torch and torchaudio do not pair",
+    48: "torch and torchaudio do not match",
     49: "no CUDA with --gpu 0",
     50: "bad configuration",
 }
 EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 130, 143)
 _NAME = re.compile(r"::test_row_(\d\d)_")
-_WORST = ("failed", "skipped", "passed")
+_OUTCOMES = ("failed", "skipped", "passed")  # worst first
 
 
 @dataclass
 class Row:
-    """What the tests of one row came to."""
+    """The results of the tests of one row."""
 
     outcomes: list[str] = field(default_factory=list)
-    codes: set[int] = field(default_factory=set)
-    took_s: float = 0.0
+    exit_codes: set[int] = field(default_factory=set)
+    duration_s: float = 0.0
 
     @property
     def outcome(self) -> str:
-        """The worst of its tests' outcomes."""
-        return next((word for word in _WORST if word in self.outcomes), "not run")
+        """The worst outcome of its tests."""
+        return next((outcome for outcome in _OUTCOMES if outcome in self.outcomes), "not run")
 
 
 class MatrixReport:
-    """Collects the rows' outcomes, from all workers, and prints them."""
+    """Collects the outcomes of the rows from all workers, and prints them."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
-        self.kills: Counter[str] = Counter()  # of tests that passed, by command
+        self.kills: Counter[str] = Counter()  # in passed tests, by command
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take note of a finished phase of a test."""
+        """Record a finished phase of a test."""
         if report.when == "call" and report.outcome == "passed":
-            for name, told in report.user_properties:
+            for name, value in report.user_properties:
                 if name == "kills":
-                    number, command = str(told).split()
+                    number, command = str(value).split()
                     self.kills[command] += int(number)
-        found = _NAME.search(report.nodeid)
-        if found is None:
+        match = _NAME.search(report.nodeid)
+        if match is None:
             return
-        row = self.rows.setdefault(int(found[1]), Row())
-        row.took_s += report.duration
+        row = self.rows.setdefault(int(match[1]), Row())
+        row.duration_s += report.duration
         if report.when == "call" or report.outcome != "passed":
             row.outcomes.append(report.outcome)
         if report.when == "teardown":
-            row.codes |= {int(str(v)) for name, v in report.user_properties if name == "exit_code"}
+            properties = report.user_properties
+            row.exit_codes |= {int(str(value)) for name, value in properties if name == "exit_code"}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table, if any row was tested, and the kills."""
+        """Print the table, if any row was tested, and the number of kills."""
         out = terminalreporter
         if self.kills:
-            each = ", ".join(f"{command} {number}" for command, number in self.kills.items())
-            out.section(f"{self.kills.total()} kills -9 in mid-work: {each}")
+            counts = ", ".join(f"{command} {number}" for command, number in self.kills.items())
+            out.section(f"{self.kills.total()} kills -9 of running commands: {counts}")
         if not self.rows:
             return
         out.section("fault matrix")
         for number, title in ROWS.items():
             row = self.rows.get(number, Row())
-            codes = " ".join(str(code) for code in sorted(row.codes))
+            codes = " ".join(str(code) for code in sorted(row.exit_codes))
             out.write_line(
                 f"{number:3}  {title:38} {row.outcome:8} {len(row.outcomes):2} tests "
-                f"{row.took_s:6.1f} s  exit {codes}"
+                f"{row.duration_s:6.1f} s  exit {codes}"
             )
-        held = sum(self.rows.get(number, Row()).outcome == "passed" for number in ROWS)
-        seen = {code for row in self.rows.values() for code in row.codes}
+        passed = sum(self.rows.get(number, Row()).outcome == "passed" for number in ROWS)
+        seen = {code for row in self.rows.values() for code in row.exit_codes}
         missing = [str(code) for code in EXIT_CODES if code not in seen]
         out.write_line(
-            f"{held} of {len(ROWS)} rows hold; exit codes seen: "
+            f"{passed} of {len(ROWS)} rows passed; exit codes seen: "
             f"{' '.join(map(str, sorted(seen)))}"
             + (f"; not seen: {' '.join(missing)}" if missing else "")
         )

@@ -1,6 +1,6 @@
-"""What only a GPU can show: CUDA against the CPU. Skipped without one.
+"""Tests that compare CUDA with the CPU. They are skipped without a GPU.
 
     python -m pytest -m gpu tests/gpu
 
-`TEST_DEVICE=cpu` runs the same lines on the CPU, so that a session without a GPU sees them work.
+`TEST_DEVICE=cpu` runs the same code on the CPU, to check it on a machine without a GPU.
 """

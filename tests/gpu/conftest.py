@@ -1,4 +1,4 @@
-"""The device under test, and a way to report what was measured on it."""
+"""Fixtures: the device under test, and a recorder of measured values."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.training import small
 
 Record = Callable[[str, float], None]
 SPEAKERS = {"speechocean": "SPEAKER0461-m", "emodb": "emodb03", "kathleen": "kathleen"}
-CLIPS = 3  # of each speaker; noises; RIRs
+CLIPS = 3  # per speaker; also the number of noises and of RIRs
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Append each result to the file of GPU_TESTS_REPORT, so that none is lost to a time limit."""
+    """Append each result to the file GPU_TESTS_REPORT, so that a time limit loses no result."""
     path = os.environ.get("GPU_TESTS_REPORT")
     if path is None or (report.when != "call" and report.outcome == "passed"):
         return
@@ -37,7 +37,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder that ask for the device."""
+    """Mark the tests that use the fixture `device`."""
     for item in items:
         if "device" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.gpu)
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    """Return the device under test: the first GPU, or what TEST_DEVICE says."""
+    """Return the device under test: TEST_DEVICE, or the first GPU by default."""
     name = os.environ.get("TEST_DEVICE", "cuda:0")
     if name.startswith("cuda") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
@@ -54,14 +54,14 @@ def device() -> torch.device:
 
 @pytest.fixture
 def strict_fp32(device: torch.device) -> Iterator[None]:
-    """Let convolutions compute in float32: torch's default on CUDA is TF32, with 10 bits."""
+    """Compute convolutions in float32; torch's default on CUDA is TF32, with 10 bits."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 
 @pytest.fixture
 def record(record_property: Callable[[str, object], None]) -> Record:
-    """Return what stores a measured figure in the test report."""
+    """Return a function that stores a measured value in the test report."""
 
     def store(name: str, value: float) -> None:
         record_property(name, float(f"{value:.3g}"))
@@ -71,13 +71,13 @@ def record(record_property: Callable[[str, object], None]) -> Record:
 
 @pytest.fixture
 def small_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give this test's networks a few thousand weights."""
-    small.shrink(monkeypatch.setattr)
+    """Replace the discriminators by small ones with a few thousand weights."""
+    small.use_small_discriminators(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a pack of a few synthetic recordings."""
+    """Return a packed corpus of a few synthetic recordings."""
     data = tmp_path_factory.mktemp("corpus")
     draw, rows = np.random.default_rng(3), []
     for name, speaker in SPEAKERS.items():
@@ -106,14 +106,14 @@ def _write(path: Path, wave: np.ndarray, sample_rate: int) -> None:
     soundfile.write(path, np.clip(wave, -1, 1), sample_rate)
 
 
-def with_limited_memory(
-    device: torch.device, most_bytes: float, *words: str | Path
+def run_with_limited_memory(
+    device: torch.device, max_bytes: float, *arguments: str | Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run `hifigan` in a process that may take only so much of a GPU, or skip on other devices."""
+    """Run `hifigan` in a process with limited GPU memory; skip on other devices."""
     if device.type != "cuda":
         pytest.skip("limits the memory of a GPU")
     return subprocess.run(
-        [sys.executable, "-c", _LIMITED, str(most_bytes), str(device), *map(str, words)],
+        [sys.executable, "-c", _LIMITED, str(max_bytes), str(device), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -124,9 +124,9 @@ def with_limited_memory(
 _LIMITED = """
 import sys
 import torch
-most_bytes, device = float(sys.argv.pop(1)), sys.argv.pop(1)
+max_bytes, device = float(sys.argv.pop(1)), sys.argv.pop(1)
 total = torch.cuda.get_device_properties(device).total_memory
-torch.cuda.set_per_process_memory_fraction(most_bytes / total, device)
+torch.cuda.set_per_process_memory_fraction(max_bytes / total, device)
 from hifigan_cli.cli.main import main
 main()
 """

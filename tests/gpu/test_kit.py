@@ -1,4 +1,4 @@
-"""The kit on the CPU, at tiny size: every part runs, and what fails or hangs costs only itself."""
+"""`tests.tools.gpu` on the CPU, at tiny size: its parts, time limits and failures."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from tests.tools.gpu.__main__ import run_all
 from tests.tools.gpu.parts import PYTHON, Part, Setup, last_json
 
 
-def kit(*words: str | Path) -> None:
-    """Run the command and wait for its end."""
-    line = [sys.executable, "-m", "tests.tools.gpu", *map(str, words)]
-    run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+def run_kit(*arguments: str | Path) -> None:
+    """Run `python -m tests.tools.gpu` to its end."""
+    command = [sys.executable, "-m", "tests.tools.gpu", *map(str, arguments)]
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
     assert run.returncode == 0, run.stderr
 
 
 def report(out: Path) -> dict[str, dict[str, Any]]:
-    """Return what the kit wrote, by part."""
-    found = json.loads((out / "gpu.json").read_text("utf-8"))
-    assert found["machine"]["torch"]
-    return {part["part"]: part for part in found["parts"]}
+    """Return the results of the parts in gpu.json, by name."""
+    content = json.loads((out / "gpu.json").read_text("utf-8"))
+    assert content["machine"]["torch"]
+    return {part["part"]: part for part in content["parts"]}
 
 
 @pytest.mark.slow
 def test_every_part_runs(packed: Path, tmp_path: Path) -> None:
-    """Each leaves its result; those of a, b and c are figures of this machine."""
+    """Every part stores its result; a, b and c measure this machine."""
     out = tmp_path / "out"
-    words = ("--tiny", "--device", "cpu", "--workers", "1", "--minutes", "4")
-    kit(out, "--data", packed, *words, "--extra=--unfiltered --steps 12")
+    options = ("--tiny", "--device", "cpu", "--workers", "1", "--minutes", "4")
+    run_kit(out, "--data", packed, *options, "--extra=--unfiltered --steps 12")
     parts = report(out)
     assert all(part["exit_code"] == 0 for part in parts.values()), parts
     assert {name[0] for name in parts} == set("abcd")
@@ -57,27 +59,27 @@ def test_every_part_runs(packed: Path, tmp_path: Path) -> None:
 
 
 def part(name: str, code: str, limit_s: float = 30, **options: Any) -> Part:
-    """Return a part that runs some Python."""
+    """Return a part that runs Python code."""
     return Part(name, lambda _seconds: [PYTHON, "-c", code], limit_s, last_json, **options)
 
 
-def test_the_long_part_keeps_its_time(tmp_path: Path) -> None:
-    """Parts before it run on what it leaves; one that needs more than that does not start."""
-    works = "print('{\"ok\": 1}')"
+def test_time_is_reserved_for_the_last_part(tmp_path: Path) -> None:
+    """Earlier parts use only the remaining time; a part that needs more is skipped."""
+    succeed = "print('{\"ok\": 1}')"
     parts = [
-        part("c short", works),
-        part("c long", works, least_s=50),
-        part("d", works, least_s=60, kept=True),
+        part("c short", succeed),
+        part("c long", succeed, min_s=50),
+        part("d", succeed, min_s=60, reserved=True),
     ]
     run_all(parts, Setup(tmp_path, None, "cpu", tiny=True), budget_s=100)
-    found = report(tmp_path)
-    assert found["c short"]["exit_code"] == found["d"]["exit_code"] == 0
-    assert "skipped" in found["c long"]
+    results = report(tmp_path)
+    assert results["c short"]["exit_code"] == results["d"]["exit_code"] == 0
+    assert "skipped" in results["c long"]
 
 
-def test_what_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:
-    """A part that hangs is stopped, its children too; the next one runs, unless time is up."""
-    hang = "import time, sys; print('{\"begun\": 1}', flush=True); time.sleep(60)"
+def test_failing_and_hanging_parts_do_not_stop_the_next(tmp_path: Path) -> None:
+    """A hanging part is stopped with its children; the next part runs if there is time."""
+    hang = "import time, sys; print('{\"started\": 1}', flush=True); time.sleep(60)"
     parts = [
         part("a fails", "raise SystemExit(3)"),
         part("b hangs", hang, limit_s=10),
@@ -85,12 +87,12 @@ def test_what_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:
         part("d late", "print('{\"ok\": 1}')"),
     ]
     run_all(parts[:3], Setup(tmp_path, None, "cpu", tiny=True), budget_s=60)
-    found = report(tmp_path)
-    assert found["a fails"]["exit_code"] == 3
-    assert found["b hangs"]["stopped_at_limit"]
-    assert found["b hangs"]["seconds"] < 12
-    assert found["b hangs"]["result"] == {"begun": 1}  # printed before the end
-    assert found["c works"]["result"] == {"ok": 1}
+    results = report(tmp_path)
+    assert results["a fails"]["exit_code"] == 3
+    assert results["b hangs"]["stopped_at_limit"]
+    assert results["b hangs"]["seconds"] < 12
+    assert results["b hangs"]["result"] == {"started": 1}  # printed before it was stopped
+    assert results["c works"]["result"] == {"ok": 1}
     run_all(parts[3:], Setup(tmp_path, None, "cpu", tiny=True), budget_s=5)
     assert "skipped" in report(tmp_path)["d late"]
     log = (tmp_path / "log.txt").read_text("utf-8")
@@ -99,20 +101,20 @@ def test_what_fails_or_hangs_costs_only_itself(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_vocoder_part(packed: Path, tmp_path: Path) -> None:
-    """Fine-tuning from pairs that the restorer restored: a model in parts, and metrics."""
+    """Fine-tuning on pairs from the restorer writes a model in parts, and logs metrics."""
     data = tmp_path / "data"
     data.mkdir()
     for path in packed.iterdir():
         (data / path.name).write_bytes(path.read_bytes())
     write_model(data / vocoder.MODEL_FILE, tiny_model())
-    sets = {**TINY.model_dump(), "steps": 4, "batch_size": 2, "discriminator_width": 0.125}
-    sets |= {"segment_size": 4096, "validation_clips": 1, "log_every": 1}
-    words = ["--data", str(data), "--minutes", "2.5", "--render-minutes", "0.1"]
-    words += ["--device", "cpu", "--workers", "1", "--unfiltered"]
-    for key, value in sets.items():
+    settings = {**TINY.model_dump(), "steps": 4, "batch_size": 2, "discriminator_width": 0.125}
+    settings |= {"segment_size": 4096, "validation_clips": 1, "log_every": 1}
+    arguments = ["--data", str(data), "--minutes", "2.5", "--render-minutes", "0.1"]
+    arguments += ["--device", "cpu", "--workers", "1", "--unfiltered"]
+    for key, value in settings.items():
         if not isinstance(value, dict):
-            words += ["--set", f"{key}={str(value).replace('(', '[').replace(')', ']')}"]
-    vocoder.main([str(tmp_path / "out"), *words])
+            arguments += ["--set", f"{key}={str(value).replace('(', '[').replace(')', ']')}"]
+    vocoder.main([str(tmp_path / "out"), *arguments])
     content = b"".join(p.read_bytes() for p in sorted((tmp_path / "out").glob("model.part*")))
     (tmp_path / "model.safetensors").write_bytes(content)
     tuned, before = read_model(tmp_path / "model.safetensors"), tiny_model()

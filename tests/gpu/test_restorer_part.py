@@ -1,4 +1,4 @@
-"""The training of the restorer on a lent GPU: its parts, and the run at a tiny size on the CPU."""
+"""Training of the restorer on a GPU: its components, and a tiny run on the CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tools.gpu.unpack import Corpus, open_corpus, unpack
 
 @pytest.fixture(scope="module")
 def corpus(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Return the pack, unpacked."""
+    """Return the unpacked corpus."""
     folder = tmp_path_factory.mktemp("unpacked")
     unpack(packed, folder, 1)
     return open_corpus(folder)
@@ -31,7 +31,7 @@ def _unfiltered(wave: np.ndarray, _sample_rate: int) -> np.ndarray:
     return wave.astype(np.float32)
 
 
-def test_pack_lists_adults_and_their_seconds(packed: Path) -> None:
+def test_index_lists_adults_with_seconds(packed: Path) -> None:
     index = json.loads((packed / "index.json").read_text())
     assert len(index["speech"]) == CLIPS * len(SPEAKERS)
     assert {entry["seconds"] for entry in index["speech"]} == {2.0}
@@ -40,7 +40,7 @@ def test_pack_lists_adults_and_their_seconds(packed: Path) -> None:
     assert (packed / "speech.bin").stat().st_size == size
 
 
-def test_speech_survives_the_pack(corpus: Corpus) -> None:
+def test_pack_preserves_speech(corpus: Corpus) -> None:
     clips = [clip for clip in corpus.recordings["speech"] if clip.speaker == "emodb03"]
     clip = next(iter(clips))
     wave = corpus.speech[0, clip.start : clip.start + clip.samples] / 32_767
@@ -49,7 +49,7 @@ def test_speech_survives_the_pack(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("validation", [False, True])
-def test_pairs_depend_on_seed_and_number_only(corpus: Corpus, validation: bool) -> None:
+def test_pairs_depend_only_on_seed_and_number(corpus: Corpus, validation: bool) -> None:
     def rendered(seed: int, number: int) -> np.ndarray:
         renderer = BatchPairRenderer(corpus, _unfiltered, seed, validation=validation, frames=40)
         return np.stack(renderer.pair(number))
@@ -68,11 +68,11 @@ def test_clean_is_aligned_with_noisy(corpus: Corpus) -> None:
     assert np.median(np.abs(lags)) <= 1
 
 
-def _lag(before: np.ndarray, after: np.ndarray, longest: int = 2_000) -> int:
+def _lag(before: np.ndarray, after: np.ndarray, max_lag: int = 2_000) -> int:
     size = 2 * len(before)
     spectra = np.fft.rfft(after, size) * np.conj(np.fft.rfft(before, size))
-    likeness = np.roll(np.fft.irfft(spectra, size), longest)[: 2 * longest]
-    return int(np.argmax(likeness)) - longest
+    correlation = np.roll(np.fft.irfft(spectra, size), max_lag)[: 2 * max_lag]
+    return int(np.argmax(correlation)) - max_lag
 
 
 def test_filtered_is_aligned_with_noisy_and_has_a_fresh_state() -> None:
@@ -89,7 +89,7 @@ def test_filtered_is_aligned_with_noisy_and_has_a_fresh_state() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("t60_s", [0.4, 0.9])
-def test_simulated_room_has_its_reverberation_time(seed: int, t60_s: float) -> None:
+def test_simulated_room_has_the_requested_t60(seed: int, t60_s: float) -> None:
     draw = np.random.default_rng(seed)
     response = rir(draw, draw_shoebox(draw, t60_s), SAMPLE_RATE)
     energy = np.cumsum(response[::-1] ** 2)[::-1]
@@ -100,7 +100,7 @@ def test_simulated_room_has_its_reverberation_time(seed: int, t60_s: float) -> N
     assert np.argmax(np.abs(response)) < LEAD_S * SAMPLE_RATE
 
 
-def test_learning_rate_falls_within_both_phases() -> None:
+def test_learning_rate_falls_in_both_phases() -> None:
     assert learning_rate(0.3, adversarial=False) < learning_rate(0.1, adversarial=False)
     assert learning_rate(1.0, adversarial=True) < learning_rate(0.5, adversarial=True)
 

@@ -1,4 +1,4 @@
-"""Reading without a child process, for tests of what is made of a file's content."""
+"""A fixture that reads untrusted files without a child process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hifigan_cli.io.untrusted import _load
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read files with the child's own readers and through its two files, but in this process.
+    """Read files with the child's readers and its two files, but in this process.
 
-    A process takes seconds to import torch; what it does for safety, `test_untrusted` tests.
+    A process takes seconds to import torch. `test_untrusted` tests the child process itself.
     """
 
     def read(kind: str, path: Path, *_: object) -> Any:

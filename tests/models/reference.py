@@ -1,7 +1,7 @@
-"""The generator and the discriminators in plain steps, from the paper and the official facts alone.
+"""A slow reference of the generator and the discriminators, written from the paper.
 
-No code is shared with `hifigan_cli.models`: convolutions are sums of shifted products in numpy, in
-float64. Slow, and as near to the formulas as can be.
+It shares no code with `hifigan_cli.models`. Convolutions are sums of shifted products in numpy, in
+float64, as in the formulas.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def conv(
 def transposed(
     x: DoubleArray, weight: DoubleArray, bias: DoubleArray, rate: int, padding: int
 ) -> DoubleArray:
-    """Spread each input over `kernel` outputs, `rate` apart; cut `padding` off each end."""
+    """Add each input to `kernel` outputs, `rate` apart; trim `padding` from both ends."""
     _, outputs, kernel = weight.shape
     full = np.zeros((outputs, (x.shape[1] - 1) * rate + kernel))
     for i in range(x.shape[1]):
@@ -64,7 +64,7 @@ def transposed(
 
 
 def generate(config: GeneratorConfig, state: State, mel: DoubleArray) -> DoubleArray:
-    """Synthesise `(samples,)` from a log-mel `(mels, frames)` with folded weights."""
+    """Generate `(samples,)` from a log-mel `(n_mels, frames)` with folded weights."""
     slope, reflect = config.variant.slope, config.variant.conv_padding == "reflect"
 
     def apply(name: str, x: DoubleArray, dilation: int = 1) -> DoubleArray:
@@ -98,13 +98,13 @@ def generate(config: GeneratorConfig, state: State, mel: DoubleArray) -> DoubleA
 
 
 def period_maps(period: int, state: State, samples: DoubleArray) -> list[DoubleArray]:
-    """Return the feature maps of one MPD sub-discriminator: `(channels, rows, period)` each.
+    """Return the feature maps of an MPD sub-discriminator: `(channels, rows, period)` each.
 
-    The logits are the last.
+    The last map is the scores.
     """
-    missing = -len(samples) % period
-    if missing:
-        samples = np.concatenate([samples, samples[-2 : -2 - missing : -1]])
+    padding = -len(samples) % period
+    if padding:
+        samples = np.concatenate([samples, samples[-2 : -2 - padding : -1]])
     columns = [samples[column::period][None] for column in range(period)]
     maps = []
     for i, stride in enumerate((3, 3, 3, 3, 1)):
@@ -117,7 +117,7 @@ def period_maps(period: int, state: State, samples: DoubleArray) -> list[DoubleA
 
 
 def scale_maps(state: State, samples: DoubleArray) -> list[DoubleArray]:
-    """Return the feature maps of one MSD sub-discriminator, the logits last."""
+    """Return the feature maps of an MSD sub-discriminator; the last map is the scores."""
     x, maps = samples[None], []
     for i, (stride, groups) in enumerate(
         [(1, 1), (2, 4), (2, 16), (4, 16), (4, 16), (1, 16), (1, 1)]
@@ -129,7 +129,7 @@ def scale_maps(state: State, samples: DoubleArray) -> list[DoubleArray]:
     return maps
 
 
-def halve(samples: DoubleArray) -> DoubleArray:
-    """Average windows of 4 every 2 samples, with 2 zeros at each end, which count."""
+def downsample(samples: DoubleArray) -> DoubleArray:
+    """Average windows of 4 every 2 samples, including 2 zeros of padding at both ends."""
     padded = np.pad(samples, 2)
     return np.array([padded[i : i + 4].mean() for i in range(0, len(padded) - 3, 2)])

@@ -1,4 +1,4 @@
-"""The discriminators are the paper's, and the mistakes of other implementations would be seen."""
+"""The discriminators equal a slow reference, and the tests detect mistakes of other tools."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hifigan_cli.models.discriminators import (
     DiscriminatorOutput,
     PeriodDiscriminator,
     ScaleDiscriminator,
-    discriminate,
-    halve,
+    downsample,
+    run_layers,
 )
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.types import DoubleArray
@@ -28,7 +28,7 @@ from tests.models import reference
 
 
 def weights_of(net: nn.Module) -> dict[str, DoubleArray]:
-    """Return the weights that the convolutions of a network really use, float64."""
+    """Return the effective weights of a network's convolutions, in float64."""
     state = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d):
@@ -44,25 +44,25 @@ def sound(samples: int, seed: int = 0) -> Tensor:
 
 
 def difference(output: DiscriminatorOutput, maps: Sequence[DoubleArray]) -> float:
-    """Measure the largest relative difference over all maps; inf where shapes or counts differ."""
+    """Return the largest relative difference of all maps; inf if shapes or counts differ."""
     if len(output.feature_maps) != len(maps):
         return float("inf")
-    worst = 0.0
-    for ours, theirs in zip(output.feature_maps, maps, strict=True):
-        if ours[0].shape != theirs.shape:
+    largest = 0.0
+    for actual, expected in zip(output.feature_maps, maps, strict=True):
+        if actual[0].shape != expected.shape:
             return float("inf")
-        scale_ = np.abs(theirs).max()
-        worst = max(worst, float(np.abs(ours[0].detach().numpy() - theirs).max() / scale_))
+        error = np.abs(actual[0].detach().numpy() - expected).max()
+        largest = max(largest, float(error / np.abs(expected).max()))
     if not torch.equal(output.scores, output.feature_maps[-1].flatten(1)):
         return float("inf")
-    return worst
+    return largest
 
 
-def period_error(period_: int, samples: int, seed: int = 0) -> float:
+def period_error(period: int, samples: int, seed: int = 0) -> float:
     torch.manual_seed(seed)
-    net = PeriodDiscriminator(period_).double().eval()
+    net = PeriodDiscriminator(period).double().eval()
     x = sound(samples, seed)
-    expected = reference.period_maps(period_, weights_of(net), x[0, 0].numpy())
+    expected = reference.period_maps(period, weights_of(net), x[0, 0].numpy())
     return difference(net(x), expected)
 
 
@@ -73,124 +73,121 @@ def scale_error(samples: int = 700, *, spectral: bool) -> float:
     return difference(net(x), reference.scale_maps(weights_of(net), x[0, 0].numpy()))
 
 
-@pytest.mark.parametrize(("period_", "samples"), [(2, 501), (3, 500), (11, 503)])
-def test_period_discriminators_equal_the_formulas(period_: int, samples: int) -> None:
-    """Guard MPD: folding, reflection, strides with 1 at last, slopes, bare scores, all maps."""
-    assert period_error(period_, samples) < 1e-12
+@pytest.mark.parametrize(("period", "samples"), [(2, 501), (3, 500), (11, 503)])
+def test_period_discriminators_equal_the_reference(period: int, samples: int) -> None:
+    """Reshaping, reflection, strides, slopes, scores without activation, and all maps agree."""
+    assert period_error(period, samples) < 1e-12
 
 
 @pytest.mark.parametrize("spectral", [True, False])
-def test_scale_discriminators_equal_the_formulas(spectral: bool) -> None:
-    """Guard MSD: kernels, strides, groups, slopes, bare scores, all maps."""
+def test_scale_discriminators_equal_the_reference(spectral: bool) -> None:
+    """Kernels, strides, groups, slopes, scores without activation, and all maps agree."""
     assert scale_error(spectral=spectral) < 1e-12
 
 
-def test_both_report_each_sub_discriminator() -> None:
-    """Guard the structure: five periods, three scales, each with all its maps."""
+def test_output_of_every_sub_discriminator() -> None:
+    """MPD has five periods and MSD three scales, each with all feature maps."""
     x = sound(600).float()
-    of_mpd, of_msd = MultiPeriodDiscriminator()(x), MultiScaleDiscriminator()(x)
-    assert [len(output.feature_maps) for output in of_mpd] == [6] * 5
-    assert [len(output.feature_maps) for output in of_msd] == [8] * 3
+    mpd_outputs, msd_outputs = MultiPeriodDiscriminator()(x), MultiScaleDiscriminator()(x)
+    assert [len(output.feature_maps) for output in mpd_outputs] == [6] * 5
+    assert [len(output.feature_maps) for output in msd_outputs] == [8] * 3
     assert [net.period for net in MultiPeriodDiscriminator().discriminators] == [2, 3, 5, 7, 11]
 
 
-def test_parameters_are_counted_exactly() -> None:
-    """Guard the sizes of both, as the paper's code has them."""
+def test_parameter_counts() -> None:
+    """The counts are those of the official code."""
     with torch.device("meta"):
         assert count_parameters(MultiPeriodDiscriminator()) == 41_105_770
         assert count_parameters(MultiScaleDiscriminator()) == 29_618_821
 
 
 @pytest.mark.parametrize("width", [0.5, 0.25, 0.125])
-def test_narrow_discriminators_work_alike(width: float) -> None:
-    """A part of the channels: the same kind of output for about width squared of the weights."""
-    for kind in (MultiPeriodDiscriminator, MultiScaleDiscriminator):
-        whole, narrow = kind(), kind(width)
-        share = count_parameters(narrow) / count_parameters(whole)
-        assert width**2 * 0.9 < share < width**2 * 1.6
+def test_narrow_discriminators(width: float) -> None:
+    """They have the same output shapes and about width squared times the weights."""
+    for network in (MultiPeriodDiscriminator, MultiScaleDiscriminator):
+        full, narrow = network(), network(width)
+        ratio = count_parameters(narrow) / count_parameters(full)
+        assert width**2 * 0.9 < ratio < width**2 * 1.6
         samples = torch.randn(1, 1, 4096)
-        for a, b in zip(whole(samples), narrow(samples), strict=True):
+        for a, b in zip(full(samples), narrow(samples), strict=True):
             assert a.scores.shape == b.scores.shape
             assert len(a.feature_maps) == len(b.feature_maps)
 
 
-def test_the_scales_are_averaged_with_padding_2() -> None:
-    """Guard the pooling (mistake 4), and that each scale reads the one above it."""
+def test_scales_are_average_pooled_with_padding_2() -> None:
+    """Each scale pools the previous one (mistake 4)."""
     x = sound(101)
-    half = reference.halve(x[0, 0].numpy())
-    np.testing.assert_allclose(halve(x)[0, 0].numpy(), half, atol=1e-12)
+    half = reference.downsample(x[0, 0].numpy())
+    np.testing.assert_allclose(downsample(x)[0, 0].numpy(), half, atol=1e-12)
     torch.manual_seed(2)
     net = MultiScaleDiscriminator().double().eval()
     x = sound(900)
-    level, output = x[0, 0].numpy(), net(x)
+    samples, output = x[0, 0].numpy(), net(x)
     for index, sub in enumerate(net.discriminators):
-        assert difference(output[index], reference.scale_maps(weights_of(sub), level)) < 1e-12
-        level = reference.halve(level)
+        assert difference(output[index], reference.scale_maps(weights_of(sub), samples)) < 1e-12
+        samples = reference.downsample(samples)
 
 
 def test_spectral_norm_is_on_the_first_scale_only() -> None:
-    """Guard which norm trains which scale."""
-    kinds = []
+    """The other scales have weight norm."""
+    norms = []
     for sub in MultiScaleDiscriminator().discriminators:
         names = {
-            type(part).__name__
-            for name, part in sub.named_modules()
+            type(norm).__name__
+            for name, norm in sub.named_modules()
             if name.endswith("parametrizations.weight.0")
         }
         assert sum(parametrize.is_parametrized(module, "weight") for module in sub.modules()) == 8
-        kinds.append(names)
-    assert kinds == [{"_SpectralNorm"}, {"_WeightNorm"}, {"_WeightNorm"}]
+        norms.append(names)
+    assert norms == [{"_SpectralNorm"}, {"_WeightNorm"}, {"_WeightNorm"}]
 
 
 @settings(max_examples=20)
-@given(samples=st.integers(20, 200), period_=st.sampled_from(PERIODS))
-def test_folding_keeps_every_sample(samples: int, period_: int) -> None:
-    """Guard the fold for any length: rows of `period` samples, the end reflected."""
+@given(samples=st.integers(20, 200), period=st.sampled_from(PERIODS))
+def test_to_2d_preserves_every_sample(samples: int, period: int) -> None:
+    """For any length, it returns rows of `period` samples, reflected at the end."""
     x = sound(samples)
-    rows = PeriodDiscriminator(period_).fold(x)
+    rows = PeriodDiscriminator(period).to_2d(x)
     flat = rows.flatten()
-    assert rows.shape == (1, 1, -(-samples // period_), period_)
+    assert rows.shape == (1, 1, -(-samples // period), period)
     assert torch.equal(flat[:samples], x.flatten())
-    mirrored = x.flatten()[samples - 1 - (len(flat) - samples) : samples - 1].flip(0)
-    assert torch.equal(flat[samples:], mirrored)
+    reflected = x.flatten()[samples - 1 - (len(flat) - samples) : samples - 1].flip(0)
+    assert torch.equal(flat[samples:], reflected)
 
 
-def activated(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
-    """Discriminate with the mistake of an activation on the scores."""
-    output = discriminate(convs, last, x)
+def activated_scores(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
+    """Run the layers with a mistake: an activation on the scores."""
+    output = run_layers(convs, last, x)
     scores = F.leaky_relu(output.feature_maps[-1], 0.1)
     return DiscriminatorOutput(scores.flatten(1), [*output.feature_maps[:-1], scores])
 
 
 def without_scores(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> DiscriminatorOutput:
-    """Discriminate with the mistake of leaving the scores out of the feature maps."""
-    output = discriminate(convs, last, x)
+    """Run the layers with a mistake: the feature maps do not include the scores."""
+    output = run_layers(convs, last, x)
     return DiscriminatorOutput(output.scores, output.feature_maps[:-1])
 
 
-@pytest.mark.parametrize("mistaken", [activated, without_scores])
-def test_mistakes_about_scores_would_be_seen(
-    mistaken: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Guard the guard of mistake 4, for both discriminators."""
-    monkeypatch.setattr(discriminators, "discriminate", mistaken)
+@pytest.mark.parametrize("mistake", [activated_scores, without_scores])
+def test_wrong_scores_are_detected(mistake: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison detects mistake 4 in both discriminators."""
+    monkeypatch.setattr(discriminators, "run_layers", mistake)
     assert period_error(3, 500) > 1e-4
     assert scale_error(spectral=False) > 1e-4
 
 
-def test_other_constants_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard the guard of mistake 4: the last 1024 convolution of MPD with stride 3; MelGAN's 0.2,
-    a slope that is told from 0.1."""
-    with monkeypatch.context() as changed:
-        changed.setattr(discriminators, "PERIOD_STRIDES", (3, 3, 3, 3, 3))
+def test_wrong_constants_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison detects stride 3 in MPD's last 1024 convolution, and MelGAN's slope of 0.2."""
+    with monkeypatch.context() as patch:
+        patch.setattr(discriminators, "PERIOD_STRIDES", (3, 3, 3, 3, 3))
         assert period_error(3, 500) > 1e-4
-    monkeypatch.setattr(discriminators, "SLOPE", 0.2)
+    monkeypatch.setattr(discriminators, "LRELU_SLOPE", 0.2)
     assert period_error(3, 500) > 1e-4
     assert scale_error(spectral=False) > 1e-4
 
 
-def test_a_pool_padding_of_1_would_be_seen() -> None:
-    """Guard the guard of mistake 4: the average pool padded by 1."""
+def test_pool_padding_of_1_is_detected() -> None:
+    """Average pooling with padding 1 (mistake 4) has another output length."""
     x = sound(100)
     wrong = F.avg_pool1d(x, 4, 2, padding=1)[0, 0].numpy()
-    assert wrong.shape != reference.halve(x[0, 0].numpy()).shape
+    assert wrong.shape != reference.downsample(x[0, 0].numpy()).shape

@@ -1,1 +1,1 @@
-"""Tests of the HTML pages that the tool writes."""
+"""Tests of the HTML pages."""

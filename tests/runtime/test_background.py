@@ -1,4 +1,4 @@
-"""A generator in a thread of its own: order, errors, how far ahead, and the end of the thread."""
+"""A generator in a background thread: order, errors, prefetching, and the end of the thread."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hifigan_cli.runtime.background import in_background
 
 
 def threads() -> int:
-    """Count the threads that are at work here, after a moment to end."""
-    until = time.monotonic() + 5
+    """Count the background threads, after waiting up to 5 s for them to end."""
+    deadline = time.monotonic() + 5
     while (
         count := sum(thread.name == "in_background" for thread in threading.enumerate())
-    ) and time.monotonic() < until:
+    ) and time.monotonic() < deadline:
         time.sleep(0.01)
     return count
 
 
 @given(items=st.lists(st.integers(), max_size=30), ahead=st.integers(1, 5))
-def test_every_item_in_order(items: list[int], ahead: int) -> None:
-    """What goes in comes out, and the thread ends."""
+def test_all_items_in_order(items: list[int], ahead: int) -> None:
+    """All items arrive in order, and the thread ends."""
     assert list(in_background((item for item in items), ahead)) == items
     assert threads() == 0
 
 
 @pytest.mark.parametrize("fails_at", [0, 3])
-def test_errors_arrive_in_their_place(fails_at: int) -> None:
-    """The items before an error come first; then it is raised as it is, in the reader's thread."""
+def test_error_arrives_after_the_items_before_it(fails_at: int) -> None:
+    """The items before an error arrive first; then the consumer's thread raises it unchanged."""
 
     def items() -> Generator[int, None, None]:
         yield from range(fails_at)
@@ -46,8 +46,8 @@ def test_errors_arrive_in_their_place(fails_at: int) -> None:
 
 
 @pytest.mark.parametrize("read", [1, 4])
-def test_who_stops_reading_ends_the_thread(read: int) -> None:
-    """A dropped generator is closed in its own thread, and no more than `ahead` were produced."""
+def test_closing_ends_the_thread(read: int) -> None:
+    """A closed generator is closed in its thread, and produced at most `ahead` unread items."""
     produced, closed_in = [], []
 
     def items() -> Generator[int, None, None]:
@@ -59,7 +59,7 @@ def test_who_stops_reading_ends_the_thread(read: int) -> None:
             closed_in.append(threading.current_thread().name)
 
     background = in_background(items(), 3)
-    assert not produced  # nothing runs before the first item is asked for
+    assert not produced  # the thread starts with the first request
     for _ in range(read):
         next(background)
     time.sleep(0.05)
@@ -70,8 +70,8 @@ def test_who_stops_reading_ends_the_thread(read: int) -> None:
     assert len(produced) <= read + 3 + 2
 
 
-def test_a_slow_item_does_not_hold_the_reader_up() -> None:
-    """Closing the outer of two generators returns at once; both threads end on their own."""
+def test_closing_does_not_wait_for_a_slow_item() -> None:
+    """Closing the outer of two generators returns at once; both threads end later."""
     release = threading.Event()
 
     def slow() -> Generator[int, None, None]:

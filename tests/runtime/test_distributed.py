@@ -1,4 +1,4 @@
-"""Several processes are as good as one, and a killed one costs no more than a restart."""
+"""Several processes train like one, and a killed process only causes a restart."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from safetensors.torch import load_file
 
 from tests.helpers import environment
 from tests.training import small
-from tests.training.runs import checkpoint, differing, metrics
+from tests.training.runs import checkpoint, differing_tensors, metrics
 
 
-def torchrun(*words: str | Path, world: int = 2, restarts: int = 0) -> subprocess.Popen[str]:
-    """Start `hifigan` in processes that share their gradients through gloo."""
+def torchrun(
+    *arguments: str | Path, world_size: int = 2, restarts: int = 0
+) -> subprocess.Popen[str]:
+    """Start `hifigan` in processes that exchange gradients with gloo."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    options = ["--nproc-per-node", str(world), "--max-restarts", str(restarts)]
+    options = ["--nproc-per-node", str(world_size), "--max-restarts", str(restarts)]
     return subprocess.Popen(
-        [*launcher, *options, "-m", "tests.training.small", *map(str, words)],
+        [*launcher, *options, "-m", "tests.training.small", *map(str, arguments)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -31,21 +33,21 @@ def torchrun(*words: str | Path, world: int = 2, restarts: int = 0) -> subproces
     )
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_processes_equal_one_with_the_whole_batch(
-    prepared: Path, tmp_path: Path, world: int
+@pytest.mark.parametrize("world_size", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_equal_one_with_the_full_batch(
+    prepared: Path, tmp_path: Path, world_size: int
 ) -> None:
-    """Protects shares, gradients, validation and resume across processes, over several shards.
+    """Several processes have the batches, gradients and validation of one, over several shards.
 
-    The first steps run in one process, the rest in several, so that a checkpoint crosses over as
-    well. Adam hides a gradient summed instead of averaged; its moments do not.
+    The first steps run in one process and the rest in several, so that they also resume from its
+    checkpoint. Adam hides a gradient summed instead of averaged; its moments do not.
     """
     options = ("--no-tensorboard", *small.arguments(steps=5, validate_every=2))
     assert small.run("train", prepared, "--out", tmp_path / "one", *options).returncode == 0
     first = (*options, "--steps", "2")
     assert small.run("train", prepared, "--out", tmp_path / "two", *first).returncode == 0
     assert len(list(prepared.glob("samples-*.i16"))) > 1
-    run = torchrun("train", prepared, "--out", tmp_path / "two", *options, world=world)
+    run = torchrun("train", prepared, "--out", tmp_path / "two", *options, world_size=world_size)
     error = run.communicate(timeout=240)[1]
     assert run.returncode == 0, error
 
@@ -60,39 +62,41 @@ def test_processes_equal_one_with_the_whole_batch(
         scale = one[name].abs().max().item()
         torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-3 * scale + 1e-9)
     for kind, key in (("train", "mel"), ("validation", "mel_l1_full")):
-        ours, theirs = ([line[key] for line in metrics(tmp_path / n, kind)] for n in ("one", "two"))
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        expected, actual = (
+            [line[key] for line in metrics(tmp_path / name, kind)] for name in ("one", "two")
+        )
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def wait_for_step(run: subprocess.Popen[str], step: int) -> None:
-    """Read the main process's reports until a step is done."""
+    """Read the main process's events until a step is done."""
     assert run.stdout is not None
     for line in run.stdout:
-        told = json.loads(line)
-        if told["event"] == "train" and told["step"] >= step:
+        event = json.loads(line)
+        if event["event"] == "train" and event["step"] >= step:
             return
     pytest.fail(f"the run ended before step {step}: {run.communicate()[1]}")
 
 
 def children(pid: int) -> list[int]:
-    """List the processes that a process started."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """List the child processes of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 STEPS = 12
 
 
-def elastic_line(prepared: Path, out: Path) -> list[str]:
-    """Return the words of a run that logs each step and saves every second one."""
+def elastic_command(prepared: Path, out: Path) -> list[str]:
+    """Return the command of a run that logs every step and saves every second one."""
     options = ["--no-tensorboard", "--json", *small.arguments(steps=STEPS, checkpoint_every=2)]
     return ["train", str(prepared), "--out", str(out), *options]
 
 
 @pytest.fixture(scope="module")
-def unbroken(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of two processes that nothing happened to."""
-    out = tmp_path_factory.mktemp("unbroken") / "run"
-    run = torchrun(*elastic_line(prepared, out))
+def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an uninterrupted run of two processes."""
+    out = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run = torchrun(*elastic_command(prepared, out))
     error = run.communicate(timeout=280)[1]
     assert run.returncode == 0, error
     return out
@@ -102,11 +106,13 @@ def unbroken(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the ranks through /proc")
 @pytest.mark.parametrize("victim", [0, -1])
 def test_torchrun_restarts_a_run_whose_rank_was_killed(
-    prepared: Path, unbroken: Path, tmp_path: Path, victim: int
+    prepared: Path, uninterrupted: Path, tmp_path: Path, victim: int
 ) -> None:
-    """Elastic restart: kill -9 of the rank that writes, or of another; the weights at the end are
-    those of the unbroken run, from the last checkpoint on and not from the beginning."""
-    run = torchrun(*elastic_line(prepared, tmp_path / "run"), restarts=1)
+    """After kill -9 of rank 0 or of another, the run restarts from the last checkpoint.
+
+    Its final weights are those of the uninterrupted run.
+    """
+    run = torchrun(*elastic_command(prepared, tmp_path / "run"), restarts=1)
     wait_for_step(run, 3)
     os.kill(children(run.pid)[victim], signal.SIGKILL)
     out, error = run.communicate(timeout=250)
@@ -114,14 +120,17 @@ def test_torchrun_restarts_a_run_whose_rank_was_killed(
     events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     (restart,) = [event for event in events if event["event"] == "started"]
     assert restart["step"] >= 2
-    assert differing(checkpoint(unbroken, STEPS), checkpoint(tmp_path / "run", STEPS)) == []
+    assert (
+        differing_tensors(checkpoint(uninterrupted, STEPS), checkpoint(tmp_path / "run", STEPS))
+        == []
+    )
     steps = [line["step"] for line in metrics(tmp_path / "run")]
     assert steps == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow
 def test_sigterm_to_torchrun_saves_at_a_common_step(prepared: Path, tmp_path: Path) -> None:
-    """Protects row 39 for several processes, which hear the signal at different steps."""
+    """The processes receive the signal at different steps, and save at a common one."""
     options = ("--no-tensorboard", "--json", *small.arguments(steps=100_000))
     run = torchrun("train", prepared, "--out", tmp_path / "run", *options)
     wait_for_step(run, 3)
@@ -129,4 +138,4 @@ def test_sigterm_to_torchrun_saves_at_a_common_step(prepared: Path, tmp_path: Pa
     run.communicate(timeout=90)
     saved = list((tmp_path / "run/checkpoints").glob("step_*.safetensors"))
     assert len(saved) == 1
-    assert int(saved[0].stem.removeprefix("step_")) % 10 == 0  # where the processes compare
+    assert int(saved[0].stem.removeprefix("step_")) % 10 == 0  # where the processes synchronize

@@ -1,4 +1,4 @@
-"""One function for many tasks in several processes: in order, whoever dies."""
+"""One function for many tasks in several processes: results in order, also after crashes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _square_or_die(number: int) -> int:
     return number * number
 
 
-def test_a_crashing_decoder_takes_one_file_with_it() -> None:
-    """The process dies, the run goes on, and only the guilty file is left out."""
-    results = list(map_in_order(_square_or_die, range(12), 2, crashed=lambda number: -number))
+def test_crash_fails_only_one_task() -> None:
+    """A process dies, the run continues, and only the task that on_crash it fails."""
+    results = list(map_in_order(_square_or_die, range(12), 2, on_crash=lambda number: -number))
     assert results == [-5 if n == 5 else n * n for n in range(12)]
 
 
-_LARGE = 1 << 22  # bytes: more than a pipe takes without a reader
+_LARGE = 1 << 22  # bytes: more than a pipe buffers
 
 
 def _die_while_sending(task: tuple[int, Path]) -> bytes:
@@ -37,24 +37,24 @@ def _die_while_sending(task: tuple[int, Path]) -> bytes:
     return bytes([number]) * _LARGE
 
 
-def test_a_worker_that_is_killed_while_it_sends(tmp_path: Path) -> None:
-    """Half a result in the pipe stops nobody: the others go on, and the file is done again."""
+def test_worker_killed_while_sending(tmp_path: Path) -> None:
+    """A partial result in a pipe does not stop the other workers, and its task is retried."""
     tasks = [(number, tmp_path / "marker") for number in range(8)]
     results = []
-    for result in map_in_order(_die_while_sending, tasks, 2, crashed=lambda _: b""):
-        time.sleep(0.2)  # nobody reads, so that what is sent meanwhile stops in the middle
+    for result in map_in_order(_die_while_sending, tasks, 2, on_crash=lambda _: b""):
+        time.sleep(0.2)  # do not read, so that workers block while sending
         results.append((len(result), result[0]))
     assert results == [(_LARGE, number) for number in range(8)]
     assert (tmp_path / "marker").exists()
 
 
-def _refuse(number: int) -> int:
+def _fail_at_three(number: int) -> int:
     if number == 3:
-        raise InputError("no")
+        raise InputError("task 3")
     return number
 
 
-def test_what_a_worker_raises_the_run_raises() -> None:
-    """An error keeps its class on the way, after the results before it."""
-    with pytest.raises(InputError, match="no"):
-        list(map_in_order(_refuse, range(9), 2, crashed=lambda number: -number))
+def test_worker_error_is_raised_in_the_parent() -> None:
+    """An error of a worker keeps its class and is raised after the results before it."""
+    with pytest.raises(InputError, match="task 3"):
+        list(map_in_order(_fail_at_three, range(9), 2, on_crash=lambda number: -number))

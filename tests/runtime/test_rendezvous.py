@@ -1,4 +1,4 @@
-"""Processes of a restarted run find each other, not those that are dead."""
+"""Processes of a restarted run connect to each other, not to dead processes."""
 
 from __future__ import annotations
 
@@ -10,65 +10,65 @@ import pytest
 from torch._C._distributed_c10d import HashStore, Store
 
 from hifigan_cli.errors import DeviceError
-from hifigan_cli.runtime import rendezvous as meeting
+from hifigan_cli.runtime import rendezvous
 
 
 class Attempt:
-    """Processes of one attempt, as threads; each asks for the store with its own rank."""
+    """The processes of one attempt, as threads with different ranks."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store, world: int) -> None:
-        self.found: dict[int, bytes] = {}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store, world_size: int) -> None:
+        self.values: dict[int, bytes] = {}
         ranks = threading.local()
 
-        def rendezvous(_url: str, **_options: object) -> Iterator[tuple[Store, int, int]]:
-            yield store, ranks.rank, world
+        def torch_rendezvous(_url: str, **_options: object) -> Iterator[tuple[Store, int, int]]:
+            yield store, ranks.rank, world_size
 
-        monkeypatch.setattr(meeting, "torch_rendezvous", rendezvous)
+        monkeypatch.setattr(rendezvous, "torch_rendezvous", torch_rendezvous)
 
         def member(rank: int) -> None:
             ranks.rank = rank
-            ours, _, _ = meeting.rendezvous(timeout_s=20)
+            prefix_store, _, _ = rendezvous.rendezvous(timeout_s=20)
             if rank == 0:
-                ours.set("who", f"{id(self)}")
-            self.found[rank] = ours.get("who")
+                prefix_store.set("attempt", f"{id(self)}")
+            self.values[rank] = prefix_store.get("attempt")
 
         self.members = {
-            rank: threading.Thread(target=member, args=(rank,)) for rank in range(world)
+            rank: threading.Thread(target=member, args=(rank,)) for rank in range(world_size)
         }
 
     def start(self, *ranks: int) -> None:
-        """Let some of the processes begin."""
+        """Start some of the processes."""
         for rank in ranks:
             self.members[rank].start()
 
-    def met(self) -> set[bytes]:
-        """Wait for all; return what they found in their store."""
+    def join(self) -> set[bytes]:
+        """Wait for all processes; return the values that they read from their stores."""
         for thread in self.members.values():
             thread.join(30)
-        assert len(self.found) == len(self.members)
-        return set(self.found.values())
+        assert len(self.values) == len(self.members)
+        return set(self.values.values())
 
 
 @pytest.mark.parametrize("first", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
-def test_a_restart_meets_anew_in_the_old_store(
+def test_restarts_ignore_earlier_attempts(
     monkeypatch: pytest.MonkeyPatch, first: tuple[int, ...]
 ) -> None:
-    """Whoever is early, also with another number of processes: nobody takes an old answer."""
+    """In any order and with any number of processes, none uses an answer of an earlier attempt."""
     store = HashStore()
-    for world, order in ((3, first), (3, first[::-1]), (2, (1, 0)), (4, (3, 1, 2, 0))):
-        attempt = Attempt(monkeypatch, store, world)
+    for world_size, order in ((3, first), (3, first[::-1]), (2, (1, 0)), (4, (3, 1, 2, 0))):
+        attempt = Attempt(monkeypatch, store, world_size)
         for rank in order:
             attempt.start(rank)
             time.sleep(0.12)
-        assert attempt.met() == {f"{id(attempt)}".encode()}
+        assert attempt.join() == {f"{id(attempt)}".encode()}
 
 
-@pytest.mark.parametrize(("rank", "missing"), [(0, "1 of 2 processes"), (1, "the first process")])
-def test_a_process_that_never_comes(
+@pytest.mark.parametrize(("rank", "missing"), [(0, "1 of 2"), (1, "first process")])
+def test_missing_process_raises_after_the_timeout(
     monkeypatch: pytest.MonkeyPatch, rank: int, missing: str
 ) -> None:
-    """An end with a word, and not a wait for ever."""
+    """A process that never joins is an error and not an endless wait."""
     store = HashStore()
-    monkeypatch.setattr(meeting, "torch_rendezvous", lambda *_a, **_o: iter([(store, rank, 2)]))
+    monkeypatch.setattr(rendezvous, "torch_rendezvous", lambda *_a, **_o: iter([(store, rank, 2)]))
     with pytest.raises(DeviceError, match=missing):
-        meeting.rendezvous(timeout_s=0.2)
+        rendezvous.rendezvous(timeout_s=0.2)

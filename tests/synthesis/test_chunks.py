@@ -1,4 +1,4 @@
-"""Chunks give the samples of the whole, whatever the sizes, and never run short."""
+"""Chunked synthesis has the samples of one-pass synthesis for all sizes, in limited memory."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ SHAPES = {
 }
 
 
-class Exact:
-    """An engine in double precision: there, only the mathematics can differ.
+class DoubleEngine:
+    """An engine in double precision, so that rounding cannot hide an error.
 
-    It runs out of memory with more than `room` frames.
+    It runs out of memory with more than `max_frames` frames.
     """
 
-    name, precision = "exact", "fp64"
+    name, precision = "double", "fp64"
 
-    def __init__(self, shape: str = "tiny", seed: int = 0, room: int = 1 << 30) -> None:
+    def __init__(self, shape: str = "tiny", seed: int = 0, max_frames: int = 1 << 30) -> None:
         self.config = SHAPES[shape]
         self.chunk_frames = 32
         self._net: Generator = tiny_generator(seed, self.config).double().eval()
-        self._room = room
+        self._max_frames = max_frames
 
     def synthesize(self, mel: AnyArray) -> AnyArray:
         """Run the plain network."""
-        if mel.shape[-1] > self._room:
+        if mel.shape[-1] > self._max_frames:
             raise DeviceError("out of memory")
         with torch.no_grad():
             wave: AnyArray = self._net(torch.from_numpy(mel))[:, 0].numpy()
         return wave
 
 
-def mel_of(frames: int, seed: int = 0, batch: int = 1) -> AnyArray:
-    """Make a mel in double precision."""
+def random_mel(frames: int, seed: int = 0, batch: int = 1) -> AnyArray:
+    """Return a mel in double precision."""
     return np.random.default_rng(seed).standard_normal((batch, 80, frames))
 
 
-def pushed(stream: ChunkedStream, mel: AnyArray, block: int) -> list[AnyArray]:
-    """Push a mel in blocks; return what each push gave, the end's last."""
-    pieces = [
+def push_blocks(stream: ChunkedStream, mel: AnyArray, block: int) -> list[AnyArray]:
+    """Push a mel in blocks; return the samples from each push."""
+    samples = [
         stream.push(mel[..., start : start + block]) for start in range(0, mel.shape[-1], block)
     ]
-    return [*pieces, stream.push(mel[..., :0], end=True)]
+    return [*samples, stream.push(mel[..., :0], end=True)]
 
 
 @given(
@@ -73,63 +73,64 @@ def pushed(stream: ChunkedStream, mel: AnyArray, block: int) -> list[AnyArray]:
     chunk=st.integers(1, 40),
     block=st.integers(1, 60),
     batch=st.integers(1, 2),
-    prompt=st.booleans(),
+    low_latency=st.booleans(),
 )
-def test_chunks_equal_the_whole(
-    shape: str, seed: int, frames: int, chunk: int, block: int, batch: int, prompt: bool
+def test_chunks_equal_one_pass(
+    shape: str, seed: int, frames: int, chunk: int, block: int, batch: int, low_latency: bool
 ) -> None:
-    """Any length, cut any way, gives the whole's samples to the last digit of doubles."""
-    engine = Exact(shape, seed)
-    mel = mel_of(frames, seed, batch)
-    stream = ChunkedStream(engine, engine.config, chunk, prompt=prompt)
-    for _ in range(2):  # after its end, a stream takes another mel
-        made = np.concatenate(pushed(stream, mel, block), axis=-1)
-        whole = engine.synthesize(mel)
-        assert made.shape == whole.shape
-        assert np.abs(made - whole).max() < 1e-12
+    """Any length, push_blocks in any blocks, has the samples of one pass in double precision."""
+    engine = DoubleEngine(shape, seed)
+    mel = random_mel(frames, seed, batch)
+    stream = ChunkedStream(engine, engine.config, chunk, low_latency=low_latency)
+    for _ in range(2):  # a finished stream accepts another mel
+        generated = np.concatenate(push_blocks(stream, mel, block), axis=-1)
+        expected = engine.synthesize(mel)
+        assert generated.shape == expected.shape
+        assert np.abs(generated - expected).max() < 1e-12
 
 
-def test_too_little_context_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test above can fail: one frame of context less changes samples at the seams."""
-    engine, mel = Exact(), mel_of(60)
+def test_too_little_context_changes_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above can fail: one less frame of context changes samples at the seams."""
+    engine, mel = DoubleEngine(), random_mel(60)
     monkeypatch.setattr(chunks, "context_frames", lambda config: context_frames(config) - 1)
-    made = np.concatenate(pushed(ChunkedStream(engine, engine.config, 10), mel, 60), axis=-1)
-    assert np.abs(made - engine.synthesize(mel)).max() > 1e-9
+    stream = ChunkedStream(engine, engine.config, 10)
+    generated = np.concatenate(push_blocks(stream, mel, 60), axis=-1)
+    assert np.abs(generated - engine.synthesize(mel)).max() > 1e-9
 
 
-@given(chunk=st.integers(1, 30), prompt=st.booleans(), frames=st.integers(1, 200))
-def test_the_latency_is_as_stated(chunk: int, prompt: bool, frames: int) -> None:
-    """Frame by frame: the samples of a frame are out once `latency_frames` have followed it."""
-    engine = Exact()
-    stream = ChunkedStream(engine, engine.config, chunk, prompt=prompt)
-    mel, made = mel_of(1), 0
+@given(chunk=st.integers(1, 30), low_latency=st.booleans(), frames=st.integers(1, 200))
+def test_latency_is_at_most_latency_frames(chunk: int, low_latency: bool, frames: int) -> None:
+    """The samples of a frame are returned after at most `latency_frames` more frames."""
+    engine = DoubleEngine()
+    stream = ChunkedStream(engine, engine.config, chunk, low_latency=low_latency)
+    mel, n_samples = random_mel(1), 0
     for pushed_frames in range(1, frames + 1):
-        made += stream.push(mel).shape[-1]
-        assert made >= (pushed_frames - stream.latency_frames) * engine.config.hop_length
-        assert stream._held is not None
-        assert stream._held.shape[-1] <= 2 * chunk + 2 * context_frames(engine.config)
+        n_samples += stream.push(mel).shape[-1]
+        assert n_samples >= (pushed_frames - stream.latency_frames) * engine.config.hop_length
+        assert stream._buffer is not None
+        assert stream._buffer.shape[-1] <= 2 * chunk + 2 * context_frames(engine.config)
 
 
-def test_nothing_in_nothing_out() -> None:
-    """An empty stream of mel gives no samples and no error."""
-    engine = Exact()
+def test_empty_mel_has_no_samples() -> None:
+    """An empty stream returns no samples and raises no error."""
+    engine = DoubleEngine()
     stream = ChunkedStream(engine, engine.config)
-    assert stream.push(mel_of(0)).shape == (1, 0)
-    assert stream.push(mel_of(0), end=True).shape == (1, 0)
+    assert stream.push(random_mel(0)).shape == (1, 0)
+    assert stream.push(random_mel(0), end=True).shape == (1, 0)
 
 
 def test_out_of_memory_halves_the_chunk() -> None:
-    """A device too small for a chunk gets smaller ones, and the result is the same."""
-    engine, mel = Exact(seed=1, room=40), mel_of(300, seed=1)
-    told: list[int] = []
-    stream = ChunkedStream(engine, engine.config, 100, on_halved=told.append)
-    made = np.concatenate(pushed(stream, mel, 300), axis=-1)
-    assert told == [50, 25]
-    assert np.abs(made - Exact(seed=1).synthesize(mel)).max() < 1e-12
+    """If a chunk does not fit into memory, smaller chunks have the same result."""
+    engine, mel = DoubleEngine(seed=1, max_frames=40), random_mel(300, seed=1)
+    chunk_sizes: list[int] = []
+    stream = ChunkedStream(engine, engine.config, 100, on_chunk_halved=chunk_sizes.append)
+    generated = np.concatenate(push_blocks(stream, mel, 300), axis=-1)
+    assert chunk_sizes == [50, 25]
+    assert np.abs(generated - DoubleEngine(seed=1).synthesize(mel)).max() < 1e-12
 
 
-def test_a_device_that_holds_nothing() -> None:
-    """When the smallest chunk does not fit either, the error says so."""
-    engine = Exact(room=0)
-    with pytest.raises(DeviceError, match="smallest chunk"):
-        ChunkedStream(engine, engine.config, 64).push(mel_of(200), end=True)
+def test_smallest_chunk_does_not_fit() -> None:
+    """If the smallest chunk does not fit into memory, the error has its size."""
+    engine = DoubleEngine(max_frames=0)
+    with pytest.raises(DeviceError, match="16 frames"):
+        ChunkedStream(engine, engine.config, 64).push(random_mel(200), end=True)

@@ -1,4 +1,4 @@
-"""Mel files: every format is read; axes, bands and types that no mel has are refused."""
+"""Mel files: all formats are read; wrong axes, bands and types are rejected."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from hifigan_cli.audio import mel_spectrogram
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import InputError
 from hifigan_cli.synthesis.input_mel import open_mel
-from hifigan_cli.synthesis.mel_files import torch_mels
+from hifigan_cli.synthesis.mel_files import torch_mel_files
 from tests.helpers import speech
 
 
 def load_mel(
     source: Path | bytes, n_mels: int, *, transpose: bool = False, check: bool = True
 ) -> np.ndarray:
-    """Return the array of a mel file for a model of so many bands."""
+    """Return the array of a mel file for a model with `n_mels` bands."""
     return open_mel(source, MelConfig(n_mels=n_mels), transpose=transpose, check=check).array
 
 
 @pytest.fixture
 def mel() -> np.ndarray:
-    """Return a log-mel of something like speech, `(mels, frames)`."""
+    """Return a log-mel `(n_mels, frames)` of speech-like sound."""
     return mel_spectrogram(torch.from_numpy(speech(1.0))[None])[0].numpy()
 
 
-def test_every_format(tmp_path: Path, mel: np.ndarray) -> None:
-    """The four formats, with and without the name mel, give the same numbers."""
+def test_all_formats(tmp_path: Path, mel: np.ndarray) -> None:
+    """The four formats, with and without the array name mel, have the same values."""
     np.save(tmp_path / "a.npy", mel)
     np.savez(tmp_path / "b.npz", mel=mel, other=np.zeros(3))
     np.savez_compressed(tmp_path / "c.npz", mel)
@@ -48,13 +48,13 @@ def test_every_format(tmp_path: Path, mel: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_float_types(tmp_path: Path, mel: np.ndarray, dtype: type) -> None:
-    """Any floating-point type is a mel."""
+    """A mel may have any floating-point type."""
     np.save(tmp_path / "m.npy", mel.astype(dtype))
     assert load_mel(tmp_path / "m.npy", 80).dtype == dtype
 
 
-def test_npy_stays_on_disk(tmp_path: Path, mel: np.ndarray) -> None:
-    """A long .npy is mapped: its length costs no memory."""
+def test_npy_is_memory_mapped(tmp_path: Path, mel: np.ndarray) -> None:
+    """A long .npy file uses no memory."""
     np.save(tmp_path / "m.npy", mel)
     assert isinstance(load_mel(tmp_path / "m.npy", 80).base, np.memmap) or isinstance(
         load_mel(tmp_path / "m.npy", 80), np.memmap
@@ -62,7 +62,7 @@ def test_npy_stays_on_disk(tmp_path: Path, mel: np.ndarray) -> None:
 
 
 def test_transpose(tmp_path: Path, mel: np.ndarray) -> None:
-    """Frames first is refused with the option that turns it, and turned by it."""
+    """A frames-first mel is an error that suggests --transpose, and that option works."""
     np.save(tmp_path / "m.npy", mel.T)
     with pytest.raises(InputError) as caught:
         load_mel(tmp_path / "m.npy", 80)
@@ -82,15 +82,15 @@ def test_transpose(tmp_path: Path, mel: np.ndarray) -> None:
     ],
 )
 def test_wrong_arrays(tmp_path: Path, array: np.ndarray, message: str) -> None:
-    """Axes, bands and types that no mel has are named."""
+    """The errors of wrong axes, bands and types name them."""
     np.save(tmp_path / "m.npy", array)
     with pytest.raises(InputError, match=message):
         load_mel(tmp_path / "m.npy", 80)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_a_number(tmp_path: Path, mel: np.ndarray, value: float) -> None:
-    """The first value that is not a number is named by band and frame."""
+def test_nonfinite_value(tmp_path: Path, mel: np.ndarray, value: float) -> None:
+    """The error has the band and frame of the first NaN or infinite value."""
     mel = mel.copy()
     mel[7, 40] = value
     np.save(tmp_path / "m.npy", mel)
@@ -98,8 +98,8 @@ def test_not_a_number(tmp_path: Path, mel: np.ndarray, value: float) -> None:
         load_mel(tmp_path / "m.npy", 80, check=False)
 
 
-class Bomb:
-    """Writes a file when it is unpickled."""
+class MaliciousPickle:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -109,29 +109,29 @@ class Bomb:
 
 
 def test_pickles_never_run(tmp_path: Path) -> None:
-    """Object arrays and pickled code are refused and not executed."""
-    fuse = tmp_path / "ran"
-    files = {"a.npy": None, "b.pt": None, "c.pt": None}
-    np.save(tmp_path / "a.npy", np.array([Bomb(fuse)], dtype=object), allow_pickle=True)
-    torch.save({"mel": Bomb(fuse)}, tmp_path / "b.pt")
-    (tmp_path / "c.pt").write_bytes(pickle.dumps(Bomb(fuse)))
-    for name in files:
+    """Object arrays and pickled code are rejected and not executed."""
+    marker = tmp_path / "ran"
+    payload = MaliciousPickle(marker)
+    np.save(tmp_path / "a.npy", np.array([payload], dtype=object), allow_pickle=True)
+    torch.save({"mel": payload}, tmp_path / "b.pt")
+    (tmp_path / "c.pt").write_bytes(pickle.dumps(payload))
+    for name in ("a.npy", "b.pt", "c.pt"):
         with pytest.raises(InputError):
             load_mel(tmp_path / name, 80)
-    assert not fuse.exists()
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04" + bytes(50), bytes(1000)])
-def test_bytes_that_are_no_mel(tmp_path: Path, content: bytes) -> None:
-    """Empty, cut and foreign files are input errors."""
+def test_invalid_files(tmp_path: Path, content: bytes) -> None:
+    """Empty, truncated and other files are input errors."""
     path = tmp_path / "m.npy"
     path.write_bytes(content)
     with pytest.raises(InputError):
         load_mel(path, 80)
 
 
-def test_a_reader_that_fails_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception without a message is an input error like any other."""
+def test_exception_without_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the reader raises an exception without a message, the input error has its class name."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError
@@ -142,52 +142,52 @@ def test_a_reader_that_fails_without_words(tmp_path: Path, monkeypatch: pytest.M
         load_mel(tmp_path / "m.npy", 80)
 
 
-def test_claims_of_a_pytorch_file(tmp_path: Path) -> None:
-    """Strides of zero make any size of a few bytes: refused, and nothing of it is allocated."""
+def test_huge_shape_in_a_pytorch_file(tmp_path: Path) -> None:
+    """A small file with zero strides can claim any size: it is rejected before any allocation."""
     claim = torch.zeros(1).expand(80, 1 << 30)
     torch.save({"mel": claim}, tmp_path / "m.pt")
     assert (tmp_path / "m.pt").stat().st_size < 5000
     for source in (tmp_path / "m.pt", (tmp_path / "m.pt").read_bytes()):
-        with pytest.raises(InputError, match="claims more numbers"):
+        with pytest.raises(InputError, match="more numbers"):
             load_mel(source, 80)
 
 
-def test_a_pytorch_mel_is_never_read_here(
+def test_pytorch_mel_is_read_in_another_process(
     tmp_path: Path, mel: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process unpickles it: this one needs no torch for it, whatever the type."""
+    """A child process unpickles the file; this process needs no torch, even for bfloat16."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("unpickled in this process")
 
     torch.save({"mel": torch.from_numpy(mel).bfloat16(), "step": 3}, tmp_path / "m.pt")
     monkeypatch.setattr(torch, "load", fail)
-    read = load_mel(tmp_path / "m.pt", 80)
-    assert read.dtype == np.float32
-    np.testing.assert_allclose(read, mel, rtol=2**-8)
+    loaded = load_mel(tmp_path / "m.pt", 80)
+    assert loaded.dtype == np.float32
+    np.testing.assert_allclose(loaded, mel, rtol=2**-8)
 
 
-def test_many_pytorch_mels_cost_one_process(
+def test_many_pytorch_mels_share_a_process(
     tmp_path: Path, mel: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`torch_mels` reads a folder's PyTorch files together; a bad one is named, others are read."""
+    """`torch_mel_files` reads files in one process; a bad one does not affect the others."""
     for name in ("a.pt", "b.pth"):
         torch.save(torch.from_numpy(mel), tmp_path / name)
     (tmp_path / "c.pt").write_bytes(b"bad")
     np.save(tmp_path / "d.npy", mel)
     run = Mock(wraps=subprocess.run)
     monkeypatch.setattr(subprocess, "run", run)
-    batches = torch_mels(sorted(tmp_path.iterdir()))
+    torch_files = torch_mel_files(sorted(tmp_path.iterdir()))
     for name in ("a.pt", "b.pth", "d.npy"):
-        opened = open_mel(tmp_path / name, MelConfig(), batches=batches)
+        opened = open_mel(tmp_path / name, MelConfig(), torch_files=torch_files)
         np.testing.assert_array_equal(opened.array, mel)
     with pytest.raises(InputError, match=r"c\.pt"):
-        open_mel(tmp_path / "c.pt", MelConfig(), batches=batches)
+        open_mel(tmp_path / "c.pt", MelConfig(), torch_files=torch_files)
     assert run.call_count == 1
 
 
 def test_archive_with_several_arrays(tmp_path: Path) -> None:
-    """An archive without an array named mel says what it has."""
+    """The error of an archive without an array named mel lists its arrays."""
     np.savez(tmp_path / "m.npz", one=np.zeros(3), two=np.zeros(3))
     with pytest.raises(InputError, match="one, two"):
         load_mel(tmp_path / "m.npz", 80)

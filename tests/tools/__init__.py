@@ -1,1 +1,1 @@
-"""Programs that make what the repository ships or shows: the demo's speech, README tables."""
+"""Scripts that generate the bundled files and the tables of the documentation, or measure."""

@@ -1,4 +1,4 @@
-"""A real browser without a window, for pages that the tool writes."""
+"""A headless browser for tests of HTML pages."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _FLAGS = (
 )
 
 
-def chromium(page: Path, profile: Path, *arguments: str, patience_ms: int = 20_000) -> str:
-    """Open a page; return the document as it is once its scripts have run. Skips without one."""
-    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+def chromium(page: Path, profile: Path, *arguments: str, time_budget_ms: int = 20_000) -> str:
+    """Return the DOM of a page after its scripts have run; skip the test without Chromium."""
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip("needs Chromium")
     run = subprocess.run(
@@ -32,7 +32,7 @@ def chromium(page: Path, profile: Path, *arguments: str, patience_ms: int = 20_0
             program,
             *_FLAGS,
             f"--user-data-dir={profile}",
-            f"--virtual-time-budget={patience_ms}",
+            f"--virtual-time-budget={time_budget_ms}",
             *arguments,
             "--dump-dom",
             page.as_uri(),

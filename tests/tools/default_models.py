@@ -1,16 +1,17 @@
-"""The recipes of the tool's own models: each one command that prepares, trains, and goes on.
+"""Train the default models: one command each prepares the data and trains, or resumes.
 
     python -m tests.tools.default_models enhancer OUT [--data ../shared/data] [--device cpu]
     python -m tests.tools.default_models vocoder OUT [--device cuda]
 
-The enhancer is packed into `hifigan_cli/assets/` in half precision, with its licences: 60 to 75
-minutes on a CPU of two cores. The vocoder wants a GPU and hours, in as many legs as one likes: the
-same call goes on, and `--minutes` ends a leg. It becomes the default when
-`python -m tests.tools.quality OUT/vocoder` says that it passes the thresholds; until then
-`universal-v1` is. On one CPU core an hour of a like recipe is far from them.
+The enhancer takes 60 to 75 minutes on two CPU cores. It is written to `hifigan_cli/assets/` in half
+precision, with its license. The vocoder needs hours on a GPU. `--minutes` limits a session,
+and the same command resumes. The vocoder becomes the default when `python -m tests.tools.quality
+OUT/vocoder` shows that it passes the thresholds; until then the default is `universal-v1`. One hour
+of a similar recipe on one CPU core is far from them.
 
-A leg on a machine that is lent bare and takes back files of 16 MiB, 64 MiB in all, with the corpus
-and the last leg's files in `leg/`: the checkpoint is 65 MiB, and packed below 61.
+A session on an empty machine that returns files of at most 16 MiB, 64 MiB in all, with the corpus
+in `data/` and the files of the last session in `leg/` (the checkpoint has 65 MiB, compressed less
+than 61):
 
     cat leg/part.* | tar -xz -C /tmp/run
     python -m tests.tools.default_models vocoder /tmp/run --data data --minutes 8
@@ -34,10 +35,9 @@ from hifigan_cli.enhancement.stages import ENHANCER_FILE
 from tests.conftest import SHARED_DATA
 
 SPEECH = ("kathleen", "kerstin", "speechocean")
-WIDE = SPEECH[:2]  # recorded at 48 kHz; the rest stops at 8 kHz and cannot teach what lies above
-# The paper's V2 and losses. Two voices have to stand for all, so that rate and level are varied.
-# Discriminators of a quarter of their width take a sixteenth of the work, and their checkpoint a
-# thirteenth of the space.
+WIDEBAND_SPEECH = SPEECH[:2]  # recorded at 48 kHz; the rest has nothing above 8 kHz
+# The paper's V2 and losses. There are only two voices, so speed and level are varied. At a quarter
+# of the width, discriminators need a sixteenth of the operations and a thirteenth of the file size.
 VOCODER = {
     "steps": 500_000,
     "adversarial_start": 5_000,
@@ -48,8 +48,8 @@ VOCODER = {
     "discriminator_width": 0.25,
     "keep_checkpoints": 1,
 }
-LICENCE = "MIT"
-STOPPED = 128 + signal.SIGTERM  # the exit code after a signal, when all is saved
+LICENSE = "MIT"
+STOPPED_EXIT_CODE = 128 + signal.SIGTERM  # after a signal, when the state is saved
 DATA = (
     "speech of kathleen and kerstin (CC0) and of speechocean762 (CC BY 4.0); "
     "85 noises and 108 room responses, one in eight held out"
@@ -58,38 +58,42 @@ DATA = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where to train, for how long, and with what other settings."""
+    """Where and how to train."""
 
     data: Path
     out: Path
     device: str
     minutes: float | None
-    sets: list[str]
+    settings: list[str]
     pack: Path
 
     def options(self, name: str) -> list[str | Path]:
-        """Return what both trainings are told."""
-        sets = [part for item in self.sets for part in ("--set", item)]
-        return ["--out", self.out / name, "--device", self.device, *sets]
+        """Return the options that both training commands take."""
+        settings = [part for item in self.settings for part in ("--set", item)]
+        return ["--out", self.out / name, "--device", self.device, *settings]
 
 
 def hifigan(*arguments: str | Path, minutes: float | None = None) -> bool:
-    """Run the tool; its failure ends the recipe. False: the time was up, and its state is saved."""
-    line = [sys.executable, "-m", "hifigan_cli", *map(str, arguments)]
-    with subprocess.Popen(line) as process:
+    """Run `hifigan`; return False if the time was up and the state is saved.
+
+    Raises:
+        CalledProcessError: the command failed.
+    """
+    command = [sys.executable, "-m", "hifigan_cli", *map(str, arguments)]
+    with subprocess.Popen(command) as process:
         try:
             process.wait(minutes and 60 * minutes)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
-            if process.wait() == STOPPED:
+            if process.wait() == STOPPED_EXIT_CODE:
                 return False
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, line)
+        raise subprocess.CalledProcessError(process.returncode, command)
     return True
 
 
 def prepare(data: Path, out: Path, speakers: tuple[str, ...]) -> Path:
-    """Prepare the recordings of some speakers together; return the folder."""
+    """Prepare the recordings of some speakers in one folder; return it."""
     name = "-".join(speakers)
     corpus = out / f"corpus-{name}"
     for speaker in speakers:
@@ -100,37 +104,39 @@ def prepare(data: Path, out: Path, speakers: tuple[str, ...]) -> Path:
 
 
 def train_enhancer(recipe: Recipe) -> None:
-    """Train the enhancer, or go on, and pack it when it is done."""
+    """Train the enhancer, or resume; write the packed model when it is complete."""
     speech = prepare(recipe.data, recipe.out, SPEECH)
-    sounds = ("--noises", recipe.data / "noise", "--rirs", recipe.data / "rir")
-    train = ("train-enhancer", speech, *sounds, *recipe.options("enhancer"))
-    if not hifigan(*train, minutes=recipe.minutes):
+    sound_options = ("--noises", recipe.data / "noise", "--rirs", recipe.data / "rir")
+    command = ("train-enhancer", speech, *sound_options, *recipe.options("enhancer"))
+    if not hifigan(*command, minutes=recipe.minutes):
         return
     model = read_enhancer(recipe.out / "enhancer" / MODEL_FILE)
     weights = {key: value.astype(np.float16) for key, value in model.weights.items()}
-    origin = {**model.provenance, "name": "hifigan-enhancer", "licence": LICENCE, "data": DATA}
-    write_enhancer(recipe.pack, replace(model, weights=weights, provenance=origin))
+    provenance = {**model.provenance, "name": "hifigan-enhancer", "license": LICENSE, "data": DATA}
+    write_enhancer(recipe.pack, replace(model, weights=weights, provenance=provenance))
 
 
 def train_vocoder(recipe: Recipe) -> None:
-    """Train the vocoder, or go on."""
-    sets = [part for key, value in VOCODER.items() for part in ("--set", f"{key}={value}")]
-    speech = prepare(recipe.data, recipe.out, WIDE)
-    options = ("--preset", "v2", "--bf16", *sets, *recipe.options("vocoder"))
+    """Train the vocoder, or resume."""
+    settings = [part for key, value in VOCODER.items() for part in ("--set", f"{key}={value}")]
+    speech = prepare(recipe.data, recipe.out, WIDEBAND_SPEECH)
+    options = ("--preset", "v2", "--bf16", *settings, *recipe.options("vocoder"))
     hifigan("train", speech, *options, minutes=recipe.minutes)
 
 
 def main() -> None:
-    """Train what is asked for."""
+    """Train one model."""
     parser = argparse.ArgumentParser(description=__doc__)
     recipes = {"enhancer": train_enhancer, "vocoder": train_vocoder}
     parser.add_argument("model", choices=recipes)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, default=SHARED_DATA)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--minutes", type=float, help="of training; then save")
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--pack", type=Path, default=ENHANCER_FILE, help="where the enhancer goes")
+    parser.add_argument("--minutes", type=float, help="stop and save after this time")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--pack", type=Path, default=ENHANCER_FILE, help="file of the packed enhancer"
+    )
     options = vars(parser.parse_args())
     recipes[options.pop("model")](Recipe(**options))
 

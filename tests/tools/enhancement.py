@@ -1,14 +1,15 @@
-"""Measures enhancement on noisy mixes and clean clips: README's tables of it.
+"""Measure enhancement on noisy mixes and clean clips: the tables in `.github/QUALITY.md`.
 
     python -m tests.tools.enhancement [--write] [--limit DB ...] [--clips N] [--json FILE]
     python -m tests.tools.enhancement --time [--rounds 5] [--write]
     python -m tests.tools.enhancement --picture .github/enhancement.png
 
-The first compares the modes of `hifigan resynth`, and DeepFilterNet3 without a vocoder: on noisy
-mixes, by kind of damage, and on clean clips. The speech is of speakers that the enhancer has not
-heard (LJSpeech, aishell3) and other clips of one that it has (kathleen); noises and rooms are held
-out from its training. The second times `hifigan resynth` of 60 s of speech in each mode, a
-process each, in turn. The third draws the mels of a noisy mix and of its output.
+The first command compares the modes of `hifigan resynth`, and DeepFilterNet3 without a vocoder: on
+noisy mixes, by type of degradation, and on clean clips. The speech is of speakers that the enhancer
+was not trained on (LJSpeech, aishell3) and of other clips of one that it was (kathleen). Noises and
+rooms are held out from its training. The second command measures the time of `hifigan resynth` for
+60 s of speech, in each mode alternately, in one process each. The third draws the mels of a noisy
+mix and of its output.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from hifigan_cli.enhancement.noise_filter import NoiseFilter
 from hifigan_cli.evaluation.clips import ChannelPair
 from hifigan_cli.evaluation.mos import distillmos, dnsmos
 from hifigan_cli.evaluation.speech import stoi
-from hifigan_cli.runtime.environment import processor
+from hifigan_cli.runtime.environment import cpu_name
 from tests.conftest import SHARED_DATA
-from tests.tools.readme import README, between
+from tests.tools.docs import QUALITY_PAGE, write_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,16 +51,16 @@ if TYPE_CHECKING:
     Scores = dict[str, float]
 
 SAMPLE_RATE = 22_050
-LONGEST_S = 6.0
-SPEECH = {"ljspeech": 26, "aishell3": 10, "kathleen": 12}  # clips of each
+MAX_CLIP_S = 6.0
+SPEECH = {"ljspeech": 26, "aishell3": 10, "kathleen": 12}  # clips per folder
 SNRS_DB = (0.0, 5.0, 10.0, 15.0)
 ROOMS_IN_FIVE = 3
 SPEECH_RMS = 10 ** (-26 / 20)
 CLEAN_CLIPS = 20
-TIMED_S = 60
-PICTURED = 33  # without a room, 5 dB
+TIMED_SPEECH_S = 60
+PICTURE_MIX = 33  # without a room, 5 dB
 METRICS = {"ovrl": "OVRL", "sig": "SIG", "bak": "BAK", "distillmos": "DistillMOS", "stoi": "STOI"}
-ALONE = "DeepFilterNet3, no vocoder"
+WITHOUT_VOCODER = "DeepFilterNet3, no vocoder"
 MODES = {
     "off": "`--no-enhance`",
     "filter": "`--enhance filter`",
@@ -69,32 +70,32 @@ MODES = {
 
 
 def speech(data: Path) -> list[Wave]:
-    """Return the clean clips, `(samples,)` each, at one level."""
+    """Return the clean clips `(samples,)`, all at the same level."""
     clips = []
     for folder, count in SPEECH.items():
         files = sorted((data / "valid" / folder).glob("*.flac"))
         for path in files[:: max(1, len(files) // count)][:count]:
             audio = read_audio(path).mono()
             wave = resample(audio.samples, audio.sample_rate, SAMPLE_RATE)[0]
-            wave = wave[: int(LONGEST_S * SAMPLE_RATE)]
+            wave = wave[: int(MAX_CLIP_S * SAMPLE_RATE)]
             clips.append((wave * (SPEECH_RMS / np.sqrt(np.mean(wave**2)))).astype(np.float32))
     return clips
 
 
 def mixes(clips: list[Wave], data: Path) -> list[Wave]:
-    """Put each clip into a room, or none, and a noise, all held out from training."""
+    """Add held-out noise to each clip, and to some also a held-out room."""
     noises = load_sounds(data / "noise", SAMPLE_RATE, validation=True)
     rirs = load_sounds(data / "rir", SAMPLE_RATE, validation=True)
-    found = []
+    mixed = []
     for number, clean in enumerate(clips):
-        draw = np.random.default_rng((2020, number))
+        rng = np.random.default_rng((2020, number))
         wave = clean.astype(np.float64)
         if in_room(number):
-            wave = reverberate(wave, *draw_rir(draw, rirs, SAMPLE_RATE, varied=False))
-        noise = draw_noise(draw, noises, len(wave), SAMPLE_RATE, varied=False)
+            wave = reverberate(wave, *draw_rir(rng, rirs, SAMPLE_RATE, varied=False))
+        noise = draw_noise(rng, noises, len(wave), SAMPLE_RATE, varied=False)
         noisy = mix(wave, noise, snr_db(number))
-        found.append((noisy / max(1.0, np.abs(noisy).max())).astype(np.float32))
-    return found
+        mixed.append((noisy / max(1.0, np.abs(noisy).max())).astype(np.float32))
+    return mixed
 
 
 def in_room(number: int) -> bool:
@@ -107,30 +108,30 @@ def snr_db(number: int) -> float:
     return SNRS_DB[number % len(SNRS_DB)]
 
 
-def kind(number: int) -> str:
-    """Name the damage of mix `number`."""
+def degradation(number: int) -> str:
+    """Return the type of degradation of mix `number`."""
     room = "room" if in_room(number) else "no room"
     return f"{room}, {'0 and 5' if snr_db(number) < 7 else '10 and 15'} dB"
 
 
 def scores(wave: Wave, clean: Wave) -> Scores:
-    """Rate one clip."""
-    rated = dnsmos(wave, SAMPLE_RATE)
-    found = {name: rated[name] for name in ("ovrl", "sig", "bak")}
-    found |= distillmos(wave, SAMPLE_RATE)
+    """Compute the metrics of one clip."""
+    predicted = dnsmos(wave, SAMPLE_RATE)
+    result = {name: predicted[name] for name in ("ovrl", "sig", "bak")}
+    result |= distillmos(wave, SAMPLE_RATE)
     length = min(len(wave), len(clean))
     pair = ChannelPair(clean[:length], wave[:length], SAMPLE_RATE)
-    found["stoi"] = float(stoi(pair)["stoi"] or np.nan)
-    return found
+    result["stoi"] = float(stoi(pair)["stoi"] or np.nan)
+    return result
 
 
-def means(rated: Sequence[Scores]) -> Scores:
-    """Average the clips."""
-    return {name: float(np.nanmean([each[name] for each in rated])) for name in METRICS}
+def means(results: Sequence[Scores]) -> Scores:
+    """Return the mean of each metric."""
+    return {name: float(np.nanmean([result[name] for result in results])) for name in METRICS}
 
 
 def all_systems(options: argparse.Namespace) -> dict[str, Callable[[Wave], Wave]]:
-    """Return everything that is compared, by its title."""
+    """Return the systems to compare, by title."""
     vocoder = load_model(options.model)
 
     def resynthesis(mode: str, limit_db: float | None = None) -> Callable[[Wave], Wave]:
@@ -146,7 +147,7 @@ def all_systems(options: argparse.Namespace) -> dict[str, Callable[[Wave], Wave]
 
     noise_filter = NoiseFilter()
 
-    def filtered(wave: Wave) -> Wave:
+    def filter_noise(wave: Wave) -> Wave:
         blocks = noise_filter.filtered(Audio(wave[None], SAMPLE_RATE)).blocks()
         return np.asarray(np.concatenate(list(blocks), axis=1)[0])
 
@@ -157,78 +158,77 @@ def all_systems(options: argparse.Namespace) -> dict[str, Callable[[Wave], Wave]
             f"`--attenuation-limit {limit:g}`": resynthesis("both", limit)
             for limit in options.limit
         },
-        ALONE: filtered,
+        WITHOUT_VOCODER: filter_noise,
     }
 
 
 def tables(
-    noisy: dict[str, list[Scores]], kinds: Sequence[str], clean: dict[str, list[Scores]]
+    noisy: dict[str, list[Scores]], degradations: Sequence[str], clean: dict[str, list[Scores]]
 ) -> str:
     """Return the Markdown of all tables."""
-    count = len(kinds)
+    count = len(degradations)
     parts = [table(f"{count} noisy mixes", {s: means(r) for s, r in noisy.items()})]
     rows = []
-    for each in sorted(set(kinds)):
-        chosen = [number for number, name in enumerate(kinds) if name == each]
-        for system in ("input", MODES["both"], ALONE):
-            found = means([noisy[system][number] for number in chosen])
-            rows.append((f"{each} ({len(chosen)}): {system}", found))
-    parts.append(table("by kind of damage", dict(rows)))
+    for name in sorted(set(degradations)):
+        numbers = [number for number, other in enumerate(degradations) if other == name]
+        for system in ("input", MODES["both"], WITHOUT_VOCODER):
+            result = means([noisy[system][number] for number in numbers])
+            rows.append((f"{name} ({len(numbers)}): {system}", result))
+    parts.append(table("by type of degradation", dict(rows)))
     count = len(next(iter(clean.values())))
     parts.append(table(f"{count} clean clips", {s: means(r) for s, r in clean.items()}))
     return "\n\n".join(parts)
 
 
-def table(title: str, found: dict[str, Scores]) -> str:
-    """Return a Markdown table: a row a system, a column a metric."""
+def table(title: str, results: dict[str, Scores]) -> str:
+    """Return a Markdown table with a row per system and a column per metric."""
     lines = [f"| {title} | {' | '.join(METRICS.values())} |", "|---" * (1 + len(METRICS)) + "|"]
-    for system, values in found.items():
+    for system, values in results.items():
         cells = (f"{values[name]:.3f}" for name in METRICS)
         lines.append(f"| {system} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def compare(options: argparse.Namespace) -> str:
-    """Rate every system on every clip; return the tables."""
+    """Compute the metrics of every system on every clip; return the tables."""
     torch.set_grad_enabled(mode=False)
     clips = speech(SHARED_DATA)
     noisy = mixes(clips, SHARED_DATA)
-    # Every third takes all ratios and rooms; every second would take two ratios only.
+    # Every third mix covers all SNRs and rooms; every second would cover only two SNRs.
     numbers = range(len(clips)) if options.clips >= len(clips) else range(0, len(clips), 3)
     numbers = numbers[: options.clips]
-    rated: dict[str, list[Scores]] = {}
+    degraded: dict[str, list[Scores]] = {}
     clean: dict[str, list[Scores]] = {}
     for title, system in all_systems(options).items():
-        rated[title] = [scores(system(noisy[n]), clips[n]) for n in numbers]
-        print(title, "noisy", means(rated[title]), flush=True)
+        degraded[title] = [scores(system(noisy[n]), clips[n]) for n in numbers]
+        print(title, "noisy", means(degraded[title]), flush=True)
         clean[title] = [scores(system(clips[n]), clips[n]) for n in numbers[:CLEAN_CLIPS]]
         print(title, "clean", means(clean[title]), flush=True)
     if options.json:
-        options.json.write_text(json.dumps({"noisy": rated, "clean": clean}, indent=2))
-    return tables(rated, [kind(n) for n in numbers], clean)
+        options.json.write_text(json.dumps({"noisy": degraded, "clean": clean}, indent=2))
+    return tables(degraded, [degradation(n) for n in numbers], clean)
 
 
 def time_modes(rounds: int) -> str:
-    """Time whole processes of `hifigan resynth` in turn; return a table of medians."""
-    took_s: dict[str, list[float]] = {mode: [] for mode in MODES}
+    """Time complete `hifigan resynth` processes alternately; return a table of medians."""
+    times_s: dict[str, list[float]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder, "recording.wav")
-        samples = np.concatenate(speech(SHARED_DATA) * 2)[: TIMED_S * SAMPLE_RATE]
-        draw = np.random.default_rng(0)
-        noise = draw.normal(0, SPEECH_RMS / 10, len(samples)).astype(np.float32)
+        samples = np.concatenate(speech(SHARED_DATA) * 2)[: TIMED_SPEECH_S * SAMPLE_RATE]
+        rng = np.random.default_rng(0)
+        noise = rng.normal(0, SPEECH_RMS / 10, len(samples)).astype(np.float32)
         write_audio(recording, (samples + noise)[None], SAMPLE_RATE)
-        for turn in range(rounds + 1):  # the first brings the files into memory
-            for mode, times in took_s.items():
-                words = ("resynth", recording, "-o", Path(folder, "out.wav"), "--force", "--quiet")
+        for round_index in range(rounds + 1):  # the first loads the files into the cache
+            for mode, times in times_s.items():
+                output = ("-o", f"{folder}/out.wav", "--force", "--quiet")
+                command = [sys.executable, "-m", "hifigan_cli", "resynth", str(recording), *output]
                 started = time.perf_counter()
-                subprocess.run(
-                    [sys.executable, "-m", "hifigan_cli", *words, "--enhance", mode], check=True
-                )
-                if turn:
+                subprocess.run([*command, "--enhance", mode], check=True)
+                if round_index:
                     times.append(time.perf_counter() - started)
-    lines = [f"| {TIMED_S} s of speech, {processor()} | seconds | ratio |", "|---|---|---|"]
-    for mode, times in took_s.items():
-        ratios = [one / other for one, other in zip(times, took_s["off"], strict=True)]
+    lines = [f"| {TIMED_SPEECH_S} s of speech, {cpu_name()} | seconds | ratio |", "|---|---|---|"]
+    for mode, times in times_s.items():
+        ratios = [a / b for a, b in zip(times, times_s["off"], strict=True)]
         spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if mode != "off" else ""
         cells = f"{statistics.median(times):.1f} | {statistics.median(ratios):.2f}{spread}"
         lines.append(f"| `--enhance {mode}` | {cells} |")
@@ -236,25 +236,30 @@ def time_modes(rounds: int) -> str:
 
 
 def draw_picture(path: Path) -> None:
-    """Draw the mels of a noisy mix, and of what `hifigan resynth` returns for it."""
+    """Draw the mels of a noisy mix and of the output of `hifigan resynth`."""
     vocoder = load_model("universal-v1")
-    noisy = Audio(mixes(speech(SHARED_DATA), SHARED_DATA)[PICTURED][None], SAMPLE_RATE)
+    noisy = Audio(mixes(speech(SHARED_DATA), SHARED_DATA)[PICTURE_MIX][None], SAMPLE_RATE)
     output = vocoder.resynthesize(noisy, enhancement=load_enhancement("both", device="cpu"))
-    mels = [("noisy", vocoder.mel(noisy)[0]), ("output", vocoder.mel(output)[0])]
+    mels = [
+        ("noisy recording", vocoder.mel(noisy)[0]),
+        ("output of hifigan resynth", vocoder.mel(output)[0]),
+    ]
     save_mel_figure(path, mels, vocoder.model.mel)
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    """Print the tables, and write them where asked."""
+    """Print the tables; with `--write`, also write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="the vocoder; default: the default model")
-    parser.add_argument("--enhancer", help="default: the bundled one")
-    parser.add_argument("--limit", type=float, nargs="*", default=[], help="attenuation limits, dB")
+    parser.add_argument("--model", help="vocoder (default: the default model)")
+    parser.add_argument("--enhancer", help="enhancer (default: the bundled one)")
+    parser.add_argument(
+        "--limit", type=float, nargs="*", default=[], help="attenuation limits in dB"
+    )
     parser.add_argument("--clips", type=int, default=sum(SPEECH.values()))
-    parser.add_argument("--json", type=Path, help="write the scores of every clip")
-    parser.add_argument("--write", action="store_true", help="write the tables into the README")
-    parser.add_argument("--time", action="store_true", help="time the modes instead")
-    parser.add_argument("--rounds", type=int, default=5, help="of --time")
+    parser.add_argument("--json", type=Path, help="write the metrics of every clip")
+    parser.add_argument("--write", action="store_true", help="write the tables into QUALITY.md")
+    parser.add_argument("--time", action="store_true", help="measure the time of the modes instead")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of --time")
     parser.add_argument("--picture", type=Path, help="draw a mix and its output instead")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if options.picture:
@@ -264,7 +269,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     text = time_modes(options.rounds) if options.time else compare(options)
     print(text)
     if options.write:
-        README.write_text(between(README.read_text("utf-8"), name, text), "utf-8")
+        write_between(QUALITY_PAGE, name, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Make `hifigan_cli/assets/demo.flac`: speech by espeak-ng, with a little noise of our own.
+"""Generate `hifigan_cli/assets/demo.flac`: speech by espeak-ng, with a little added noise.
 
 apt-get install espeak-ng
 python -m tests.tools.make_demo
@@ -19,23 +19,23 @@ TEXT = (
 )
 SAMPLE_RATE = 22_050
 PEAK = 0.6
-NOISE_DB = -60.0  # below the peak: a quiet room
-TARGET = Path(__file__).parents[2] / "hifigan_cli" / "assets" / "demo.flac"
+NOISE_DB = -60.0  # relative to the peak, as in a quiet room
+OUTPUT = Path(__file__).parents[2] / "hifigan_cli" / "assets" / "demo.flac"
 
 
 def main() -> None:
-    """Speak, scale, add noise, and write the asset."""
-    spoken = subprocess.run(
+    """Synthesize, scale, add noise, and write the file."""
+    wav = subprocess.run(
         ["espeak-ng", "-v", "en-gb", "-s", "150", "--stdout", TEXT],
         check=True,
         capture_output=True,
     ).stdout
-    audio = read_audio(spoken, repair=True)
+    audio = read_audio(wav, repair=True)
     speech = resample(audio.mono().samples, audio.sample_rate, SAMPLE_RATE)
     speech = speech * (PEAK / np.abs(speech).max())
-    random = np.random.default_rng(1234)
-    noise = random.standard_normal(speech.shape) * PEAK * 10 ** (NOISE_DB / 20)
-    write_audio(TARGET, (speech + noise).astype(np.float32), SAMPLE_RATE)
+    rng = np.random.default_rng(1234)
+    noise = rng.standard_normal(speech.shape) * PEAK * 10 ** (NOISE_DB / 20)
+    write_audio(OUTPUT, (speech + noise).astype(np.float32), SAMPLE_RATE)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Measure copy-synthesis of recordings that no training has seen: the README's table of quality.
+"""Measure copy-synthesis: the table in `.github/QUALITY.md`.
 
     python -m tests.tools.quality [MODEL ...] [--set lj38] [--metrics mel,pesq] [--keep FOLDER]
 
 A MODEL is a name, a file or a run's folder, as for `hifigan resynth --model`, or `griffin-lim`, the
-floor. Each clip is resynthesised whole, without enhancement, and compared with its recording by
-`hifigan_cli.evaluation`; the table has the means over clips, and the best threshold that they pass.
+lower bound. Each clip is resynthesized completely, without enhancement, and compared with its
+recording by `hifigan_cli.evaluation`. The table has the means over clips and the strictest
+threshold that they pass.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from tests.tools.griffin_lim import griffin_lim
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "valid"
 SETS = {"lj38": DATA / "ljspeech", "aishell3": DATA / "aishell3"}
-FLOOR = "griffin-lim"
-MODELS = ("universal-v1", "ljspeech-v1", FLOOR)
-SHOWN = (
+GRIFFIN_LIM = "griffin-lim"
+MODELS = ("universal-v1", "ljspeech-v1", GRIFFIN_LIM)
+METRICS = (
     "mel_l1",
     "mel_l1_full",
     "log_magnitude",
@@ -46,15 +47,15 @@ SHOWN = (
 )
 
 
-def synthesis_of(model: str) -> Callable[[Audio], Audio]:
-    """Return what turns a recording into a model's copy of it."""
-    if model == FLOOR:
-        return _floor
+def copy_synthesizer(model: str) -> Callable[[Audio], Audio]:
+    """Return a function that resynthesizes a recording with a model."""
+    if model == GRIFFIN_LIM:
+        return _griffin_lim_copy
     vocoder = load_model(model)
     return lambda recording: resynthesize(recording, vocoder, enhance="off")
 
 
-def _floor(recording: Audio) -> Audio:
+def _griffin_lim_copy(recording: Audio) -> Audio:
     config = MelConfig()
     samples = resample(recording.mono().samples, recording.sample_rate, config.sample_rate)
     mel = mel_spectrogram(torch.from_numpy(samples), config)[0]
@@ -69,51 +70,49 @@ def measure(
     metrics: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> Report:
-    """Resynthesise clips of one folder into another and evaluate them; what exists stays."""
-    synthesise = synthesis_of(model)
+    """Resynthesize clips into a folder and evaluate them; skip those that exist."""
+    synthesize = copy_synthesizer(model)
     references = folder / "references"
     references.mkdir(parents=True, exist_ok=True)
-    results = folder / model.replace("/", "_")
+    outputs = folder / model.replace("/", "_")
     for clip in clips:
-        link, result = references / clip.name, results / f"{clip.stem}.wav"
+        link, output = references / clip.name, outputs / f"{clip.stem}.wav"
         if not link.exists():
             link.symlink_to(clip.resolve())
-        if not result.exists():
-            synthesise(read_audio(clip)).save(result)
-    return evaluate(references, results, metrics=metrics, workers=workers)
+        if not output.exists():
+            synthesize(read_audio(clip)).save(output)
+    return evaluate(references, outputs, metrics=metrics, workers=workers)
 
 
 def row(label: str, report: Report) -> str:
-    """Return a report as a row of the Markdown table."""
+    """Return a row of the Markdown table."""
     cells = [label, str(len(report.clips))]
-    for name in SHOWN:
+    for name in METRICS:
         summary = report.summary(name)
         cells.append("-" if summary is None else f"{summary.mean:.{COLUMNS[name].digits}f}")
-    passed = (
-        name for name in THRESHOLDS if all(each.passed for each in check_threshold(report, name))
-    )
+    passed = (n for n in THRESHOLDS if all(r.passed for r in check_threshold(report, n)))
     return f"| {' | '.join([*cells, next(passed, 'none')])} |\n"
 
 
 def main() -> None:
-    """Print the table as Markdown, row by row."""
+    """Print the Markdown table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--set", dest="sets", action="append", choices=SETS)
     parser.add_argument("--metrics", type=lambda text: text.split(","))
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--keep", type=Path, help="keep what is synthesised; take up what is there")
+    parser.add_argument("--keep", type=Path, help="folder for the outputs; existing ones are used")
     options = parser.parse_args()
-    heads = [f"{COLUMNS[n].title} {COLUMNS[n].unit}".strip() for n in SHOWN]
-    sys.stdout.write(f"| model, clips of | clips | {' | '.join(heads)} | threshold |\n")
-    sys.stdout.write("|---" * (len(SHOWN) + 3) + "|\n")
+    headers = [f"{COLUMNS[n].title} {COLUMNS[n].unit}".strip() for n in METRICS]
+    sys.stdout.write(f"| model, set | clips | {' | '.join(headers)} | threshold passed |\n")
+    sys.stdout.write("|---" * (len(METRICS) + 3) + "|\n")
     with ExitStack() as stack:
-        home = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for model in options.models:
             for name in options.sets or SETS:
                 clips = sorted(SETS[name].iterdir())
                 report = measure(
-                    model, clips, home / name, metrics=options.metrics, workers=options.workers
+                    model, clips, folder / name, metrics=options.metrics, workers=options.workers
                 )
                 sys.stdout.write(row(f"{model}, {name}", report))
                 sys.stdout.flush()

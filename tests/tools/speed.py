@@ -1,10 +1,10 @@
-"""Write the README's tables of speed from what `hifigan bench --json` printed.
+"""Write the tables in `.github/SPEED.md` from the output of `hifigan bench --json`.
 
     hifigan bench --threads 2 --json > bench.json
     hifigan bench --threads 2 --json --cold -m v2 >> bench.json
     python -m tests.tools.speed bench.json [--print]
 
-Only figures of such a run stand there, with the machine that they are of.
+The page contains only measurements from this output, with the machine they were taken on.
 """
 
 from __future__ import annotations
@@ -16,86 +16,88 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hifigan_cli.benchmarks.contenders import Contender
-from tests.tools.readme import README, between
+from hifigan_cli.benchmarks.variants import EngineVariant
+from tests.tools.docs import SPEED_PAGE, write_between
 
-Line = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def section(lines: Iterable[Line]) -> str:
+def section(lines: Iterable[JsonObject]) -> str:
     """Return the Markdown of all measurements, one after the other.
 
     Raises:
-        ValueError: a line is of another kind.
+        ValueError: a line has another event.
     """
-    makers = {"bench": _synthesis, "bench_cold": _cold}
+    renderers = {"bench": _synthesis_table, "bench_cold": _cold_start_table}
     parts = []
     for line in lines:
-        if line.get("event") not in makers:
-            raise ValueError(f"not what hifigan bench prints: {line.get('event')}")
-        parts.append(makers[line["event"]](line))
+        if line.get("event") not in renderers:
+            raise ValueError(f"expected output of hifigan bench, not the event {line.get('event')}")
+        parts.append(renderers[line["event"]](line))
     return "\n\n".join(parts)
 
 
-def _synthesis(line: Line) -> str:
-    """Make a table: a row a model and engine, a column a length and batch."""
+def _synthesis_table(line: JsonObject) -> str:
+    """Return a table with a row per model and engine, and a column per length and batch size."""
     figures = line["figures"]
     columns = list(dict.fromkeys(map(_column, figures)))
-    rows: dict[tuple[str, str], dict[str, Line]] = {}
-    for each in figures:
-        rows.setdefault((each["model"], _title(each)), {})[_column(each)] = each
-    out = [
+    rows: dict[tuple[str, str], dict[str, JsonObject]] = {}
+    for figure in figures:
+        rows.setdefault((figure["model"], _title(figure)), {})[_column(figure)] = figure
+    table = [
         _row("model", "engine", *columns, "SNR dB", "memory MB"),
         "|---" * (len(columns) + 4) + "|",
     ]
     for (model, engine), row in rows.items():
         cells = [_speed(row[column]) if column in row else "-" for column in columns]
-        snr = min(each["snr_db"] for each in row.values())
-        taken = [each["memory_mb"] for each in row.values() if each["memory_mb"] is not None]
-        out.append(_row(model, engine, *cells, f"{snr:.0f}", f"{max(taken):.0f}" if taken else "-"))
-    random = sorted({each["model"] for each in figures if each["weights"] == "random"})
+        snr = min(figure["snr_db"] for figure in row.values())
+        memory = [f["memory_mb"] for f in row.values() if f["memory_mb"] is not None]
+        max_memory = f"{max(memory):.0f}" if memory else "-"
+        table.append(_row(model, engine, *cells, f"{snr:.0f}", max_memory))
+    random = sorted({f["model"] for f in figures if f["weights"] == "random"})
     peaks = ", ".join(f"{k} {v:,.0f}" for k, v in line["peak_gflop_per_s"].items())
     return (
-        f"{_machine(line)} Seconds of speech a second, and in brackets the ratio to the plain "
-        "forward of the same weights in the same run; the lowest SNR against double precision, and "
-        f"the highest memory above the imports, over the lengths. Peak, GFLOP/s: {peaks}."
+        f"{_machine(line)} Seconds of speech per second, and in brackets the ratio to the "
+        "plain forward pass of the same weights in the same run; the lowest SNR against double "
+        "precision and the highest memory, without imports, of all lengths. "
+        f"Peak, GFLOP/s: {peaks}."
         + (f" Random weights: {', '.join(random)}." if random else "")
         + "\n\n"
-        + "\n".join(out)
+        + "\n".join(table)
     )
 
 
-def _cold(line: Line) -> str:
-    """Make a table of whole processes."""
-    out = [_row("model", "engine", "seconds", "ratio"), "|---|---|---|---|"]
-    for each in line["figures"]:
-        cells = f"{each['median_s']:.2f}", f"{each['ratio']:.2f}"
-        out.append(_row(each["model"], _title(each), *cells))
+def _cold_start_table(line: JsonObject) -> str:
+    """Return a table of complete processes."""
+    table = [_row("model", "engine", "seconds", "ratio"), "|---|---|---|---|"]
+    for figure in line["figures"]:
+        cells = f"{figure['median_s']:.2f}", f"{figure['ratio']:.2f}"
+        table.append(_row(figure["model"], _title(figure), *cells))
     return (
-        f"Whole processes of `hifigan resynth --no-enhance`, {line['length_s']:g} s of speech. "
-        f"{_machine(line)}\n\n" + "\n".join(out)
+        f"Complete processes of `hifigan resynth --no-enhance`, {line['length_s']:g} s of speech. "
+        f"{_machine(line)}\n\n" + "\n".join(table)
     )
 
 
-def _machine(line: Line) -> str:
+def _machine(line: JsonObject) -> str:
     machine, versions = line["machine"], line["machine"]["versions"]
     shown = ", ".join(f"{k} {v}" for k, v in versions.items() if k in ("torch", "onnxruntime"))
-    place = f"{machine['processor']}, {line['threads']} threads"
+    setup = f"{machine['processor']}, {line['threads']} threads"
     if line.get("device", "cpu") != "cpu":
-        place = line["device"]
-    return f"{place}; {shown}; medians of {line['rounds']} rounds in turn."
+        setup = line["device"]
+    return f"{setup}; {shown}; medians of {line['rounds']} alternating rounds."
 
 
-def _column(figure: Line) -> str:
+def _column(figure: JsonObject) -> str:
     batch, length = figure["batch"], f"{figure['length_s']:g} s"
     return length if batch == 1 else f"{batch} x {length}"
 
 
-def _title(figure: Line) -> str:
-    return Contender(figure["engine"], figure["precision"]).title
+def _title(figure: JsonObject) -> str:
+    return EngineVariant(figure["engine"], figure["precision"]).title
 
 
-def _speed(figure: Line) -> str:
+def _speed(figure: JsonObject) -> str:
     return f"{figure['real_time_factor']:.3g} ({figure['ratio']:.2f})"
 
 
@@ -104,16 +106,18 @@ def _row(*cells: str) -> str:
 
 
 def main() -> None:
-    """Write, or print, the section of the measurements given."""
+    """Write or print the section."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("measured", type=Path, help="JSON lines of hifigan bench")
-    parser.add_argument("--print", action="store_true", help="print it, change nothing")
+    parser.add_argument("measured", type=Path, help="output of hifigan bench --json")
+    parser.add_argument(
+        "--print", action="store_true", help="print the section instead of writing it"
+    )
     options = parser.parse_args()
     text = section(json.loads(line) for line in options.measured.read_text("utf-8").splitlines())
     if options.print:
         sys.stdout.write(text + "\n")
     else:
-        README.write_text(between(README.read_text("utf-8"), "speed", text), "utf-8")
+        write_between(SPEED_PAGE, "speed", text)
 
 
 if __name__ == "__main__":

@@ -9,5 +9,5 @@ from tests.training import small
 
 @pytest.fixture
 def small_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give this test's networks a few thousand weights."""
-    small.shrink(monkeypatch.setattr)
+    """Use discriminators with a few thousand weights."""
+    small.use_small_discriminators(monkeypatch.setattr)

@@ -1,7 +1,7 @@
-"""A run that takes seconds: prepared data of synthetic sound, and networks of a few weights.
+"""A run that takes seconds: synthetic prepared data, and networks with few weights.
 
-The discriminators' sizes are the paper's and no matter of configuration, so the tests put smaller
-tables in their place. Run as a script this file is the `hifigan` command with those tables.
+The layers of the discriminators are not configurable, so the tests replace their tables by smaller
+ones. Run as a script, this module is the `hifigan` command with those tables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hifigan_cli.data.records import (
     checksum,
     mels_file,
     samples_file,
-    to_line,
+    to_json_line,
 )
 from hifigan_cli.models import discriminators
 from tests import forkserver
@@ -55,7 +55,7 @@ RECIPE: dict[str, Any] = {
 
 
 def config(**train: Any) -> Config:
-    """Return a tiny configuration; `train` overrides the recipe."""
+    """Return a tiny configuration; `train` overrides RECIPE."""
     recipe = TrainConfig(**{**RECIPE, **train})
     return Config(generator=GeneratorConfig(**GENERATOR), train=recipe)
 
@@ -63,23 +63,20 @@ def config(**train: Any) -> Config:
 def arguments(**train: Any) -> list[str]:
     """Return the same configuration as options of `hifigan train`."""
     values = {**GENERATOR, **RECIPE, **train}
-    shown = {key: str(value).replace("(", "[").replace(")", "]") for key, value in values.items()}
-    return [part for key, value in shown.items() for part in ("--set", f"{key}={value}")]
+    texts = {key: str(value).replace("(", "[").replace(")", "]") for key, value in values.items()}
+    return [part for key, text in texts.items() for part in ("--set", f"{key}={text}")]
 
 
 def prepare(
-    folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False, a_shard: int = 4
+    folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False, clips_per_shard: int = 4
 ) -> Path:
-    """Write a prepared folder of noisy tones of different lengths; the last two validate.
-
-    `a_shard` clips lie in each shard.
-    """
+    """Write a prepared folder of noisy tones of different lengths; the last two are validated."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     records, blocks, frames = [], [], []
     offset = frame_offset = 0
     for index in range(clips):
-        if index % a_shard == 0:
+        if index % clips_per_shard == 0:
             offset = frame_offset = 0
         length = int(rng.integers(600, 6000))
         time_s = np.arange(length) / 22_050
@@ -102,21 +99,21 @@ def prepare(
                 split="validation" if index >= clips - 2 else "training",
                 mel_offset=frame_offset if mels else None,
                 mel_frames=len(mel) if mels else None,
-                shard=index // a_shard,
+                shard=index // clips_per_shard,
             )
         )
         blocks.append(samples)
         frames.append(mel)
         offset, frame_offset = offset + length, frame_offset + len(mel)
     names = [CLIPS_FILE, REJECTED_FILE]
-    for shard, first in enumerate(range(0, clips, a_shard)):
-        these = slice(first, first + a_shard)
+    for shard, first in enumerate(range(0, clips, clips_per_shard)):
+        in_shard = slice(first, first + clips_per_shard)
         names.append(samples_file(shard))
-        (folder / names[-1]).write_bytes(np.concatenate(blocks[these]).tobytes())
+        (folder / names[-1]).write_bytes(np.concatenate(blocks[in_shard]).tobytes())
         if mels:
             names.append(mels_file(shard))
-            (folder / names[-1]).write_bytes(np.concatenate(frames[these]).tobytes())
-    (folder / CLIPS_FILE).write_bytes(b"".join(to_line(record) for record in records))
+            (folder / names[-1]).write_bytes(np.concatenate(frames[in_shard]).tobytes())
+    (folder / CLIPS_FILE).write_bytes(b"".join(to_json_line(record) for record in records))
     (folder / REJECTED_FILE).write_bytes(b"")
     files = {name: checksum(folder / name) for name in names}
     convention = MelConfig() if mels else None
@@ -131,22 +128,22 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def run(
-    *words: str | Path, env: Mapping[str, str] | None = None
+    *arguments: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `hifigan` with small discriminators to its end."""
-    done = forkserver.run(forkserver.SMALL, words, environment(env), timeout_s=240)
-    out, err = done.stdout.decode(), done.stderr.decode()
-    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+    """Run `hifigan` with small discriminators."""
+    process = forkserver.run(forkserver.HIFIGAN_SMALL, arguments, environment(env), timeout_s=240)
+    out, err = process.stdout.decode(), process.stderr.decode()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
-    """Put the small tables in the paper's place; a monkeypatch's `setattr` takes them back."""
-    put(discriminators, "PERIOD_CHANNELS", PERIOD_CHANNELS)
-    put(discriminators, "SCALE_LAYERS", SCALE_LAYERS)
+def use_small_discriminators(set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Replace the paper's layer tables by small ones; pass monkeypatch.setattr to undo it later."""
+    set_attribute(discriminators, "PERIOD_CHANNELS", PERIOD_CHANNELS)
+    set_attribute(discriminators, "SCALE_LAYERS", SCALE_LAYERS)
 
 
 if __name__ == "__main__":
     from hifigan_cli.cli.main import main
 
-    shrink()
+    use_small_discriminators()
     main()

@@ -1,6 +1,6 @@
-"""torch.compile: the same step, nothing but the step, and no harm where it fails.
+"""torch.compile: a compiled step is equal, and a failed compilation changes nothing.
 
-The backend here runs what it is given as it is, so that no compiler of C++ is needed.
+The backend in these tests runs the graphs uncompiled, so no C++ compiler is needed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from tests.training.runs import CPU, noise
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("default"),  # the compiler's own
+    pytest.mark.filterwarnings("default"),  # raised in torch's compiler
     pytest.mark.usefixtures("small_discriminators"),
 ]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: str) -> None:
-    """Protects training on GPUs, which compiles by default, from another result, and from being
-    compiled anew for each length of a clip."""
+def test_compiled_step_is_equal_and_validation_is_not_compiled(precision: str) -> None:
+    """Check that a compiled step gives the same result, and that clip lengths do not recompile."""
     plain, compiled = (
         VocoderState(small.config(compile=choice, precision=precision), CPU)
         for choice in (False, True)
@@ -42,34 +41,33 @@ def test_a_compiled_step_is_the_same_and_validation_is_not_compiled(precision: s
         return graph.forward
 
     assert compile_networks(compiled, noise(), mels, pytest.fail, backend)
-    seen = len(graphs)
-    assert seen >= 3  # generator, both discriminators, and their comparison
-    ours, theirs = (train_step(state, noise(), mels, guard) for state in (compiled, plain))
-    torch.testing.assert_close(torch.stack(ours), torch.stack(theirs), rtol=1e-3, atol=1e-5)
+    count = len(graphs)
+    assert count >= 3  # generator, discriminators, and their comparison
+    losses, expected = (train_step(state, noise(), mels, guard) for state in (compiled, plain))
+    torch.testing.assert_close(torch.stack(losses), torch.stack(expected), rtol=1e-3, atol=1e-5)
     with torch.no_grad():
         for samples in (2000, 3000, 4100):
             generate_clip(compiled, Utterance("clip", torch.randn(samples) / 9, None), mels)
-    assert len(graphs) == seen
+    assert len(graphs) == count
 
 
-def test_where_it_fails_training_goes_on_as_it_was() -> None:
-    """Protects runs on machines without a compiler: a word, and no weight or vector is moved."""
+def test_failed_compilation_leaves_training_unchanged() -> None:
+    """Check that without a compiler there is one warning, and weights and vectors stay equal."""
     state = VocoderState(small.config(compile=True), CPU)
     before = copy.deepcopy([network.state_dict() for network in (state.generator, state.msd)])
 
     def backend(*_: Any) -> Any:
         raise RuntimeError("no compiler\nat all")
 
-    words: list[str] = []
+    messages: list[str] = []
     mels = mel_transforms(state.config, CPU)
-    assert not compile_networks(state, noise(), mels, words.append, backend)
-    assert len(words) == 1
-    assert "going on without" in words[0]
+    assert not compile_networks(state, noise(), mels, messages.append, backend)
+    assert len(messages) == 1
+    assert "torch.compile" in messages[0]
+    assert "RuntimeError: no compiler" in messages[0]
     after = [network.state_dict() for network in (state.generator, state.msd)]
-    for one, other in zip(before, after, strict=True):
-        assert all(torch.equal(value, other[key]) for key, value in one.items())
-    untouched = VocoderState(small.config(), CPU)
-    ours, theirs = (
-        train_step(each, noise(), mels, NonfiniteGuard(CPU)) for each in (state, untouched)
-    )
-    assert torch.equal(torch.stack(ours), torch.stack(theirs))
+    for old, new in zip(before, after, strict=True):
+        assert all(torch.equal(value, new[key]) for key, value in old.items())
+    plain = VocoderState(small.config(), CPU)
+    losses, expected = (train_step(s, noise(), mels, NonfiniteGuard(CPU)) for s in (state, plain))
+    assert torch.equal(torch.stack(losses), torch.stack(expected))

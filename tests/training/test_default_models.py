@@ -1,4 +1,4 @@
-"""The recipes of the tool's own models, each from recordings to its end, at the size of seconds."""
+"""The recipes of the bundled models, run end to end at a tiny size."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
 from hifigan_cli.models.model_file import read_model
-from tests.data.corpora import corpus
-from tests.enhancement.small import SETS, sounds
+from tests.data.corpora import write_corpus
+from tests.enhancement.helpers import SETTINGS, sounds
 from tests.helpers import environment
 from tests.tools.default_models import SPEECH, VOCODER
 from tests.training.runs import checkpoint, metrics
@@ -33,20 +33,20 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lay out recordings, noises and rooms as the recipes want them."""
+    """Write recordings, noises and room impulse responses in the layout of the recipes."""
     folder = tmp_path_factory.mktemp("data")
-    _, noises, rooms = sounds(folder)
+    _, noises, rirs = sounds(folder)
     noises.rename(folder / "noise")
-    rooms.rename(folder / "rir")
+    rirs.rename(folder / "rir")
     for speaker in SPEECH:
-        corpus(folder / "train" / speaker, 3, length_s=1.2, prefix=speaker)
+        write_corpus(folder / "train" / speaker, 3, length_s=1.2, prefix=speaker)
     return folder
 
 
-def recipe(model: str, out: Path, data: Path, *options: str | Path) -> None:
-    """Run one recipe, which must succeed."""
+def run_recipe(model: str, out: Path, data: Path, *options: str | Path) -> None:
+    """Run one recipe and check that it succeeds."""
     line = [sys.executable, "-m", "tests.tools.default_models", model, out, "--data", data]
-    run = subprocess.run(
+    process = subprocess.run(
         [*map(str, line), "--device", "cpu", *map(str, options)],
         env=environment(),
         capture_output=True,
@@ -54,21 +54,21 @@ def recipe(model: str, out: Path, data: Path, *options: str | Path) -> None:
         timeout=280,
         check=False,
     )
-    assert run.returncode == 0, run.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def sets(*items: str) -> list[str]:
+def set_options(*items: str) -> list[str]:
     return [part for item in items for part in ("--set", item)]
 
 
 @pytest.mark.slow
-def test_the_vocoder_is_trained_in_legs(data: Path, tmp_path: Path) -> None:
-    """Protects the recipe, and that a leg that ends by the clock is gone on from."""
-    recipe("vocoder", tmp_path, data, "--minutes", "0.5", *sets(*TINY))
+def test_vocoder_recipe_resumes_after_its_time_limit(data: Path, tmp_path: Path) -> None:
+    """Check that a run that ended by `--minutes` is resumed."""
+    run_recipe("vocoder", tmp_path, data, "--minutes", "0.5", *set_options(*TINY))
     (saved,) = (tmp_path / "vocoder/checkpoints").glob("step_*.safetensors")
     done = int(saved.stem.removeprefix("step_"))
     assert 0 < done < VOCODER["steps"]  # type: ignore[operator]  # a number
-    recipe("vocoder", tmp_path, data, *sets(*TINY, f"steps={done + 2}"))
+    run_recipe("vocoder", tmp_path, data, *set_options(*TINY, f"steps={done + 2}"))
     assert checkpoint(tmp_path / "vocoder", done + 2).exists()
     steps = [line["step"] for line in metrics(tmp_path / "vocoder")]
     assert steps == list(range(1, done + 3))
@@ -76,23 +76,25 @@ def test_the_vocoder_is_trained_in_legs(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_enhancer_is_packed_at_the_end(data: Path, tmp_path: Path) -> None:
-    """Protects the file that comes along: half precision, with its origin, and nowhere else."""
+def test_enhancer_recipe_packs_the_model(data: Path, tmp_path: Path) -> None:
+    """Check the packed model file: half precision, with its provenance."""
     packed = tmp_path / "packed.safetensors"
-    recipe("enhancer", tmp_path, data, "--pack", packed, *sets(*SETS, "steps=80"))
-    found = read_enhancer(packed)
-    assert found.provenance["steps"] == 80
-    assert found.provenance["licence"] == "MIT"
-    assert {str(value.dtype) for value in found.weights.values()} == {"float16"}
+    run_recipe("enhancer", tmp_path, data, "--pack", packed, *set_options(*SETTINGS, "steps=80"))
+    model = read_enhancer(packed)
+    assert model.provenance["steps"] == 80
+    assert model.provenance["license"] == "MIT"
+    assert {str(value.dtype) for value in model.weights.values()} == {"float16"}
 
 
-def test_a_checkpoint_of_the_vocoder_can_be_carried() -> None:
-    """Protects the size that the recipe tells: 64.9 MiB before it is packed."""
+def test_size_of_a_vocoder_checkpoint() -> None:
+    """Check the size in the recipe's documentation: 64.9 MiB before packing."""
     from hifigan_cli.config.presets import PRESETS
     from hifigan_cli.models import Generator
 
     width = float(str(VOCODER["discriminator_width"]))
     generator = count_parameters(Generator(PRESETS["v2"].generator))
-    judges = count_parameters(MultiPeriodDiscriminator(width))
-    judges += count_parameters(MultiScaleDiscriminator(width))
-    assert (12 * (generator + judges) + 4 * generator) / 2**20 == pytest.approx(64.92, abs=0.01)
+    discriminators = count_parameters(MultiPeriodDiscriminator(width))
+    discriminators += count_parameters(MultiScaleDiscriminator(width))
+    assert (12 * (generator + discriminators) + 4 * generator) / 2**20 == pytest.approx(
+        64.92, abs=0.01
+    )

@@ -1,8 +1,8 @@
-"""A step on a GPU that is not there: where its tensors lie, in which precision, and who waits.
+"""Training steps on a simulated GPU: devices, precision and synchronization.
 
-torch's fake tensors have a device, a shape and a type, and no numbers. An operation on tensors of
-two devices fails as it would on the machine; so does whoever asks for a number, which on a GPU
-would wait for all earlier work. Only the backward passes are left out, which need the driver.
+torch's fake tensors have a device, a shape and a dtype, but no values. Operations on tensors of two
+devices fail as on a real GPU. Reading a value also fails, because on a GPU it would synchronize.
+Only the backward passes are skipped, because they need the driver.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import Losses, mel_transforms, train_step
 from hifigan_cli.training.validation import Utterance, generate_clip
-from tests.enhancement.small import recipe
+from tests.enhancement.helpers import recipe
 from tests.training import small
 
 GPU = torch.device("cuda", 0)
@@ -40,24 +40,24 @@ GPU = torch.device("cuda", 0)
 
 @pytest.fixture(autouse=True)
 def _fake_gpu(small_discriminators: None) -> Iterator[None]:
-    """Let tensors say that they lie on a GPU, and torch that it may compute in bfloat16 there."""
-    mel.constants.cache_clear()
+    """Use fake CUDA tensors, with bfloat16 support."""
+    mel.window_and_filterbank.cache_clear()
     with (
         mock.patch.object(
             torch.cuda.amp.common, "amp_definitely_not_available", return_value=False
         ),
         mock.patch.object(torch.cuda, "is_bf16_supported", return_value=True),
         mock.patch.object(Tensor, "pin_memory", lambda values: values),
-        mock.patch.object(convolutions, "fastest_form", return_value=convolutions.PLAIN),
+        mock.patch.object(convolutions, "fastest_algorithm", return_value=convolutions.PLAIN),
         FakeTensorMode(allow_non_fake_inputs=False),
     ):
         yield
-    mel.constants.cache_clear()  # of fakes
+    mel.window_and_filterbank.cache_clear()  # remove fake tensors
 
 
 @contextmanager
-def made_there() -> Iterator[None]:
-    """Make networks on the GPU: fake ones cannot be moved, nor copied."""
+def built_on_gpu() -> Iterator[None]:
+    """Build networks on the fake GPU, because fake tensors cannot be moved or copied."""
     with (
         GPU,
         mock.patch.object(nn.Module, "to", lambda network, *_: network),
@@ -68,11 +68,11 @@ def made_there() -> Iterator[None]:
 
 @contextmanager
 def without_backward(*networks: nn.Module) -> Iterator[list[Tensor]]:
-    """Give each parameter a gradient where a loss is followed back; yield those losses."""
-    followed: list[Tensor] = []
+    """Replace each backward pass by zero gradients; yield the losses that it was called on."""
+    losses: list[Tensor] = []
 
     def backward(loss: Tensor, *_: Any, **__: Any) -> None:
-        followed.append(loss)
+        losses.append(loss)
         for parameter in (p for network in networks for p in network.parameters()):
             parameter.grad = torch.zeros_like(parameter)
 
@@ -80,22 +80,22 @@ def without_backward(*networks: nn.Module) -> Iterator[list[Tensor]]:
         mock.patch.object(torch.autograd, "backward", backward),
         mock.patch.object(Tensor, "backward", backward),
     ):
-        yield followed
+        yield losses
 
 
-def steps(given: bool = False, **train: Any) -> tuple[VocoderState, list[Losses]]:
-    """Make two steps; their batches come from the processor."""
-    with made_there():
+def run_steps(with_mels: bool = False, **train: Any) -> tuple[VocoderState, list[Losses]]:
+    """Run two steps with batches from the CPU."""
+    with built_on_gpu():
         state = VocoderState(small.config(**train), GPU)
     mels, guard, meter = mel_transforms(state.config, GPU), NonfiniteGuard(GPU), Meter()
-    found = []
-    with without_backward(state.generator, state.mpd, state.msd) as followed:
+    results = []
+    with without_backward(state.generator, state.mpd, state.msd) as backward_losses:
         for _ in range(2):
-            batch = Batch(torch.randn(4, 1024), torch.randn(4, 80, 4) if given else None)
-            found.append(train_step(state, batch, mels, guard))
-            meter.add(found[-1]._asdict())
-    assert {(loss.device, loss.dtype) for loss in followed} == {(GPU, torch.float32)}
-    return state, found
+            batch = Batch(torch.randn(4, 1024), torch.randn(4, 80, 4) if with_mels else None)
+            results.append(train_step(state, batch, mels, guard))
+            meter.add(results[-1]._asdict())
+    assert {(loss.device, loss.dtype) for loss in backward_losses} == {(GPU, torch.float32)}
+    return state, results
 
 
 @pytest.mark.parametrize(
@@ -105,30 +105,29 @@ def steps(given: bool = False, **train: Any) -> tuple[VocoderState, list[Losses]
         {"precision": "bf16"},
         {"precision": "bf16", "accumulate": 2, "stft_weight": 1.0, "ema_decay": 0.9},
         {"precision": "bf16", "adversarial_start": 1},
-        {"given": True},
+        {"with_mels": True},
     ],
 )
-def test_a_step_stays_on_its_device_and_waits_for_nothing(train: dict[str, Any]) -> None:
-    """Protects training on GPUs: no stray tensor of the processor, no number asked for, and the
-    losses in single precision."""
-    _, found = steps(**train)
-    for of_step in found:
-        assert {(value.device, value.dtype) for value in of_step} == {(GPU, torch.float32)}
+def test_vocoder_step_stays_on_the_gpu(train: dict[str, Any]) -> None:
+    """Check that a step mixes no devices and never synchronizes, and that losses are fp32."""
+    _, results = run_steps(**train)
+    for values in results:
+        assert {(value.device, value.dtype) for value in values} == {(GPU, torch.float32)}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_samples_are_single_precision(precision: str) -> None:
-    """Protects the mel loss from samples that were rounded to bfloat16."""
-    state, _ = steps(precision=precision)
+    """Check that the samples for the mel loss are not rounded to bfloat16."""
+    state, _ = run_steps(precision=precision)
     with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
         assert torch.is_autocast_enabled("cuda") == (precision == "bf16")
         samples = state.optimized_generator(torch.randn(1, 80, 4, device=GPU))
     assert samples.dtype == torch.float32
 
 
-def test_an_enhancers_step_does_as_well() -> None:
-    """Protects the same of the other training, in both phases."""
-    with made_there():
+def test_enhancer_step_stays_on_the_gpu() -> None:
+    """Check the same for the enhancer, in both phases of its training."""
+    with built_on_gpu():
         state = EnhancerState(recipe(), MelConfig(), GPU)
     guard = NonfiniteGuard(GPU)
     noisy, clean = torch.randn(2, 2, 80, 16, device=GPU).unbind()
@@ -139,18 +138,18 @@ def test_an_enhancers_step_does_as_well() -> None:
                 assert (value.device, value.dtype) == (GPU, torch.float32)
 
 
-def test_validation_brings_its_results_back() -> None:
-    """Protects what is written and shown, which the processor does."""
-    state, _ = steps()
+def test_validation_clips_are_on_the_cpu() -> None:
+    """Check that the clips to write and log are on the CPU."""
+    state, _ = run_steps()
     clip = Utterance("clip", torch.randn(3000), None)
     with torch.no_grad():
-        found = generate_clip(state, clip, mel_transforms(state.config, GPU))
-    parts = (found.recording, found.generated, found.recording_mel, found.generated_mel)
+        result = generate_clip(state, clip, mel_transforms(state.config, GPU))
+    parts = (result.recording, result.generated, result.recording_mel, result.generated_mel)
     assert {part.device.type for part in parts} == {"cpu"}
 
 
-def test_a_gpu_that_emulates_bfloat16_is_told_from_others() -> None:
-    """Protects those with older GPUs, on which --bf16 is the slower choice."""
+def test_emulated_bfloat16_is_detected() -> None:
+    """Check older GPUs, on which --bf16 is slower."""
     with mock.patch.object(torch.cuda, "device"):
         assert not emulates_bfloat16(GPU)
         with mock.patch.object(torch.cuda, "is_bf16_supported", return_value=False):
@@ -158,12 +157,12 @@ def test_a_gpu_that_emulates_bfloat16_is_told_from_others() -> None:
             assert not emulates_bfloat16(torch.device("cpu"))
 
 
-def test_faults_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects the tests above: a stray tensor, and a question for a number, fail."""
-    whole = losses.mel_loss
-    monkeypatch.setattr(step, "mel_loss", lambda *mels: whole(*mels) + torch.ones(3))
+def test_cpu_tensors_and_synchronization_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the tests above: a CPU tensor in a loss, and reading its value, both fail."""
+    mel_loss = losses.mel_loss
+    monkeypatch.setattr(step, "mel_loss", lambda *mels: mel_loss(*mels) + torch.ones(3))
     with pytest.raises(RuntimeError, match="device"):
-        steps()
-    monkeypatch.setattr(step, "mel_loss", lambda *mels: whole(*mels) * whole(*mels).item())
+        run_steps()
+    monkeypatch.setattr(step, "mel_loss", lambda *mels: mel_loss(*mels) * mel_loss(*mels).item())
     with pytest.raises(DataDependentOutputException):
-        steps()
+        run_steps()

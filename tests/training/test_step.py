@@ -1,4 +1,4 @@
-"""The step against a plain second writing of the paper's, and the mistakes it must not make."""
+"""The training step, compared with a second plain implementation, and known mistakes in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that torch's users know
+import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from hifigan_cli.audio import mel_spectrogram
@@ -20,39 +20,41 @@ from tests.training.runs import CPU, noise
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
 
-def step(state: VocoderState, of: Batch) -> Losses:
-    return train_step(state, of, mel_transforms(state.config, CPU), NonfiniteGuard(CPU))
+def step(state: VocoderState, batch: Batch) -> Losses:
+    return train_step(state, batch, mel_transforms(state.config, CPU), NonfiniteGuard(CPU))
 
 
-def reference_step(state: VocoderState, of: Batch) -> tuple[dict[str, float], list[nn.Module]]:
-    """Do the official step once, on copies of the networks, with torch's plain AdamW."""
+def reference_step(state: VocoderState, batch: Batch) -> tuple[dict[str, float], list[nn.Module]]:
+    """Run the official step once on copies of the networks, with torch's plain AdamW."""
     c = state.config
     generator, mpd, msd = (copy.deepcopy(n) for n in (state.generator, state.mpd, state.msd))
     both = [*mpd.parameters(), *msd.parameters()]
     optimizer_g, optimizer_d = (
-        torch.optim.AdamW(of_one, lr=2e-4, betas=(0.8, 0.99), weight_decay=0.01, foreach=False)
-        for of_one in (list(generator.parameters()), both)
+        torch.optim.AdamW(parameters, lr=2e-4, betas=(0.8, 0.99), weight_decay=0.01, foreach=False)
+        for parameters in (list(generator.parameters()), both)
     )
-    x = mel_spectrogram(of.samples, c.mel) if of.mels is None else of.mels
-    y = of.samples.unsqueeze(1)
+    x = mel_spectrogram(batch.samples, c.mel) if batch.mels is None else batch.mels
+    y = batch.samples.unsqueeze(1)
     y_hat = generator(x)
 
     loss_d = torch.zeros(())
     for network in (mpd, msd):
-        for real, fake in zip(network(y), network(y_hat.detach()), strict=True):
-            loss_d = loss_d + torch.mean((real.scores - 1) ** 2) + torch.mean(fake.scores**2)
+        for out_y, out_y_hat in zip(network(y), network(y_hat.detach()), strict=True):
+            loss_d = loss_d + torch.mean((out_y.scores - 1) ** 2) + torch.mean(out_y_hat.scores**2)
     optimizer_d.zero_grad()
     torch.autograd.backward(loss_d)
     optimizer_d.step()
 
     adversarial = feature = torch.zeros(())
     for network in (mpd, msd):
-        for real, fake in zip(network(y), network(y_hat), strict=True):
-            adversarial = adversarial + torch.mean((fake.scores - 1) ** 2)
-            for a, b in zip(real.feature_maps, fake.feature_maps, strict=True):
+        for out_y, out_y_hat in zip(network(y), network(y_hat), strict=True):
+            adversarial = adversarial + torch.mean((out_y_hat.scores - 1) ** 2)
+            for a, b in zip(out_y.feature_maps, out_y_hat.feature_maps, strict=True):
                 feature = feature + torch.mean(torch.abs(a.detach() - b))
-    full = c.mel.full_band()
-    mel = F.l1_loss(mel_spectrogram(y_hat[:, 0], full), mel_spectrogram(of.samples, full))
+    full_band = c.mel.full_band()
+    mel = F.l1_loss(
+        mel_spectrogram(y_hat[:, 0], full_band), mel_spectrogram(batch.samples, full_band)
+    )
     loss_g = adversarial + 2 * feature + 45 * mel
     optimizer_g.zero_grad()
     torch.autograd.backward(loss_g)
@@ -61,21 +63,23 @@ def reference_step(state: VocoderState, of: Batch) -> tuple[dict[str, float], li
     return losses, [generator, mpd, msd]
 
 
-@pytest.mark.parametrize(("seed", "given"), [(1, False), (2, False), (3, True)])
-def test_step_equals_the_official_one_written_plainly(seed: int, given: bool) -> None:
-    """Protects every loss, weight, detach and order at once (mistakes 1 and 2 among them)."""
+@pytest.mark.parametrize(("seed", "mels"), [(1, False), (2, False), (3, True)])
+def test_step_equals_the_official_step(seed: int, mels: bool) -> None:
+    """Check losses, loss weights, detachment and order (includes mistakes 1 and 2)."""
     state = VocoderState(small.config(seed=seed), CPU)
-    expected, networks = reference_step(state, noise(seed, mels=given))
-    losses = step(state, noise(seed, mels=given))
+    expected, networks = reference_step(state, noise(seed, mels=mels))
+    losses = step(state, noise(seed, mels=mels))
     for name, value in expected.items():
         assert getattr(losses, name).item() == pytest.approx(value, rel=1e-5)
-    for ours, theirs in zip((state.generator, state.mpd, state.msd), networks, strict=True):
-        for key, value in theirs.state_dict().items():
-            torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-4, atol=2e-6)
+    for network, expected_network in zip(
+        (state.generator, state.mpd, state.msd), networks, strict=True
+    ):
+        for key, value in expected_network.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[key], value, rtol=1e-4, atol=2e-6)
 
 
-def test_generator_runs_once_and_all_networks_learn_in_each_step() -> None:
-    """Protects against alternate batches, which halve the updates (mistake 2)."""
+def test_each_step_runs_the_generator_once_and_updates_all_networks() -> None:
+    """Check against alternating batches, which would halve the updates (mistake 2)."""
     state = VocoderState(small.config(), CPU)
     calls: list[Tensor] = []
     state.optimized_generator.register_forward_hook(lambda *_: calls.append(torch.empty(0)))
@@ -86,32 +90,32 @@ def test_generator_runs_once_and_all_networks_learn_in_each_step() -> None:
         step(state, noise(number))
         for name, weights in before.items():
             after = getattr(state, name).state_dict()
-            moved = [
+            changed = [
                 k for k, v in weights.items() if "original" in k and not torch.equal(v, after[k])
             ]
-            assert len(moved) == sum("original" in k for k in weights), name
+            assert len(changed) == sum("original" in k for k in weights), name
     assert len(calls) == 3
     assert state.step == 3
 
 
 @pytest.mark.parametrize("network", ["mpd", "msd"])
-def test_feature_loss_sees_the_fake_through_each_discriminator(network: str) -> None:
-    """Protects against real compared with real in one of them, which is always zero (mistake 1)."""
+def test_feature_loss_uses_generated_audio_in_each_discriminator(network: str) -> None:
+    """Check against comparing `y` with itself in one of them, which is always 0 (mistake 1)."""
     state = VocoderState(small.config(), CPU)
     other = state.msd if network == "mpd" else state.mpd
     other.discriminators = nn.ModuleList()
     assert step(state, noise()).feature.item() > 1e-4
 
 
-def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
-    """Protects the discriminators from learning to please the generator."""
+def test_generator_loss_gives_discriminators_no_gradient() -> None:
+    """Check that the generator's loss does not train the discriminators."""
     state = VocoderState(small.config(), CPU)
     before: list[Tensor] = []
 
-    def spy_d(*_: object) -> None:
+    def record_gradients(*_: object) -> None:
         before.extend(p.grad.clone() for p in state.mpd.parameters() if p.grad is not None)
 
-    state.optimizer_d.register_step_post_hook(spy_d)
+    state.optimizer_d.register_step_post_hook(record_gradients)
     step(state, noise())
     after = [p.grad for p in state.mpd.parameters() if p.grad is not None]
     assert before
@@ -120,19 +124,19 @@ def test_discriminators_take_no_gradient_from_the_generators_turn() -> None:
 
 
 @pytest.mark.parametrize("network", ["generator", "mpd"])
-def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> None:
-    """Protects the weights: a NaN in the batch, or in one weight's gradient, moves nothing."""
+def test_nonfinite_gradients_change_no_weight(network: str) -> None:
+    """Check a NaN in the batch, and in the gradient of one weight."""
     state = VocoderState(small.config(), CPU)
-    poisoned = noise()
+    batch = noise()
     if network == "generator":
         parameter = next(state.generator.parameters())
-        # torch leaves it unannotated.
+        # unannotated in torch
         parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
     else:
-        poisoned.samples[2, 7] = float("nan")
+        batch.samples[2, 7] = float("nan")
     before = copy.deepcopy(getattr(state, network).state_dict())
     guard = NonfiniteGuard(CPU)
-    train_step(state, poisoned, mel_transforms(state.config, CPU), guard)
+    train_step(state, batch, mel_transforms(state.config, CPU), guard)
     assert guard.last_step_skipped()
     after = getattr(state, network).state_dict()
     assert all(
@@ -140,33 +144,33 @@ def test_no_update_is_made_with_numbers_that_are_not_finite(network: str) -> Non
     )
 
 
-def test_guard_counts_what_it_left_out() -> None:
-    """Protects the decision to give up: steps are counted, and rows of them across readings."""
+def test_guard_counts_skipped_steps() -> None:
+    """Check the number of skipped steps and the longest streak, also across calls of `read`."""
     weight = nn.Parameter(torch.ones(3))
     weight.grad = torch.ones(3)
     optimizer = torch.optim.AdamW([weight], fused=True)
     guard, good, bad = NonfiniteGuard(CPU), torch.tensor(1.0), torch.tensor(float("inf"))
     for gradients in ((good, good), (good, bad), (bad, bad)):
-        for gradient in gradients:  # two updates a step
+        for gradient in gradients:  # two updates per step
             guard.update(optimizer, gradient)
         guard.end_step()
     assert guard.read() == (2, 2)
     assert guard.last_step_skipped()
-    moved = weight.detach().clone()
+    before = weight.detach().clone()
     guard.update(optimizer, bad)
-    assert torch.equal(weight, moved)
+    assert torch.equal(weight, before)
     guard.end_step()
-    assert guard.read() == (1, 3)  # the row goes on
+    assert guard.read() == (1, 3)  # the streak continues
     guard.update(optimizer, good)
-    assert not torch.equal(weight, moved)
+    assert not torch.equal(weight, before)
     guard.end_step()
     assert not guard.last_step_skipped()
     assert guard.read() == (0, 3)
     assert guard.read() == (0, 0)
 
 
-def test_a_flag_that_is_not_raised_changes_no_bit() -> None:
-    """Protects exactness: the update under guard is the optimiser's own, to the last bit."""
+def test_guarded_updates_are_bit_identical() -> None:
+    """Check that an update that is not skipped equals the optimizer's bit by bit."""
     weights = [nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
     optimizers = [torch.optim.AdamW([weight], fused=True) for weight in weights]
     guard = NonfiniteGuard(CPU)
@@ -178,8 +182,8 @@ def test_a_flag_that_is_not_raised_changes_no_bit() -> None:
     assert torch.equal(*weights)
 
 
-def test_average_follows_the_generator() -> None:
-    """Protects the moving average's arithmetic: d * average + (1 - d) * weight, at each step."""
+def test_ema_update() -> None:
+    """Check the formula at each step: decay * ema + (1 - decay) * weight."""
     state = VocoderState(small.config(ema_decay=0.75), CPU)
     assert state.ema is not None
     expected = [p.detach().clone() for p in state.generator.parameters()]
@@ -189,36 +193,36 @@ def test_average_follows_the_generator() -> None:
             0.75 * e + 0.25 * p.detach()
             for e, p in zip(expected, state.generator.parameters(), strict=True)
         ]
-    for ours, theirs in zip(state.ema.parameters(), expected, strict=True):
-        torch.testing.assert_close(ours, theirs)
-    assert state.published is state.ema
+    for value, expected_value in zip(state.ema.parameters(), expected, strict=True):
+        torch.testing.assert_close(value, expected_value)
+    assert state.eval_generator is state.ema
 
 
-def test_bfloat16_runs_networks_only() -> None:
-    """Protects the losses and mels, which bfloat16 would blur; the step stays finite and close."""
-    exact, rough = (VocoderState(small.config(precision=p), CPU) for p in ("fp32", "bf16"))
-    first, second = step(exact, noise()), step(rough, noise())
-    assert second.mel.dtype == torch.float32
-    assert second.mel.item() == pytest.approx(first.mel.item(), rel=0.1)
-    assert second.generator.item() != first.generator.item()
-    assert all(p.dtype == torch.float32 for p in rough.generator.parameters())
+def test_bfloat16_is_used_only_in_the_networks() -> None:
+    """Check that losses, mels and weights are fp32, and the mel loss is close to that of fp32."""
+    fp32, bf16 = (VocoderState(small.config(precision=p), CPU) for p in ("fp32", "bf16"))
+    expected, losses = step(fp32, noise()), step(bf16, noise())
+    assert losses.mel.dtype == torch.float32
+    assert losses.mel.item() == pytest.approx(expected.mel.item(), rel=0.1)
+    assert losses.generator.item() != expected.generator.item()
+    assert all(p.dtype == torch.float32 for p in bf16.generator.parameters())
 
 
-def test_seed_makes_the_weights() -> None:
-    """Protects reproducibility: same seed, same weights; another seed, others."""
-    one, same, other = (
+def test_seed_determines_the_weights() -> None:
+    """Check that the same seed gives the same weights, and another seed different ones."""
+    first, same, other = (
         next(VocoderState(small.config(seed=seed), CPU).generator.parameters())
         for seed in (5, 5, 6)
     )
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
 def test_overfitting_one_batch_lowers_the_mel_loss() -> None:
-    """Protects the whole: thirty steps on one batch must bring the generated mel nearer."""
+    """Check that thirty steps on one batch lower the mel loss."""
     state = VocoderState(small.config(learning_rate=2e-3), CPU)
-    of = noise()
-    first = step(state, of).mel.item()
+    batch = noise()
+    first = step(state, batch).mel.item()
     for _ in range(29):
-        last = step(state, of).mel.item()
+        last = step(state, batch).mel.item()
     assert last < 0.8 * first

@@ -1,4 +1,4 @@
-"""Weights & Biases for real: an offline run, written by a training and read back from its file."""
+"""Weights & Biases with the real package: the content of an offline run."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ pytest.importorskip("wandb", reason="the wandb extra is not installed")
 pytestmark = pytest.mark.usefixtures("small_discriminators")
 
 
-_HEADER, _BLOCK = 7, 32_768  # of the file; its blocks, as in a log of LevelDB
+_HEADER, _BLOCK = 7, 32_768  # the file is a LevelDB log after the header
 
 
 def records(folder: Path) -> list[Any]:
-    """Return every record of the one `.wandb` file of an offline run; the package reads none."""
+    """Return all records in the `.wandb` file of an offline run; the package has no reader."""
     from wandb.proto import wandb_internal_pb2
 
     (path,) = folder.glob("run-*.wandb")
     content = path.read_bytes()
     assert content[:4] == b":W&B"
-    found, message, place = [], b"", _HEADER
-    while place + 7 <= len(content):
-        if _BLOCK - place % _BLOCK < 7:  # too little for a head: the rest of the block is empty
-            place += _BLOCK - place % _BLOCK
+    parsed, message, position = [], b"", _HEADER
+    while position + 7 <= len(content):
+        if _BLOCK - position % _BLOCK < 7:  # too short for a record header: padding
+            position += _BLOCK - position % _BLOCK
             continue
-        _checksum, length, kind = struct.unpack_from("<IHB", content, place)
-        message += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # a whole record, or the last piece of one
-            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made as it loads
+        _checksum, length, kind = struct.unpack_from("<IHB", content, position)
+        message += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a complete record, or the last part of one
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # defined at import
             record.ParseFromString(message)
-            found.append(record)
+            parsed.append(record)
             message = b""
-    return found
+    return parsed
 
 
-def history(found: list[Any]) -> list[dict[str, Any]]:
-    """Return each step's figures and media by name."""
+def history(records: list[Any]) -> list[dict[str, Any]]:
+    """Return the metrics and media of each step by name."""
     rows = []
-    for record in found:
+    for record in records:
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
             row = {item.key or ".".join(item.nested_key): item.value_json for item in items}
@@ -55,11 +55,10 @@ def history(found: list[Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_an_offline_run_holds_curves_sounds_and_pictures(
+def test_offline_run_contains_metrics_and_media(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects `--wandb` with the package itself: a resumed training goes on under its id, each
-    figure of metrics.jsonl is there at its step, sound and pictures are files beside it."""
+    """Check that a resumed training keeps its id, and the run contains all metrics and media."""
     for name, value in {"MODE": "offline", "SILENT": "true", "ERROR_REPORTING": "false"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     run = tmp_path / "run"
@@ -71,11 +70,11 @@ def test_an_offline_run_holds_curves_sounds_and_pictures(
     assert [path.name.rpartition("-")[2] for path in folders] == [
         (run / "wandb.id").read_text()
     ] * 2
-    written = [records(folder) for folder in folders]
-    begun = next(r.run for r in written[0] if r.WhichOneof("record_type") == "run")
-    assert (begun.project, begun.display_name) == ("project", "run")
-    assert "train" in {update.key for update in begun.config.update}
-    rows = [row for found in written for row in history(found)]
+    contents = [records(folder) for folder in folders]
+    first = next(r.run for r in contents[0] if r.WhichOneof("record_type") == "run")
+    assert (first.project, first.display_name) == ("project", "run")
+    assert "train" in {update.key for update in first.config.update}
+    rows = [row for content in contents for row in history(content)]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         event, step = line.pop("event"), line.pop("step")

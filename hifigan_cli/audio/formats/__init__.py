@@ -1,7 +1,7 @@
-"""The bytes of audio files: what libsndfile does not report, found before and around it.
+"""The bytes of audio files: checks that libsndfile does not do.
 
-- `containers`: which containers are read and written, by their first bytes and by extension
-- `damage`: whether the samples that a file announces are all there
-- `mpeg`: how many frames an MP3 really has
-- `streams`: errors and signals, carried around libsndfile's C code
+- `containers`: the supported containers, by their first bytes and by extension
+- `damage`: whether a file has all the samples that its header states
+- `mpeg`: the true number of frames of an MP3
+- `streams`: carries errors and signals around libsndfile's C code
 """

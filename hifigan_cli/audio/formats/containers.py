@@ -1,7 +1,7 @@
-"""Which containers are read and written, and how their first bytes tell them.
+"""The supported audio containers, and how to identify them by their first bytes.
 
-The name of a file says nothing certain about its content, and libsndfile also opens containers that
-no speech comes in. So the bytes decide, and only these are let through.
+A file's name may not match its content, and libsndfile also opens containers that nobody uses for
+speech. So the bytes decide, and only these containers are accepted.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ HEADER_BYTES = 64
 
 
 class Container(NamedTuple):
-    """A container's name and how a file of that extension is written."""
+    """The container and sample format of a file, by soundfile's names."""
 
-    format: str  # soundfile's name
+    format: str
     subtype: str
 
 
@@ -33,12 +33,12 @@ WRITABLE: dict[str, Container] = {
 AUDIO_SUFFIXES = frozenset({*WRITABLE, ".wave", ".oga", ".aifc", ".rf64", ".snd"})
 
 
-def recognise(head: bytes) -> str | None:
-    """Name the container that a file's first 64 bytes announce, or None if it is none of ours.
+def identify_container(head: bytes) -> str | None:
+    """Identify the container by a file's first 64 bytes; return None if it is not supported.
 
-    >>> recognise(b"RIFF$" + bytes(3) + b"WAVEfmt ")
+    >>> identify_container(b"RIFF$" + bytes(3) + b"WAVEfmt ")
     'WAV'
-    >>> recognise(b"<!DOCTYPE html>") is None
+    >>> identify_container(b"<!DOCTYPE html>") is None
     True
     """
     if head[:4] in (b"RIFF", b"RF64", b"RIFX") and head[8:12] == b"WAVE":
@@ -56,7 +56,7 @@ def recognise(head: bytes) -> str | None:
 
 
 def _is_mpeg_frame(head: bytes) -> bool:
-    """Tell an MPEG audio frame: sync, and no reserved version, layer, bit rate or sample rate."""
+    """Check for sync bits, and for no reserved version, layer, bit rate or sample rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3

@@ -1,8 +1,8 @@
-"""How many frames an MP3 holds, against what its first frame announces.
+"""Count the frames of an MP3 and compare them with the count in its first frame.
 
-An encoder's first frame (Xing, Info or VBRI) says how many follow. Where it is missing, or is that
-of the first of two joined files, libsndfile guesses from the bit rate and stops at its guess. So
-the frames are counted here, and libsndfile gets a stream whose first frame has the right number.
+The first frame (Xing, Info or VBRI) states how many follow. If it is missing, or belongs to the
+first of two joined files, libsndfile estimates the count from the bit rate and stops there. So this
+module counts the frames, and gives libsndfile a stream whose first frame has the right count.
 """
 
 from __future__ import annotations
@@ -11,88 +11,88 @@ import io
 import struct
 from typing import IO, NamedTuple
 
-# kbit/s of layer III by index; 0 stands for a free format, whose frames have no length to walk by.
+# kbit/s of layer III by index; 0 is the free format, whose frames do not state their length.
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES_HZ = (44_100, 48_000, 32_000)
-_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # of the versions MPEG 1, 2 and 2.5
+_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # by version: MPEG 1, 2 and 2.5
 _LAYER_3 = 1
 _MONO = 3
-_SPARE_INDEX = 9  # a bit rate whose frames have room for a count
+_HEADER_FRAME_INDEX = 9  # a bit rate whose frames have room for a count
 _COUNT_SLACK = 1  # some encoders count their own first frame
 _ID3V1_BYTES = 128
 
 
 class _Frames(NamedTuple):
-    """The frames of sound in an MP3, and what the frames without sound announced."""
+    """The audio frames of an MP3, and the counts in its header frames."""
 
-    places: list[tuple[int, int]]  # begin and end, in bytes
-    announced: int  # in all; 0 where none did
-    headers: int  # how many frames only announce: more than one where files were joined
-    stopped_at: int | None  # where no further frame begins, though the file goes on
+    spans: list[tuple[int, int]]  # begin and end of the audio frames, in bytes
+    stated: int  # sum of the counts in header frames; 0 without any
+    headers: int  # number of header frames: more than one in joined files
+    stopped_at: int | None  # offset where a frame should begin but does not
 
 
 def mpeg_damage(stream: IO[bytes]) -> str | None:
-    """Say what an MP3 lacks, or None."""
+    """Describe the damage of an MP3 as a clause, or return None."""
     frames = _read_frames(stream)
     if frames is None:
         return None
     if frames.stopped_at is not None:
-        if frames.headers == 1 and frames.announced:
-            return None  # libsndfile finds the next frame, and its samples show what is lost
-        return f"is truncated or damaged: no whole MPEG frame begins at byte {frames.stopped_at}"
-    missing = frames.announced - len(frames.places)
+        if frames.headers == 1 and frames.stated:
+            return None  # libsndfile finds the next frame; the number of samples shows the loss
+        return f"is truncated or damaged: no complete MPEG frame begins at byte {frames.stopped_at}"
+    missing = frames.stated - len(frames.spans)
     if missing > _COUNT_SLACK * frames.headers:
         return f"is truncated: {missing} of its frames are missing"
     return None
 
 
-def counted(stream: IO[bytes]) -> IO[bytes]:
-    """Return the stream itself, or of an MP3 without a right count a copy in memory with one."""
+def with_frame_count(stream: IO[bytes]) -> IO[bytes]:
+    """Return the stream, or a copy in memory with the right frame count if the MP3 has none."""
     frames = _read_frames(stream)
-    if frames is None or not frames.places or frames.stopped_at is not None:
+    if frames is None or not frames.spans or frames.stopped_at is not None:
         return stream
-    held = len(frames.places)
-    if frames.headers == 1 and held <= frames.announced:
+    count = len(frames.spans)
+    if frames.headers == 1 and count <= frames.stated:
         return stream
     content = stream.read()
     stream.seek(0)
-    first = frames.places[0][0]
-    sound = b"".join(content[begin:end] for begin, end in frames.places)
-    return io.BytesIO(_announcement(content[first : first + 4], held) + sound)
+    first = frames.spans[0][0]
+    audio = b"".join(content[begin:end] for begin, end in frames.spans)
+    return io.BytesIO(_header_frame(content[first : first + 4], count) + audio)
 
 
 def _read_frames(stream: IO[bytes]) -> _Frames | None:
-    """Walk the frames; None of what is no layer III of known bit rate."""
+    """Find the frames; return None unless they are layer III of known bit rate."""
     content = stream.read()
     stream.seek(0)
-    position, kind = _after_tags(content, 0), None
-    places: list[tuple[int, int]] = []
-    announced = headers = 0
+    position, kind = _skip_tags(content, 0), None
+    spans: list[tuple[int, int]] = []
+    stated = headers = 0
     while position < len(content):
         head = content[position : position + 4]
         size = _frame_bytes(head)
         kind = kind or _kind(head)
         if not size or _kind(head) != kind or position + size > len(content):
             break
-        count = _count(content[position : position + size])
+        count = _stated_count(content[position : position + size])
         if count is None:
-            places.append((position, position + size))
+            spans.append((position, position + size))
         else:
-            announced, headers = announced + count, headers + 1
-        position = _after_tags(content, position + size)
-    if not places:
+            stated, headers = stated + count, headers + 1
+        position = _skip_tags(content, position + size)
+    if not spans:
         return None
-    return _Frames(places, announced, headers, position if position < len(content) else None)
+    return _Frames(spans, stated, headers, position if position < len(content) else None)
 
 
 def _kind(head: bytes) -> tuple[int, int, bool]:
-    """Return what may not change: version and layer, sample rate, whether one channel."""
+    """Return what all frames of a file share: version and layer, sample rate, mono or not."""
     return head[1] >> 1 & 15, head[2] >> 2 & 3, head[3] >> 6 == _MONO
 
 
 def _frame_bytes(head: bytes) -> int:
-    """Return the length of a layer III frame, or 0 of anything else."""
+    """Return the length of a layer III frame in bytes, or 0 for anything else."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return 0
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
@@ -100,7 +100,7 @@ def _frame_bytes(head: bytes) -> int:
     if version not in _RATE_DIVISORS or layer != _LAYER_3 or index == 15 or rate == 3:
         return 0
     kbits = (_KBITS_1 if version == 3 else _KBITS_2)[index]
-    eighths = 144_000 if version == 3 else 72_000  # 1152 or 576 samples, by 1000 bits of 8
+    eighths = 144_000 if version == 3 else 72_000  # 1152 or 576 samples, times 1000 bits, over 8
     return kbits and eighths * kbits // (_RATES_HZ[rate] // _RATE_DIVISORS[version]) + padding
 
 
@@ -111,8 +111,8 @@ def _side_bytes(head: bytes) -> int:
     return 9 if mono else 17
 
 
-def _count(frame: bytes) -> int | None:
-    """Return how many frames this one announces (0: unsaid), or None of a frame of sound."""
+def _stated_count(frame: bytes) -> int | None:
+    """Return the count in a header frame (0 if it states none), or None for an audio frame."""
     at = 4 + _side_bytes(frame)
     if frame[at : at + 4] in (b"Xing", b"Info") and len(frame) >= at + 12:
         flags, count = struct.unpack_from(">II", frame, at + 4)
@@ -122,16 +122,16 @@ def _count(frame: bytes) -> int | None:
     return None
 
 
-def _announcement(head: bytes, count: int) -> bytes:
-    """Build the first frame of a stream: silent, with the number of frames to come."""
-    # No CRC, no padding; version, sample rate and channels are those of the sound.
-    head = bytes([0xFF, head[1] | 1, _SPARE_INDEX << 4 | head[2] & 0x0C, head[3]])
+def _header_frame(head: bytes, count: int) -> bytes:
+    """Build a silent first frame that states the number of audio frames."""
+    # No CRC, no padding; version, sample rate and channels as in the audio frames.
+    head = bytes([0xFF, head[1] | 1, _HEADER_FRAME_INDEX << 4 | head[2] & 0x0C, head[3]])
     body = head + bytes(_side_bytes(head)) + b"Xing" + struct.pack(">II", 1, count)
     return body.ljust(_frame_bytes(head), b"\0")
 
 
-def _after_tags(content: bytes, position: int) -> int:
-    """Skip the tags of players (ID3, APE) and the zeros that pad them."""
+def _skip_tags(content: bytes, position: int) -> int:
+    """Return the position after metadata tags (ID3, APE) and the zeros that pad them."""
     while True:
         head = content[position : position + 4096]
         if head.startswith(b"ID3") and len(head) >= 10:
@@ -143,7 +143,7 @@ def _after_tags(content: bytes, position: int) -> int:
             size = _ID3V1_BYTES
         elif head.startswith(b"APETAGEX") and len(head) >= 32:
             size, _, flags = struct.unpack_from("<III", head, 12)
-            size += 32 if flags >> 29 & 1 else 0  # a header is not in its own size
+            size += 32 if flags >> 29 & 1 else 0  # the size excludes the header
         else:
             size = len(head) - len(head.lstrip(b"\0"))
         if size == 0:

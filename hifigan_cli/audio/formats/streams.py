@@ -1,8 +1,8 @@
-"""Streams that libsndfile's C code reads and writes through.
+"""Streams through which libsndfile's C code reads and writes.
 
-An exception cannot pass through C: soundfile would print its traceback, and libsndfile would take
-the failed call for the end of the file. So the stream keeps the error, and the caller raises it;
-signals, whose handlers raise wherever they come, wait until C has returned.
+An exception cannot pass through C: soundfile would print its traceback, and libsndfile would treat
+the failed call as the end of the file. So the stream stores the error, and the caller raises it.
+The handlers of signals raise too, so signals wait until the C code returns.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back for the length of a block, a short one that calls libsndfile."""
-    with _held(signal.SIGINT), _held(signal.SIGTERM):
+def defer_signals() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM to the end of a short block that calls libsndfile."""
+    with _defer(signal.SIGINT), _defer(signal.SIGTERM):
         yield
 
 
 @contextmanager
-def _held(number: signal.Signals) -> Iterator[None]:
+def _defer(number: signal.Signals) -> Iterator[None]:
     handler = signal.getsignal(number)
-    # Python runs handlers in the main thread only; a default without one ends the process at once.
+    # Python runs handlers only in the main thread. Without a handler, a signal ends the process.
     if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    signal.signal(number, lambda which, _frame: came.append(which))
+    received: list[int] = []
+    signal.signal(number, lambda which, _frame: received.append(which))
     try:
         yield
     finally:
         signal.signal(number, handler)
-        if came:
+        if received:
             signal.raise_signal(number)
 
 
 class GuardedStream:
-    """A binary stream whose first failure is kept, as `error`, until `check` raises it.
+    """A binary stream that stores its first error in `error` until `check` raises it.
 
-    `header` is read in place of the stream's first bytes.
+    `header` replaces the stream's first bytes when reading.
     """
 
     def __init__(self, stream: IO[bytes], header: bytes = b"") -> None:
@@ -54,16 +54,16 @@ class GuardedStream:
         self.error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the failure that C code could not.
+        """Raise the stored error.
 
         Raises:
-            OSError: a call failed since the stream was opened.
+            OSError: an earlier call failed.
         """
         if self.error is not None:
             raise self.error
 
     def read(self, size: int) -> bytes:
-        """Read up to `size` bytes; none after a failure."""
+        """Read up to `size` bytes, or none after an error."""
         if self.error is None:
             try:
                 position = self._stream.tell()
@@ -76,7 +76,7 @@ class GuardedStream:
         return b""
 
     def write(self, data: bytes) -> int:
-        """Write bytes; after a failure they are dropped, as the file is lost anyway."""
+        """Write bytes. After an error, drop them: the file is lost anyway."""
         if self.error is None:
             try:
                 self._stream.write(data)
@@ -85,7 +85,7 @@ class GuardedStream:
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, and return the new position."""
+        """Move to a position and return it."""
         if self.error is None:
             try:
                 return self._stream.seek(offset, whence)

@@ -2,17 +2,17 @@
 
 Read in this order:
 
-- `options`: what a user may choose
-- `run`: the preparation from beginning to end, and its plan for `--dry-run`
+- `options`: the options of a preparation
+- `run`: the complete preparation, and its plan for `--dry-run`
 - `corpus`: a folder of recordings -> the list of its clips, in sorted order
-- `clip`: one file -> samples ready to be stored, or the reason why not
-- `pairs`: given mels, and whether they fit their recordings
+- `clip`: one file -> samples to store, or the reason for its rejection
+- `pairs`: check that input mels match their recordings
 - `shards`: clips -> packed shards
-- `journal`: what is done, and the point that a killed run resumes from
+- `journal`: the progress of a run, and the point where a killed run resumes
 - `index`: journals -> index, manifest and totals
-- `splits`: which clips are for validation
-- `folder`: the output folder: what may lie in it, and who may write there
-- `compare`: whether a finished folder is what the corpus and the options would give
+- `splits`: select the validation clips
+- `folder`: the output folder: its files, and exclusive access to it
+- `compare`: check whether a finished folder matches the corpus and the options
 """
 
 from hifigan_cli.data.preparation.options import PreparationOptions, PreparationProgress

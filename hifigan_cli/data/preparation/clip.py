@@ -1,7 +1,7 @@
-"""One file -> a clip ready to be stored, or the reason why not.
+"""Convert one file to a clip to store, or to a rejection with its reason.
 
-A task and its outcome travel between processes, so both are plain values. Nothing that a recording
-holds may stop the run: a file that cannot be used has an outcome too.
+Tasks and outcomes are sent between processes, so both are plain values. No content of a recording
+may stop the run: an unusable file has an outcome too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hifigan_cli.audio.levels import SILENT_PEAK, clipped_samples, swing
+from hifigan_cli.audio.levels import SILENT_PEAK, count_clipped, peak_without_offset
 from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.audio.resampling import resample
-from hifigan_cli.data.preparation.pairs import UnfitError, fit_pair, load_mel
+from hifigan_cli.data.preparation.pairs import RejectedError, align_pair, load_mel
 from hifigan_cli.data.prepared import TRAINING_PEAK
-from hifigan_cli.data.records import Clip, FileChecksum, Reason, Rejection, checksum
+from hifigan_cli.data.records import Clip, FileChecksum, Rejection, RejectionReason, checksum
 from hifigan_cli.errors import (
     DamagedError,
     EmptyError,
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from hifigan_cli.types import DoubleArray, FloatArray
 
 FULL_SCALE = 32_768
-MAX_CLIPPED_SHARE = 0.01
+MAX_CLIPPED_FRACTION = 0.01
 
 TRIM_BLOCK_S = 0.01
 TRIM_MARGIN_S = 0.05
-TRIM_BELOW_DB = 45.0  # under the loudest block; breath and weak consonants lie above
+TRIM_BELOW_DB = 45.0  # below the loudest block; breath and weak consonants are louder
 
-# The faults of reading that are counted apart; any other is `Reason.UNREADABLE`.
-_FAULTS: dict[type[InputError], Reason] = {
-    EmptyError: Reason.EMPTY,
-    NotAudioError: Reason.NOT_AUDIO,
-    DamagedError: Reason.DAMAGED,
-    NotFiniteError: Reason.NOT_FINITE,
+# The reason for each error of reading; for any other error it is `RejectionReason.UNREADABLE`.
+_REJECTION_REASONS: dict[type[InputError], RejectionReason] = {
+    EmptyError: RejectionReason.EMPTY,
+    NotAudioError: RejectionReason.NOT_AUDIO,
+    DamagedError: RejectionReason.DAMAGED,
+    NotFiniteError: RejectionReason.NOT_FINITE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ClipTask:
-    """A file to prepare: which one of the corpus in `folder`, and how."""
+    """A file to prepare, with the folder of its corpus and the options."""
 
     file: CorpusFile
     folder: Path
@@ -62,27 +62,27 @@ class ClipTask:
 
     @property
     def audio_file(self) -> Path:
-        """The recording."""
+        """The path of the recording."""
         return self.folder / self.file.path
 
     @property
     def mel_name(self) -> str:
-        """The name of the given mel, within the folder of mels."""
+        """The path of the input mel, relative to the folder of mels."""
         return f"{self.file.stem}.npy"
 
     @property
     def mel_file(self) -> Path | None:
-        """The given mel; None where recordings come without."""
+        """The path of the input mel; None without input mels."""
         return None if self.options.mels is None else self.options.mels / self.mel_name
 
 
 @dataclass(frozen=True, slots=True)
 class ClipOutcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes:
-        record: a clip, whose place is not known yet, or a rejection.
-        content: what is to be stored: the samples, int16, and with pairs the mel, float32.
+        record: a clip, whose position in a shard is not known yet, or a rejection.
+        content: the bytes to store: the int16 samples and, with input mels, the float32 mel.
     """
 
     record: Clip | Rejection
@@ -90,34 +90,34 @@ class ClipOutcome:
 
 
 def clip_tasks(corpus: Corpus, options: PreparationOptions, shard: Shard) -> list[ClipTask]:
-    """Return the tasks of a shard of the work, in the corpus's order."""
-    return [ClipTask(file, corpus.folder, options) for file in shard.of(corpus.files)]
+    """Return the tasks of a shard of the work, in the order of the corpus."""
+    return [ClipTask(file, corpus.folder, options) for file in shard.select(corpus.files)]
 
 
 def prepare_clip(task: ClipTask) -> ClipOutcome:
-    """Read, check, mix, resample and round one file; never raises for what the file holds."""
-    origin = _origin(task)
+    """Read, check, mix, resample and round one file; return a rejection for unusable content."""
+    source_fields = _source_fields(task)
     try:
-        return _prepare(task, origin)
-    except UnfitError as error:
-        return ClipOutcome(Rejection(task.file.path, error.reason, error.detail, **origin))
+        return _prepare(task, source_fields)
+    except RejectedError as error:
+        return ClipOutcome(Rejection(task.file.path, error.reason, error.detail, **source_fields))
 
 
-def crashed(task: ClipTask) -> ClipOutcome:
-    """Return the outcome of a file whose decoder took its process with it."""
+def crash_outcome(task: ClipTask) -> ClipOutcome:
+    """Return the outcome of a file whose decoder crashed the process."""
     path = task.file.path
-    detail = f"{path}: the process that decoded it died; it is damaged, or memory is short"
-    return ClipOutcome(Rejection(path, Reason.CRASHED, detail, **_origin(task)))
+    detail = f"{path}: the decoder process crashed; the file is damaged, or memory ran out"
+    return ClipOutcome(Rejection(path, RejectionReason.CRASHED, detail, **_source_fields(task)))
 
 
-def digests(task: ClipTask) -> tuple[str | None, str | None]:
-    """Return the `source_sha256` and `mel_sha256` that a task's record would have now."""
-    origin = _origin(task)
-    return origin["source_sha256"], origin["mel_sha256"]
+def source_digests(task: ClipTask) -> tuple[str | None, str | None]:
+    """Return the current `source_sha256` and `mel_sha256` of a task's files."""
+    source_fields = _source_fields(task)
+    return source_fields["source_sha256"], source_fields["mel_sha256"]
 
 
-def sounding(samples: FloatArray, sample_rate: int) -> slice:
-    """Return the part of `(samples,)` between the first and the last sound, with a margin."""
+def nonsilent_slice(samples: FloatArray, sample_rate: int) -> slice:
+    """Return the range of `(samples,)` without leading and trailing silence, with a margin."""
     block = max(1, round(TRIM_BLOCK_S * sample_rate))
     blocks = -(-len(samples) // block)
     padded = np.pad(samples, (0, blocks * block - len(samples)))
@@ -131,10 +131,10 @@ def sounding(samples: FloatArray, sample_rate: int) -> slice:
 
 
 def to_stored_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[np.int16], float]:
-    """Round `(samples,)`, full scale 1, to 16 bits; return them and the gain they were given.
+    """Round `(samples,)`, full scale 1, to 16 bits; return them and the applied gain.
 
-    Samples that are 16-bit numbers already stay what they are. Others are first brought to the peak
-    that training uses, so that a quiet recording of 24 bits loses nothing; `keep_level` forbids it.
+    Exact 16-bit samples stay unchanged. Unless `keep_level` is set, others are first normalized to
+    the training peak, so that a quiet 24-bit recording keeps its precision.
     """
     scaled: DoubleArray = samples.astype(np.float64) * FULL_SCALE
     exact = np.array_equal(scaled, np.rint(scaled)) and scaled.max() < FULL_SCALE
@@ -145,21 +145,21 @@ def to_stored_int16(samples: FloatArray, keep_level: bool) -> tuple[npt.NDArray[
     return np.clip(np.rint(scaled), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), gain
 
 
-def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
+def _prepare(task: ClipTask, source_fields: dict[str, Any]) -> ClipOutcome:
     path = task.file.path
     audio = _read(task)
-    if origin["source_sha256"] is None:
-        raise UnfitError(Reason.UNREADABLE, f"{path} changed while it was read")
+    if source_fields["source_sha256"] is None:
+        raise RejectedError(RejectionReason.UNREADABLE, f"{path} changed while it was read")
     _check_length(task, audio.length_s)
-    if swing(audio.samples) < SILENT_PEAK:
-        raise UnfitError(Reason.SILENT, f"{path} stays below -60 dB of full scale")
-    clipped = clipped_samples(audio.samples)
-    if clipped > MAX_CLIPPED_SHARE * audio.samples.size:
-        share = clipped / audio.samples.size
-        raise UnfitError(Reason.CLIPPED, f"{path} has {share:.1%} of its samples clipped")
-    samples, mel = _at_rate(task, audio)
-    if swing(samples) < SILENT_PEAK:  # such as stereo whose channels cancel
-        raise UnfitError(Reason.SILENT, f"{path} is silent when mixed to one channel")
+    if peak_without_offset(audio.samples) < SILENT_PEAK:
+        raise RejectedError(RejectionReason.SILENT, f"{path} stays below -60 dB of full scale")
+    clipped = count_clipped(audio.samples)
+    if clipped > MAX_CLIPPED_FRACTION * audio.samples.size:
+        detail = f"{clipped / audio.samples.size:.1%} of the samples of {path} are clipped"
+        raise RejectedError(RejectionReason.CLIPPED, detail)
+    samples, mel = _convert(task, audio)
+    if peak_without_offset(samples) < SILENT_PEAK:  # for example stereo whose channels cancel
+        raise RejectedError(RejectionReason.SILENT, f"{path} is silent when mixed to one channel")
     stored, gain = to_stored_int16(samples, keep_level=mel is not None)
     content = [stored.astype("<i2").tobytes()]
     if mel is not None:
@@ -176,51 +176,53 @@ def _prepare(task: ClipTask, origin: dict[str, Any]) -> ClipOutcome:
         sha256=hashlib.sha256(content[0]).hexdigest(),
         mel_offset=None if mel is None else 0,
         mel_frames=None if mel is None else len(mel),
-        **origin,
+        **source_fields,
     )
     return ClipOutcome(clip, tuple(content))
 
 
-def _at_rate(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | None]:
-    """Mix to one channel at the target rate; trim, or cut to the frames of the given mel.
+def _convert(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | None]:
+    """Mix to one channel at the target rate; trim silence, or cut to the frames of the input mel.
 
     Returns:
-        `(samples,)`, and with pairs `(frames, n_mels)`.
+        `(samples,)` and, with an input mel, `(frames, n_mels)`.
     """
     mel_config = task.options.mel
     samples = resample(audio.mono().samples, audio.sample_rate, mel_config.sample_rate)[0]
     if task.options.trim:
-        samples = samples[sounding(samples, mel_config.sample_rate)]
+        samples = samples[nonsilent_slice(samples, mel_config.sample_rate)]
     _check_length(task, len(samples) / mel_config.sample_rate)
     if task.mel_file is None:
         return samples, None
     if audio.notes:
-        raise UnfitError(
-            Reason.OVER_SCALE, f"{task.file.path} exceeds full scale, and so its mel would not fit"
+        raise RejectedError(
+            RejectionReason.OVER_SCALE,
+            f"{task.file.path} exceeds full scale, so its scaled samples would not match the mel",
         )
     mel = load_mel(task.mel_file, task.mel_name, mel_config)
-    samples, mel = fit_pair(samples, mel, task.mel_name, mel_config)
+    samples, mel = align_pair(samples, mel, task.mel_name, mel_config)
     return samples, mel.T
 
 
 def _check_length(task: ClipTask, length_s: float) -> None:
-    # A clip shorter than one window has no useful mel, whatever was asked for.
+    # A clip shorter than one window has no useful mel, whatever the option.
     mel = task.options.mel
     if length_s < max(task.options.min_length_s, mel.n_fft / mel.sample_rate):
-        raise UnfitError(Reason.TOO_SHORT, f"{task.file.path} lasts {length_s:.3f} s")
+        raise RejectedError(RejectionReason.TOO_SHORT, f"{task.file.path} lasts {length_s:.3f} s")
 
 
 def _read(task: ClipTask) -> Audio:
     try:
         return read_audio(task.audio_file, name=task.file.path)
     except InputError as error:
-        # The index names only paths within the corpus, so that it is the same on every machine.
+        # The records contain only paths relative to the corpus, to be equal on every machine.
         detail = error.message.replace(str(task.audio_file), task.file.path)
-        raise UnfitError(_FAULTS.get(type(error), Reason.UNREADABLE), detail) from error
+        reason = _REJECTION_REASONS.get(type(error), RejectionReason.UNREADABLE)
+        raise RejectedError(reason, detail) from error
 
 
-def _origin(task: ClipTask) -> dict[str, Any]:
-    """Return the fields of a record that identify a task's files; None for what cannot be read."""
+def _source_fields(task: ClipTask) -> dict[str, Any]:
+    """Return the record fields that identify a task's files; None for an unreadable file."""
     source = _checksum(task.audio_file)
     mel = _checksum(task.mel_file) if task.mel_file else None
     return {

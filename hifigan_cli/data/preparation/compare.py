@@ -1,4 +1,4 @@
-"""Whether a finished folder is what the corpus and the options would give now."""
+"""Check whether a finished folder matches the corpus and the options."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from hifigan_cli.data.preparation.clip import ClipTask, digests
+from hifigan_cli.data.preparation.clip import ClipTask, source_digests
 from hifigan_cli.data.preparation.options import PreparationProgress
-from hifigan_cli.data.prepared import open_prepared, rejections
-from hifigan_cli.data.records import CLIPS_FILE, Clip, Rejection, read_lines
+from hifigan_cli.data.prepared import open_prepared, read_rejections
+from hifigan_cli.data.records import CLIPS_FILE, Clip, Rejection, read_json_lines
 from hifigan_cli.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from hifigan_cli.data.records import Manifest
     from hifigan_cli.runtime.sharding import Shard
 
-_NAMED = 3  # how many files a message names
+_MAX_LISTED = 3  # files in an error message
 
 
-def check_same(
+def check_unchanged(
     folder: Path,
     corpus: Corpus,
     tasks: Sequence[ClipTask],
@@ -34,62 +34,62 @@ def check_same(
 ) -> Manifest:
     """Compare a finished folder with the corpus, file by file and by digest.
 
-    `tasks` are those of the shard of the work; of the folder's own files too only a shard is read.
+    `tasks` are the tasks of `shard`; of the files in `folder`, too, only that shard is read.
 
     Raises:
         OutputError: the options or the files differ, or the folder is damaged.
     """
     try:
         data = open_prepared(folder)
-        known, wanted = data.manifest.options, options.lasting()
+        before, now = data.manifest.options, options.result_options()
         differences = [
-            f"{key} was {known.get(key)}, now {wanted.get(key)}"
-            for key in sorted(known.keys() | wanted.keys())
-            if known.get(key) != wanted.get(key)
+            f"{key} was {before.get(key)}, now {now.get(key)}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
         ]
         if not differences:
             data.verify(shard)
-            clips = read_lines(folder / CLIPS_FILE, Clip)
-            records: Iterator[Clip | Rejection] = chain(clips, rejections(data))
+            clips = read_json_lines(folder / CLIPS_FILE, Clip)
+            records: Iterator[Clip | Rejection] = chain(clips, read_rejections(data))
             prepared = {r.path: (r.source_sha256, r.mel_sha256) for r in records}
             differences = _changed_files(prepared, corpus, tasks, options.processes, report)
     except InputError as error:
-        raise OutputError(error.message, "--force prepares it again") from error
+        raise OutputError(error.message, "prepare it again with --force") from error
     if differences:
         raise OutputError(
-            f"{folder} was prepared otherwise: {'; '.join(differences)}",
-            "--force prepares it again; -o names another folder",
+            f"{folder} was prepared with other options or files: {'; '.join(differences)}",
+            "prepare it again with --force, or choose another folder with -o",
         )
     return data.manifest
 
 
 def _changed_files(
-    known: dict[str, tuple[str | None, str | None]],
+    before: dict[str, tuple[str | None, str | None]],
     corpus: Corpus,
     tasks: Sequence[ClipTask],
     threads: int,
     report: Callable[[PreparationProgress], None],
 ) -> list[str]:
-    """Describe the files that changed, are new or are gone."""
-    present = {file.path for file in corpus.files} | {absent.path for absent in corpus.absent}
+    """Describe the files that are changed, new or removed."""
+    present = {file.path for file in corpus.files} | {missing.path for missing in corpus.missing}
     changed = []
-    # Hashing releases the interpreter, so threads are enough.
+    # Hashing releases the GIL, so threads are enough.
     with ThreadPoolExecutor(threads) as pool:
-        found = zip(tasks, pool.map(digests, tasks), strict=True)
-        for done, (task, now) in enumerate(found, 1):
+        digests = zip(tasks, pool.map(source_digests, tasks), strict=True)
+        for done, (task, now) in enumerate(digests, 1):
             path = task.file.path
-            if path in known and known[path] != now:
+            if path in before and before[path] != now:
                 changed.append(path)
             report(PreparationProgress("comparing", done, len(tasks), path))
-    kinds = {
+    differences = {
         "changed": changed,
-        "new": sorted(present - known.keys()),
-        "gone": sorted(known.keys() - present),
+        "new": sorted(present - before.keys()),
+        "removed": sorted(before.keys() - present),
     }
-    return [_describe(kind, paths) for kind, paths in kinds.items() if paths]
+    return [_describe(state, paths) for state, paths in differences.items() if paths]
 
 
-def _describe(kind: str, paths: list[str]) -> str:
-    more = ", ..." if len(paths) > _NAMED else ""
+def _describe(state: str, paths: list[str]) -> str:
+    more = ", ..." if len(paths) > _MAX_LISTED else ""
     files = "file is" if len(paths) == 1 else "files are"
-    return f"{len(paths)} {files} {kind} ({', '.join(paths[:_NAMED])}{more})"
+    return f"{len(paths)} {files} {state} ({', '.join(paths[:_MAX_LISTED])}{more})"

@@ -1,8 +1,8 @@
-"""Journals -> index, manifest and totals.
+"""Write the index, the manifest and the totals from the journals.
 
-Each journal is read twice, line by line: once for the names, from which the split follows, and once
-to write the index. Where several processes shared the work their lines are taken in turn, so that
-the index is in the corpus's order. The samples are not read: the journals have their digests.
+Each journal is read twice, line by line: once for the names, which determine the split, and once to
+write the index. If several processes shared the work, their lines are interleaved, so that the
+index is in the order of the corpus. The samples are not read: the journals have their digests.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hifigan_cli.data.preparation.folder import clean, discard, others_wait
-from hifigan_cli.data.preparation.journal import read_end, read_records
-from hifigan_cli.data.preparation.splits import Division, divide
+from hifigan_cli.data.preparation.folder import (
+    exclusive_access,
+    remove_leftovers,
+    remove_preparation,
+)
+from hifigan_cli.data.preparation.journal import read_journal_end, read_journal_records
+from hifigan_cli.data.preparation.splits import choose_validation
 from hifigan_cli.data.records import (
     CLIPS_FILE,
     MANIFEST_FILE,
@@ -29,10 +33,10 @@ from hifigan_cli.data.records import (
     Rejection,
     checksum,
     read_manifest,
-    to_line,
+    to_json_line,
 )
 from hifigan_cli.errors import InputError
-from hifigan_cli.io.files import is_file, replacing, write_bytes
+from hifigan_cli.io.files import atomic_replace, is_file, write_bytes
 from hifigan_cli.runtime.sharding import Shard
 
 if TYPE_CHECKING:
@@ -45,36 +49,36 @@ if TYPE_CHECKING:
 _SPLITS = ("training", "validation")
 
 
-def finish(
+def finish_preparation(
     out: Path, corpus: Corpus, options: PreparationOptions, shard: Shard
 ) -> tuple[Manifest | None, tuple[int, ...]]:
-    """Write index and manifest if the whole work is done; else return the shards that are not.
+    """Write index and manifest if all shards are done; otherwise return the unfinished shards.
 
     Raises:
-        InputError: no clip is fit.
-        OutputError: the file system refused, or another process holds the folder for too long.
+        InputError: no clip is usable.
+        OutputError: writing failed, or another process locks the folder for too long.
     """
-    with others_wait(out, shard):
-        if is_file(out / MANIFEST_FILE):  # another process wrote it, which saw this one's end
+    with exclusive_access(out, shard):
+        if is_file(out / MANIFEST_FILE):  # another process wrote it after the end of this shard
             return read_manifest(out), ()
-        waiting: list[int] = []
+        unfinished_shards: list[int] = []
         files: dict[str, FileChecksum] = {}
         for number in range(1, shard.count + 1):
-            end = read_end(out, Shard(number, shard.count), options.lasting())
-            # The end of another list of files is that of a corpus that changed meanwhile.
+            end = read_journal_end(out, Shard(number, shard.count), options.result_options())
+            # Another list of files means that the corpus changed meanwhile.
             if end is None or end.listing != corpus.listing:
-                waiting.append(number)
+                unfinished_shards.append(number)
             else:
                 files |= end.files
-        if waiting:
-            return None, tuple(waiting)
+        if unfinished_shards:
+            return None, tuple(unfinished_shards)
         return _write_index(out, corpus, options, shard.count, files), ()
 
 
-def shard_totals(out: Path, shard: Shard, sample_rate: int) -> dict[str, Any]:
-    """Return the totals of a shard of the work; the split is not known yet."""
+def compute_shard_totals(out: Path, shard: Shard, sample_rate: int) -> dict[str, Any]:
+    """Return the totals of a shard of the work, without a split, which is not known yet."""
     totals = _Totals()
-    for record in read_records(out, shard):
+    for record in read_journal_records(out, shard):
         totals.add(record)
     rejected = dict(sorted(totals.rejected.items()))
     return {**totals.length("training", sample_rate), "rejected": rejected}
@@ -92,53 +96,53 @@ def _write_index(
         file.stem for file, record in _all_records(out, corpus, count) if isinstance(record, Clip)
     }
     if not stems:
-        raise _nothing_fit(out, corpus, count)
-    division = divide(stems, options.validation, options.seed, corpus.official)
+        raise _no_usable_clip_error(out, corpus, count)
+    split = choose_validation(stems, options.validation, options.seed, corpus.is_ljspeech)
     totals = _Totals()
     with ExitStack() as stack:
         clips, rejected = (
-            stack.enter_context(stack.enter_context(replacing(out / name)).open("wb"))
+            stack.enter_context(stack.enter_context(atomic_replace(out / name)).open("wb"))
             for name in (CLIPS_FILE, REJECTED_FILE)
         )
-        for rejection in corpus.absent:
-            rejected.write(to_line(rejection))
+        for rejection in corpus.missing:
+            rejected.write(to_json_line(rejection))
             totals.add(rejection)
         for file, record in _all_records(out, corpus, count):
             if isinstance(record, Clip):
-                record = replace(record, split=division.split(file.stem))
-            (clips if isinstance(record, Clip) else rejected).write(to_line(record))
+                record = replace(record, split=split.split_of(file.stem))
+            (clips if isinstance(record, Clip) else rejected).write(to_json_line(record))
             totals.add(record)
     files |= {name: checksum(out / name) for name in (CLIPS_FILE, REJECTED_FILE)}
     manifest = Manifest(
         sample_rate=options.sample_rate,
-        options=options.lasting(),
+        options=options.result_options(),
         mel=options.mel if options.mels is not None else None,
-        totals=totals.summary(options.sample_rate, division),
+        totals=totals.summary(options.sample_rate, split.kind),
         files=dict(sorted(files.items())),
     ).with_digest()
     write_bytes(out / MANIFEST_FILE, manifest.to_json().encode())
-    clean(out, manifest.files)
+    remove_leftovers(out, manifest.files)
     return manifest
 
 
 def _all_records(
     out: Path, corpus: Corpus, count: int
 ) -> Iterator[tuple[CorpusFile, Clip | Rejection]]:
-    """Yield each file of the corpus with its record, from the journals of all processes in turn."""
-    journals = [read_records(out, Shard(number, count)) for number in range(1, count + 1)]
+    """Yield each file of the corpus with its record; interleave the journals of all processes."""
+    journals = [read_journal_records(out, Shard(number, count)) for number in range(1, count + 1)]
     for file, journal in zip(corpus.files, cycle(journals), strict=False):
         yield file, next(journal)
 
 
-def _nothing_fit(out: Path, corpus: Corpus, count: int) -> InputError:
-    """Remove the preparation; return the error that says for which reasons no clip is fit."""
+def _no_usable_clip_error(out: Path, corpus: Corpus, count: int) -> InputError:
+    """Remove the preparation; return an error with the reasons of all rejections."""
     records = [record for _, record in _all_records(out, corpus, count)]
     rejected = [record for record in records if isinstance(record, Rejection)]
-    discard(out)
-    reasons = Counter(rejection.reason for rejection in (*corpus.absent, *rejected))
+    remove_preparation(out)
+    reasons = Counter(rejection.reason for rejection in (*corpus.missing, *rejected))
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
     return InputError(
-        f"no clip of {corpus.folder} is fit: {counts}", f"first: {rejected[0].detail}"
+        f"no clip of {corpus.folder} is usable: {counts}", f"first: {rejected[0].detail}"
     )
 
 
@@ -168,12 +172,12 @@ class _Totals:
         self.clipped_clips += record.clipped > 0
         self.clipped_samples += record.clipped
 
-    def summary(self, sample_rate: int, division: Division) -> dict[str, Any]:
-        """Return the totals as JSON-able values; peaks in dB of full scale, as recorded."""
+    def summary(self, sample_rate: int, split_kind: str) -> dict[str, Any]:
+        """Return the totals as JSON-compatible values; peaks are in dBFS, before gain."""
         extremes = (("min", min), ("median", np.median), ("max", max))
         return {
             **{split: self.length(split, sample_rate) for split in _SPLITS},
-            "split": division.kind,
+            "split": split_kind,
             "source_rates_hz": {str(rate): self.rates[rate] for rate in sorted(self.rates)},
             "peak_dbfs": {name: round(float(f(self.peaks)), 2) for name, f in extremes},
             "clipped": {"clips": self.clipped_clips, "samples": self.clipped_samples},
@@ -181,6 +185,6 @@ class _Totals:
         }
 
     def length(self, split: str, sample_rate: int) -> dict[str, Any]:
-        """Return how much belongs to a split."""
+        """Return the number of clips and samples and the hours of a split."""
         clips, samples = self.clips[split], self.samples[split]
         return {"clips": clips, "samples": samples, "hours": round(samples / sample_rate / 3600, 6)}

@@ -1,17 +1,17 @@
-"""The journal of a run: what became of each file, and the point that a killed run resumes from.
+"""The journal of a run: the outcome of each file, and the point where a killed run resumes.
 
-A journal has one line of JSON for each of these, in the order in which they happen:
+A journal has one line of JSON for each of these events, in order:
 
-- the options, which a run that resumes must share
-- a file of the corpus is settled: its `Clip` or `Rejection`
-- a shard is packed: its files are complete and on the disk, with these checksums
-- the end: every file is settled
+- the start: the options, which must be the same for a run that resumes
+- a file of the corpus is done: its `Clip` or `Rejection`
+- a shard is packed: its files are complete and flushed to disk, with their checksums
+- the end: all files are done
 
-A run resumes after the last packed shard of which everything still holds: the corpus's files and
-the packed files match their checksums. So the result is that of an undisturbed run.
+A run resumes after the last packed shard that is still valid: the files of the corpus and the
+packed files match their checksums. So the result equals that of an uninterrupted run.
 
-Where several processes share the work, each has a journal and packed files of its own, under
-names of its own. When all journals have their end, one process writes the index (see `index`).
+If several processes share the work, each has its own journal and packed files, with different
+names. When all journals have their end, one process writes the index (see `index`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hifigan_cli.data.preparation.clip import ClipTask, digests
+from hifigan_cli.data.preparation.clip import ClipTask, source_digests
 from hifigan_cli.data.preparation.folder import journal_file
-from hifigan_cli.data.records import Clip, FileChecksum, Rejection, checksum, to_line
+from hifigan_cli.data.records import Clip, FileChecksum, Rejection, checksum, to_json_line
 from hifigan_cli.errors import OutputError
 from hifigan_cli.io.files import is_file
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PackedShard:
-    """A packed shard is complete: its files, and the clip that did not fit into it any more."""
+    """A complete packed shard: its files, and the first clip that did not fit into it."""
 
     files: dict[str, FileChecksum]
     overflow: Clip | None
@@ -44,7 +44,7 @@ class PackedShard:
 
 @dataclass(frozen=True, slots=True)
 class JournalEnd:
-    """Every file is settled: the digest of the corpus's list of files, and all packed files."""
+    """The end of a journal: the digest of the corpus's list of files, and all packed files."""
 
     listing: str
     files: dict[str, FileChecksum]
@@ -52,11 +52,11 @@ class JournalEnd:
 
 @dataclass
 class JournalState:
-    """How much of an earlier run still holds.
+    """The valid part of an earlier run.
 
     Attributes:
-        done: how many files are settled.
-        journal_bytes: where the journal's lines about them end; 0 without a first line.
+        done: number of files that are done.
+        journal_bytes: length of the valid part of the journal; 0 without a first line.
         files: the packed files, by name.
     """
 
@@ -68,10 +68,10 @@ class JournalState:
 def find_resume_point(
     folder: Path, shard: Shard, options: dict[str, Any], tasks: Sequence[ClipTask], force: bool
 ) -> JournalState:
-    """Follow the journal of a shard of the work, from one packed shard to the next.
+    """Find the last valid packed shard in the journal of a shard of the work.
 
     Raises:
-        OutputError: the journal is of other options, and `force` is not set.
+        OutputError: the journal has other options, and `force` is not set.
     """
     point = JournalState()
     try:
@@ -80,45 +80,45 @@ def find_resume_point(
         return point
     with journal:
         first = journal.readline()
-        if first != to_line(options):
+        if first != to_json_line(options):
             if first.endswith(b"\n") and not force:
-                raise _other_options(folder, first, options)
+                raise _options_error(folder, first, options)
             return point
-        point.journal_bytes = read = len(first)
+        point.journal_bytes = end = len(first)
         done = 0
         for line in journal:
-            read += len(line)
+            end += len(line)
             entry = _parse(line)
             task = tasks[done] if done < len(tasks) else None
-            if isinstance(entry, Clip | Rejection) and _holds(entry, task):
+            if isinstance(entry, Clip | Rejection) and _is_valid(entry, task):
                 done += 1
             elif (
                 isinstance(entry, PackedShard)
-                and _holds(entry.overflow, task)
+                and _is_valid(entry.overflow, task)
                 and all(
-                    is_file(folder / name) and checksum(folder / name) == known
-                    for name, known in entry.files.items()
+                    is_file(folder / name) and checksum(folder / name) == expected
+                    for name, expected in entry.files.items()
                 )
             ):
-                point = JournalState(done, read, point.files | entry.files)
+                point = JournalState(done, end, point.files | entry.files)
             else:
                 break
     return point
 
 
-def read_records(folder: Path, shard: Shard) -> Iterator[Clip | Rejection]:
-    """Read the records of a shard of the work, in the corpus's order."""
+def read_journal_records(folder: Path, shard: Shard) -> Iterator[Clip | Rejection]:
+    """Read the records of a shard of the work, in the order of the corpus."""
     with (folder / journal_file(shard)).open("rb") as journal:
         for line in journal:
             if isinstance(entry := _parse(line), Clip | Rejection):
                 yield entry
 
 
-def read_end(folder: Path, shard: Shard, options: dict[str, Any]) -> JournalEnd | None:
-    """Read the end of a journal; None if it has none, or is of other options."""
+def read_journal_end(folder: Path, shard: Shard, options: dict[str, Any]) -> JournalEnd | None:
+    """Read the end of a journal; return None if it has none, or has other options."""
     try:
         with (folder / journal_file(shard)).open("rb") as journal:
-            if journal.readline() != to_line(options):
+            if journal.readline() != to_json_line(options):
                 return None
             last = b""
             for line in journal:
@@ -129,8 +129,8 @@ def read_end(folder: Path, shard: Shard, options: dict[str, Any]) -> JournalEnd 
     return entry if isinstance(entry, JournalEnd) else None
 
 
-def withdraw_end(folder: Path, shard: Shard) -> None:
-    """Cut off a journal's end, if it has one."""
+def remove_journal_end(folder: Path, shard: Shard) -> None:
+    """Remove the end of a journal, if it has one."""
     with suppress(FileNotFoundError), (folder / journal_file(shard)).open("r+b") as journal:
         start, last = 0, b""
         for line in journal:
@@ -140,12 +140,12 @@ def withdraw_end(folder: Path, shard: Shard) -> None:
 
 
 def _parse(line: bytes) -> Clip | Rejection | PackedShard | JournalEnd | None:
-    """Read an entry; None if the line is none or was not written to its end."""
+    """Parse an entry; return None if the line is incomplete or not an entry."""
     try:
         content = json.loads(line if line.endswith(b"\n") else b"")
         if "path" in content:
             return Rejection(**content) if "reason" in content else Clip(**content)
-        files = {name: FileChecksum(**known) for name, known in content.pop("files").items()}
+        files = {name: FileChecksum(**value) for name, value in content.pop("files").items()}
         if "listing" in content:
             return JournalEnd(content["listing"], files)
         return PackedShard(files, Clip(**content["overflow"]) if content["overflow"] else None)
@@ -153,22 +153,22 @@ def _parse(line: bytes) -> Clip | Rejection | PackedShard | JournalEnd | None:
         return None
 
 
-def _holds(record: Clip | Rejection | None, task: ClipTask | None) -> bool:
-    """Return whether a task would have the same outcome again; nothing follows on nothing."""
+def _is_valid(record: Clip | Rejection | None, task: ClipTask | None) -> bool:
+    """Return whether a task would have the same record again, or both are None."""
     if record is None or task is None:
         return record is None and task is None
-    named = record.name if isinstance(record, Clip) else task.file.name
-    same = (record.path, named) == (task.file.path, task.file.name)
-    return same and digests(task) == (record.source_sha256, record.mel_sha256)
+    name = record.name if isinstance(record, Clip) else task.file.name
+    same = (record.path, name) == (task.file.path, task.file.name)
+    return same and source_digests(task) == (record.source_sha256, record.mel_sha256)
 
 
-def _other_options(folder: Path, line: bytes, options: dict[str, Any]) -> OutputError:
+def _options_error(folder: Path, line: bytes, options: dict[str, Any]) -> OutputError:
     try:
-        known = json.loads(line)
-        keys = [key for key, value in options.items() if known.get(key) != value]
+        before = json.loads(line)
+        keys = [key for key, value in options.items() if before.get(key) != value]
     except (ValueError, AttributeError):
         keys = []
-    what = f"other options ({', '.join(keys)})" if keys else "another version"
+    difference = f"with other options ({', '.join(keys)})" if keys else "of another version"
     return OutputError(
-        f"{folder} holds an unfinished preparation with {what}", "--force starts again"
+        f"{folder} has an unfinished preparation {difference}", "start again with --force"
     )

@@ -1,4 +1,4 @@
-"""What a user may choose, which of it changes the result, and how a run reports its progress."""
+"""The options of a preparation, and its progress reports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hifigan_cli.config import MelConfig
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import is_folder
-from hifigan_cli.runtime.sharding import WHOLE
-from hifigan_cli.runtime.threads import processors
+from hifigan_cli.runtime.sharding import UNSHARDED
+from hifigan_cli.runtime.threads import available_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,19 +22,19 @@ SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """How a corpus is prepared.
+    """The options of a preparation.
 
     Attributes:
-        mel: gives the rate; with given mels also their convention.
-        mels: folder of given mels, one STEM.npy a clip; None prepares only recordings.
-        trim: whether silence at both ends is cut.
-        min_length_s: shorter clips are left out.
-        validation: a share below 1 or a count of clips; None is the official split of LJSpeech,
-            elsewhere 5 %, at least 1 and at most 150 clips.
-        seed: decides the split where it is not official.
-        shard_bytes: the largest size of a packed file, unless a single clip is larger.
-        workers: processes; None takes one for each core.
-        force: whether another result in the output folder is replaced.
+        mel: determines the sample rate; with input mels, describes them.
+        mels: folder of input mels, one STEM.npy per clip; None prepares only recordings.
+        trim: whether to cut silence at both ends.
+        min_length_s: reject shorter clips.
+        validation: a fraction below 1 or a count of clips; None is the official split of LJSpeech,
+            otherwise 5 %, at least 1 and at most 150 clips.
+        seed: determines the split unless it is official.
+        shard_bytes: maximum size of a packed file, unless a single clip is larger.
+        workers: number of processes; None uses one per CPU.
+        force: whether to replace another result in the output folder.
     """
 
     mel: MelConfig = field(default_factory=MelConfig)
@@ -49,41 +49,42 @@ class PreparationOptions:
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the prepared samples."""
+        """The sample rate of the prepared samples."""
         return self.mel.sample_rate
 
     @property
     def processes(self) -> int:
-        """How many processes to use."""
-        return self.workers or processors()
+        """The number of processes."""
+        return self.workers or available_cpus()
 
-    def check(self, shard: Shard = WHOLE) -> None:
-        """Check that the choices go together, and with a shard of the work.
+    def check(self, shard: Shard = UNSHARDED) -> None:
+        """Check that the options are compatible with each other and with a shard.
 
         Raises:
-            UsageError: they do not.
+            UsageError: options conflict, or a value is invalid.
         """
         if self.mels is not None and not is_folder(self.mels):
             raise UsageError(
-                f"--mels {self.mels} is not a folder", "give the folder that holds STEM.npy"
+                f"--mels {self.mels} is not a folder", "use the folder with the STEM.npy files"
             )
         if self.trim and self.mels is not None:
             raise UsageError(
-                "--trim and --mels do not go together: a given mel belongs to the whole clip"
+                "--trim cannot be combined with --mels, because a mel covers the complete clip"
             )
-        if self.force and not shard.whole:
+        if self.force and not shard.covers_all:
             raise UsageError(
-                "--force and several parts do not go together: one would remove what another makes",
-                "remove the folder first, or let one process replace it",
+                "--force cannot be combined with --shard, because one shard would remove the files "
+                "of another",
+                "remove the folder first, or run --force without --shard",
             )
         if self.validation is not None and self.validation <= 0:
             raise UsageError(
-                f"--validation {self.validation} leaves nothing to judge by",
-                "give a share such as 0.05 or a count such as 150",
+                f"--validation {self.validation} leaves no validation clips",
+                "use a fraction such as 0.05 or a count such as 150",
             )
 
-    def lasting(self) -> dict[str, Any]:
-        """Return what changes the result, as JSON-able values."""
+    def result_options(self) -> dict[str, Any]:
+        """Return the options that change the result, as JSON-compatible values."""
         return {
             "sample_rate": self.sample_rate,
             "trim": self.trim,
@@ -97,7 +98,7 @@ class PreparationOptions:
 
 @dataclass(frozen=True)
 class PreparationProgress:
-    """How far a run is: `done` of `total` files, `current` the last one."""
+    """The progress of a run: `done` of `total` files; `current` is the latest one."""
 
     stage: Literal["preparing", "comparing"]
     done: int

@@ -1,6 +1,6 @@
-"""The preparation from beginning to end: corpus -> tasks -> processes -> shards -> index.
+"""Run the complete preparation: corpus -> tasks -> processes -> shards -> index.
 
-`plan` estimates it for `--dry-run`: sizes from the headers, time from a few clips.
+`plan` estimates a run for `--dry-run`: sizes from the file headers, time from a few clips.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hifigan_cli.audio.reading import audio_length_s
-from hifigan_cli.data.preparation.clip import ClipTask, clip_tasks, crashed, prepare_clip
-from hifigan_cli.data.preparation.compare import check_same
+from hifigan_cli.data.preparation.clip import ClipTask, clip_tasks, crash_outcome, prepare_clip
+from hifigan_cli.data.preparation.compare import check_unchanged
 from hifigan_cli.data.preparation.corpus import Corpus, find_corpus
 from hifigan_cli.data.preparation.folder import (
     check_journals,
     check_output_folder,
-    clean,
-    discard,
-    journals,
-    others_wait,
+    exclusive_access,
+    journal_shards,
+    remove_leftovers,
+    remove_preparation,
     remove_temporaries,
 )
-from hifigan_cli.data.preparation.index import finish, shard_totals
-from hifigan_cli.data.preparation.journal import withdraw_end
+from hifigan_cli.data.preparation.index import compute_shard_totals, finish_preparation
+from hifigan_cli.data.preparation.journal import remove_journal_end
 from hifigan_cli.data.preparation.options import PreparationProgress
 from hifigan_cli.data.preparation.shards import open_shards
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import is_file, is_folder
-from hifigan_cli.io.locks import hold_folder
+from hifigan_cli.io.locks import lock_output_folder
 from hifigan_cli.runtime.process_pool import map_in_order
-from hifigan_cli.runtime.sharding import WHOLE, Shard
+from hifigan_cli.runtime.sharding import UNSHARDED, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,29 +43,29 @@ if TYPE_CHECKING:
 
 
 _TIMED_CLIPS = 6
-_START_S = 3.0  # a pool of processes imports its libraries first
-_INDEX_BYTES = 600  # a clip's line in the index, about
+_POOL_START_S = 3.0  # the processes import their libraries first
+_INDEX_BYTES_PER_CLIP = 600  # approximate
 
 
 @dataclass(frozen=True)
 class PreparationPlan:
-    """What a run, or a shard of the work, would do.
+    """The plan of a run or of a shard of the work.
 
     Attributes:
-        files: audio files found that belong to this shard.
-        unreadable: those whose header cannot be read.
-        absent: files that the corpus lists and does not have.
-        hours: length of the others, by their headers.
-        output_bytes: about the size of the prepared folder.
-        seconds: about the time it takes.
-        processes: how many would share the work.
-        state: whether the output folder is new, unfinished, finished and to be compared, or
-            finished and to be replaced.
+        files: number of audio files in this shard.
+        unreadable: number of files with an unreadable header.
+        missing: number of listed files that do not exist, and of unreadable folders.
+        hours: length of the readable files according to their headers.
+        output_bytes: estimated size of the prepared folder.
+        seconds: estimated duration.
+        processes: number of processes.
+        state: whether the output folder is new, unfinished, finished (the run will compare it with
+            the corpus) or finished and replaced.
     """
 
     files: int
     unreadable: int
-    absent: int
+    missing: int
     hours: float
     output_bytes: int
     seconds: float
@@ -75,28 +75,28 @@ class PreparationPlan:
 
 @dataclass(frozen=True)
 class PreparationSummary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         folder: the prepared folder.
-        state: what happened to it; "part done" where other shards of the work are not finished.
-        shard: which shard of the work this run did.
-        waiting: the numbers of the shards that are not finished.
-        continued_from: files that an earlier, interrupted run had settled.
-        seconds: how long this run took.
-        own: clips, hours and rejections of this shard; None where nothing was to be done.
-        totals: clips, hours, rates, peaks and rejections of all, as the manifest has them; empty
-            while shards are not finished.
-        digest: the folder's digest; None likewise.
+        state: its state; "shard done" means that other shards are unfinished.
+        shard: the shard of the work that this run did.
+        unfinished_shards: the numbers of the unfinished shards.
+        resumed_files: number of files that an earlier, interrupted run had done.
+        seconds: duration of this run.
+        shard_totals: clips, hours and rejections of this shard; None if the folder was up to date.
+        totals: clips, hours, rates, peaks and rejections of all shards, as in the manifest; empty
+            while shards are unfinished.
+        digest: the folder's digest; None while shards are unfinished.
     """
 
     folder: Path
-    state: Literal["prepared", "part done", "up to date"]
+    state: Literal["prepared", "shard done", "up to date"]
     shard: Shard
-    waiting: tuple[int, ...]
-    continued_from: int
+    unfinished_shards: tuple[int, ...]
+    resumed_files: int
     seconds: float
-    own: dict[str, Any] | None
+    shard_totals: dict[str, Any] | None
     totals: dict[str, Any]
     digest: str | None
 
@@ -106,127 +106,128 @@ def preprocess(
     out: Path,
     options: PreparationOptions,
     report: Callable[[PreparationProgress], None],
-    shard: Shard = WHOLE,
+    shard: Shard = UNSHARDED,
 ) -> PreparationSummary:
-    """Prepare a folder of recordings for training, from where an interrupted run stopped.
+    """Prepare a folder of recordings for training; resume an interrupted run.
 
-    A folder that is already what it should be is left untouched. Of several shards of the work,
-    which may run at the same time or one after another, the one that ends last writes the index.
+    An output folder that is up to date is not changed. Shards of the work may run at the same time
+    or one after another; the last one to end writes the index.
 
     Raises:
-        UsageError: the options do not go together, or `out` is the corpus.
-        InputError: no audio, or none that is fit.
-        OutputError: `out` cannot be written, is in use, or holds something else.
+        UsageError: options conflict, or `out` is the corpus.
+        InputError: there is no audio, or no clip is usable.
+        OutputError: `out` cannot be written, is in use, or has other content.
     """
     started = time.monotonic()
-    corpus, tasks = _look(source, out, options, shard)
-    with hold_folder(out, shard, targets=()):
+    corpus, tasks = _check_and_list(source, out, options, shard)
+    with lock_output_folder(out, shard, targets=()):
         manifest: Manifest | None
         resumed = 0
-        own: dict[str, Any] | None = None
-        waiting: tuple[int, ...] = ()
-        if finished := _begin(out, shard, options.force):
-            manifest = check_same(out, corpus, tasks, options, shard, report)
-            clean(out, manifest.files)  # of a run that was killed after it wrote the manifest
+        shard_totals: dict[str, Any] | None = None
+        unfinished_shards: tuple[int, ...] = ()
+        if finished := _prepare_folder(out, shard, options.force):
+            manifest = check_unchanged(out, corpus, tasks, options, shard, report)
+            # A run may have been killed after it wrote the manifest.
+            remove_leftovers(out, manifest.files)
         else:
             with open_shards(out, shard, options, tasks) as writer:
                 resumed = writer.done
-                todo = tasks[resumed:]
-                outcomes = map_in_order(prepare_clip, todo, options.processes, crashed)
+                remaining = tasks[resumed:]
+                outcomes = map_in_order(prepare_clip, remaining, options.processes, crash_outcome)
                 for done, outcome in enumerate(outcomes, resumed + 1):
                     writer.append(outcome)
                     path = outcome.record.path
                     report(PreparationProgress("preparing", done, len(tasks), path))
-                # Now: after its end another process may write the index and remove the journal.
-                own = shard_totals(out, shard, options.sample_rate)
+                # Compute these first: after the end another process may remove the journal.
+                shard_totals = compute_shard_totals(out, shard, options.sample_rate)
                 writer.finish(corpus.listing)
-            manifest, waiting = finish(out, corpus, options, shard)
+            manifest, unfinished_shards = finish_preparation(out, corpus, options, shard)
     return PreparationSummary(
         folder=out,
-        state="up to date" if finished else "prepared" if manifest else "part done",
+        state="up to date" if finished else "prepared" if manifest else "shard done",
         shard=shard,
-        waiting=waiting,
-        continued_from=resumed,
+        unfinished_shards=unfinished_shards,
+        resumed_files=resumed,
         seconds=time.monotonic() - started,
-        own=own,
+        shard_totals=shard_totals,
         totals=manifest.totals if manifest else {},
         digest=manifest.digest if manifest else None,
     )
 
 
-def _look(
+def _check_and_list(
     source: Path, out: Path, options: PreparationOptions, shard: Shard
 ) -> tuple[Corpus, list[ClipTask]]:
-    """Check everything that can be checked without touching the output folder; list the work."""
+    """Check the options, the corpus and the output folder; return the corpus and the tasks."""
     options.check(shard)
     corpus = find_corpus(source, out)
     check_output_folder(out, options.force)
     return corpus, clip_tasks(corpus, options, shard)
 
 
-def _begin(out: Path, shard: Shard, force: bool) -> bool:
-    """Get the folder ready; return whether it is finished, and only has to be compared."""
-    with others_wait(out, shard):
+def _prepare_folder(out: Path, shard: Shard, force: bool) -> bool:
+    """Prepare the output folder; return whether it is finished and only needs a comparison."""
+    with exclusive_access(out, shard):
         remove_temporaries(out)
         if is_file(out / MANIFEST_FILE):
             if not force:
                 return True
-            discard(out)
+            remove_preparation(out)
         check_journals(out, shard, force)
-        # Until this shard is settled again nobody may write the index.
-        withdraw_end(out, shard)
+        # No process may write the index until this shard is done.
+        remove_journal_end(out, shard)
     return False
 
 
 def plan(
-    source: Path, out: Path, options: PreparationOptions, shard: Shard = WHOLE
+    source: Path, out: Path, options: PreparationOptions, shard: Shard = UNSHARDED
 ) -> PreparationPlan:
-    """Return what `preprocess` would do; touch nothing.
+    """Return the plan of `preprocess`; change nothing.
 
     Raises:
-        UsageError: the options do not go together, or `out` is the corpus.
+        UsageError: options conflict, or `out` is the corpus.
         InputError: there is no audio.
-        OutputError: `out` cannot be written, or holds something else.
+        OutputError: `out` cannot be written, or has other content.
     """
-    corpus, tasks = _look(source, out, options, shard)
+    corpus, tasks = _check_and_list(source, out, options, shard)
     with ThreadPoolExecutor(options.processes) as pool:
         lengths = list(pool.map(_length_s, tasks))
     length_s = sum(length for length in lengths if length is not None)
     samples = round(length_s * options.sample_rate)
-    size = 2 * samples + _INDEX_BYTES * len(tasks)
+    size = 2 * samples + _INDEX_BYTES_PER_CLIP * len(tasks)
     if options.mels is not None:
         size += 4 * options.mel.n_mels * (samples // options.mel.hop_length)
     processes = max(1, min(options.processes, len(tasks)))
-    work_s = length_s * _cost(tasks, lengths) / processes
+    work_s = length_s * _work_per_audio_second(tasks, lengths) / processes
     state: Literal["new", "unfinished", "finished", "replaced"] = "new"
     if is_file(out / MANIFEST_FILE):
         state = "replaced" if options.force else "finished"
-    elif is_folder(out) and journals(out):
+    elif is_folder(out) and journal_shards(out):
         state = "unfinished"
     return PreparationPlan(
         files=len(tasks),
         unreadable=sum(length is None for length in lengths),
-        absent=len(corpus.absent),
+        missing=len(corpus.missing),
         hours=length_s / 3600,
         output_bytes=size,
-        seconds=work_s + (_START_S if processes > 1 else 0),
+        seconds=work_s + (_POOL_START_S if processes > 1 else 0),
         processes=processes,
         state=state,
     )
 
 
 def _length_s(task: ClipTask) -> float | None:
-    """Return the length in seconds that a file's header announces; None if it is not sound."""
+    """Return the length in seconds according to a file's header; None if it is not audio."""
     try:
         return audio_length_s(task.audio_file)
     except InputError:
         return None
 
 
-def _cost(tasks: list[ClipTask], lengths: list[float | None]) -> float:
-    """Measure on a few clips how many seconds of work a second of audio takes."""
-    known = [(task, length) for task, length in zip(tasks, lengths, strict=True) if length]
-    chosen = known[:: max(1, len(known) // _TIMED_CLIPS)][:_TIMED_CLIPS]
+def _work_per_audio_second(tasks: list[ClipTask], lengths: list[float | None]) -> float:
+    """Measure on a few clips how many seconds of work one second of audio needs."""
+    readable = [(task, length) for task, length in zip(tasks, lengths, strict=True) if length]
+    chosen = readable[:: max(1, len(readable) // _TIMED_CLIPS)][:_TIMED_CLIPS]
     started = time.perf_counter()
     for task, _ in chosen:
         prepare_clip(task)

@@ -1,8 +1,8 @@
-"""Training and validation.
+"""Select the validation clips.
 
 LJSpeech has an official split: every published model was validated on the same 150 clips. For any
-other corpus a clip's split depends only on its name and the seed, so that clips that are added
-later do not move the others.
+other corpus a clip's split depends only on its name and the seed, so adding clips later does not
+move the others.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from hifigan_cli.data.records import Split
 
-DEFAULT_SHARE = 0.05
-MAX_DEFAULT_CLIPS = 150  # as many as LJSpeech has: more only make each validation slower
+DEFAULT_VALIDATION_FRACTION = 0.05
+MAX_DEFAULT_VALIDATION_CLIPS = 150  # like LJSpeech; more clips only slow down each validation
 
 
 @dataclass(frozen=True)
-class Division:
-    """Which clips are for validation, by stem, and how they were chosen."""
+class ValidationSplit:
+    """The stems of the validation clips, and how they were chosen."""
 
     kind: Literal["official", "seeded", "shared"]
     validation: frozenset[str]
 
-    def split(self, stem: str) -> Split:
+    def split_of(self, stem: str) -> Split:
         """Return the split of a clip."""
         if self.kind == "shared":
             return "both"
@@ -39,10 +39,10 @@ class Division:
 
 
 def parse_validation(text: str | None) -> float | int | None:
-    """Read a share (0.05, 5%) or a count (150) of validation clips.
+    """Parse a fraction (0.05, 5%) or a count (150) of validation clips.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: `text` is neither.
 
     >>> parse_validation("5%"), parse_validation("0.1"), parse_validation("150")
     (0.05, 0.1, 150)
@@ -59,35 +59,34 @@ def parse_validation(text: str | None) -> float | int | None:
     if value >= 1 and number.isdecimal() and number == text.strip():
         return int(number)
     raise UsageError(
-        f"--validation {text!r} is neither a share nor a count", "write 0.05, 5% or 150"
+        f"--validation {text!r} is neither a fraction nor a count", "use 0.05, 5% or 150"
     )
 
 
-def divide(
-    stems: Collection[str], wanted: float | int | None, seed: int, official: bool
-) -> Division:
-    """Choose the validation clips: a share, a count, or None for what the corpus suggests.
+def choose_validation(
+    stems: Collection[str], requested: float | int | None, seed: int, is_ljspeech: bool
+) -> ValidationSplit:
+    """Choose the validation clips: a fraction, a count, or None for the default.
 
-    `official` says that the clips are LJSpeech's. Of several clips at least one is left on each
-    side; a single one serves for both.
+    With two or more clips each split has at least one; a single clip is in both.
     """
     distinct = set(stems)
     if len(distinct) == 1:
-        return Division("shared", frozenset(distinct))
-    if official and wanted is None:
+        return ValidationSplit("shared", frozenset(distinct))
+    if is_ljspeech and requested is None:
         chosen = frozenset(s for s in distinct if s.rpartition("/")[2] in official_ids())
         if 0 < len(chosen) < len(distinct):
-            return Division("official", chosen)
-    ranked = sorted(distinct, key=lambda stem: (_place(stem, seed), stem))
-    if wanted is None or wanted < 1:
-        share = DEFAULT_SHARE if wanted is None else wanted
-        count = sum(_place(stem, seed) < share for stem in ranked)
-        if wanted is None:
-            count = min(count, MAX_DEFAULT_CLIPS)
+            return ValidationSplit("official", chosen)
+    ranked = sorted(distinct, key=lambda stem: (_hash_fraction(stem, seed), stem))
+    if requested is None or requested < 1:
+        fraction = DEFAULT_VALIDATION_FRACTION if requested is None else requested
+        count = sum(_hash_fraction(stem, seed) < fraction for stem in ranked)
+        if requested is None:
+            count = min(count, MAX_DEFAULT_VALIDATION_CLIPS)
     else:
-        count = int(wanted)
+        count = int(requested)
     count = min(max(1, count), len(ranked) - 1)
-    return Division("seeded", frozenset(ranked[:count]))
+    return ValidationSplit("seeded", frozenset(ranked[:count]))
 
 
 @cache
@@ -97,8 +96,8 @@ def official_ids() -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _place(stem: str, seed: int) -> float:
-    """Return a clip's place between 0 and 1, even over all names."""
-    # Names that are not UTF-8 carry surrogates, which plain encoding refuses.
+def _hash_fraction(stem: str, seed: int) -> float:
+    """Hash a clip's name and the seed to a number between 0 and 1, uniformly distributed."""
+    # Names that are not UTF-8 contain surrogates, which strict encoding rejects.
     digest = hashlib.sha256(f"{seed}:{stem}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

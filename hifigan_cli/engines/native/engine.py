@@ -1,4 +1,4 @@
-"""The generator, run by the compiled library: whole mels, or a stream of frames."""
+"""Run the generator in the compiled library, on complete mels or a stream of frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hifigan_cli.engines.native.library import Floats, kernels, library
+from hifigan_cli.engines.native.library import Floats, find_kernels, load_library
 from hifigan_cli.errors import InputError, UsageError
 from hifigan_cli.models.shapes import generator_shapes
 from hifigan_cli.runtime.threads import available_threads
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from hifigan_cli.models.model_file import ModelFile
     from hifigan_cli.types import FloatArray
 
-# Precision -> kernels, best first. Without a name the library takes the best in float32.
+# Precision -> kernels, best first. An empty name selects the best in float32.
 PRECISIONS = {"fp32": "", "int16": "avx512vnni"}
-IDLE_STREAMS = 2  # that are kept: a stereo recording's
+MAX_IDLE_STREAMS = 2  # for the two channels of a stereo recording
 
 
 class NativeEngine:
-    """A generator in compiled code; `precision` is that of the residual blocks' products.
+    """A generator in compiled code.
 
-    `kernels` are the instructions in use: portable, avx2, avx512 or avx512vnni.
+    Attributes:
+        precision: of the products in the residual blocks.
+        kernels: the instruction set in use: portable, avx2, avx512 or avx512vnni.
     """
 
     name = "native"
@@ -36,22 +38,22 @@ class NativeEngine:
         """Pack a model's weights for this processor.
 
         Raises:
-            UsageError: this processor has no instructions for the precision, or the model is of a
-                kind that these kernels do not compute.
+            UsageError: this processor lacks the instructions for the precision, or these kernels
+                do not support the model's variant.
         """
         config = model.generator
-        if not config.standard:
+        if not config.is_official:
             raise UsageError(
-                "the native engine computes the paper's generator, not this variant of it",
-                "--engine torch computes all",
+                "the native engine supports only the paper's generator, not this variant",
+                "use --engine torch",
             )
-        found = kernels(PRECISIONS[precision]) if precision in PRECISIONS else None
-        if found is None:
+        kernels = find_kernels(PRECISIONS[precision]) if precision in PRECISIONS else None
+        if kernels is None:
             raise UsageError(
-                f"the native engine has no {precision} on this processor",
+                f"the native engine does not support {precision} on this processor",
                 f"one of: {', '.join(precisions())}",
             )
-        self.precision, self.kernels = precision, found
+        self.precision, self.kernels = precision, kernels
         weights, names = model.weights_for_synthesis(), generator_shapes(config, model.mel.n_mels)
         arrays = [np.ascontiguousarray(weights[name]) for name in names]
         shape = [
@@ -62,13 +64,13 @@ class NativeEngine:
             *(dilation for block in config.resblock_dilation_sizes for dilation in block),
         ]
         self.n_mels, self.hop_length = model.mel.n_mels, config.hop_length
-        self.idle: list[ctypes.c_void_p] = []  # streams of the library that ended, kept for reuse
-        # Held here because this module's names are gone when the interpreter ends.
-        self.free_stream = library().hifigan_stream_free
-        self._free_network = library().hifigan_network_free
+        self.idle_streams: list[ctypes.c_void_p] = []  # ended streams of the library, for reuse
+        # Stored here because this module's globals are gone at interpreter exit.
+        self.free_stream = load_library().hifigan_stream_free
+        self._free_network = load_library().hifigan_network_free
         self.handle = ctypes.c_void_p()
-        library().hifigan_network_open(
-            found.encode(),
+        load_library().hifigan_network_open(
+            kernels.encode(),
             threads or available_threads(),
             (ctypes.c_int * len(shape))(*shape),
             (Floats * len(arrays))(*map(pointer, arrays)),
@@ -76,99 +78,100 @@ class NativeEngine:
         )
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Turn a log-mel into samples, as `Engine` describes it."""
+        """Turn a log-mel `(batch, n_mels, frames)` into samples; see `Engine.synthesize`."""
         stream = self.stream()
-        waves = [stream.push(one, end=True) for one in mel]
+        waves = [stream.push(row, end=True) for row in mel]
         return np.stack(waves) if waves else np.zeros((0, 0), np.float32)
 
     def stream(self) -> NativeStream:
-        """Begin a stream of one channel; many may be open at once, and take turns."""
+        """Begin a stream of one channel; many can be open at once, and they run in turn."""
         return NativeStream(self)
 
-    def take(self) -> ctypes.c_void_p:
-        """Return a stream of the library that is as new.
+    def acquire_stream(self) -> ctypes.c_void_p:
+        """Return a stream of the library in its initial state.
 
-        One that has ended is, and has its memory, a hundred megabytes, already.
+        An ended stream is reset, and already has its memory of a hundred megabytes.
         """
         try:
-            return self.idle.pop()
+            return self.idle_streams.pop()
         except IndexError:
             stream = ctypes.c_void_p()
-            library().hifigan_stream_open(self.handle, ctypes.byref(stream))
+            load_library().hifigan_stream_open(self.handle, ctypes.byref(stream))
             return stream
 
-    def give(self, stream: ctypes.c_void_p) -> None:
-        """Take back a stream of the library that has ended."""
-        if len(self.idle) < IDLE_STREAMS:
-            self.idle.append(stream)
+    def release_stream(self, stream: ctypes.c_void_p) -> None:
+        """Keep an ended stream of the library for reuse, or free it."""
+        if len(self.idle_streams) < MAX_IDLE_STREAMS:
+            self.idle_streams.append(stream)
         else:
             self.free_stream(stream)
 
     def __del__(self) -> None:
-        """Give the memory back, once no stream refers to the engine any more."""
+        """Free the memory, once no stream refers to the engine."""
         if getattr(self, "handle", None):
-            for stream in self.idle:
+            for stream in self.idle_streams:
                 self.free_stream(stream)
             self._free_network(self.handle)
 
 
 class NativeStream:
-    """Mel frames in, samples out, as soon as all that they depend on has been seen."""
+    """Turns mel frames into samples, as soon as all frames that they depend on have arrived."""
 
     def __init__(self, engine: NativeEngine) -> None:
         self._engine = engine
-        self._taken = self._given = 0  # frames, samples
-        self._stream: ctypes.c_void_p | None = None  # while a signal is under way
-        self._lock = Lock()  # the room for samples is reckoned from what was pushed before
+        self._frames_in = self._samples_out = 0
+        self._stream: ctypes.c_void_p | None = None  # None between signals
+        self._lock = Lock()  # the size of the output depends on what was pushed before
 
     def __del__(self) -> None:
-        """Give back the memory of a signal that nobody ended."""
+        """Free the memory of a signal that was not ended."""
         if self._stream:
             self._engine.free_stream(self._stream)
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(n_mels, frames)`; return the samples that are now determined.
+        """Take frames `(n_mels, frames)`; return the samples `(samples,)` that are now determined.
 
-        With `end` these were the last frames: all that is left comes out, and the next push begins
+        `end` marks the last frames: all remaining samples come out, and the next push begins
         another signal.
 
         Raises:
-            InputError: the mel has other bands than the network; its code would read beyond it.
+            InputError: the mel does not have the network's `n_mels`; the library would read past
+                its end.
         """
         n_mels = self._engine.n_mels
         if mel.ndim != 2 or len(mel) != n_mels:
-            raise InputError(f"a mel of shape {mel.shape} is not ({n_mels}, frames)")
+            raise InputError(f"the mel has shape {mel.shape}, expected ({n_mels}, frames)")
         rows = np.ascontiguousarray(mel.T, np.float32)
         with self._lock:
             return self._push(rows, end=end)
 
     def _push(self, rows: FloatArray, *, end: bool) -> FloatArray:
         engine = self._engine
-        stream = self._stream = self._stream or engine.take()
-        self._taken += len(rows)
-        room = np.empty(self._taken * engine.hop_length - self._given, np.float32)
-        made = ctypes.c_int64()
+        stream = self._stream = self._stream or engine.acquire_stream()
+        self._frames_in += len(rows)
+        buffer = np.empty(self._frames_in * engine.hop_length - self._samples_out, np.float32)
+        count = ctypes.c_int64()
         try:
-            library().hifigan_stream_push(
+            load_library().hifigan_stream_push(
                 *(engine.handle, stream, pointer(rows), len(rows), end),
-                *(pointer(room), ctypes.byref(made)),
+                *(pointer(buffer), ctypes.byref(count)),
             )
-        except BaseException:  # it stopped anywhere; the next push begins another signal
-            self._stream, self._taken, self._given = None, 0, 0
+        except BaseException:  # its state is unknown; the next push begins another signal
+            self._stream, self._frames_in, self._samples_out = None, 0, 0
             engine.free_stream(stream)
             raise
-        self._given += made.value
+        self._samples_out += count.value
         if end:
-            self._stream, self._taken, self._given = None, 0, 0
-            engine.give(stream)
-        return room[: made.value]
+            self._stream, self._frames_in, self._samples_out = None, 0, 0
+            engine.release_stream(stream)
+        return buffer[: count.value]
 
 
 def precisions() -> list[str]:
-    """Return the precisions that this processor has instructions for."""
-    return [name for name, wanted in PRECISIONS.items() if kernels(wanted)]
+    """Return the precisions that this processor supports."""
+    return [name for name, kernels in PRECISIONS.items() if find_kernels(kernels)]
 
 
 def pointer(array: FloatArray) -> ctypes._Pointer[ctypes.c_float]:
-    """Return where an array's numbers lie."""
+    """Return a C pointer to an array's data."""
     return array.ctypes.data_as(Floats)

@@ -1,7 +1,7 @@
-"""The compiled library: where it is, why it may be missing, and its functions with their types.
+"""Load the compiled library, declare the types of its functions, and report why it is missing.
 
-It has no Python in it, so that any Python can load it; ctypes releases the interpreter's lock while
-a function runs.
+It does not use the Python API, so any Python version can load it. ctypes releases the GIL while a
+function runs.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from hifigan_cli.errors import HifiganError
 
 Floats = ctypes.POINTER(ctypes.c_float)
 _FOLDER = Path(__file__).parent
-_STEM = "_library"  # pyproject.toml builds it beside this file
+_STEM = "_library"  # pyproject.toml builds it into this folder
 _OUT_OF_MEMORY = 1  # a status of `source/api.cpp`; 0 is success
 
 
-def missing() -> str | None:
-    """Return why the library cannot be used, or None where it can."""
+def unavailable_reason() -> str | None:
+    """Return why the library cannot be used, or None if it can."""
     try:
-        library()
+        load_library()
     except OSError as error:
         return f"the native engine cannot be loaded: {error}"
     except AttributeError as error:
-        return f"the native engine is of another version: {error}"
+        return f"the native engine was built from another version: {error}"
     return None
 
 
 @lru_cache(maxsize=1)
-def library() -> ctypes.CDLL:
-    """Load the library, once. A function that returns a status raises where it failed.
+def load_library() -> ctypes.CDLL:
+    """Load the library once. Its functions that return a status raise an exception on failure.
 
     Raises:
-        OSError: it was not built, or does not fit this machine.
-        AttributeError: it was built of other sources than these.
+        OSError: it was not built, or not for this machine.
+        AttributeError: it was built from other sources.
     """
     paths = sorted(_FOLDER.glob(f"{_STEM}.*"))
     if not paths:
-        raise OSError("it was not built when hifigan was installed, for want of a C++ compiler")
+        raise OSError("it was not built, because there was no C++ compiler at installation")
     loaded = ctypes.CDLL(str(paths[0]))
     text, handle, number, count = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     numbers, arrays = ctypes.POINTER(number), ctypes.POINTER(Floats)
@@ -60,18 +60,18 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def kernels(name: str = "") -> str | None:
-    """Return the kernels of a name where this processor runs them; of no name, the best."""
-    found = library().hifigan_kernels(name.encode())
-    return None if found is None else str(found.decode())
+def find_kernels(name: str = "") -> str | None:
+    """Return `name` if this processor runs those kernels, else None; without a name, the best."""
+    kernels = load_library().hifigan_kernels(name.encode())
+    return None if kernels is None else str(kernels.decode())
 
 
 def _check(status: int, _function: object, _arguments: object) -> int:
     if status == 0:
         return status
-    message = library().hifigan_error().decode()
+    message = load_library().hifigan_error().decode()
     if status == _OUT_OF_MEMORY:
         raise MemoryError(message)
     raise HifiganError(
-        f"a bug in hifigan's native engine: {message}", "--engine torch goes without"
+        f"bug in hifigan's native engine: {message}", "use --engine torch to avoid it"
     )

@@ -2,8 +2,8 @@
 
 Read in this order:
 
-- `sounds`: folders of noises and room impulse responses, some held out; segments of clean speech
-- `effects`: rooms, noise, band limits, clipping, codecs
-- `pair_renderer`: one pair of waveforms, a function of seed and number
-- `pairs_file`: all pairs of a run as log-mels, rendered once by several processes
+- `sounds`: folders of noises and room impulse responses (some held out); clean speech segments
+- `effects`: reverberation, noise, band limits, clipping, codecs
+- `pair_renderer`: renders one pair of waveforms from a seed and a pair number
+- `pairs_file`: renders all pairs of a run as log-mels, once, in several processes
 """

@@ -1,6 +1,7 @@
-"""What happens to speech before it is recorded as noisy audio: rooms, noise, microphone and codec.
+"""Audio effects that degrade clean speech: reverberation, noise, band limits, clipping, codecs.
 
-Every effect maps `(samples,)` to the same length without delay: the clean target must stay in step.
+Every effect maps `(samples,)` to the same length without delay, because the clean target must stay
+aligned.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ if TYPE_CHECKING:
 
     Gain = Callable[[DoubleArray], DoubleArray]  # frequencies in Hz -> factors
 
-_BEFORE_DIRECT = 20  # samples of an RIR that are kept before the direct path
-_LONGEST_RIR_S = 1.3
-_EARLY_S = 0.02  # its energy sets the level: the ear hears it as part of the voice
-_SYNTHETIC = 0.15  # share of the noises
-_MU = 255.0  # of G.711's companding
+_PRE_DIRECT = 20  # samples of an RIR before the direct path that are kept
+_MAX_RIR_S = 1.3
+_EARLY_S = 0.02  # the energy of this part sets the level: the ear hears it as part of the voice
+_SYNTHETIC_SHARE = 0.15  # of the noises
+_MU = 255.0  # the companding constant of G.711
 _CODEC_RATES = (8_000, 16_000)  # in Hz
 
 
 def draw_rir(
     rng: np.random.Generator, rirs: Sequence[FloatArray], sample_rate: int, *, varied: bool
 ) -> tuple[DoubleArray, int]:
-    """Return a room impulse response and the place of its direct path.
+    """Draw a room impulse response; return it and the index of its direct path.
 
-    `varied` changes the size of the room, the decay and the distance. The response begins just
-    before its strongest tap, so that the reverberated speech stays in step with the dry target.
+    `varied` changes the room size, the decay and the distance. The response begins just before
+    its strongest tap, so that the reverberated speech stays aligned with the dry target.
     """
     rir: DoubleArray = rirs[int(rng.integers(len(rirs)))].astype(np.float64)
     if varied and rng.random() < 0.6:
         rir = soxr.resample(rir, sample_rate, sample_rate * rng.uniform(0.8, 1.3), quality="LQ")
     direct = int(np.argmax(np.abs(rir)))
-    rir = rir[max(0, direct - _BEFORE_DIRECT) :][: int(_LONGEST_RIR_S * sample_rate)].copy()
-    direct = min(direct, _BEFORE_DIRECT)
+    rir = rir[max(0, direct - _PRE_DIRECT) :][: int(_MAX_RIR_S * sample_rate)].copy()
+    direct = min(direct, _PRE_DIRECT)
     if varied:
         time_s = np.arange(len(rir)) / sample_rate
         rir *= 10 ** (-rng.uniform(-4, 12) * np.maximum(time_s - 0.03, 0))  # decay
@@ -51,7 +52,7 @@ def draw_rir(
 
 
 def reverberate(wave: DoubleArray, rir: DoubleArray, direct: int) -> DoubleArray:
-    """Convolve `(samples,)` with a room impulse response; the direct path stays where it was."""
+    """Convolve `(samples,)` with a room impulse response, without moving the direct path."""
     size = scipy.fft.next_fast_len(len(wave) + len(rir), real=True)
     product = scipy.fft.rfft(wave, size) * scipy.fft.rfft(rir, size)
     result: DoubleArray = scipy.fft.irfft(product, size)
@@ -66,11 +67,11 @@ def draw_noise(
     *,
     varied: bool,
 ) -> DoubleArray:
-    """Return noise `(samples,)` of RMS 1.
+    """Draw noise `(samples,)` with an RMS of 1.
 
-    `varied` allows synthetic noise, and recorded noise at another rate and through a filter.
+    `varied` allows synthetic noise, and recorded noise that is resampled and equalized.
     """
-    if varied and rng.random() < _SYNTHETIC:
+    if varied and rng.random() < _SYNTHETIC_SHARE:
         noise = _colored_noise(rng, samples, sample_rate)
     else:
         noise = _recorded_noise(rng, noises, samples, sample_rate, varied=varied)
@@ -79,20 +80,20 @@ def draw_noise(
 
 
 def mix(speech: DoubleArray, noise: DoubleArray, snr_db: float) -> DoubleArray:
-    """Add noise at a ratio to the level that the speech has where somebody speaks."""
-    loud = np.abs(speech) > 0.05 * np.abs(speech).max()
-    speech_rms = np.sqrt(np.mean(speech[loud] ** 2)) if loud.any() else 1e-3
+    """Add noise at a signal-to-noise ratio, measured where the speech is active."""
+    active = np.abs(speech) > 0.05 * np.abs(speech).max()
+    speech_rms = np.sqrt(np.mean(speech[active] ** 2)) if active.any() else 1e-3
     noise_rms = np.sqrt(np.mean(noise**2)) + 1e-9
     result: DoubleArray = speech + noise * (speech_rms / noise_rms * 10 ** (-snr_db / 20))
     return result
 
 
 def band_limit(rng: np.random.Generator, wave: DoubleArray, sample_rate: int) -> DoubleArray:
-    """Cut the top of the band, or color it; sometimes also attenuate the bottom."""
+    """Low-pass or equalize; sometimes also attenuate low frequencies."""
     if rng.random() < 0.7:
         wave = apply_gain(wave, sample_rate, low_pass(rng.uniform(3_400, 8_000)))
     else:
-        wave = apply_gain(wave, sample_rate, _random_curve(rng, sample_rate, 2.5))
+        wave = apply_gain(wave, sample_rate, _random_equalizer(rng, sample_rate, 2.5))
     if rng.random() < 0.25:
         cutoff_hz = rng.uniform(80, 300)
         wave = apply_gain(wave, sample_rate, lambda f: np.clip(f / cutoff_hz, 1e-3, 1.0))
@@ -100,20 +101,20 @@ def band_limit(rng: np.random.Generator, wave: DoubleArray, sample_rate: int) ->
 
 
 def clip(rng: np.random.Generator, wave: DoubleArray) -> DoubleArray:
-    """Cut the peaks off, as an overdriven input does."""
+    """Clip the peaks, as an overdriven input does."""
     limit = rng.uniform(0.2, 0.7) * np.abs(wave).max()
     return np.clip(wave, -limit, limit)
 
 
 def apply_codec(rng: np.random.Generator, wave: DoubleArray, sample_rate: int) -> DoubleArray:
-    """Encode and decode `(samples,)` as a telephone does (G.711), or as MP3 at a low bit rate."""
+    """Encode and decode `(samples,)` with G.711 (telephone) or with MP3 at a low bit rate."""
     if rng.random() < 0.5:
         return _g711(wave, sample_rate, _CODEC_RATES[rng.integers(len(_CODEC_RATES))])
     return _mp3(wave, sample_rate, rng.uniform(0.75, 1.0))
 
 
 def apply_gain(wave: DoubleArray, sample_rate: int, gain: Gain) -> DoubleArray:
-    """Apply gains over frequency to `(samples,)`; `gain` maps frequencies in Hz to factors."""
+    """Filter `(samples,)` in the frequency domain; `gain` maps frequencies in Hz to factors."""
     size = scipy.fft.next_fast_len(len(wave), real=True)
     spectrum = scipy.fft.rfft(wave, size)
     frequencies = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float64)
@@ -122,19 +123,19 @@ def apply_gain(wave: DoubleArray, sample_rate: int, gain: Gain) -> DoubleArray:
 
 
 def low_pass(cutoff_hz: float) -> Gain:
-    """Return the gain of a steep low-pass filter, as a codec or a telephone has it."""
+    """Return the gain function of a steep low-pass filter, like that of a codec or a telephone."""
     return lambda f: np.clip((cutoff_hz * 1.04 - f) / (cutoff_hz * 0.04), 1e-4, 1.0)
 
 
-def _random_curve(rng: np.random.Generator, sample_rate: int, deviation_db: float) -> Gain:
-    """Draw a smooth frequency response: a gain at each of seven points, in dB."""
+def _random_equalizer(rng: np.random.Generator, sample_rate: int, deviation_db: float) -> Gain:
+    """Draw a smooth frequency response from gains in dB at seven points."""
     points = np.concatenate([[0.0], np.geomspace(80.0, sample_rate / 2, 6)])
     gains_db = rng.normal(0.0, deviation_db, len(points))
     return lambda frequencies: 10 ** (np.interp(frequencies, points, gains_db) / 20)
 
 
 def _colored_noise(rng: np.random.Generator, samples: int, sample_rate: int) -> DoubleArray:
-    """Generate noise between white and brown; its level may move slowly."""
+    """Generate noise between white and brown; its level may change slowly."""
     bins = samples // 2 + 1
     spectrum = rng.normal(size=bins) + 1j * rng.normal(size=bins)
     spectrum *= np.maximum(np.fft.rfftfreq(samples, 1 / sample_rate), 20.0) ** -rng.uniform(0, 1)
@@ -153,45 +154,45 @@ def _recorded_noise(
     *,
     varied: bool,
 ) -> DoubleArray:
-    """Return a segment of a recording, repeated where it is short."""
+    """Return a segment of a recording, repeating a recording that is too short."""
     recording = noises[int(rng.integers(len(noises)))]
-    rate = rng.uniform(0.75, 1.35) if varied and rng.random() < 0.7 else 1.0
-    needed = int(samples * rate) + 256
+    speed = rng.uniform(0.75, 1.35) if varied and rng.random() < 0.7 else 1.0
+    needed = int(samples * speed) + 256
     if len(recording) < needed:
         recording = np.tile(recording, -(-needed // len(recording)))
     start = rng.integers(len(recording) - needed + 1)
     noise: DoubleArray = recording[start : start + needed].astype(np.float64)
-    if rate != 1.0:
-        noise = soxr.resample(noise, sample_rate * rate, sample_rate, quality="LQ")
+    if speed != 1.0:
+        noise = soxr.resample(noise, sample_rate * speed, sample_rate, quality="LQ")
     noise = noise[:samples]
     if varied and rng.random() < 0.7:
-        noise = apply_gain(noise, sample_rate, _random_curve(rng, sample_rate, 5.0))
+        noise = apply_gain(noise, sample_rate, _random_equalizer(rng, sample_rate, 5.0))
     return noise
 
 
 def _g711(wave: DoubleArray, sample_rate: int, codec_rate: int) -> DoubleArray:
     peak = np.abs(wave).max() + 1e-9
-    line = np.clip(soxr.resample(wave / peak, sample_rate, codec_rate, quality="HQ"), -1, 1)
-    compressed = np.sign(line) * np.log1p(_MU * np.abs(line)) / np.log1p(_MU)
-    steps = np.round(compressed * 127) / 127
-    expanded = np.sign(steps) * np.expm1(np.abs(steps) * np.log1p(_MU)) / _MU
+    narrow = np.clip(soxr.resample(wave / peak, sample_rate, codec_rate, quality="HQ"), -1, 1)
+    compressed = np.sign(narrow) * np.log1p(_MU * np.abs(narrow)) / np.log1p(_MU)
+    quantized = np.round(compressed * 127) / 127
+    expanded = np.sign(quantized) * np.expm1(np.abs(quantized) * np.log1p(_MU)) / _MU
     decoded = soxr.resample(expanded, codec_rate, sample_rate, quality="HQ") * peak
-    return _padded(decoded, len(wave))[: len(wave)]
+    return _pad_to(decoded, len(wave))[: len(wave)]
 
 
 def _mp3(wave: DoubleArray, sample_rate: int, compression: float) -> DoubleArray:
-    """Encode and decode; correlation finds the decoder's delay, which is then removed."""
+    """Encode and decode; find the codec's delay by correlation and remove it."""
     peak = np.abs(wave).max() + 1e-9
     file = io.BytesIO()
     scaled = wave / peak * 0.9
     soundfile.write(file, scaled, sample_rate, format="MP3", compression_level=compression)
     file.seek(0)
-    decoded = _padded(soundfile.read(file, dtype="float64")[0] * peak / 0.9, len(wave))
+    decoded = _pad_to(soundfile.read(file, dtype="float64")[0] * peak / 0.9, len(wave))
     size = 1 << (len(decoded) + len(wave)).bit_length()
     spectra = np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(wave, size))
     delay = int(np.argmax(np.fft.irfft(spectra, size)[:4096]))
     return np.pad(decoded[delay:], (0, delay))[: len(wave)]
 
 
-def _padded(wave: DoubleArray, samples: int) -> DoubleArray:
+def _pad_to(wave: DoubleArray, samples: int) -> DoubleArray:
     return np.pad(wave, (0, max(0, samples - len(wave))))

@@ -1,6 +1,6 @@
-"""One pair of waveforms, noisy and clean, as a function of a seed and a number.
+"""Render one pair of waveforms, noisy and clean, from a seed and a pair number.
 
-Nothing else is drawn from that stream, so any number of processes can render pairs in any order.
+Each pair has its own random generator, so any number of processes can render pairs in any order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hifigan_cli.types import DoubleArray, FloatArray
 
 _QUIET_PEAK = 0.01  # a segment with a peak below this has no speech
-_LEAD_S = 0.5  # rendered before the pair begins, so that it starts with reverberation
+_LEAD_IN_S = 0.5  # rendered and cut off, so that a pair starts with reverberation
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class PairRenderer:
     """Renders noisy and clean waveforms.
 
     Attributes:
-        speech: the clean speech.
-        noises, rirs: `(samples,)` each, at the speech's sample rate.
-        augmentation: how often and how strongly.
-        seed: of all draws.
+        speech: draws segments of clean speech.
+        noises, rirs: recordings `(samples,)` at the sample rate of the speech.
+        augmentation: probabilities and ranges.
+        seed: seeds every pair, together with its number.
     """
 
     speech: SpeechSampler
@@ -49,37 +49,37 @@ class PairRenderer:
     seed: int
 
     def pair(self, number: int, samples: int) -> tuple[DoubleArray, DoubleArray]:
-        """Render pair `number`: noisy and clean, `(samples,)` each, in step with each other."""
+        """Render pair `number`: noisy and clean, `(samples,)` each, aligned."""
         rng = np.random.default_rng((self.seed, number))
-        lead = int(_LEAD_S * self.speech.data.sample_rate)
+        lead_in = int(_LEAD_IN_S * self.speech.data.sample_rate)
         while True:
-            recorded, clean = self.speech.draw(rng, lead + samples, self.augmentation.rate)
-            if np.abs(clean[lead:]).max() > _QUIET_PEAK:
+            recorded, clean = self.speech.draw(rng, lead_in + samples, self.augmentation.rate)
+            if np.abs(clean[lead_in:]).max() > _QUIET_PEAK:
                 break
-        # Either side of the gate may be augmented; the gated one is always the target.
-        noisy = self._augment(rng, recorded if rng.random() < 0.5 else clean)[lead:]
+        # The recorded or the gated speech is augmented; the gated speech is always the target.
+        noisy = self._augment(rng, recorded if rng.random() < 0.5 else clean)[lead_in:]
         level = 10 ** (rng.uniform(*self.augmentation.level_db) / 20)
         rms, peak = np.sqrt(np.mean(noisy**2)), np.abs(noisy).max()
         gain = float(min(level / (rms + 1e-9), 1.0 / (peak + 1e-9)))
-        return noisy * gain, clean[lead:] * gain
+        return noisy * gain, clean[lead_in:] * gain
 
     def _augment(self, rng: np.random.Generator, wave: DoubleArray) -> DoubleArray:
-        """Change `(samples,)` of speech as a room, noises and a recorder would."""
-        chance, sample_rate, samples = self.augmentation, self.speech.data.sample_rate, len(wave)
-        if rng.random() < chance.untouched:
+        """Apply a random selection of effects to `(samples,)` of speech."""
+        config, sample_rate, samples = self.augmentation, self.speech.data.sample_rate, len(wave)
+        if rng.random() < config.untouched:
             return wave
-        if rng.random() < chance.reverb:
+        if rng.random() < config.reverb:
             wave = reverberate(wave, *draw_rir(rng, self.rirs, sample_rate, varied=True))
-        if rng.random() < chance.noise:
+        if rng.random() < config.noise:
             noise = draw_noise(rng, self.noises, samples, sample_rate, varied=True)
-            if rng.random() < chance.second_noise:
+            if rng.random() < config.second_noise:
                 other = draw_noise(rng, self.noises, samples, sample_rate, varied=True)
                 noise = noise + other * 10 ** (rng.uniform(-10, 3) / 20)
-            wave = mix(wave, noise, rng.uniform(*chance.snr_db))
-        if rng.random() < chance.band:
+            wave = mix(wave, noise, rng.uniform(*config.snr_db))
+        if rng.random() < config.band:
             wave = band_limit(rng, wave, sample_rate)
-        if rng.random() < chance.clipping:
+        if rng.random() < config.clipping:
             wave = clip(rng, wave)
-        if rng.random() < chance.codec:
+        if rng.random() < config.codec:
             wave = apply_codec(rng, wave, sample_rate)
         return wave

@@ -1,8 +1,8 @@
-"""All pairs of a run, rendered once and kept in files of log-mels.
+"""Render all pairs of a run once, into files of log-mels.
 
-Rendering a pair costs more than a step of training, so each pair is used several times. The files
-lie in the run's folder; their names carry the digest of everything that they depend on, so a
-resumed run uses them again, and another recipe gets others.
+Rendering a pair costs more than a training step, so each pair is used several times. The files lie
+in the run's folder. Their names contain the digest of everything that they depend on, so a resumed
+run reuses them, and another recipe gets new ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.enhancement.augmentation.pair_renderer import PairRenderer
 from hifigan_cli.enhancement.augmentation.sounds import SpeechSampler, fingerprint, load_sounds
 from hifigan_cli.errors import InputError, UsageError
-from hifigan_cli.io.files import is_file, replacing
+from hifigan_cli.io.files import atomic_replace, is_file
 from hifigan_cli.runtime.process_pool import map_in_order
 
 if TYPE_CHECKING:
@@ -34,15 +34,18 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.config import EnhancerRun
     from hifigan_cli.types import HalfArray
 
-_BATCH = 32  # pairs a task
+_PAIRS_PER_TASK = 32
 _VALIDATION_SEED = 7
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What the pairs of a run are rendered from: folders, so that every process opens its own."""
+class PairSources:
+    """The inputs from which the pairs of a run are rendered.
 
-    speech: Path  # prepared
+    They are folders, so that every process opens its own files.
+    """
+
+    speech: Path  # a prepared folder
     noises: Path
     rirs: Path
     mel: MelConfig
@@ -52,15 +55,15 @@ class Sources:
         """Open the prepared speech.
 
         Raises:
-            InputError: it is no prepared folder, or damaged.
-            UsageError: its sample rate is not that of the mel.
+            InputError: the folder is not a prepared folder, or it is damaged.
+            UsageError: the sample rate differs from that of the mel.
         """
         speech = open_prepared(self.speech)
         if speech.sample_rate != self.mel.sample_rate:
             raise UsageError(
-                f"{self.speech} holds {speech.sample_rate} Hz, the enhancer's mel is of "
-                f"{self.mel.sample_rate} Hz",
-                f"`hifigan preprocess CORPUS -o OTHER` prepares it at {self.mel.sample_rate} Hz",
+                f"{self.speech} has a sample rate of {speech.sample_rate} Hz, but the enhancer's "
+                f"mel needs {self.mel.sample_rate} Hz",
+                f"prepare it at {self.mel.sample_rate} Hz: `hifigan preprocess CORPUS -o OTHER`",
             )
         return speech
 
@@ -68,12 +71,12 @@ class Sources:
         """Return a hexadecimal digest of everything that the pairs depend on.
 
         Raises:
-            InputError, UsageError: as `open_speech` does; a sound cannot be read.
+            InputError, UsageError: as for `open_speech`, or a sound cannot be read.
         """
         return self._digest
 
     @cached_property
-    def _digest(self) -> str:  # it reads every sound: once a run
+    def _digest(self) -> str:  # cached, because it reads every sound
         training = self.run.training
         parts = {
             "speech": self.open_speech().digest,
@@ -88,7 +91,7 @@ class Sources:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def renderer(self, *, validation: bool) -> PairRenderer:
-        """Read all sounds; validation uses those that training does not."""
+        """Load the sounds and return a renderer; validation uses the held-out sounds."""
         speech = self.open_speech()
         return PairRenderer(
             SpeechSampler(speech, validation=validation, top_hz=self.mel.top_hz),
@@ -100,16 +103,16 @@ class Sources:
 
 
 def open_pairs(
-    sources: Sources, folder: Path, workers: int, progress: Callable[[int, int], None]
+    sources: PairSources, folder: Path, workers: int, progress: Callable[[int, int], None]
 ) -> tuple[HalfArray, HalfArray]:
-    """Return the pairs for training and for validation, rendering those that are not there.
+    """Return the pairs for training and for validation; render those that are missing.
 
-    Shape of each: `(pairs, 2, frames, n_mels)`, noisy first, mapped into memory.
+    Both arrays are memory-mapped and have the shape `(pairs, 2, frames, n_mels)`, noisy first.
 
     Raises:
-        InputError: sounds cannot be read.
-        UsageError: the speech's sample rate is not that of the mel.
-        OutputError: the file system refused.
+        InputError: a sound cannot be read.
+        UsageError: the sample rate of the speech differs from that of the mel.
+        OutputError: a file cannot be written.
     """
     digest, training = sources.digest()[:16], sources.run.training
     counts = {"training": training.pairs, "validation": training.validation_pairs}
@@ -123,7 +126,7 @@ def open_pairs(
 
 
 def _render_file(
-    sources: Sources,
+    sources: PairSources,
     path: Path,
     validation: bool,
     count: int,
@@ -131,10 +134,11 @@ def _render_file(
     progress: Callable[[int, int], None],
 ) -> None:
     shape = (count, 2, sources.run.training.pair_frames, sources.mel.n_mels)
-    starts = range(0, count, _BATCH)
-    tasks = [(sources, validation, range(at, min(at + _BATCH, count))) for at in starts]
+    starts = range(0, count, _PAIRS_PER_TASK)
+    stops = (min(start + _PAIRS_PER_TASK, count) for start in starts)
+    tasks = [(sources, validation, range(*numbers)) for numbers in zip(starts, stops, strict=True)]
     try:
-        with replacing(path) as temporary, temporary.open("wb") as stream:
+        with atomic_replace(path) as temporary, temporary.open("wb") as stream:
             header = {"descr": "<f2", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
             blocks = map_in_order(_render, tasks, workers, _crashed)
@@ -142,12 +146,12 @@ def _render_file(
                 stream.write(block.tobytes())
                 progress(numbers.stop, count)
     finally:
-        _renderer.cache_clear()  # training needs the memory that the sounds take
+        _renderer.cache_clear()  # free the memory of the sounds for training
 
 
 @torch.no_grad()
-def _render(task: tuple[Sources, bool, range]) -> HalfArray:
-    """Render pairs as log-mels, in this process or a worker."""
+def _render(task: tuple[PairSources, bool, range]) -> HalfArray:
+    """Render pairs as log-mels, in this process or in a worker."""
     sources, validation, numbers = task
     renderer = _renderer(sources, validation)
     samples = sources.run.training.pair_frames * sources.mel.hop_length
@@ -158,16 +162,16 @@ def _render(task: tuple[Sources, bool, range]) -> HalfArray:
 
 
 @lru_cache(maxsize=1)
-def _renderer(sources: Sources, validation: bool) -> PairRenderer:
-    """Build this process's renderer when its first pairs are needed."""
+def _renderer(sources: PairSources, validation: bool) -> PairRenderer:
+    """Build the renderer of this process when it is first needed."""
     if multiprocessing.parent_process() is not None:
-        torch.set_num_threads(1)  # the processes share the cores
+        torch.set_num_threads(1)  # because the processes share the cores
     return sources.renderer(validation=validation)
 
 
-def _crashed(task: tuple[Sources, bool, range]) -> NoReturn:
+def _crashed(task: tuple[PairSources, bool, range]) -> NoReturn:
     numbers = task[-1]
     raise InputError(
-        f"the process that rendered pairs {numbers.start} to {numbers.stop - 1} died twice",
-        "memory is short, perhaps: lower --workers",
+        f"the process that rendered pairs {numbers.start} to {numbers.stop - 1} crashed twice",
+        "the memory may be too small: lower --workers",
     )

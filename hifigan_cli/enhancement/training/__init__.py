@@ -1,9 +1,12 @@
-"""Training the enhancer: noisy log-mels -> clean ones.
+"""Train the enhancer, which maps noisy log-mels to clean ones.
 
-Read `state` (networks, optimizers, the two phases), `step` (one update), `validation` (how far the
-result is from clean on sounds that training does not use), `enhancer` (pairs, batches of a step,
-and the rest of what `hifigan_cli.training.trainer` needs to know), `estimate` (what a command asks
-for and would do).
+Read in this order:
+
+- `state`: networks, optimizers, the two phases
+- `step`: one update
+- `validation`: distance to the clean mels on held-out sounds
+- `enhancer`: pairs, batches, and the task that `hifigan_cli.training.trainer` runs
+- `estimate`: the options of a run, and the estimate for `--dry-run`
 """
 
 from hifigan_cli.enhancement.training.enhancer import train_enhancer

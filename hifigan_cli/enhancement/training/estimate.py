@@ -1,4 +1,4 @@
-"""What a training of the enhancer asks for, and what it would do, before anything starts."""
+"""The options of an enhancer training run, and an estimate before it starts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from hifigan_cli.models.generator import count_parameters
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.enhancement.augmentation.pairs_file import Sources
+    from hifigan_cli.enhancement.augmentation.pairs_file import PairSources
 
 
 @dataclass(frozen=True)
 class EnhancerTrainOptions:
-    """What a training command asks for.
+    """The options of an enhancer training run.
 
     Attributes:
-        sources: speech, noises, rooms, the mel convention and the recipe.
-        out: the run's folder; an unfinished run there is continued.
-        device: where to train.
-        workers: processes that render pairs.
-        fresh: set an existing run aside, except for its pairs, and start over.
+        sources: speech, noises, room impulse responses, mel convention and recipe.
+        out: the folder of the run; an unfinished run there is continued.
+        device: the device to train on.
+        workers: how many processes render pairs.
+        fresh: move an existing run aside, except for its pairs, and start over.
     """
 
-    sources: Sources
+    sources: PairSources
     out: Path
     device: torch.device
     workers: int
@@ -38,7 +38,7 @@ class EnhancerTrainOptions:
 
 @dataclass(frozen=True)
 class EnhancerEstimate:
-    """What a training of the enhancer would do."""
+    """The size of an enhancer training run."""
 
     run: Path
     steps: int
@@ -51,11 +51,11 @@ class EnhancerEstimate:
 
 
 def estimate_enhancer(options: EnhancerTrainOptions) -> EnhancerEstimate:
-    """Work out what a training would do, without touching anything.
+    """Estimate an enhancer training run, without writing anything.
 
     Raises:
         InputError: the speech or the sounds cannot be read.
-        UsageError: the speech is of another rate than the mel.
+        UsageError: the sample rate of the speech differs from that of the mel.
     """
     sources = options.sources
     training, n_mels = sources.run.training, sources.mel.n_mels

@@ -1,8 +1,8 @@
-"""All that changes while an enhancer is trained, and what a step's learning rates are.
+"""The state of enhancer training, and the learning rate schedule.
 
-There are two phases. In the first the network learns only from distances. In the second a patch
-discriminator joins, the optimizer starts over at a lower rate, and a moving average of the weights
-is kept, which is what the run publishes.
+Training has two phases. In the first, the network learns from distances only. In the second, a
+patch discriminator joins, the optimizer starts over at a lower rate, and an exponential moving
+average (EMA) of the weights becomes the result of the run.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
     from hifigan_cli.enhancement.config import EnhancerRun
 
-_WARM_UP = 0.08  # of the first phase
-_LATE_WARM_UP, _FALL_FROM, _LEAST = 0.1, 0.6, 0.05  # of the second
+_WARM_UP = 0.08  # share of the first phase
+_SECOND_WARM_UP, _DECAY_START, _MIN_FACTOR = 0.1, 0.6, 0.05  # of the second phase
 _WEIGHT_DECAY = 0.01
-_EARLY_BETAS, _LATE_BETAS = (0.9, 0.98), (0.8, 0.98)
+_FIRST_BETAS, _SECOND_BETAS = (0.9, 0.98), (0.8, 0.98)
 
 
 class EnhancerState(TrainingState):
-    """A run at one step: the enhancer, its discriminator and moving average, two optimizers."""
+    """A run at one step: the enhancer, its discriminator and its EMA, two optimizers."""
 
     kind = "enhancer checkpoint"
-    free_on_resume = frozenset({"log_every", "validate_every", "checkpoint_every"})
+    changeable_on_resume = frozenset({"log_every", "validate_every", "checkpoint_every"})
     config: EnhancerRun
 
     def __init__(self, config: EnhancerRun, mel: MelConfig, device: torch.device) -> None:
-        """Build everything from the configuration's seed, at step 0."""
+        """Build the state at step 0 from the seed in the configuration."""
         super().__init__(config, device, config.training.seed)
         self.mel = mel
         self.enhancer = Enhancer(config.enhancer, mel.n_mels).to(device)
@@ -49,11 +49,11 @@ class EnhancerState(TrainingState):
         self.optimizer_d = adamw(
             self.discriminator.parameters(),
             config.training.discriminator_learning_rate,
-            _LATE_BETAS,
+            _SECOND_BETAS,
             _WEIGHT_DECAY,
         )
         self.optimizers = {"optimizer_d": (self.optimizer_d, {"": self.discriminator})}
-        self._new_optimizer(_EARLY_BETAS)
+        self._new_optimizer(_FIRST_BETAS)
 
     def _new_optimizer(self, betas: tuple[float, float]) -> None:
         rate = self.config.training.learning_rate
@@ -62,60 +62,60 @@ class EnhancerState(TrainingState):
 
     @property
     def first_adversarial_step(self) -> int:
-        """The step at which the discriminator joins."""
+        """The first step of the second phase."""
         return self.config.training.steps - self.config.training.adversarial_steps
 
     @property
     def adversarial(self) -> bool:
-        """Whether the discriminator is there."""
+        """Whether the current step is in the second phase."""
         return self.step >= self.first_adversarial_step
 
     @property
-    def published(self) -> Enhancer:
-        """The network that is validated and published."""
+    def eval_enhancer(self) -> Enhancer:
+        """The network to validate and to write: the EMA in the second phase."""
         return self.ema if self.step > self.first_adversarial_step else self.enhancer
 
     def prepare_restore(self, step: int) -> None:
-        """Take the second phase's optimizer where the checkpoint is of that phase."""
+        """Create the optimizer of the second phase if the checkpoint is from that phase."""
         if step > self.first_adversarial_step:
-            self._new_optimizer(_LATE_BETAS)
+            self._new_optimizer(_SECOND_BETAS)
 
-    def rolled_back(self, before: int) -> None:
-        """Start the second phase from the weights of the first, if that is where they are from."""
+    def on_rollback(self, before: int) -> None:
+        """Start the second phase from the restored weights if they are from the first phase."""
         if before <= self.first_adversarial_step < self.step:
             self._enter_second_phase()
 
     def _enter_second_phase(self) -> None:
-        self._new_optimizer(_LATE_BETAS)
+        self._new_optimizer(_SECOND_BETAS)
         self.ema.load_state_dict(self.enhancer.state_dict())
 
     def set_learning_rate(self) -> float:
-        """Set the learning rates of this step, entering its phase; return the enhancer's."""
+        """Set the learning rate of this step, and enter the second phase at its first step."""
         training, first = self.config.training, self.first_adversarial_step
         if self.step == first and training.adversarial_steps:
             self._enter_second_phase()
         if self.adversarial:
-            rate = training.adversarial_learning_rate * _late(
+            rate = training.adversarial_learning_rate * _second_phase_factor(
                 (self.step - first) / training.adversarial_steps
             )
         else:
-            rate = training.learning_rate * _early(self.step / first)
+            rate = training.learning_rate * _first_phase_factor(self.step / first)
         set_learning_rate(self.optimizer, rate)
         return rate
 
     def update_ema(self) -> None:
-        """Move the average towards the network by one step."""
+        """Update the EMA of the weights."""
         update_ema(self.ema, self.enhancer, self.config.training.ema_decay)
 
 
-def _early(done: float) -> float:
-    """Rise, then fall along a cosine."""
-    if done < _WARM_UP:
-        return max(done / _WARM_UP, 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))) + 1e-3
+def _first_phase_factor(progress: float) -> float:
+    """Warm up, then decay along a cosine."""
+    if progress < _WARM_UP:
+        return max(progress / _WARM_UP, 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) + 1e-3
 
 
-def _late(done: float) -> float:
-    """Rise, stay, and fall along a line."""
-    falling = max(_LEAST, 1 - max(0.0, done - _FALL_FROM) / (1 - _FALL_FROM))
-    return max(min(1.0, done / _LATE_WARM_UP), 1e-3) * falling
+def _second_phase_factor(progress: float) -> float:
+    """Warm up, stay constant, then decay linearly."""
+    decay = max(_MIN_FACTOR, 1 - max(0.0, progress - _DECAY_START) / (1 - _DECAY_START))
+    return max(min(1.0, progress / _SECOND_WARM_UP), 1e-3) * decay

@@ -1,4 +1,4 @@
-"""One update of the enhancer, and of its discriminator where there is one."""
+"""One training step of the enhancer, and of its discriminator in the second phase."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.training.state import EnhancerState
     from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 
-# Of the losses in the second phase.
+# The weights of the losses in the second phase.
 _WEIGHTS = {"distance": 2.0, "differences": 0.5, "adversarial": 0.25, "feature": 1.0}
-_LONGEST_GRADIENT = 1.0
-DISCRIMINATOR_ONLY_STEPS = 60  # in which it learns before its scores count
+_MAX_GRADIENT_NORM = 1.0
+DISCRIMINATOR_ONLY_STEPS = 60  # at the start of the second phase, without enhancer updates
 
 
 def enhancer_step(
     state: EnhancerState, noisy: Tensor, clean: Tensor, guard: NonfiniteGuard
 ) -> dict[str, Tensor]:
-    """Learn from one batch `(batch, n_mels, frames)`, in place, and count the step.
+    """Train on one batch `(batch, n_mels, frames)`, update the state in place, count the step.
 
-    `guard` makes each update, or skips it where a gradient is not finite.
+    `guard` applies each update, or skips it if a gradient is not finite.
     """
     with _bf16(noisy):
         enhanced = state.enhancer(noisy)
@@ -37,7 +37,7 @@ def enhancer_step(
     if loss is not None:
         state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(state.enhancer.parameters(), _LONGEST_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(state.enhancer.parameters(), _MAX_GRADIENT_NORM)
         guard.update(state.optimizer, norm)
     guard.end_step()
     if state.adversarial:
@@ -47,7 +47,7 @@ def enhancer_step(
 
 
 def distances(enhanced: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean absolute distance, and that of the differences in time and frequency."""
+    """Return the L1 distance, and that of the differences along time and frequency."""
     in_time = F.l1_loss(enhanced.diff(dim=2), clean.diff(dim=2))
     in_frequency = F.l1_loss(enhanced.diff(dim=1), clean.diff(dim=1))
     return F.l1_loss(enhanced, clean), in_time + in_frequency
@@ -60,11 +60,11 @@ def _adversarial_step(
     losses: dict[str, Tensor],
     guard: NonfiniteGuard,
 ) -> Tensor | None:
-    """Update the discriminator; return the enhancer's loss, or None while it does not learn."""
+    """Update the discriminator; return the enhancer's loss, or None if it is not updated yet."""
     with _bf16(enhanced):
-        real, _ = state.discriminator(clean)
-        fake, _ = state.discriminator(enhanced.detach())
-    loss_d = torch.mean((1 - real.float()) ** 2) + torch.mean(fake.float() ** 2)
+        clean_scores, _ = state.discriminator(clean)
+        scores, _ = state.discriminator(enhanced.detach())
+    loss_d = torch.mean((1 - clean_scores.float()) ** 2) + torch.mean(scores.float() ** 2)
     state.optimizer_d.zero_grad()
     loss_d.backward()  # type: ignore[no-untyped-call]
     guard.update(state.optimizer_d, gradient_norm(state.optimizer_d))
@@ -74,16 +74,16 @@ def _adversarial_step(
     state.discriminator.requires_grad_(requires_grad=False)
     with _bf16(enhanced):
         with torch.no_grad():
-            _, wanted = state.discriminator(clean)
-        fake, found = state.discriminator(enhanced)
+            _, clean_maps = state.discriminator(clean)
+        scores, maps = state.discriminator(enhanced)
     state.discriminator.requires_grad_(requires_grad=True)
-    losses["adversarial"] = torch.mean((1 - fake.float()) ** 2)
+    losses["adversarial"] = torch.mean((1 - scores.float()) ** 2)
     losses["feature"] = torch.stack(
-        [F.l1_loss(f.float(), w.float()) for f, w in zip(found, wanted, strict=True)]
+        [F.l1_loss(a.float(), b.float()) for a, b in zip(maps, clean_maps, strict=True)]
     ).sum()
     return torch.stack([weight * losses[term] for term, weight in _WEIGHTS.items()]).sum()
 
 
-def _bf16(like: Tensor) -> torch.autocast:
-    """Compute convolutions and products in bfloat16, which is exact enough for all of this."""
-    return torch.autocast(like.device.type, torch.bfloat16)
+def _bf16(tensor: Tensor) -> torch.autocast:
+    """Run convolutions and matrix products in bfloat16, which is precise enough here."""
+    return torch.autocast(tensor.device.type, torch.bfloat16)

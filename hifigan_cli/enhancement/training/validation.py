@@ -1,7 +1,7 @@
-"""How far enhanced log-mels are from clean ones, on sounds that training does not use.
+"""Measure the distance of enhanced log-mels from clean ones, on held-out sounds.
 
-These figures show whether training goes on as it should, not how the result sounds: the network
-that is nearest by distance sounds blurred. `hifigan evaluate` scores sound.
+These metrics show the progress of training, not the sound quality: the network with the smallest
+distance sounds blurred. `hifigan evaluate` scores sound.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.network import Enhancer
     from hifigan_cli.types import HalfArray
 
-_AT_ONCE = 16
-_SPEECH_BELOW_PEAK = 4.0  # natural-log units: frames this far beneath the loudest hold speech
+_BATCH_SIZE = 16
+_SPEECH_RANGE = 4.0  # frames up to this far below the loudest are speech, in natural-log units
 
 
 @torch.no_grad()
@@ -29,35 +29,37 @@ def validate_enhancer(
     network: Enhancer,
     pairs: HalfArray,
     device: torch.device,
-    stopping: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ValidationResult | None:
-    """Measure L1 distances to the clean mel, before and after, and in frames with speech.
+    """Measure L1 distances to the clean mel: of the noisy and the enhanced mel, and in speech.
 
-    `texture` is the result's roughness across bands in speech, relative to the clean mel's: 1 is
-    right, less is blur. None if a signal came.
+    `texture` is the roughness across bands in speech, relative to that of the clean mel: below 1
+    the result is blurred. Return None if a signal arrived.
     """
     started = time.monotonic()
     rows: list[dict[str, float]] = []
     network.eval()
-    for start in range(0, len(pairs), _AT_ONCE):
-        if stopping():
+    for start in range(0, len(pairs), _BATCH_SIZE):
+        if should_stop():
             break
-        block = torch.from_numpy(pairs[start : start + _AT_ONCE].astype(np.float32)).to(device)
+        block = torch.from_numpy(pairs[start : start + _BATCH_SIZE].astype(np.float32)).to(device)
         noisy, clean = block.transpose(2, 3).unbind(1)
         enhanced = network(noisy)
         level = clean.mean(1)
-        speech = level > level.amax(1, keepdim=True) - _SPEECH_BELOW_PEAK
-        rough, wanted = (m.diff(dim=1).abs().mean(1)[speech].mean() for m in (enhanced, clean))
+        speech = level > level.amax(1, keepdim=True) - _SPEECH_RANGE
+        roughness, clean_roughness = (
+            m.diff(dim=1).abs().mean(1)[speech].mean() for m in (enhanced, clean)
+        )
         rows.append(
             {
                 "noisy_l1": float((noisy - clean).abs().mean()),
                 "mel_l1": float((enhanced - clean).abs().mean()),
                 "speech_l1": float((enhanced - clean).abs().mean(1)[speech].mean()),
-                "texture": float(rough / wanted),
+                "texture": float(roughness / clean_roughness),
             }
         )
     network.train()
-    if stopping() or not rows:
+    if should_stop() or not rows:
         return None
     metrics = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return ValidationResult(metrics, len(pairs), time.monotonic() - started)

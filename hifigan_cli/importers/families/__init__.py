@@ -1,13 +1,13 @@
-"""The families of checkpoints, one file each: what its files look like, and what they mean.
+"""The families of checkpoints, one file each: the format of its files and their meaning.
 
-Every family ends where the others do: a mel convention, an architecture, and weights under the
-official names. Read in this order:
+Every family returns a mel convention, an architecture, and weights under the official names. Read
+in this order:
 
-- `official`: the official code, and all that kept its format; its discriminators
+- `official`: the official code and all tools with its format; its discriminators
 - `nvidia`: DeepLearningExamples
 - `nemo`: .nemo archives
-- `speechbrain`: reflecting convolutions, HyperPyYAML
-- `parallel_wavegan`: ParallelWaveGAN, with statistics
+- `speechbrain`: convolutions with reflection padding, HyperPyYAML
+- `parallel_wavegan`: ParallelWaveGAN, with mel statistics
 - `espnet`: the vocoder within an ESPnet joint model
 - `transformers`: SpeechT5HifiGan and FastSpeech2ConformerHifiGan
 - `coqui`: Coqui TTS

@@ -1,8 +1,8 @@
-"""SpeechBrain: an official network whose convolutions reflect at their ends.
+"""SpeechBrain: an official network whose convolutions use reflection padding.
 
-The generator's state is a file of its own; hyperparams.yaml beside it is HyperPyYAML, whose
-references are followed and whose objects are not made. At inference five copies of the first and
-of the last frame are put around the mel.
+The checkpoint is the state dict of the generator. The hyperparams.yaml next to it is HyperPyYAML;
+its references are resolved, and its objects are not created. At inference the mel is padded with
+five copies of its first and of its last frame.
 """
 
 from __future__ import annotations
@@ -11,33 +11,39 @@ import re
 from typing import Any
 
 from hifigan_cli.errors import ModelError
-from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, Imported
-from hifigan_cli.importers.families.coqui import GENERATOR
-from hifigan_cli.importers.settings import fixed, mel_fields, pick, vocoder
-from hifigan_cli.importers.weights import has_layer, rename, tensors, with_biases
+from hifigan_cli.importers.checkpoint import Content, ForeignCheckpoint, ImportedGenerator
+from hifigan_cli.importers.families.coqui import GENERATOR_FIELDS
+from hifigan_cli.importers.settings import build_config, map_fields, mel_fields, require_values
+from hifigan_cli.importers.weights import add_zero_biases, has_layer, rename_weights, select_tensors
 
 NAME = "SpeechBrain"
-_OTHERS = ("in_channels", "out_channels", "inference_padding", "cond_channels", "conv_post_bias")
+_OTHER_SETTINGS = (
+    "in_channels",
+    "out_channels",
+    "inference_padding",
+    "cond_channels",
+    "conv_post_bias",
+)
 _MEL_FIELDS = mel_fields("sample_rate n_fft hop_length win_length n_mel_channels mel_fmin mel_fmax")
 _LAYERS = r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.conv"
 _PADDING = 5
 
 
 def recognizes(content: Content) -> bool:
-    """Tell layers that are wrapped in one of their own."""
+    """Return whether the layers are wrapped in SpeechBrain's own convolution class."""
     return has_layer(content, "conv_pre.conv.")
 
 
-def convert(source: ForeignCheckpoint) -> Imported:
-    """Read a generator's state and the hyperparams.yaml beside it."""
-    content, path = source.document("hyperparams.yaml", "hparams.yaml", "train.yaml")
+def convert(source: ForeignCheckpoint) -> ImportedGenerator:
+    """Read a generator and the hyperparams.yaml next to it."""
+    content, path = source.read_config("hyperparams.yaml", "hparams.yaml", "train.yaml")
     values = {key: _resolve(value, content) for key, value in content.items()}
     network = values.get("generator")
     network = network if isinstance(network, dict) else values
-    others = None if network is values else _OTHERS
-    generator = pick(network, GENERATOR, f"{path}: generator", others)
-    fixed(network, path, out_channels=1, cond_channels=0)
-    fixed(values, path, mel_normalized=False, dynamic_range_compression=True)
+    other_settings = None if network is values else _OTHER_SETTINGS
+    generator = map_fields(network, GENERATOR_FIELDS, f"{path}: generator", other_settings)
+    require_values(network, path, out_channels=1, cond_channels=0)
+    require_values(values, path, mel_normalized=False, dynamic_range_compression=True)
     convention = {
         "center": True,
         "magnitude_epsilon": 0.0,
@@ -49,20 +55,20 @@ def convert(source: ForeignCheckpoint) -> Imported:
         "conv_padding": "reflect",
         "inference_padding": network.get("inference_padding", _PADDING),
     }
-    mel = pick(values, _MEL_FIELDS, path)
-    described = vocoder(path, mel, generator, convention, variant)
-    state = rename(tensors(source.content), ((_LAYERS, r"\1"),))
+    mel = map_fields(values, _MEL_FIELDS, path)
+    config = build_config(path, mel, generator, convention, variant)
+    state = rename_weights(select_tensors(source.content), ((_LAYERS, r"\1"),))
     if not network.get("conv_post_bias", True):
-        state = with_biases(state)
-    return Imported(described, state)
+        state = add_zero_biases(state)
+    return ImportedGenerator(config, state)
 
 
 def _resolve(value: Any, content: Content, depth: int = 0) -> Any:
-    """Follow references (`!ref <name>`) to other values of the document."""
+    """Resolve references (`!ref <name>`) to other values of the document."""
     if depth > 10:
-        raise ModelError("the references of the configuration go in circles")
+        raise ModelError("the references (!ref) of the configuration are circular")
     if isinstance(value, dict):
-        return {key: _resolve(each, content, depth + 1) for key, each in value.items()}
-    if isinstance(value, str) and (found := re.fullmatch(r"<(\w+)>", value)):
-        return _resolve(content.get(found[1]), content, depth + 1)
+        return {key: _resolve(item, content, depth + 1) for key, item in value.items()}
+    if isinstance(value, str) and (match := re.fullmatch(r"<(\w+)>", value)):
+        return _resolve(content.get(match[1]), content, depth + 1)
     return value

@@ -1,14 +1,14 @@
-"""The same networks, arranged for speed in training: their parameters, their mathematics.
+"""Faster forms of the networks for training, with the same parameters and the same mathematics.
 
-`models.generator` and `models.discriminators` are the paper's, plain. What lies here runs their
-parameters through other orders of memory and fewer calls, equal up to rounding:
+`models.generator` and `models.discriminators` follow the paper. The modules here run their
+parameters with other memory layouts and fewer calls. Results are equal up to rounding:
 
-- `generator`: the generator, its channels side by side in memory
-- `discriminators`: both discriminators on recordings and generated samples at once
-- `convolutions`: one strided, grouped convolution, as the processor likes it
+- `generator`: the generator with contiguous channels (channels_last)
+- `discriminators`: both discriminators on recordings and generated samples in one batch
+- `convolutions`: strided, grouped convolutions in a fast form for the device
 """
 
-from hifigan_cli.models.optimized.discriminators import OptimizedDiscriminators, Vectors
+from hifigan_cli.models.optimized.discriminators import OptimizedDiscriminators, SingularVectors
 from hifigan_cli.models.optimized.generator import OptimizedGenerator
 
-__all__ = ["OptimizedDiscriminators", "OptimizedGenerator", "Vectors"]
+__all__ = ["OptimizedDiscriminators", "OptimizedGenerator", "SingularVectors"]

@@ -1,14 +1,15 @@
-"""Strided, grouped convolutions in the order of memory that the processor likes.
+"""Strided, grouped convolutions, computed in a fast form for the device.
 
-MSD's layers skip by 2 or 4 samples and have few channels a group. A CPU runs them at a third of the
-speed of a plain convolution. Take every s-th sample apart into channels of their own (s phases of
-the signal, s phases of the kernel, the last padded with zeros): what remains has stride 1, s times
-the channels, and the same sums in another order.
+MSD's layers have a stride of 2 or 4 and few channels per group. A CPU runs them at a third of the
+speed of a convolution without stride. The polyphase form splits the signal and the kernel into s
+phases, one channel each (the last phase of the kernel padded with zeros). The result is a
+convolution with stride 1, s times the channels, and the same sums in another order.
 
-Measured on a CPU with AVX-512, forward: 1.8 to 2.5 times as fast for stride 2, 1.2 to 1.6 for
-stride 4; backward, stride 4 gains as much and stride 2 loses, so that it keeps the usual one.
+Measured on a CPU with AVX-512, the forward pass is 1.8 to 2.5 times as fast for stride 2, and 1.2
+to 1.6 times for stride 4. The backward pass gains as much for stride 4 and loses for stride 2,
+which therefore keeps the usual backward pass.
 
-On a GPU, in 16-bit formats, several forms of the same sums are tried at the first call.
+On a GPU, in 16-bit formats, the first call measures several algorithms and selects the fastest.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Form(NamedTuple):
+class ConvAlgorithm(NamedTuple):
     """One of several ways to compute the same convolution.
 
     Attributes:
-        phases: turn the stride into channels (`phases_of`).
-        merged: groups that become one, with zeros between them: more arithmetic, of larger blocks.
-        channels_last: as a 2-D convolution of height 1 whose channels are neighbors in memory.
+        phases: replace the stride by channels (`polyphase`).
+        merged: how many groups to merge into one, with zeros between them: more arithmetic, but in
+            larger blocks.
+        channels_last: run a 2-D convolution of height 1 with contiguous channels.
     """
 
     phases: bool = False
@@ -42,48 +44,49 @@ class Form(NamedTuple):
     def __call__(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int
     ) -> Tensor:
-        """Convolve `(batch, channels, samples)` with half a kernel of zeros at each end."""
+        """Convolve `(batch, channels, samples)`, padding half a kernel of zeros at both ends."""
         padding = weight.shape[2] // 2
         if self.phases and stride > 1:
-            x, weight = phases_of(x, weight, stride)
+            x, weight = polyphase(x, weight, stride)
             stride, padding = 1, 0
         if self.merged > 1:
-            weight, groups = merged_groups(weight, groups, self.merged), groups // self.merged
+            weight, groups = merge_groups(weight, groups, self.merged), groups // self.merged
         if not self.channels_last:
             return F.conv1d(x, weight, bias, stride, padding, groups=groups)
-        x, weight = (t[:, :, None].contiguous(memory_format=_WIDE) for t in (x, weight))
+        x, weight = (
+            t[:, :, None].contiguous(memory_format=torch.channels_last) for t in (x, weight)
+        )
         return F.conv2d(x, weight, bias, (1, stride), (0, padding), groups=groups)[:, :, 0]
 
 
-PLAIN, IN_PHASES = Form(), Form(phases=True)
-_WIDE = torch.channels_last
+PLAIN, POLYPHASE = ConvAlgorithm(), ConvAlgorithm(phases=True)
 _MERGED = (1, 4, 16)
-_RUNS = 3  # of each form in a trial
-_HEAD_START_CYCLES = 4_000_000  # about 2 ms, in which the host launches all runs of a trial
-_fastest: dict[tuple[object, ...], Form] = {}
+_RUNS = 3  # per measurement
+_HEAD_START_CYCLES = 4_000_000  # about 2 ms, for the host to launch all runs of a measurement
+_fastest: dict[tuple[object, ...], ConvAlgorithm] = {}
 
 
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, groups: int = 1
 ) -> Tensor:
-    """Convolve `(batch, channels, samples)`, half a kernel of zeros at each end.
+    """Convolve `(batch, channels, samples)`, padding half a kernel of zeros at both ends.
 
-    Shape: weight `(outputs, channels / groups, kernel)`, of odd kernel; bias `(outputs,)`.
+    Shapes: weight `(outputs, channels / groups, kernel)` with an odd kernel; bias `(outputs,)`.
     """
     x = x.to(weight.dtype)
     if x.device.type == "cpu" and stride > 1:
         if stride % 4 == 0:
-            return IN_PHASES(x, weight, bias, stride, groups)
-        y: Tensor = _ForwardInPhases.apply(x, weight, bias, stride, groups)
+            return POLYPHASE(x, weight, bias, stride, groups)
+        y: Tensor = _PolyphaseForward.apply(x, weight, bias, stride, groups)
         return y
-    form = fastest_form(x, weight, bias, stride, groups) if x.is_cuda else PLAIN
-    return form(x, weight, bias, stride, groups)
+    algorithm = fastest_algorithm(x, weight, bias, stride, groups) if x.is_cuda else PLAIN
+    return algorithm(x, weight, bias, stride, groups)
 
 
-def forms_of(stride: int, groups: int) -> list[Form]:
-    """Return every form that differs for a stride and a number of groups; the plain one first."""
+def conv_algorithms(stride: int, groups: int) -> list[ConvAlgorithm]:
+    """Return all distinct algorithms for a stride and a number of groups; the plain one first."""
     return [
-        Form(phases, merged, channels_last)
+        ConvAlgorithm(phases, merged, channels_last)
         for phases in ((False, True) if stride > 1 else (False,))
         for merged in _MERGED
         if groups % merged == 0
@@ -91,12 +94,14 @@ def forms_of(stride: int, groups: int) -> list[Form]:
     ]
 
 
-def fastest_form(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int) -> Form:
-    """Return the form that was the fastest for such tensors on this GPU, tried at the first call.
+def fastest_algorithm(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int
+) -> ConvAlgorithm:
+    """Return the fastest algorithm for these shapes on this GPU, measured at the first call.
 
-    GPUs have good kernels for 16-bit convolutions of wide groups and slow ones for narrow groups;
-    where the border lies depends on the GPU and its libraries. In float32, where every run must
-    give the same bits, and while a CUDA graph is captured or compiled, it is the plain one.
+    GPUs have fast kernels for 16-bit convolutions with wide groups and slow ones for narrow groups;
+    the boundary depends on the GPU and its libraries. The plain algorithm is used in float32, in
+    deterministic mode, when compiling, and when a CUDA graph is captured.
     """
     if (
         weight.dtype == torch.float32
@@ -104,95 +109,99 @@ def fastest_form(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, gr
         or torch.are_deterministic_algorithms_enabled()
     ):
         return PLAIN
-    learning = torch.is_grad_enabled()
-    needed = learning and x.requires_grad, learning and weight.requires_grad
-    key = (x.device, x.shape, x.stride(), weight.shape, weight.dtype, stride, groups, needed)
+    grad_enabled = torch.is_grad_enabled()
+    needs_grad = grad_enabled and x.requires_grad, grad_enabled and weight.requires_grad
+    key = (x.device, x.shape, x.stride(), weight.shape, weight.dtype, stride, groups, needs_grad)
     if key not in _fastest:
         if torch.cuda.is_current_stream_capturing():
             return PLAIN
         times = {}
-        for form in forms_of(stride, groups):
-            run = partial(form.__call__, bias=bias, stride=stride, groups=groups)
-            times[form] = _trial_ms(run, x, weight, needed)
+        for algorithm in conv_algorithms(stride, groups):
+            run = partial(algorithm.__call__, bias=bias, stride=stride, groups=groups)
+            times[algorithm] = _measure_ms(run, x, weight, needs_grad)
         _fastest[key] = min(times, key=times.__getitem__)
     return _fastest[key]
 
 
-def _trial_ms(
-    form: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, needed: tuple[bool, bool]
+def _measure_ms(
+    algorithm: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    weight: Tensor,
+    needs_grad: tuple[bool, bool],
 ) -> float:
-    """Return how long a form takes, with the gradients that are needed; inf where it fails."""
-    x, weight = x.detach().requires_grad_(needed[0]), weight.detach().requires_grad_(needed[1])
-    wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
+    """Return the time of a convolution with the needed gradients, or infinity if it fails."""
+    x = x.detach().requires_grad_(needs_grad[0])
+    weight = weight.detach().requires_grad_(needs_grad[1])
+    inputs = [tensor for tensor in (x, weight) if tensor.requires_grad]
     begin, end = (
         torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         for _ in range(2)
     )
 
     def run() -> None:
-        y = form(x, weight)
-        if wanted:
-            torch.autograd.grad(y, wanted, torch.empty_like(y))
+        y = algorithm(x, weight)
+        if inputs:
+            torch.autograd.grad(y, inputs, torch.empty_like(y))
 
     try:
         run()
-        # Kernels count, not how fast they are launched.
+        # Let the host launch first, so that only the kernels are measured.
         torch.cuda._sleep(_HEAD_START_CYCLES)  # type: ignore[no-untyped-call]
         begin.record()
         for _ in range(_RUNS):
             run()
         end.record()
         end.synchronize()
-    except RuntimeError:  # out of memory, or no kernel for it
+    except RuntimeError:  # out of memory, or no kernel for this algorithm
         return math.inf
     return float(begin.elapsed_time(end))
 
 
-def phases_of(x: Tensor, weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Return signal and weight of the same convolution over `stride` phases, without a stride.
+def polyphase(x: Tensor, weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Split signal and weight into `stride` phases, for the same convolution with stride 1.
 
-    The ends are padded already.
+    The returned signal is already padded.
     """
     (batch, channels, samples), (outputs, narrow, kernel) = x.shape, weight.shape
     taps = -(-kernel // stride)
-    places = (samples - 1) // stride + 1  # padding keeps the length before the stride
-    rows = places - 1 + taps
+    positions = (samples - 1) // stride + 1  # the output length
+    rows = positions - 1 + taps
     x = F.pad(x, (kernel // 2, rows * stride - samples - kernel // 2))
     x = x.reshape(batch, channels, rows, stride).transpose(2, 3)
-    x = x.reshape(batch, channels * stride, rows)  # a channel's phases side by side
+    x = x.reshape(batch, channels * stride, rows)  # the phases of a channel are adjacent
     weight = F.pad(weight, (0, taps * stride - kernel))
     weight = weight.view(outputs, narrow, taps, stride).transpose(2, 3)
     return x, weight.reshape(outputs, narrow * stride, taps)
 
 
-def merged_groups(weight: Tensor, groups: int, merged: int) -> Tensor:
-    """Return the weight of the same convolution with `merged` groups in one, zeros between them."""
+def merge_groups(weight: Tensor, groups: int, merged: int) -> Tensor:
+    """Return the weight of the same convolution with each `merged` groups merged into one."""
     outputs, narrow, kernel = weight.shape
     blocks = weight.reshape(groups // merged, merged, outputs // groups, 1, narrow, kernel)
-    own = torch.eye(merged, dtype=weight.dtype, device=weight.device)
-    wide = blocks * own[None, :, None, :, None, None]
+    diagonal = torch.eye(merged, dtype=weight.dtype, device=weight.device)
+    wide = blocks * diagonal[None, :, None, :, None, None]
     return wide.reshape(outputs, merged * narrow, kernel)
 
 
-class _ForwardInPhases(torch.autograd.Function):
-    """The forward pass in phases; the backward pass as a strided convolution has it."""
+class _PolyphaseForward(torch.autograd.Function):
+    """Polyphase in the forward pass; the usual strided convolution in the backward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, groups: int
     ) -> Tensor:
-        """Convolve, and keep what the backward pass needs."""
+        """Convolve, and save the tensors for the backward pass."""
         ctx.save_for_backward(x, weight)
         ctx.bias, ctx.stride, ctx.groups = bias is not None, stride, groups
-        return IN_PHASES(x, weight, bias, stride, groups)
+        return POLYPHASE(x, weight, bias, stride, groups)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of input, weight and bias, where they are wanted."""
+        """Return the gradients of input, weight and bias, where needed."""
         x, weight = ctx.saved_tensors
-        wanted = [*ctx.needs_input_grad[:2], ctx.bias and ctx.needs_input_grad[2]]
+        mask = [*ctx.needs_input_grad[:2], ctx.bias and ctx.needs_input_grad[2]]
         outputs, padding = [weight.shape[0]], [weight.shape[2] // 2]
         sizes = outputs, [ctx.stride], padding, [1], False, [0], ctx.groups
-        found = torch.ops.aten.convolution_backward(gradients[0], x, weight, *sizes, wanted)
-        return (*found, None, None)
+        grads = torch.ops.aten.convolution_backward(gradients[0], x, weight, *sizes, mask)
+        return (*grads, None, None)

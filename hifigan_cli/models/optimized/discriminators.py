@@ -1,18 +1,18 @@
 """Both discriminators (paper section 2.3) on recordings `y` and generated `y_hat` at once.
 
-`models.discriminators` is the plain writing; this one runs the same parameters:
+This is a faster form of `models.discriminators`, with the same parameters:
 
-- In the discriminators' turn `y` and `y_hat` are one batch: each weight is normalized once, read
-  once, and takes one gradient.
-- In the generator's turn `y` is a target and needs no gradients: it goes apart, with the same
-  normalized weights, which are constants there.
-- MPD lays the samples of a column side by side, `(batch, channels, period, rows)`: its maps are
-  the plain ones with the last two axes exchanged, which no loss notices.
-- Spectral norm divides a weight by its largest singular value, which each training pass follows by
-  one power iteration, so `y` and `y_hat` see two estimates. A convolution is linear in its weight:
-  both can be one batch, if each half's input is divided by its own estimate. That is exact. The
-  iterations are made before the passes (`vectors`): pieces of one batch share them, so that the
-  pieces' gradients add up to the whole batch's.
+- In the discriminator step, `y` and `y_hat` are one batch: each weight is normalized once, read
+  once, and gets one gradient.
+- In the generator step, `y` is a target and needs no gradients. It runs separately, with the same
+  normalized weights, which are constants in this step.
+- MPD stores the samples of a column contiguously, `(batch, channels, period, rows)`: the last two
+  axes of its maps are transposed, which does not change the losses.
+- Spectral norm divides a weight by its largest singular value, which one power iteration per
+  training pass estimates, so `y` and `y_hat` have different estimates. A convolution is linear in
+  its weight, so both can be in one batch if the input of each half is divided by its estimate. This
+  is exact. The power iterations run before the passes (`power_iteration`) and are shared by all
+  micro-batches, so that their gradients add up to those of the full batch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hifigan_cli.audio.mel import reflected
-from hifigan_cli.models.discriminators import SLOPE, DiscriminatorOutput, halve
+from hifigan_cli.audio.mel import reflect_pad
+from hifigan_cli.models.discriminators import LRELU_SLOPE, DiscriminatorOutput, downsample
 from hifigan_cli.models.optimized.convolutions import convolve
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 
-Outputs = tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]  # of y, of y_hat
-# Of one layer with spectral norm, for each pass to come: the left and the right singular vector.
-Vectors = list[tuple[Tensor, Tensor]]
+Outputs = tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]  # for y, for y_hat
+# For one layer with spectral norm: the left and the right singular vector of each pass.
+SingularVectors = list[tuple[Tensor, Tensor]]
 _PASSES = 2  # y, then y_hat
 
 
 class OptimizedDiscriminators(nn.Module):
-    """The networks `mpd` and `msd`, called in another way; they stay what they are."""
+    """A faster way to call the networks `mpd` and `msd`, which do not change."""
 
     def __init__(self, mpd: MultiPeriodDiscriminator, msd: MultiScaleDiscriminator) -> None:
         super().__init__()
@@ -50,50 +50,54 @@ class OptimizedDiscriminators(nn.Module):
         self.msd = msd
 
     @torch.no_grad()
-    def vectors(self) -> list[Vectors]:
-        """Follow the singular vectors by one power iteration for `y` and one for `y_hat`.
+    def power_iteration(self) -> list[SingularVectors]:
+        """Update the singular vectors by one power iteration for `y` and one for `y_hat`.
 
-        To be called once a turn, for all pieces of its batch; `forward` and `compare` take it. In
-        evaluation mode the vectors stay what they are, as spectral norm itself has it.
+        Call this once per step and pass the result to `forward` or `forward_generator_step` for
+        each micro-batch. In evaluation mode the vectors do not change, as in spectral norm itself.
         """
-        found = []
+        all_vectors = []
         layers = (conv for sub in self.msd.discriminators for conv in _layers(sub))
         for conv in filter(_is_spectral, layers):
             norm, matrix = _norm(conv), _original(conv).flatten(1)
-            of_passes = []
+            vectors = []
             for _ in range(_PASSES):
                 if norm.training:
                     norm._power_method(matrix, norm.n_power_iterations)
-                of_passes.append((norm._u.clone(), norm._v.clone()))
-            found.append(of_passes)
-        return found
+                vectors.append((norm._u.clone(), norm._v.clone()))
+            all_vectors.append(vectors)
+        return all_vectors
 
-    def forward(self, y: Tensor, y_hat: Tensor, vectors: Sequence[Vectors]) -> Outputs:
-        """Discriminate `y` and `y_hat`, each `(batch, 1, samples)`, in one batch."""
-        both, known = torch.cat([y, y_hat]), iter(vectors)
+    def forward(self, y: Tensor, y_hat: Tensor, vectors: Sequence[SingularVectors]) -> Outputs:
+        """Score `y` and `y_hat`, each `(batch, 1, samples)`, in one batch."""
+        both, remaining = torch.cat([y, y_hat]), iter(vectors)
         outputs = []
         for sub in self.mpd.discriminators:
             kernels = [_kernel(conv) for conv in _layers(sub)]
-            outputs.append(_discriminate(kernels, _columns(both, cast("int", sub.period))))
+            outputs.append(_run_layers(kernels, _columns(both, cast("int", sub.period))))
         for scale, sub in enumerate(self.msd.discriminators):
-            both = halve(both) if scale else both
+            both = downsample(both) if scale else both
             kernels = [
-                _undivided(conv, next(known), len(y)) if _is_spectral(conv) else _kernel(conv)
+                _input_scaled(conv, next(remaining), len(y))
+                if _is_spectral(conv)
+                else _kernel(conv)
                 for conv in _layers(sub)
             ]
-            outputs.append(_discriminate(kernels, both))
-        of_y, of_y_hat = slice(len(y)), slice(len(y), None)
-        return [_rows(o, of_y) for o in outputs], [_rows(o, of_y_hat) for o in outputs]
+            outputs.append(_run_layers(kernels, both))
+        y_slice, y_hat_slice = slice(len(y)), slice(len(y), None)
+        return [_select(o, y_slice) for o in outputs], [_select(o, y_hat_slice) for o in outputs]
 
-    def compare(self, y: Tensor, y_hat: Tensor, vectors: Sequence[Vectors]) -> Outputs:
-        """Do the same for the generator's turn: gradients reach `y_hat` and nothing else."""
-        known = iter(vectors)
-        of_y, of_y_hat = [], []
+    def forward_generator_step(
+        self, y: Tensor, y_hat: Tensor, vectors: Sequence[SingularVectors]
+    ) -> Outputs:
+        """Score `y` and `y_hat` in the generator step: only `y_hat` gets gradients."""
+        remaining = iter(vectors)
+        y_outputs, y_hat_outputs = [], []
 
         def run(kernels: Sequence[Sequence[_Kernel]], y: Tensor, y_hat: Tensor) -> None:
             with torch.no_grad():
-                of_y.append(_discriminate(kernels[0], y))
-            of_y_hat.append(_discriminate(kernels[1], y_hat))
+                y_outputs.append(_run_layers(kernels[0], y))
+            y_hat_outputs.append(_run_layers(kernels[1], y_hat))
 
         for sub in self.mpd.discriminators:
             kernels = [_constant(conv) for conv in _layers(sub)]
@@ -101,54 +105,56 @@ class OptimizedDiscriminators(nn.Module):
             run((kernels, kernels), _columns(y, period), _columns(y_hat, period))
         for scale, sub in enumerate(self.msd.discriminators):
             if scale:
-                y, y_hat = halve(y), halve(y_hat)
-            of_layers = [
-                _divided(conv, next(known)) if _is_spectral(conv) else [_constant(conv)] * _PASSES
+                y, y_hat = downsample(y), downsample(y_hat)
+            layer_kernels = [
+                _normalized(conv, next(remaining))
+                if _is_spectral(conv)
+                else [_constant(conv)] * _PASSES
                 for conv in _layers(sub)
             ]
-            run(list(zip(*of_layers, strict=True)), y, y_hat)
-        return of_y, of_y_hat
+            run(list(zip(*layer_kernels, strict=True)), y, y_hat)
+        return y_outputs, y_hat_outputs
 
 
 class _Kernel(NamedTuple):
-    """One convolution with its weight normalized."""
+    """One convolution with a normalized weight."""
 
     weight: Tensor
     bias: Tensor | None
     stride: int
     groups: int
-    scale: Tensor | None = None  # `(batch, 1, 1)`, which its input is multiplied by
+    scale: Tensor | None = None  # `(batch, 1, 1)`, a factor for the input
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.scale is not None:
             x = (x * self.scale).to(x.dtype)
         if self.weight.dim() == 3:
             return convolve(x, self.weight, self.bias, self.stride, self.groups)
-        if x.is_cuda:  # the order that its bfloat16 units read
+        if x.is_cuda:  # the memory layout for bfloat16 units
             x = x.contiguous(memory_format=torch.channels_last)
         padding = (0, self.weight.shape[3] // 2)
         return F.conv2d(x, self.weight, self.bias, (1, self.stride), padding)
 
 
-def _discriminate(kernels: Sequence[_Kernel], x: Tensor) -> DiscriminatorOutput:
-    """Run a stack of convolutions; a leaky ReLU follows each but the last."""
+def _run_layers(kernels: Sequence[_Kernel], x: Tensor) -> DiscriminatorOutput:
+    """Run a stack of convolutions; a leaky ReLU follows all but the last."""
     feature_maps = []
     for kernel in kernels[:-1]:
-        x = F.leaky_relu(kernel(x), SLOPE)
+        x = F.leaky_relu(kernel(x), LRELU_SLOPE)
         feature_maps.append(x)
     x = kernels[-1](x)
     return DiscriminatorOutput(x.flatten(1), [*feature_maps, x])
 
 
-def _rows(output: DiscriminatorOutput, rows: slice) -> DiscriminatorOutput:
-    return DiscriminatorOutput(output.scores[rows], [each[rows] for each in output.feature_maps])
+def _select(output: DiscriminatorOutput, rows: slice) -> DiscriminatorOutput:
+    return DiscriminatorOutput(output.scores[rows], [fmap[rows] for fmap in output.feature_maps])
 
 
 def _columns(samples: Tensor, period: int) -> Tensor:
-    """Reshape `(batch, 1, samples)` to `(batch, 1, period, rows)`; the end is reflected."""
-    missing = -samples.shape[2] % period
-    if missing:
-        samples = reflected(samples, 0, missing)
+    """Reshape `(batch, 1, samples)` to `(batch, 1, period, rows)`; reflect at the end."""
+    padding = -samples.shape[2] % period
+    if padding:
+        samples = reflect_pad(samples, 0, padding)
     batch, channels, length = samples.shape
     return samples.view(batch, channels, length // period, period).transpose(2, 3).contiguous()
 
@@ -158,13 +164,13 @@ def _layers(sub: nn.Module) -> list[nn.Module]:
 
 
 def _kernel(conv: nn.Module, weight: Tensor | None = None, scale: Tensor | None = None) -> _Kernel:
-    """Take a layer with `weight`, or its own as normalized; gradients flow where they can."""
+    """Return a layer with `weight`, or with its own normalized weight, without detaching it."""
     weight = cast("Tensor", conv.weight) if weight is None else weight
     if weight.dim() == 4:
-        weight = weight.transpose(2, 3)  # along the rows, which lie in the last axis here
-    kind = weight.device.type
-    if torch.is_autocast_enabled(kind):
-        weight = weight.to(torch.get_autocast_dtype(kind))  # once, not at every call
+        weight = weight.transpose(2, 3)  # the rows are the last axis here
+    device_type = weight.device.type
+    if torch.is_autocast_enabled(device_type):
+        weight = weight.to(torch.get_autocast_dtype(device_type))  # once, not in every call
     return _Kernel(weight, conv.bias, conv.stride[0], conv.groups, scale)  # type: ignore[index,arg-type]
 
 
@@ -174,22 +180,22 @@ def _constant(conv: nn.Module, weight: Tensor | None = None) -> _Kernel:
     return kernel._replace(bias=None if kernel.bias is None else kernel.bias.detach())
 
 
-def _undivided(conv: nn.Module, vectors: Vectors, each: int) -> _Kernel:
-    """Take a spectral layer's weight as it is, and divide each pass's `each` inputs instead."""
+def _input_scaled(conv: nn.Module, vectors: SingularVectors, batch_size: int) -> _Kernel:
+    """Return a layer that divides its inputs, instead of its weight, by the singular values."""
     weight = _original(conv)
-    scales = torch.stack([1 / _singular_value(weight, of_pass) for of_pass in vectors])
-    return _kernel(conv, weight, scales.repeat_interleave(each)[:, None, None])
+    scales = torch.stack([1 / _singular_value(weight, pair) for pair in vectors])
+    return _kernel(conv, weight, scales.repeat_interleave(batch_size)[:, None, None])
 
 
 @torch.no_grad()
-def _divided(conv: nn.Module, vectors: Vectors) -> list[_Kernel]:
-    """Take a spectral layer once for each pass, with its weight divided."""
+def _normalized(conv: nn.Module, vectors: SingularVectors) -> list[_Kernel]:
+    """Return a layer with spectral norm once for each pass, with its normalized weight."""
     weight = _original(conv)
-    return [_constant(conv, weight / _singular_value(weight, of_pass)) for of_pass in vectors]
+    return [_constant(conv, weight / _singular_value(weight, pair)) for pair in vectors]
 
 
 def _singular_value(weight: Tensor, vectors: tuple[Tensor, Tensor]) -> Tensor:
-    """Estimate the largest singular value as u W v, through which gradients reach the weight."""
+    """Estimate the largest singular value as u W v, differentiable with respect to the weight."""
     left, right = vectors
     with torch.autocast(weight.device.type, enabled=False):
         return torch.vdot(left, torch.mv(weight.flatten(1), right))
@@ -205,6 +211,6 @@ def _norm(conv: nn.Module) -> _SpectralNorm:
 
 
 def _original(conv: nn.Module) -> Tensor:
-    """Return the trained weight itself, not divided."""
+    """Return the parameter of a layer with spectral norm, before normalization."""
     weight: Tensor = conv.parametrizations.weight.original  # type: ignore[union-attr,assignment]
     return weight

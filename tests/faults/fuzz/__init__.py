@@ -1,10 +1,10 @@
-"""Mutated files by the thousand: whatever they hold, there is an answer or an error with a name.
+"""Fuzzing: thousands of mutated files must be read or raise a `HifiganError`.
 
-- `mutations`: how bytes are damaged, as a function of a seed
-- `kinds`: audio, mels, model files and configurations: what is damaged, and who reads it
-- `worker`: the process that reads, with little memory; it may crash
-- `watch`: who looks after it: a crash or a hang is named with its number, and the rest goes on
-- `test_fuzz`: so many of each; more with `-m slow`
+- `mutations`: mutations of bytes, as a function of a random generator
+- `kinds`: the original files and their readers: audio, mels, model files, configurations
+- `worker`: a process with limited memory that runs cases, and may crash
+- `supervisor`: runs workers; it records a crash or a hang, and continues with the next case
+- `test_fuzz`: the tests; more cases with `-m slow`
 
-A case is a kind and a number: `python -m tests.faults.fuzz.worker audio 1234 1235` tries one again.
+A case is a kind and a number: `python -m tests.faults.fuzz.worker audio 1234 1235` repeats one.
 """

@@ -1,7 +1,7 @@
-"""Checkpoints as each family writes them, of one small network with random weights.
+"""Checkpoints in the format of each family, of one small network with random weights.
 
 Names, nesting and configurations follow the code of the projects. `test_packages` compares with
-that code itself, where it is installed.
+that code, if it is installed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from hifigan_cli.config import GeneratorConfig
-from tests.importers.foreign import others, recipes
 from tests.importers.foreign.networks import BSHALL, SMALL, SPEECH_T5
+from tests.importers.foreign.nvidia_nemo_coqui import write_coqui, write_nemo, write_nvidia
+from tests.importers.foreign.other_families import (
+    write_bshall,
+    write_espnet,
+    write_everyvoice,
+    write_parallel_wavegan,
+    write_speechbrain,
+    write_transformers,
+)
 
 
 @dataclass(frozen=True)
-class Case:
-    """A family's file: how it is written, and what comes before the official network."""
+class FamilyCase:
+    """A checkpoint of a family: its writer, and the steps before the official network.
+
+    Attributes:
+        family: the `NAME` of the family.
+        write: writes the files of a state dict into a folder, and returns the checkpoint.
+        options: arguments of `write`.
+        reflect: whether convolutions use reflection padding.
+        normalized: whether the vocoder normalizes its mel.
+        padding: the number of frames that the mel is padded with at each end.
+    """
 
     family: str
     write: Callable[..., Path]
@@ -26,39 +43,39 @@ class Case:
     n_mels: int = 80
     options: dict[str, Any] = field(default_factory=dict)
     reflect: bool = False
-    normalised: bool = False
+    normalized: bool = False
     padding: int = 0
 
 
 CASES = {
-    "nvidia": Case("NVIDIA DeepLearningExamples", recipes.write_nvidia),
-    "nemo": Case("NeMo", recipes.write_nemo),
-    "nemo gzipped": Case("NeMo", recipes.write_nemo, options={"mode": "w:gz"}),
-    "speechbrain": Case("SpeechBrain", others.write_speechbrain, reflect=True, padding=5),
-    "parallel_wavegan": Case("ParallelWaveGAN", others.write_parallel_wavegan, normalised=True),
-    "parallel_wavegan hdf5": Case(
-        "ParallelWaveGAN", others.write_parallel_wavegan, options={"kind": "h5"}, normalised=True
+    "nvidia": FamilyCase("NVIDIA DeepLearningExamples", write_nvidia),
+    "nemo": FamilyCase("NeMo", write_nemo),
+    "nemo gzipped": FamilyCase("NeMo", write_nemo, options={"mode": "w:gz"}),
+    "speechbrain": FamilyCase("SpeechBrain", write_speechbrain, reflect=True, padding=5),
+    "parallel_wavegan": FamilyCase("ParallelWaveGAN", write_parallel_wavegan, normalized=True),
+    "parallel_wavegan hdf5": FamilyCase(
+        "ParallelWaveGAN", write_parallel_wavegan, options={"kind": "h5"}, normalized=True
     ),
-    "espnet": Case("ESPnet", others.write_espnet, normalised=True),
-    "espnet plain": Case("ESPnet", others.write_espnet, options={"normalize": False}),
-    "transformers": Case("Transformers", others.write_transformers, SPEECH_T5, normalised=True),
-    "transformers pickled": Case(
+    "espnet": FamilyCase("ESPnet", write_espnet, normalized=True),
+    "espnet plain": FamilyCase("ESPnet", write_espnet, options={"normalize": False}),
+    "transformers": FamilyCase("Transformers", write_transformers, SPEECH_T5, normalized=True),
+    "transformers pickled": FamilyCase(
         "Transformers",
-        others.write_transformers,
+        write_transformers,
         SPEECH_T5,
         options={"pickled": True},
-        normalised=True,
+        normalized=True,
     ),
-    "transformers plain": Case(
-        "Transformers", others.write_transformers, SPEECH_T5, options={"normalize_before": False}
+    "transformers plain": FamilyCase(
+        "Transformers", write_transformers, SPEECH_T5, options={"normalize_before": False}
     ),
-    "coqui": Case("Coqui TTS", recipes.write_coqui, padding=5),
-    "coqui old": Case(
-        "Coqui TTS", recipes.write_coqui, options={"wrapped": False, "within": True}, padding=5
+    "coqui": FamilyCase("Coqui TTS", write_coqui, padding=5),
+    "coqui old": FamilyCase(
+        "Coqui TTS", write_coqui, options={"prefixed": False, "within": True}, padding=5
     ),
-    "bshall": Case("bshall", others.write_bshall, BSHALL, 128, padding=5),
-    "bshall training": Case(
-        "bshall", others.write_bshall, BSHALL, 128, {"training": True}, padding=5
+    "bshall": FamilyCase("bshall", write_bshall, BSHALL, 128, padding=5),
+    "bshall training": FamilyCase(
+        "bshall", write_bshall, BSHALL, 128, {"training": True}, padding=5
     ),
-    "everyvoice": Case("EveryVoice", others.write_everyvoice),
+    "everyvoice": FamilyCase("EveryVoice", write_everyvoice),
 }

@@ -1,4 +1,4 @@
-"""One small network with random weights, under the names that each family has for it."""
+"""Small networks with random weights, and the names that each family uses for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hifigan_cli.config import GeneratorConfig
 from hifigan_cli.models import Generator
 from tests.importers.test_official import old_names
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 SMALL = GeneratorConfig(
     upsample_initial_channel=32,
@@ -31,7 +31,8 @@ SPEECH_T5 = SMALL.model_copy(
 )
 
 
-# Ours -> theirs, where these differ: of Coqui and SpeechBrain, of ESPnet and ParallelWaveGAN.
+# Our field names -> foreign ones that differ, for Coqui and SpeechBrain, and for ESPnet and
+# ParallelWaveGAN.
 COQUI = {"resblock": "resblock_type", "upsample_rates": "upsample_factors"}
 ESPNET = {
     "upsample_rates": "upsample_scales",
@@ -40,43 +41,46 @@ ESPNET = {
 }
 
 
-def normed(config: GeneratorConfig, n_mels: int = 80, seed: int = 0) -> State:
-    """Return a weight-normed generator's state, old names, whose output is far from silence."""
+def weight_normed_state(config: GeneratorConfig, n_mels: int = 80, seed: int = 0) -> StateDict:
+    """Return the state dict of a generator with weight norm, in torch's old names.
+
+    Its output is far from silence.
+    """
     torch.manual_seed(seed)
     state = Generator(config, n_mels).state_dict()
     return old_names({key: value.detach() * 1.5 for key, value in state.items()})
 
 
-def folded(state: State) -> dict[str, Any]:
-    """Return the plain weights of a state, g v / |v|, as float64 arrays."""
-    plain: dict[str, Any] = {}
+def folded(state: StateDict) -> dict[str, Any]:
+    """Return the folded weights of a state dict, g v / |v|, as float64 arrays."""
+    weights: dict[str, Any] = {}
     for key, value in state.items():
         if key.endswith(".weight_v"):
             v = value.double().numpy()
             g = state[key[:-1] + "g"].double().numpy()
-            length = np.sqrt((v**2).sum(axis=(1, 2), keepdims=True))
-            plain[key[:-2]] = g * v / length
+            norm = np.sqrt((v**2).sum(axis=(1, 2), keepdims=True))
+            weights[key[:-2]] = g * v / norm
         elif not key.endswith(".weight_g"):
-            plain[key] = value.double().numpy()
-    return plain
+            weights[key] = value.double().numpy()
+    return weights
 
 
-def blocks_nested(state: State, kernels: int) -> State:
+def nest_blocks(state: StateDict, kernels: int) -> StateDict:
     """Number the residual blocks by stage and kernel."""
 
-    def nested(block: re.Match[str]) -> str:
-        stage, kernel = divmod(int(block[1]), kernels)
+    def nest(match: re.Match[str]) -> str:
+        stage, kernel = divmod(int(match[1]), kernels)
         return f"resblocks.{stage}.{kernel}."
 
-    return {re.sub(r"^resblocks\.(\d+)\.", nested, key): value for key, value in state.items()}
+    return {re.sub(r"^resblocks\.(\d+)\.", nest, key): value for key, value in state.items()}
 
 
-def wrapped(state: State) -> State:
-    """Put SpeechBrain's layer within a layer into every name."""
+def speechbrain_names(state: StateDict) -> StateDict:
+    """Add the `conv` of SpeechBrain's wrapped layers to every name."""
     return {".conv.".join(key.rsplit(".", 1)): value for key, value in state.items()}
 
 
-PAIRED = (
+PARALLEL_WAVEGAN_NAMES = (
     (r"^conv_pre", "input_conv"),
     (r"^ups\.(\d+)", r"upsamples.\1.1"),
     (r"^resblocks\.(\d+)\.convs\.", r"resblocks.\1.convs1."),
@@ -85,19 +89,19 @@ PAIRED = (
 )
 
 
-def paired(state: State) -> State:
-    """Give every layer the name that it has beside its activation in ParallelWaveGAN."""
-    for old, new in PAIRED:
+def parallel_wavegan_names(state: StateDict) -> StateDict:
+    """Rename every layer as in ParallelWaveGAN, where it is paired with its activation."""
+    for old, new in PARALLEL_WAVEGAN_NAMES:
         state = {re.sub(old, new, key): value for key, value in state.items()}
     return state
 
 
-def saved(path: Path, content: object) -> Path:
+def save(path: Path, content: object) -> Path:
     torch.save(content, path)
     return path
 
 
-def lists(config: GeneratorConfig, without: str = "", **names: str) -> dict[str, Any]:
-    """Return the architecture as plain lists, under other names where these differ."""
+def architecture(config: GeneratorConfig, omit: str = "", **names: str) -> dict[str, Any]:
+    """Return the architecture as plain lists; `names` maps our field names to foreign ones."""
     values = json.loads(config.model_dump_json())
-    return {names.get(key, key): value for key, value in values.items() if key != without}
+    return {names.get(key, key): value for key, value in values.items() if key != omit}

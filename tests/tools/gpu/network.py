@@ -1,9 +1,9 @@
 """The restorer and its discriminators.
 
-The restorer reads two log-mels, of the recording and of the filtered recording, each as it is and
-above its own floor. What it returns is, for each cell, a mix of both inputs and of a generated
-value. All products are within a frame and all convolutions over time are depthwise, as in the
-enhancer, so that the numpy and native engines can run it.
+The restorer reads two log-mels, of the recording and of the filtered recording, each unchanged
+and relative to its noise floor. Each cell of its output is a mix of both inputs and of a generated
+value. All matrix products are within a frame and all convolutions over time are depthwise, as in
+the enhancer, so the numpy and native engines could run it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.enhancement.config import (
-    CENTER,
     FLOOR_QUANTILE,
-    OUT_CENTER,
-    SPREAD,
+    MEL_MEAN,
+    MEL_STD,
+    OUTPUT_MEAN,
     STEM_KERNEL,
     EnhancerConfig,
 )
@@ -36,13 +36,13 @@ DEFAULT = EnhancerConfig(
     expansion=2,
     dilations=(1, 2, 4, 8, 1, 2, 4, 8, 16, 1, 2, 4),
 )
-_PLANES = 4  # two mels, each as it is and above its floor
-_SOURCES = 3  # of the output: the recording, the filtered recording, what is generated
-_FIRST_MIX = (-1.0, 0.5, 0.0)  # where the mix of them starts, before softmax
+_PLANES = 4  # two mels, each unchanged and relative to its noise floor
+_SOURCES = 3  # of the output: the recording, the filtered recording, the generated values
+_INITIAL_MIX = (-1.0, 0.5, 0.0)  # of the sources, before softmax
 
 
 class Restorer(nn.Module):
-    """Maps the log-mels of a recording and of the filtered recording to a clean log-mel.
+    """Map the log-mels of a recording and of the filtered recording to a clean log-mel.
 
     Shape: two of `(batch, n_mels, frames)` -> `(batch, n_mels, frames)`.
     """
@@ -52,37 +52,37 @@ class Restorer(nn.Module):
         self.config, self.n_mels = config, n_mels
         stem, channels = config.stem_channels, config.channels
         pad = (STEM_KERNEL[0] // 2, STEM_KERNEL[1] // 2)
-        halved = -(-n_mels // 2)
+        half_bands = -(-n_mels // 2)
         self.stem = nn.Conv2d(_PLANES, stem, STEM_KERNEL, padding=pad)
         self.halve = nn.Conv2d(stem, stem, STEM_KERNEL, stride=(2, 1), padding=pad)
-        self.mix_bands = nn.Linear(halved, halved)
-        self.enter = nn.Linear(_PLANES * n_mels + stem * halved, channels)
+        self.mix_bands = nn.Linear(half_bands, half_bands)
+        self.enter = nn.Linear(_PLANES * n_mels + stem * half_bands, channels)
         self.enter_norm = nn.LayerNorm(channels)
         self.blocks = nn.ModuleList(Block(config, dilation) for dilation in config.dilations)
         self.leave_norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, (1 + _SOURCES) * n_mels)
         with torch.no_grad():
-            start = torch.tensor(_FIRST_MIX).repeat_interleave(n_mels)
+            start = torch.tensor(_INITIAL_MIX).repeat_interleave(n_mels)
             self.leave.bias[n_mels:] = start
 
     def forward(self, noisy: Tensor, filtered: Tensor, floors: Tensor | None = None) -> Tensor:
         """Return the clean log-mel.
 
-        `floors` are both inputs' floors, `(batch, 2, n_mels)`; by default they are computed.
+        `floors` are the noise floors of both inputs, `(batch, 2, n_mels)`, computed by default.
         """
         mels = torch.stack([noisy, filtered], dim=1)
         floors = noise_floors(mels) if floors is None else floors
-        planes = torch.cat([mels - CENTER, mels - floors[..., None]], dim=1) / SPREAD
+        planes = torch.cat([mels - MEL_MEAN, mels - floors[..., None]], dim=1) / MEL_STD
         patches = F.gelu(self.halve(F.gelu(self.stem(planes)))).permute(0, 3, 1, 2)
-        # All bands of a frame see each other: harmonics lie far apart.
+        # This connects all bands of a frame, because harmonics are far apart.
         patches = patches + F.gelu(self.mix_bands(patches))
         columns = torch.cat([planes.flatten(1, 2).transpose(1, 2), patches.flatten(2)], dim=2)
         h = self.enter_norm(self.enter(columns))
         for block in self.blocks:
             h = block(h)
-        leaving = self.leave(self.leave_norm(h)).float().transpose(1, 2)
-        generated, mix = leaving.split([self.n_mels, _SOURCES * self.n_mels], dim=1)
-        sources = torch.stack([noisy, filtered, generated * SPREAD + OUT_CENTER], dim=1)
+        output = self.leave(self.leave_norm(h)).float().transpose(1, 2)
+        generated, mix = output.split([self.n_mels, _SOURCES * self.n_mels], dim=1)
+        sources = torch.stack([noisy, filtered, generated * MEL_STD + OUTPUT_MEAN], dim=1)
         weights = torch.softmax(mix.unflatten(1, (_SOURCES, self.n_mels)), dim=1)
         clean: Tensor = (weights * sources).sum(dim=1)
         return clean
@@ -92,7 +92,7 @@ def load_restorer(path: Path) -> Restorer:
     """Read a restorer from its file.
 
     Raises:
-        ModelError: damaged.
+        ModelError: the file is damaged.
     """
     weights, description = read_tensors(path)
     network = Restorer(EnhancerConfig.model_validate(description["config"]), description["n_mels"])
@@ -106,14 +106,14 @@ def noise_floors(mels: Tensor) -> Tensor:
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator returns."""
+    """The output of a discriminator."""
 
     scores: Tensor
     feature_maps: list[Tensor]
 
 
 class PatchDiscriminator(nn.Module):
-    """Scores patches of log-mels `(batch, n_mels, frames)`, reduced by averaging beforehand."""
+    """Score patches of log-mels `(batch, n_mels, frames)`, after average pooling."""
 
     def __init__(self, reduction: tuple[int, int], kernel: tuple[int, int], width: int) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, mel: Tensor) -> DiscriminatorOutput:
         """Score `(batch, n_mels, frames)`."""
-        h = F.avg_pool2d(((mel - CENTER) / SPREAD)[:, None], self.reduction)
+        h = F.avg_pool2d(((mel - MEL_MEAN) / MEL_STD)[:, None], self.reduction)
         feature_maps = []
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)
@@ -138,7 +138,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """Patch discriminators at several resolutions: fine, coarse in time, coarse in frequency."""
+    """Patch discriminators at three resolutions: full, coarse in time, coarse in frequency."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Noisy, filtered and clean waveforms for the restorer, as a function of a seed and a number."""
+"""Render noisy, filtered and clean waveforms for the restorer, from a seed and a number."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Mels = npt.NDArray[np.float16]
 
 SAMPLE_RATE, HOP_LENGTH = 22_050, 256
 PAIR_FRAMES = 216
-LEAD_S = 1.0  # before the pair, for reverberation and for the filter's state
-_QUIET = 0.01  # a frame whose peak is below this is without speech
-_LEAST_SPEECH = 0.25  # of a pair's frames
+LEAD_S = 1.0  # audio before the pair, for reverberation and for the state of the filter
+_MIN_SPEECH_PEAK = 0.01  # frames with a lower peak count as silence
+_MIN_SPEECH_SHARE = 0.25  # of the frames of a pair
 _VALIDATION_SEED = 7
 
 
@@ -48,11 +48,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How often and how strongly clean speech is degraded."""
+    """Probabilities and strengths of the degradations of clean speech."""
 
     untouched: float = 0.05
     room: float = 0.65
-    simulated: float = 0.5  # of the rooms; the others are measured
+    simulated: float = 0.5  # share of the rooms; the others are measured RIRs
     competing: float = 0.12
     competing_snr_db: tuple[float, float] = (3.0, 12.0)
     babble: float = 0.15
@@ -71,7 +71,7 @@ class AugmentationConfig:
 
 @dataclass
 class BatchPairRenderer:
-    """Renders pairs; `noise_filter` maps a waveform and its sample rate to the filtered one."""
+    """Render pairs; `noise_filter` maps a waveform and its sample rate to the filtered one."""
 
     corpus: Corpus
     noise_filter: Callable[[Wave, int], npt.NDArray[np.float32]]
@@ -79,97 +79,97 @@ class BatchPairRenderer:
     validation: bool = False
     frames: int = PAIR_FRAMES
     config: AugmentationConfig = field(default_factory=AugmentationConfig)
-    top_hz: float = MEL_TOP_HZ  # up to which the clean side must hold something
+    top_hz: float = MEL_TOP_HZ  # minimum bandwidth of the clean waveform
 
     def __post_init__(self) -> None:
-        self._voices = SpeechSampler(
+        self._speech = SpeechSampler(
             self.corpus, SAMPLE_RATE, validation=self.validation, top_hz=self.top_hz
         )
-        self._noises = self.corpus.sounds_of("noises", validation=self.validation)
-        self._rirs = self.corpus.sounds_of("rirs", validation=self.validation)
+        self._noises = self.corpus.select_sounds("noises", validation=self.validation)
+        self._rirs = self.corpus.select_sounds("rirs", validation=self.validation)
 
     def pair(self, number: int) -> Pair:
         """Render pair `number`."""
-        draw = np.random.default_rng((self.seed, _VALIDATION_SEED * self.validation, number))
+        rng = np.random.default_rng((self.seed, _VALIDATION_SEED * self.validation, number))
         lead, samples = int(LEAD_S * SAMPLE_RATE), self.frames * HOP_LENGTH
         while True:
-            (recorded, clean), speaker = self._voices.draw(draw, lead + samples)
+            (recorded, clean), speaker = self._speech.draw_speech(rng, lead + samples)
             peaks = np.abs(clean[lead:]).reshape(self.frames, HOP_LENGTH).max(axis=1)
-            if np.mean(peaks > _QUIET) > _LEAST_SPEECH:
+            if np.mean(peaks > _MIN_SPEECH_PEAK) > _MIN_SPEECH_SHARE:
                 break
-        # Either side of the gate may be degraded; the gated one is always the target.
-        noisy = self.degraded(draw, recorded if draw.random() < 0.5 else clean, speaker)
-        gain = self._gain(draw, noisy)
+        # The input is the speech before or after the gate; the target is always gated.
+        noisy = self.degrade(rng, recorded if rng.random() < 0.5 else clean, speaker)
+        gain = self._draw_gain(rng, noisy)
         noisy = noisy * gain
-        if draw.random() < self.config.integer:
+        if rng.random() < self.config.integer:
             noisy = np.round(noisy * 32_767) / 32_767
         filtered = self.noise_filter(noisy, SAMPLE_RATE)
         return Pair(noisy[lead:], filtered[lead:].astype(np.float64), clean[lead:] * gain)
 
     def mels(self, number: int) -> Mels:
         """Render pair `number` as log-mels `(3, frames, n_mels)`: noisy, filtered, clean."""
-        return mels_of(self.pair(number))
+        return pair_log_mels(self.pair(number))
 
-    def degraded(self, draw: np.random.Generator, speech: Wave, speaker: str) -> Wave:
-        """Degrade `(samples,)` of speech as a bad recording would."""
-        chance = self.config
-        if draw.random() < chance.untouched:
+    def degrade(self, rng: np.random.Generator, speech: Wave, speaker: str) -> Wave:
+        """Degrade speech `(samples,)`, like a bad recording."""
+        config = self.config
+        if rng.random() < config.untouched:
             return speech
-        wave = self._in_room(draw, speech)
-        if draw.random() < chance.competing:
-            other, _ = self._voices.draw(draw, len(wave), avoid=speaker)
-            other_wave = self._in_room(draw, other[1])
-            wave = mix(wave, other_wave, draw.uniform(*chance.competing_snr_db))
-        if draw.random() < chance.noise:
-            wave = mix(wave, self._noise(draw, len(wave), speaker), draw.uniform(*chance.snr_db))
-        if draw.random() < chance.band:
-            wave = band_limit(draw, wave, SAMPLE_RATE)
-        if draw.random() < chance.clipping:
-            wave = clip(draw, wave)
-        if draw.random() < chance.codec:
-            wave = apply_codec(draw, wave, SAMPLE_RATE)
+        wave = self._in_room(rng, speech)
+        if rng.random() < config.competing:
+            other, _ = self._speech.draw_speech(rng, len(wave), avoid=speaker)
+            other_wave = self._in_room(rng, other[1])
+            wave = mix(wave, other_wave, rng.uniform(*config.competing_snr_db))
+        if rng.random() < config.noise:
+            wave = mix(wave, self._noise(rng, len(wave), speaker), rng.uniform(*config.snr_db))
+        if rng.random() < config.band:
+            wave = band_limit(rng, wave, SAMPLE_RATE)
+        if rng.random() < config.clipping:
+            wave = clip(rng, wave)
+        if rng.random() < config.codec:
+            wave = apply_codec(rng, wave, SAMPLE_RATE)
         return wave
 
-    def _in_room(self, draw: np.random.Generator, speech: Wave) -> Wave:
-        """Put `(samples,)` into a room, or none; the direct path stays where it was."""
-        if draw.random() >= self.config.room:
+    def _in_room(self, rng: np.random.Generator, speech: Wave) -> Wave:
+        """Add reverberation to `(samples,)`, or none, without moving the direct path."""
+        if rng.random() >= self.config.room:
             return speech
-        if draw.random() < self.config.simulated:
-            simulated = rir(draw, draw_shoebox(draw), SAMPLE_RATE).astype(np.float32)
-            return reverberate(speech, *draw_rir(draw, [simulated], SAMPLE_RATE, varied=False))
-        return reverberate(speech, *draw_rir(draw, self._rirs, SAMPLE_RATE, varied=True))
+        if rng.random() < self.config.simulated:
+            simulated = rir(rng, draw_shoebox(rng), SAMPLE_RATE).astype(np.float32)
+            return reverberate(speech, *draw_rir(rng, [simulated], SAMPLE_RATE, varied=False))
+        return reverberate(speech, *draw_rir(rng, self._rirs, SAMPLE_RATE, varied=True))
 
-    def _noise(self, draw: np.random.Generator, samples: int, speaker: str) -> Wave:
+    def _noise(self, rng: np.random.Generator, samples: int, speaker: str) -> Wave:
         """Return one or two noises `(samples,)`; one may be babble."""
-        if draw.random() < self.config.babble:
-            noise = self._babble(draw, samples, speaker)
+        if rng.random() < self.config.babble:
+            noise = self._babble(rng, samples, speaker)
         else:
-            noise = draw_noise(draw, self._noises, samples, SAMPLE_RATE, varied=True)
-        if draw.random() < self.config.second_noise:
-            other = draw_noise(draw, self._noises, samples, SAMPLE_RATE, varied=True)
-            noise = noise + other * 10 ** (draw.uniform(-10, 3) / 20)
+            noise = draw_noise(rng, self._noises, samples, SAMPLE_RATE, varied=True)
+        if rng.random() < self.config.second_noise:
+            other = draw_noise(rng, self._noises, samples, SAMPLE_RATE, varied=True)
+            noise = noise + other * 10 ** (rng.uniform(-10, 3) / 20)
         return noise
 
-    def _babble(self, draw: np.random.Generator, samples: int, speaker: str) -> Wave:
-        """Add several voices up, in one room or none; RMS 1."""
+    def _babble(self, rng: np.random.Generator, samples: int, speaker: str) -> Wave:
+        """Return the sum of several voices, in one room or none, with an RMS of 1."""
         total = np.zeros(samples)
-        least, most = self.config.babble_clips
-        for _ in range(int(draw.integers(least, most + 1))):
-            voice, _ = self._voices.draw(draw, samples, avoid=speaker)
-            level = 10 ** (draw.uniform(-6, 0) / 20) / (np.sqrt(np.mean(voice[1] ** 2)) + 1e-4)
+        min_clips, max_clips = self.config.babble_clips
+        for _ in range(int(rng.integers(min_clips, max_clips + 1))):
+            voice, _ = self._speech.draw_speech(rng, samples, avoid=speaker)
+            level = 10 ** (rng.uniform(-6, 0) / 20) / (np.sqrt(np.mean(voice[1] ** 2)) + 1e-4)
             total += voice[1] * level
-        total = self._in_room(draw, total)
+        total = self._in_room(rng, total)
         babble: Wave = total / (np.sqrt(np.mean(total**2)) + 1e-9)
         return babble
 
-    def _gain(self, draw: np.random.Generator, noisy: Wave) -> float:
+    def _draw_gain(self, rng: np.random.Generator, noisy: Wave) -> float:
         """Draw the recording's peak level, below full scale."""
-        quiet = draw.random() < self.config.quiet
-        level_db = draw.uniform(*(self.config.quiet_peak_db if quiet else self.config.peak_db))
+        quiet = rng.random() < self.config.quiet
+        level_db = rng.uniform(*(self.config.quiet_peak_db if quiet else self.config.peak_db))
         return float(10 ** (level_db / 20) / (np.abs(noisy).max() + 1e-9))
 
 
-def mels_of(pair: Pair) -> Mels:
+def pair_log_mels(pair: Pair) -> Mels:
     """Return a pair's log-mels `(3, frames, n_mels)`."""
     waves = np.stack(pair).astype(np.float32)
     return log_mel(waves, MelConfig()).transpose(0, 2, 1).astype(np.float16)

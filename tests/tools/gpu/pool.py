@@ -1,7 +1,7 @@
-"""Rendered pairs on the device, and batches of them without a copy from the host.
+"""Store rendered pairs on the device, and return batches without a copy from the host.
 
-Pairs cost seconds of CPU time and a step takes milliseconds, so each pair is used many times. Each
-time its level, its coloring and the strength of the filter are others.
+A pair takes seconds of CPU time and a step takes milliseconds, so each pair is used many times. Its
+level, its coloring and the strength of the filter change each time.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 from hifigan_cli.audio.mel import LOG_FLOOR
 from tests.tools.gpu.network import noise_floors
 
-_LEVEL = 1.2  # natural-log units by which a pair's level is moved
-_COLOR = 0.5  # the same, at each of these points over the bands
-_COLOR_POINTS = 6
-_WEAKER = 0.3  # how often the filter is made weaker
-_WEAKEST = 0.3  # the share of the recording that is then mixed in, at most
-DRAWS = 4 + _COLOR_POINTS  # random numbers for a pair of a batch
+_MAX_LEVEL_SHIFT = 1.2  # in natural-log units
+_MAX_COLOR_SHIFT = 0.5  # the same, at each of the points
+_COLOR_POINTS = 6  # across the bands
+_WEAK_FILTER_PROBABILITY = 0.3
+_MAX_RECORDING_SHARE = 0.3  # of the recording that is then mixed in
+RANDOM_NUMBERS_PER_PAIR = 4 + _COLOR_POINTS
 
 
 class Batch(NamedTuple):
-    """Log-mels `(batch, n_mels, frames)`, and both inputs' floors `(batch, 2, n_mels)`."""
+    """Log-mels `(batch, n_mels, frames)`, and the inputs' noise floors `(batch, 2, n_mels)`."""
 
     noisy: Tensor
     filtered: Tensor
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class DevicePool:
-    """A ring of pairs: when it is full, new pairs replace the oldest."""
+    """A ring buffer of pairs: when it is full, new pairs replace the oldest."""
 
     def __init__(self, capacity: int, frames: int, n_mels: int, device: torch.device) -> None:
         self._mels = torch.zeros(capacity, 3, n_mels, frames, dtype=torch.float16, device=device)
@@ -50,37 +50,39 @@ class DevicePool:
 
     def add(self, mels: npt.NDArray[np.float16]) -> None:
         """Add pairs `(pairs, 3, frames, n_mels)`."""
-        block = on_device(mels, self._mels.device)
-        places = (torch.arange(len(block)) + self.received) % self.capacity
-        places = places.to(block.device)
-        self._mels[places] = block
-        self._floors[places] = noise_floors(block[:, :2])
+        block = to_device(mels, self._mels.device)
+        indices = (torch.arange(len(block)) + self.received) % self.capacity
+        indices = indices.to(block.device)
+        self._mels[indices] = block
+        self._floors[indices] = noise_floors(block[:, :2])
         self.received += len(block)
         self._size.fill_(len(self))
 
-    def batch(self, draws: Tensor) -> Batch:
-        """Return the pairs and augmentations that `(batch, DRAWS)` numbers from 0 to 1 stand for.
+    def batch(self, random_numbers: Tensor) -> Batch:
+        """Return augmented pairs, from random numbers `(batch, RANDOM_NUMBERS_PER_PAIR)` in 0..1.
 
-        A captured step calls this, so nothing here depends on the host.
+        A captured step calls this, so it must not depend on the host.
         """
-        which, level, weaker, weakness = draws[:, :4].unbind(1)
-        chosen = (which * self._size).long().clamp_(max=self.capacity - 1)
-        mels, floors = self._mels[chosen].float(), self._floors[chosen]
-        share = torch.where(weaker < _WEAKER, weakness * _WEAKEST, 0.0)[:, None]
-        floors[:, 1] = _blended(floors[:, 1], floors[:, 0], share)
-        mels[:, 1] = _blended(mels[:, 1], mels[:, 0], share[..., None])
-        shift = (2 * level[:, None] - 1) * _LEVEL + ((2 * draws[:, 4:] - 1) * _COLOR) @ self._curves
+        which, level, weaker, weakness = random_numbers[:, :4].unbind(1)
+        indices = (which * self._size).long().clamp_(max=self.capacity - 1)
+        mels, floors = self._mels[indices].float(), self._floors[indices]
+        weak = weaker < _WEAK_FILTER_PROBABILITY
+        share = torch.where(weak, weakness * _MAX_RECORDING_SHARE, 0.0)[:, None]
+        floors[:, 1] = _blend(floors[:, 1], floors[:, 0], share)
+        mels[:, 1] = _blend(mels[:, 1], mels[:, 0], share[..., None])
+        shift = (2 * level[:, None] - 1) * _MAX_LEVEL_SHIFT
+        shift = shift + ((2 * random_numbers[:, 4:] - 1) * _MAX_COLOR_SHIFT) @ self._curves
         mels = (mels + shift[:, None, :, None]).clamp_(min=LOG_FLOOR)
         floors = (floors + shift[:, None]).clamp_(min=LOG_FLOOR)
         noisy, filtered, clean = mels.unbind(1)
         return Batch(noisy, filtered, clean, floors)
 
 
-def _blended(filtered: Tensor, noisy: Tensor, share: Tensor) -> Tensor:
-    """Mix some of the recording into the filtered log-mel, as a limit of attenuation does."""
+def _blend(filtered: Tensor, noisy: Tensor, share: Tensor) -> Tensor:
+    """Mix some of the recording into the filtered log-mel, as an attenuation limit does."""
     return torch.log((1 - share) * filtered.exp() + share * noisy.exp())
 
 
-def on_device(mels: npt.NDArray[np.float16], device: torch.device) -> Tensor:
+def to_device(mels: npt.NDArray[np.float16], device: torch.device) -> Tensor:
     """Return pairs `(pairs, 3, frames, n_mels)` as a tensor `(pairs, 3, n_mels, frames)`."""
     return torch.from_numpy(np.ascontiguousarray(mels.transpose(0, 1, 3, 2))).to(device)

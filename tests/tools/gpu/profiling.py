@@ -1,10 +1,10 @@
-"""Where the time goes on a GPU: the top kernels of a training step or of a forward pass.
+"""Print the kernels that take the most time in a training step or in a forward pass.
 
     python -m tests.tools.gpu.profiling training --preset v1 --batch 16
     python -m tests.tools.gpu.profiling synthesis --preset v1 --batch 1 --seconds 5
 
-One JSON line. `busy` is the share of the wall time in which a kernel runs; the rest is the host,
-which launches them too slowly. On the CPU it reports the top operators instead.
+The output is one JSON line. `busy` is the share of the wall time in which a kernel runs; in the
+rest, the device waits for the host. On the CPU, the operators are measured instead.
 """
 
 from __future__ import annotations
@@ -20,52 +20,56 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from hifigan_cli.benchmarks.contenders import random_model
 from hifigan_cli.benchmarks.machine import synchronize
 from hifigan_cli.benchmarks.training import synthetic_batch
+from hifigan_cli.benchmarks.variants import random_model
 from hifigan_cli.config import PRESETS, Config, TrainConfig
-from hifigan_cli.engines.choose import EngineOptions, make_engine
-from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, usable
+from hifigan_cli.engines.selection import EngineOptions, build_engine
+from hifigan_cli.training.cuda_graphs import WARM_UP_STEPS, GraphedStep, can_capture
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.reference import ReferenceStep
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms, train_step
-from hifigan_cli.training.vocoder import choose_algorithms
+from hifigan_cli.training.vocoder import configure_determinism
 from tests.models_for_tests import TINY, tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TOP = 10
-RUNS = 5
+TOP_KERNELS = 10
+TIMED_RUNS = 5
 _NAME_LENGTH = 110
 
 
 def main() -> None:
-    """Profile every form of the work and print the result."""
+    """Profile every variant and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", choices=("training", "synthesis"))
     parser.add_argument("--preset", default="v1", choices=sorted(PRESETS))
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of speech, for synthesis")
-    parser.add_argument("--segment", type=int, default=8192, help="samples, for training")
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="length of the speech, for synthesis"
+    )
+    parser.add_argument(
+        "--segment", type=int, default=8192, help="segment size in samples, for training"
+    )
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--tiny", action="store_true", help="smallest networks, for a test")
+    parser.add_argument("--tiny", action="store_true", help="smallest networks, for tests")
     options = parser.parse_args()
     if options.tiny:
         options.batch, options.seconds, options.segment = 1, 0.2, 512
     forms = training_forms if options.work == "training" else synthesis_forms
     device = torch.device(options.device)
-    runs = 1 if options.tiny else RUNS
-    found = {name: measure(run, device, runs) for name, run in forms(options, device)}
-    print(json.dumps({"event": "profile", **vars(options), "forms": found}))
+    runs = 1 if options.tiny else TIMED_RUNS
+    results = {name: measure(run, device, runs) for name, run in forms(options, device)}
+    print(json.dumps({"event": "profile", **vars(options), "forms": results}))
 
 
 def training_forms(
     options: argparse.Namespace, device: torch.device
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the reference step, the fast step, and that step as a CUDA graph; bf16 on a GPU."""
-    choose_algorithms(deterministic=False)
+    configure_determinism(deterministic=False)
 
     def build(precision: str) -> VocoderState:
         train = TrainConfig.model_validate(
@@ -87,7 +91,7 @@ def training_forms(
     precision = "fp32" if device.type == "cpu" else "bf16"
     fast, guard = build(precision), NonfiniteGuard(device)
     yield f"fast {precision}", lambda: train_step(fast, batch, mels, guard)
-    if usable(fast):
+    if can_capture(fast):
         step = GraphedStep(fast, mels, guard, print)
         for _ in range(WARM_UP_STEPS + 1):
             step(batch)
@@ -97,19 +101,19 @@ def training_forms(
 def synthesis_forms(
     options: argparse.Namespace, device: torch.device
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the plain forward pass, and the torch engine in every precision of the device."""
+    """Yield the eager forward pass, and the torch engine in every precision of the device."""
     model = tiny_model() if options.tiny else random_model(PRESETS[options.preset])
     frames = round(options.seconds * model.mel.sample_rate / model.mel.hop_length)
     shape = options.batch, model.mel.n_mels, frames
     mel = np.random.default_rng(0).normal(-5, 2, shape).astype(np.float32)
     precisions = ("fp32",) if device.type == "cpu" else ("fp32", "bf16", "fp16")
-    for engine, precision in (("eager", "fp32"), *(("torch", each) for each in precisions)):
-        ready = make_engine(model, EngineOptions(engine, precision, str(device)), str(device))
-        yield f"{engine} {precision}", partial(ready.synthesize, mel)
+    for engine, precision in (("eager", "fp32"), *(("torch", name) for name in precisions)):
+        runner = build_engine(model, EngineOptions(engine, precision, str(device)), str(device))
+        yield f"{engine} {precision}", partial(runner.synthesize, mel)
 
 
 def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[str, Any]:
-    """Return the wall time of a run, how busy the device was, and its top kernels."""
+    """Return the wall time of a run, the share of kernel time, and the top kernels."""
     for _ in range(runs):
         run()
     synchronize(device)
@@ -119,7 +123,7 @@ def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[
     synchronize(device)
     wall_ms = 1e3 * (time.perf_counter() - started) / runs
     on_gpu = device.type == "cuda"
-    # Without the host's events, tens of thousands in a step, which take the profiler long to sort.
+    # Host events are left out: sorting tens of thousands per step takes the profiler too long.
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
     with profile(activities=[activity]) as recorded:
         run()
@@ -127,14 +131,14 @@ def measure(run: Callable[[], object], device: torch.device, runs: int) -> dict[
     kind = DeviceType.CUDA if on_gpu else DeviceType.CPU
     totals: dict[str, tuple[float, int]] = {}
     for event in recorded.events() or ():
-        # torch's own annotations of a range cover kernels that are listed by themselves.
+        # Annotations of torch contain kernels that are also listed separately.
         if event.device_type != kind or event.name.startswith(("Optimizer.", "ProfilerStep")):
             continue
-        spent_us = event.time_range.elapsed_us() if on_gpu else event.self_cpu_time_total
+        duration_us = event.time_range.elapsed_us() if on_gpu else event.self_cpu_time_total
         before_us, count = totals.get(event.name, (0.0, 0))
-        totals[event.name] = before_us + spent_us, count + 1
-    busy_ms = sum(spent_us for spent_us, _ in totals.values()) / 1e3
-    top = sorted(totals.items(), key=lambda item: -item[1][0])[:TOP]
+        totals[event.name] = before_us + duration_us, count + 1
+    busy_ms = sum(duration_us for duration_us, _ in totals.values()) / 1e3
+    top = sorted(totals.items(), key=lambda item: -item[1][0])[:TOP_KERNELS]
     return {
         "wall_ms": round(wall_ms, 3),
         "kernel_ms": round(busy_ms, 3),

@@ -1,7 +1,7 @@
-"""Processes that render pairs while the device trains.
+"""Render pairs in several processes while the device trains.
 
-Each process has a pipe of its own and blocks until its pairs are taken. If the parent is gone, the
-pipe breaks and the process ends.
+Each process has its own pipe and blocks until its pairs are received. If the parent has ended, the
+pipe breaks and the process ends too.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Mels = npt.NDArray[np.float16]
 
-_AT_ONCE = 2  # pairs per message
-_JOIN_S = 2.0
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_PAIRS_PER_MESSAGE = 2
+_JOIN_TIMEOUT_S = 2.0
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class RenderingPlan(NamedTuple):
-    """What all processes render.
+    """The options of all processes.
 
     Attributes:
         folder: an unpacked corpus.
         validation_pairs: pairs of held-out recordings, rendered first.
-        unfiltered: leave DeepFilterNet3 out, for tests without it.
+        unfiltered: replace DeepFilterNet3 by the identity, for tests.
     """
 
     folder: Path
@@ -51,28 +51,28 @@ class Rendered(NamedTuple):
 
 
 class RenderWorkers:
-    """Starts the processes and collects what they render; a context manager.
+    """Start the processes and collect the pairs; a context manager.
 
-    `first` is the number of the first training pair, so that a second leg sees other pairs.
+    `first` is the number of the first training pair, so that a second session gets other pairs.
     """
 
     def __init__(self, plan: RenderingPlan, workers: int, first: int = 0) -> None:
         context = multiprocessing.get_context("spawn")
-        self._taken: deque[Rendered] = deque()
+        self._received: deque[Rendered] = deque()
         self._connections: list[Connection] = []
         self._processes = []
-        before = {name: os.environ.get(name) for name in _THREADS}
-        # One thread each: these are read when a process imports numpy, so they are set here.
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+        # One thread per process. numpy reads these variables when a process imports it.
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
         try:
             for worker in range(workers):
-                ours, theirs = context.Pipe(duplex=False)
-                arguments = (theirs, plan, worker, workers, first)
-                process = context.Process(target=_work, args=arguments, daemon=True)
+                receiver, sender = context.Pipe(duplex=False)
+                arguments = (sender, plan, worker, workers, first)
+                process = context.Process(target=_render_pairs, args=arguments, daemon=True)
                 process.start()
-                theirs.close()  # the process has the only end: when it ends, the pipe ends
+                sender.close()  # only the process has this end, so the pipe ends with the process
                 self._processes.append(process)
-                self._connections.append(ours)
+                self._connections.append(receiver)
         finally:
             for name, value in before.items():
                 if value is None:
@@ -89,43 +89,43 @@ class RenderWorkers:
         for process in self._processes:
             process.terminate()
         for process in self._processes:
-            process.join(_JOIN_S)
+            process.join(_JOIN_TIMEOUT_S)
             if process.is_alive():
                 process.kill()
                 process.join()
-        self._thread.join(_JOIN_S)
+        self._thread.join(_JOIN_TIMEOUT_S)
 
     def alive(self) -> bool:
         """Return whether any process can still render."""
         return any(process.is_alive() for process in self._processes)
 
-    def take(self) -> list[Rendered]:
-        """Return what was rendered since the last call, without waiting."""
-        return [self._taken.popleft() for _ in range(len(self._taken))]
+    def receive(self) -> list[Rendered]:
+        """Return the pairs rendered since the last call, without waiting."""
+        return [self._received.popleft() for _ in range(len(self._received))]
 
     def _collect(self) -> None:
-        """Receive until all pipes have ended."""
-        left: list[Connection] = list(self._connections)
-        while left:
-            for connection in wait(left):
+        """Receive pairs until all pipes have ended."""
+        open_connections: list[Connection] = list(self._connections)
+        while open_connections:
+            for connection in wait(open_connections):
                 assert isinstance(connection, Connection)
                 try:
-                    self._taken.append(Rendered(*connection.recv()))
+                    self._received.append(Rendered(*connection.recv()))
                 except (EOFError, OSError):
-                    left.remove(connection)
+                    open_connections.remove(connection)
                     connection.close()
 
 
-def _work(
+def _render_pairs(
     connection: Connection, plan: RenderingPlan, worker: int, workers: int, first: int
 ) -> None:
-    """Render this process's share: validation pairs, then training pairs without end."""
+    """Render the pairs of one process: validation pairs, then training pairs without end."""
     from tests.tools.deepfilter import DeepFilter
     from tests.tools.gpu.pairs import BatchPairRenderer
     from tests.tools.gpu.unpack import open_corpus
 
-    os.nice(5)  # the process that feeds the device goes first
-    noise_filter = unfiltered if plan.unfiltered else DeepFilter()
+    os.nice(5)  # the process that feeds the device has priority
+    noise_filter = identity_filter if plan.unfiltered else DeepFilter()
     corpus = open_corpus(plan.folder)
     validation = BatchPairRenderer(
         corpus, noise_filter, plan.seed, validation=True, frames=plan.frames
@@ -136,14 +136,14 @@ def _work(
             connection.send(Rendered(True, [number], validation.mels(number)[None]))
         number = first + worker
         while True:
-            numbers = [number + workers * k for k in range(_AT_ONCE)]
+            numbers = [number + workers * k for k in range(_PAIRS_PER_MESSAGE)]
             mels = np.stack([training.mels(n) for n in numbers])
             connection.send(Rendered(False, numbers, mels))
-            number += workers * _AT_ONCE
+            number += workers * _PAIRS_PER_MESSAGE
     except (BrokenPipeError, KeyboardInterrupt):
         pass
 
 
-def unfiltered(wave: npt.NDArray[np.float64], _sample_rate: int) -> npt.NDArray[np.float32]:
-    """Stand in for DeepFilterNet3 in tests."""
+def identity_filter(wave: npt.NDArray[np.float64], _sample_rate: int) -> npt.NDArray[np.float32]:
+    """Replace DeepFilterNet3 in tests."""
     return wave.astype(np.float32)

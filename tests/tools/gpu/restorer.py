@@ -4,9 +4,9 @@
     python -m tests.tools.gpu.restorer OUT --data PACKED --minutes 5 --init restorer.safetensors \\
         --start-fraction 0.4
 
-`--minutes` is the time from start to end, with decoding and all. OUT gets `restorer.safetensors`,
-the EMA weights in half precision, `discriminators.safetensors` for a second leg, and
-`restorer.jsonl`. SIGTERM ends the run early, and what it has reached is saved.
+`--minutes` is the total time, including decoding. OUT gets `restorer.safetensors` (the EMA weights
+in half precision), `discriminators.safetensors` for a second session, and `restorer.jsonl`. SIGTERM
+ends the run early and saves its state.
 """
 
 from __future__ import annotations
@@ -16,32 +16,36 @@ from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train."""
+    """Train the restorer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="what `pack` has written")
+    parser.add_argument("--data", type=Path, required=True, help="folder written by `pack`")
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--steps", type=int, help="end after so many, if that is earlier")
+    parser.add_argument("--steps", type=int, help="maximum number of steps")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=14, help="processes that render pairs")
     parser.add_argument(
-        "--uses", type=float, default=150, help="of a pair on average, before training waits"
+        "--uses", type=float, default=150, help="average uses of a pair before training waits"
     )
-    parser.add_argument("--wait", type=float, default=0, help="render for so many seconds first")
+    parser.add_argument(
+        "--wait", type=float, default=0, help="seconds of rendering before training"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--init", type=Path, help="go on from this restorer.safetensors")
+    parser.add_argument("--init", type=Path, help="continue from this restorer.safetensors")
     parser.add_argument("--start-fraction", type=float, default=0.0)
     parser.add_argument("--checkpoint-seconds", type=float, default=30)
-    parser.add_argument("--no-graph", dest="graph", action="store_false", help="no CUDA graphs")
+    parser.add_argument(
+        "--no-graph", dest="graph", action="store_false", help="disable CUDA graphs"
+    )
     parser.add_argument("--unfiltered", action="store_true", help="for tests: no DeepFilterNet3")
     parser.add_argument("--tiny", action="store_true", help="small networks and pairs, for tests")
     options = parser.parse_args(arguments)
-    # The processes that render pairs import this module and have no use for torch.
-    from hifigan_cli.runtime.signals import stop_signals
+    # The processes that render pairs import this module, but do not need torch.
+    from hifigan_cli.runtime.signals import catch_stop_signals
     from tests.tools.gpu.trainer import RestorerTrainer
 
     options.out.mkdir(parents=True, exist_ok=True)
-    with stop_signals() as stop:
+    with catch_stop_signals() as stop:
         RestorerTrainer(options, stop)()
 
 

@@ -1,4 +1,4 @@
-"""Trains the restorer while other processes render pairs: decode, wait, train, save."""
+"""Train the restorer while other processes render pairs: decode, wait, train, save."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from hifigan_cli.enhancement.config import EnhancerConfig
 from hifigan_cli.io.tensor_file import read_tensors, write_tensors
-from hifigan_cli.runtime.signals import Stop
+from hifigan_cli.runtime.signals import StopSignal
 from tests.tools.gpu.network import DEFAULT, Discriminators, Restorer
 from tests.tools.gpu.pairs import PAIR_FRAMES
-from tests.tools.gpu.pool import DevicePool, on_device
+from tests.tools.gpu.pool import DevicePool, to_device
 from tests.tools.gpu.rendering import RenderingPlan, RenderWorkers
-from tests.tools.gpu.training import ADVERSARIAL_FROM, RestorerTraining, Stepper
+from tests.tools.gpu.training import ADVERSARIAL_START, RestorerTraining, Stepper
 from tests.tools.gpu.unpack import unpack
 from tests.tools.gpu.validation import Validation
 
@@ -37,14 +37,14 @@ _TINY = EnhancerConfig(channels=16, stem_channels=4, kernel=3, dilations=(1, 2))
 
 @dataclass(frozen=True)
 class Sizes:
-    """What `--tiny` reduces."""
+    """Sizes that `--tiny` reduces."""
 
     config: EnhancerConfig = DEFAULT
     width: int = 32  # of the discriminators
     frames: int = PAIR_FRAMES
     batch_size: int = 64
     capacity: int = 24_576
-    first_pairs: int = 512  # before training starts
+    initial_pairs: int = 512  # needed before training starts
     validation_pairs: int = 128
     log_every: int = 50
 
@@ -53,9 +53,9 @@ TINY = Sizes(_TINY, 4, 48, 4, 64, 4, 4, 10)
 
 
 class RestorerTrainer:
-    """One leg of the training."""
+    """One session of the training."""
 
-    def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
+    def __init__(self, options: argparse.Namespace, stop: StopSignal) -> None:
         self._options, self._stop = options, stop
         self._out: Path = options.out
         self._start = time.monotonic()
@@ -68,22 +68,22 @@ class RestorerTrainer:
         self._pool = DevicePool(sizes.capacity, sizes.frames, _N_MELS, device)
         restorer = Restorer(sizes.config, _N_MELS)
         discriminators = Discriminators(sizes.width)
-        before: dict[str, Any] = {}
+        loaded: dict[str, Any] = {}
         if options.init:
-            before = _load(restorer, options.init)
+            loaded = _load(restorer, options.init)
             path = options.init.with_name(DISCRIMINATORS_FILE)
             if path.exists():
                 _load(discriminators, path)
         self._training = RestorerTraining(
             restorer, discriminators, self._pool, device, sizes.batch_size
         )
-        self._training.step = int(before.get("step", 0))
-        self._first_pair = int(before.get("pairs", 0))
+        self._training.step = int(loaded.get("step", 0))
+        self._first_pair = int(loaded.get("pairs", 0))
         self._validation = Validation(sizes.validation_pairs)
         self._figures: dict[str, float] = {}
 
     def __call__(self) -> None:
-        """Decode the pack, start rendering, and train until the time is up."""
+        """Decode the pack, start rendering, and train until the time limit."""
         options, sizes = self._options, self._sizes
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -93,30 +93,30 @@ class RestorerTrainer:
                 folder, options.seed, sizes.frames, sizes.validation_pairs, options.unfiltered
             )
             with RenderWorkers(plan, options.workers, self._first_pair) as workers:
-                self._wait(workers)
+                self._wait_for_pairs(workers)
                 self._report(f"training starts with {len(self._pool)} pairs")
                 self._train(workers)
         self._save()
 
-    def _wait(self, workers: RenderWorkers) -> None:
+    def _wait_for_pairs(self, workers: RenderWorkers) -> None:
         """Wait for the validation pairs and the first training pairs."""
         until = self._start + self._options.wait
         while (
-            len(self._pool) < self._sizes.first_pairs
+            len(self._pool) < self._sizes.initial_pairs
             or not self._validation.complete
             or time.monotonic() < until
         ):
             self._receive(workers)
             if not workers.alive():
-                raise RuntimeError("the processes that render pairs ended")
-            if self._over():
-                raise RuntimeError("the time was up before there were enough pairs")
+                raise RuntimeError("the processes that render pairs have ended")
+            if self._should_stop():
+                raise RuntimeError("the time limit was reached before enough pairs were rendered")
             time.sleep(_POLL_S)
 
     def _receive(self, workers: RenderWorkers) -> None:
-        for rendered in workers.take():
+        for rendered in workers.receive():
             if rendered.validation:
-                mels = on_device(rendered.mels, self._training.device)
+                mels = to_device(rendered.mels, self._training.device)
                 self._validation.add(rendered.numbers[0], mels[0])
             else:
                 self._pool.add(rendered.mels)
@@ -127,19 +127,19 @@ class RestorerTrainer:
         self._logged = begin
         step = Stepper(training, self._report, graph=self._options.graph)
         first = self._options.start_fraction
-        while not self._over():
+        while not self._should_stop():
             done = (time.monotonic() - begin) / max(self._end - begin, 1e-3)
             if self._options.steps:
                 done = max(done, (training.step - start) / self._options.steps)
             if done >= 1:
                 break
             fraction = first + (1 - first) * done
-            if fraction >= ADVERSARIAL_FROM and not training.adversarial:
+            if fraction >= ADVERSARIAL_START and not training.adversarial:
                 training.begin_adversarial()
-                self._report("discriminators join")
+                self._report("adversarial training starts")
             used = (training.step - start) * self._sizes.batch_size
             if used > self._options.uses * self._pool.received:
-                self._receive(workers)  # the device is ahead of the CPUs
+                self._receive(workers)  # the CPUs render too slowly
                 time.sleep(_POLL_S)
                 continue
             step(fraction)
@@ -150,11 +150,11 @@ class RestorerTrainer:
                 if time.monotonic() - self._saved > self._options.checkpoint_seconds:
                     self._save()
 
-    def _over(self) -> bool:
+    def _should_stop(self) -> bool:
         return self._stop.requested() or time.monotonic() > self._end
 
     def _log(self, fraction: float) -> None:
-        """Write the mean losses since the last time; this waits for the device."""
+        """Log the mean losses since the last call; this waits for the device."""
         count = self._sizes.log_every
         sums = self._training.read()
         figures = {name: round(value / count, 5) for name, value in sums.items()}
@@ -164,7 +164,7 @@ class RestorerTrainer:
         self._write({"fraction": round(fraction, 4), "pairs": self._pool.received, **figures})
 
     def _save(self) -> None:
-        """Validate, and write the checkpoint."""
+        """Validate and write the checkpoint."""
         training, sizes = self._training, self._sizes
         self._figures = self._validation.measure(training.ema)
         description = {
@@ -176,15 +176,15 @@ class RestorerTrainer:
             "pairs": self._first_pair + self._pool.received,
             "validation": self._figures,
         }
-        write_tensors(self._out / RESTORER_FILE, _half(training.ema), description)
+        write_tensors(self._out / RESTORER_FILE, _half_precision(training.ema), description)
         if training.adversarial:
-            weights = _half(training.discriminators)
+            weights = _half_precision(training.discriminators)
             write_tensors(self._out / DISCRIMINATORS_FILE, weights, {"kind": "discriminators"})
         self._write(self._figures)
         self._saved = self._logged = time.monotonic()
 
     def _write(self, figures: dict[str, float]) -> None:
-        """Append a line to the log, and print it."""
+        """Append a line to the log and print it."""
         seconds = round(time.monotonic() - self._start, 1)
         line = json.dumps({"step": self._training.step, "seconds": seconds, **figures})
         with (self._out / LOG_FILE).open("a") as stream:
@@ -195,7 +195,7 @@ class RestorerTrainer:
         print(f"{time.monotonic() - self._start:7.1f} s  {event}", flush=True)
 
 
-def _half(network: torch.nn.Module) -> dict[str, Tensor]:
+def _half_precision(network: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.half() for name, value in network.state_dict().items()}
 
 

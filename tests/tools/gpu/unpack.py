@@ -1,4 +1,4 @@
-"""Decode a pack once, so that all processes map the same recordings into memory."""
+"""Decode a pack into arrays that all processes map into memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-Decoded = tuple[npt.NDArray[Any], int, float]  # waveform, sample rate, highest frequency
+Decoded = tuple[npt.NDArray[Any], int, float]  # waveform, sample rate, bandwidth in Hz
 
 SOUND_RATE = 22_050  # of noises and RIRs
-_WIDEST = 24_000  # of speech; narrow speech keeps its sample rate
-_SHORTEST = 2_048  # samples of speech that the gate accepts
+_MAX_SPEECH_RATE = 24_000  # of speech; narrow speech keeps its sample rate
+_MIN_GATE_SAMPLES = 2_048  # minimum length for the spectral gate
 _FULL_SCALE = 32_767.0
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoded recording: its place in its array, and what it is.
+    """A decoded recording, and its position in its array.
 
     Attributes:
-        top_hz: the highest frequency that it holds.
+        top_hz: highest frequency with content.
     """
 
     speaker: str
@@ -49,24 +49,24 @@ class Corpus(NamedTuple):
     """The arrays of a pack, mapped into memory.
 
     Attributes:
-        speech: `(2, samples)`, full scale 32 767: as recorded, and with the background gated.
+        speech: `(2, samples)`, full scale 32 767: recorded, and with the background gated.
         sounds: `(samples,)` float32, noises and RIRs.
-        recordings: of `speech`, `noises` and `rirs`.
+        recordings: lists for `speech`, `noises` and `rirs`.
     """
 
     speech: npt.NDArray[np.int16]
     sounds: npt.NDArray[np.float32]
     recordings: dict[str, list[Recording]]
 
-    def sounds_of(self, part: str, *, validation: bool) -> list[npt.NDArray[np.float32]]:
-        """Return the noises or RIRs for training, or those held out; all where there are none."""
+    def select_sounds(self, part: str, *, validation: bool) -> list[npt.NDArray[np.float32]]:
+        """Return the noises or RIRs for training or validation; all of them if there are none."""
         entries = self.recordings[part]
-        chosen = [entry for entry in entries if entry.validation == validation] or entries
-        return [self.sounds[entry.start : entry.start + entry.samples] for entry in chosen]
+        selected = [entry for entry in entries if entry.validation == validation] or entries
+        return [self.sounds[entry.start : entry.start + entry.samples] for entry in selected]
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Map what `unpack` has written."""
+    """Map the arrays written by `unpack` into memory."""
     recordings = {
         part: [Recording(**entry) for entry in entries]
         for part, entries in json.loads((folder / "recordings.json").read_text()).items()
@@ -78,26 +78,28 @@ def open_corpus(folder: Path) -> Corpus:
 def unpack(packed: Path, folder: Path, processes: int) -> None:
     """Decode a pack into arrays in `folder`."""
     index = json.loads((packed / INDEX_FILE).read_text())
-    found: dict[str, list[Recording]] = {}
+    recordings: dict[str, list[Recording]] = {}
     arrays: dict[str, list[npt.NDArray[Any]]] = {"speech": [], "sounds": []}
     lengths = dict.fromkeys(arrays, 0)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         for part in ("speech", "noises", "rirs"):
             entries = [Entry(**entry) for entry in index[part]]
-            decode: Callable[[bytes], Decoded] = _speech if part == "speech" else _sound
+            decode: Callable[[bytes], Decoded] = (
+                _decode_speech if part == "speech" else _decode_sound
+            )
             array = "speech" if part == "speech" else "sounds"
-            found[part] = []
+            recordings[part] = []
             contents = _contents(packed / f"{part}.bin", entries)
             decoded = pool.map(decode, contents, chunksize=16)
             for entry, (wave, sample_rate, top_hz) in zip(entries, decoded, strict=True):
-                place = (lengths[array], wave.shape[-1], sample_rate, top_hz, entry.validation)
-                found[part].append(Recording(entry.speaker, *place))
+                position = (lengths[array], wave.shape[-1], sample_rate, top_hz, entry.validation)
+                recordings[part].append(Recording(entry.speaker, *position))
                 arrays[array].append(wave)
                 lengths[array] += wave.shape[-1]
     for name, waves in arrays.items():
         np.save(folder / f"{name}.npy", np.concatenate(waves, axis=-1))
-    listed = {part: [asdict(entry) for entry in entries] for part, entries in found.items()}
-    (folder / "recordings.json").write_text(json.dumps(listed))
+    lists = {part: [asdict(entry) for entry in entries] for part, entries in recordings.items()}
+    (folder / "recordings.json").write_text(json.dumps(lists))
 
 
 def _contents(path: Path, entries: list[Entry]) -> Iterator[bytes]:
@@ -112,18 +114,18 @@ def _mono(content: bytes) -> tuple[npt.NDArray[np.float32], int]:
     return wave.mean(axis=1), sample_rate
 
 
-def _speech(content: bytes) -> Decoded:
+def _decode_speech(content: bytes) -> Decoded:
     wave, sample_rate = _mono(content)
-    if sample_rate > _WIDEST:
-        wave = soxr.resample(wave, sample_rate, _WIDEST, quality="HQ")
-        sample_rate = _WIDEST
-    wide = np.pad(wave, (0, max(0, _SHORTEST - len(wave)))).astype(np.float64)
-    both = np.stack([wide, spectral_gate(wide)])[:, : len(wave)] * _FULL_SCALE
-    whole = np.clip(np.round(both), -_FULL_SCALE, _FULL_SCALE).astype(np.int16)
-    return whole, sample_rate, bandwidth_hz(wide, sample_rate)
+    if sample_rate > _MAX_SPEECH_RATE:
+        wave = soxr.resample(wave, sample_rate, _MAX_SPEECH_RATE, quality="HQ")
+        sample_rate = _MAX_SPEECH_RATE
+    wide = np.pad(wave, (0, max(0, _MIN_GATE_SAMPLES - len(wave)))).astype(np.float64)
+    versions = np.stack([wide, spectral_gate(wide)])[:, : len(wave)] * _FULL_SCALE
+    quantized = np.clip(np.round(versions), -_FULL_SCALE, _FULL_SCALE).astype(np.int16)
+    return quantized, sample_rate, bandwidth_hz(wide, sample_rate)
 
 
-def _sound(content: bytes) -> Decoded:
+def _decode_sound(content: bytes) -> Decoded:
     wave, sample_rate = _mono(content)
     sound = soxr.resample(wave, sample_rate, SOUND_RATE, quality="HQ").astype(np.float32)
     return sound, SOUND_RATE, SOUND_RATE / 2

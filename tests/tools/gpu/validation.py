@@ -1,4 +1,4 @@
-"""Fixed validation pairs, and how far from clean they are before and after the restorer."""
+"""Measure the distance of fixed validation pairs to clean, before and after the restorer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from tests.tools.gpu.network import Restorer
 
-_AT_ONCE = 32
-_SPEECH_BELOW_PEAK = 4.0  # natural-log units: frames this far below the loudest hold speech
+_BATCH_SIZE = 32
+_SPEECH_RANGE = 4.0  # natural-log units: frames up to this far below the loudest count as speech
 
 
 class Validation:
-    """Collects pairs until they are complete, and measures networks on them."""
+    """Collect pairs until they are complete, and measure networks on them."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -23,7 +23,7 @@ class Validation:
 
     @property
     def complete(self) -> bool:
-        """Whether all pairs are there."""
+        """Whether all pairs have been added."""
         return len(self._pairs) == self._count
 
     def add(self, number: int, mels: Tensor) -> None:
@@ -32,25 +32,25 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, network: Restorer) -> dict[str, float]:
-        """Return L1 distances to the clean mel, and the `texture` of what is restored.
+        """Return L1 distances to the clean mel, and the `texture` of the restored mel.
 
-        `texture` is the roughness across bands in speech relative to the clean mel's: 1 is right,
-        less is blur.
+        `texture` is the roughness across bands in speech, relative to the clean mel: 1 is ideal,
+        less is blurred.
         """
         pairs = torch.stack([self._pairs[number] for number in sorted(self._pairs)]).float()
         noisy, filtered, clean = pairs.unbind(1)
-        starts = range(0, len(pairs), _AT_ONCE)
-        parts = [slice(start, start + _AT_ONCE) for start in starts]
+        starts = range(0, len(pairs), _BATCH_SIZE)
+        parts = [slice(start, start + _BATCH_SIZE) for start in starts]
         restored = torch.cat([network(noisy[part], filtered[part]) for part in parts])
         level = clean.mean(1)
-        speech = level > level.amax(1, keepdim=True) - _SPEECH_BELOW_PEAK
-        rough = [mel.diff(dim=1).abs().mean(1)[speech].mean() for mel in (restored, clean)]
-        found = {
+        speech = level > level.amax(1, keepdim=True) - _SPEECH_RANGE
+        roughness = [mel.diff(dim=1).abs().mean(1)[speech].mean() for mel in (restored, clean)]
+        results = {
             "noisy_l1": (noisy - clean).abs().mean(),
             "filtered_l1": (filtered - clean).abs().mean(),
             "restored_l1": (restored - clean).abs().mean(),
             "filtered_speech_l1": (filtered - clean).abs().mean(1)[speech].mean(),
             "restored_speech_l1": (restored - clean).abs().mean(1)[speech].mean(),
-            "texture": rough[0] / rough[1],
+            "texture": roughness[0] / roughness[1],
         }
-        return {name: round(float(value), 5) for name, value in found.items()}
+        return {name: round(float(value), 5) for name, value in results.items()}

@@ -1,5 +1,5 @@
-// The C interface that Python calls, and the choice of instructions. Nothing throws across it:
-// functions return a status, and `hifigan_error` describes what went wrong.
+// The C interface that Python calls, and the selection of an instruction set. It throws no exceptions:
+// functions return a status, and `hifigan_error` returns the message of the last error.
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -15,7 +15,7 @@ namespace portable { extern const Kernels table; }
 #if defined(__x86_64__)
 namespace avx2 { extern const Kernels table; }
 namespace avx512 { extern const Kernels table; }
-namespace avx512vnni { extern const Products table; }
+namespace avx512vnni { extern const SpectralKernels table; }
 #endif
 
 namespace {
@@ -31,28 +31,29 @@ bool has_avx512() {
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
 
-// By name, or for an empty name the best in float32; nothing where this processor lacks it.
-KernelSet find(const std::string &name) {
+// Returns the kernels of a name, or the best in float32 if it is empty; null if this processor lacks
+// the instructions.
+KernelSet find_kernels(const std::string &name) {
 #if defined(__x86_64__)
   if (has_vnni() && name == avx512vnni::table.name)
     return {avx512vnni::table.name, &avx512::table, &avx512vnni::table};
 #endif
-  std::vector<const Kernels *> best{&portable::table};
+  std::vector<const Kernels *> candidates{&portable::table};
 #if defined(__x86_64__)
-  if (has_avx2()) best.insert(best.begin(), &avx2::table);
-  if (has_avx512()) best.insert(best.begin(), &avx512::table);
+  if (has_avx2()) candidates.insert(candidates.begin(), &avx2::table);
+  if (has_avx512()) candidates.insert(candidates.begin(), &avx512::table);
 #endif
-  for (const Kernels *kernels : best)
-    if (name.empty() || name == kernels->products.name)
-      return {kernels->products.name, kernels, nullptr};
+  for (const Kernels *kernels : candidates)
+    if (name.empty() || name == kernels->spectral.name)
+      return {kernels->spectral.name, kernels, nullptr};
   return {nullptr, nullptr, nullptr};
 }
 
 enum Status { OK = 0, OUT_OF_MEMORY = 1, FAILED = 2 };
 
 template <class Work>
-int guarded(Work work) {
-  last_error.clear();  // which also gives it, in this thread, the memory that a failure may not have
+int catch_errors(Work work) {
+  last_error.clear();  // also allocates it in this thread, since memory may be short after a failure
   try {
     work();
     return OK;
@@ -62,14 +63,14 @@ int guarded(Work work) {
   } catch (const std::exception &error) {
     last_error = error.what();
   } catch (...) {
-    last_error = "unknown";
+    last_error = "unknown error";
   }
   return FAILED;
 }
 
-KernelSet required(const char *name) {
-  const KernelSet set = find(name);
-  if (!set.kernels) throw std::invalid_argument(std::string("no instructions ") + name);
+KernelSet require_kernels(const char *name) {
+  const KernelSet set = find_kernels(name);
+  if (!set.kernels) throw std::invalid_argument(std::string("unsupported kernels: ") + name);
   return set;
 }
 
@@ -81,20 +82,20 @@ using namespace hifigan;
 
 HG_API const char *hifigan_error() { return last_error.c_str(); }
 
-// Whether this processor runs the named kernels; the name of the best in float32 where it is empty.
-HG_API const char *hifigan_kernels(const char *name) { return find(name).name; }
+// Returns `name` if this processor runs those kernels, else null; the best in float32 if it is empty.
+HG_API const char *hifigan_kernels(const char *name) { return find_kernels(name).name; }
 
-// shape: mels, channels, resblock (1 or 2), stages, blocks, dilations of a block; rates; kernels of
-// the transposed convolutions; kernels of the blocks; dilations, block by block.
+// shape: n_mels, channels, resblock (1 or 2), stages, blocks per stage, dilations per block; upsample
+// rates; upsample kernel sizes; block kernel sizes; dilations, block by block.
 HG_API int hifigan_network_open(const char *kernels, int threads, const int *shape,
                                 const float *const *weights, Network **network) {
-  return guarded([&] {
-    const KernelSet set = required(kernels);
+  return catch_errors([&] {
+    const KernelSet set = require_kernels(kernels);
     Architecture a{shape[0], shape[1], shape[2], {}, {}, {}, {}};
     const int stages = shape[3], blocks = shape[4], dilations = shape[5];
     const int *at = shape + 6;
-    a.rates.assign(at, at + stages), at += stages;
-    a.up_kernels.assign(at, at + stages), at += stages;
+    a.upsample_rates.assign(at, at + stages), at += stages;
+    a.upsample_kernels.assign(at, at + stages), at += stages;
     a.block_kernels.assign(at, at + blocks), at += blocks;
     for (int i = 0; i < blocks; i++, at += dilations) a.dilations.emplace_back(at, at + dilations);
     *network = new Network(set, threads, a, weights);
@@ -103,15 +104,15 @@ HG_API int hifigan_network_open(const char *kernels, int threads, const int *sha
 HG_API void hifigan_network_free(Network *network) { delete network; }
 
 HG_API int hifigan_stream_open(Network *network, Stream **stream) {
-  return guarded([&] { *stream = new Stream(*network); });
+  return catch_errors([&] { *stream = new Stream(*network); });
 }
 HG_API void hifigan_stream_free(Stream *stream) { delete stream; }
 
-// See Stream::push. Streams of one network take turns.
+// See Stream::push. Streams of one network run in turn.
 HG_API int hifigan_stream_push(Network *network, Stream *stream, const float *mel, int64_t frames,
                                int end, float *out, int64_t *samples) {
-  return guarded([&] {
-    std::lock_guard<std::mutex> lock(network->busy);
+  return catch_errors([&] {
+    std::lock_guard<std::mutex> lock(network->mutex);
     *samples = stream->push(mel, frames, end != 0, out);
   });
 }

@@ -1,4 +1,4 @@
-// The product of any number of rows, in blocks that `multiply_rows` makes in registers.
+// The product of any number of rows, in blocks that `multiply_rows` computes in registers.
 
 template <int... R>
 constexpr auto multiply_table(std::integer_sequence<int, R...>) {
@@ -9,7 +9,7 @@ static void multiply(const void *x, int64_t x_stride, const void *weights, float
                      int64_t y_stride, int64_t rows, int inputs, int outputs) {
   static constexpr auto by_rows = multiply_table(std::make_integer_sequence<int, ROWS>{});
   if (rows <= 0) return;
-  // Blocks of nearly equal size: none is left with a row or two.
+  // Blocks have nearly equal sizes, so that none has only a row or two.
   const int64_t blocks = (rows + ROWS - 1) / ROWS;
   for (int column = 0; column < outputs; column += PANEL) {
     const uint32_t *w = (const uint32_t *)weights + column / PANEL * panel_words(inputs);

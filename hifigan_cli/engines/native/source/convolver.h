@@ -1,57 +1,57 @@
-// One convolution of a residual block, shared out over threads, in the way its weights are packed.
+// A convolution of a residual block, split among threads; its packed weights determine the method.
 #pragma once
 #include <vector>
 
 #include "kernels.h"
 #include "memory.h"
-#include "pool.h"
 #include "row_buffer.h"
+#include "thread_pool.h"
 #include "weights.h"
 
 namespace hifigan {
 
-// A tile of the spectrum of so many channels is computed by all threads together, so that each
-// weight is read once; below it each thread works alone, in its own cache.
-constexpr int SHARED_CHANNELS = 256;
+// From this number of channels all threads share each group of tiles, so that every weight is read
+// once; with fewer, each thread computes separate tiles in its cache.
+constexpr int MIN_SHARED_CHANNELS = 256;
 
 class Convolver {
  public:
-  Convolver(const Kernels &kernels, Pool &pool)
-      : k_(kernels), pool_(pool), own_(pool.threads()) {}
+  Convolver(const Kernels &kernels, ThreadPool &pool)
+      : kernels_(kernels), pool_(pool), buffers_(pool.threads()) {}
 
-  // y[from, to) of the convolution of leaky(x), plus the residual, added to y where `add` says so.
-  // x is zero before its start of time and, beyond its end, where the end is final.
+  // Computes y[from, to) of the convolution of leaky(x), plus the residual; `add` adds it to y.
+  // x is zero before its start, and after its end at the end of the signal.
   void run(const ConvolutionWeights &, const RowBuffer &x, const RowBuffer *residual, RowBuffer &y,
            int64_t from, int64_t to, bool add, float slope);
 
-  // y[q] = bias + sum over taps of leaky(x[q + tap - (taps - 1)]) W[tap], q in [from, to), rows of
-  // `weights.outputs`; the result lies in room of this object until the next call.
+  // y[q] = bias + sum over taps of leaky(x[q + tap - (taps - 1)]) W[tap], q in [from, to), in rows of
+  // `weights.outputs`. This object owns the result, which is valid until the next call.
   const float *taps(const TapWeights &, const RowBuffer &x, float slope, int64_t from, int64_t to);
 
  private:
-  void transformed(const ConvolutionWeights &, const Convolution &);
-  void transformed_alone(const ConvolutionWeights &, const Convolution &, int64_t tiles);
-  void transformed_together(const ConvolutionWeights &, const Convolution &, int64_t tiles);
-  void tapped(const ConvolutionWeights &, const Convolution &);
-  void planar(const ConvolutionWeights &, const RowBuffer &x, const RowBuffer *residual, RowBuffer &y,
-              int64_t from, int64_t to, bool add, float slope);
+  void run_transform(const ConvolutionWeights &, const Convolution &);
+  void run_transform_per_thread(const ConvolutionWeights &, const Convolution &, int64_t tiles);
+  void run_transform_shared(const ConvolutionWeights &, const Convolution &, int64_t tiles);
+  void run_direct(const ConvolutionWeights &, const Convolution &);
+  void run_planar(const ConvolutionWeights &, const RowBuffer &x, const RowBuffer *residual,
+                  RowBuffer &y, int64_t from, int64_t to, bool add, float slope);
 
-  // Rounds up to what a product makes at once.
-  int64_t whole_blocks(int64_t rows) const {
-    return (rows + k_.block_rows - 1) / k_.block_rows * k_.block_rows;
+  // Rounds up to a multiple of the rows that a product computes at once.
+  int64_t round_up_to_blocks(int64_t rows) const {
+    return (rows + kernels_.block_rows - 1) / kernels_.block_rows * kernels_.block_rows;
   }
-  // Of the weights of one point of a transform.
+  // 32-bit words of the weights of one point of a transform.
   int64_t point_words(const ConvolutionWeights &) const;
-  // At least so many floats, of one thread.
-  float *room(int thread, size_t floats);
+  // Returns a thread's buffer of at least `floats`.
+  float *active_buffer(int thread, size_t floats);
 
-  const Kernels &k_;
-  Pool &pool_;
-  Memory products_, shared_spectrum_, shared_product_;
-  struct Own {
+  const Kernels &kernels_;
+  ThreadPool &pool_;
+  Memory tap_output_, shared_spectrum_, shared_product_;
+  struct ThreadBuffers {
     Memory active, spectrum, product;
   };
-  std::vector<Own> own_;
+  std::vector<ThreadBuffers> buffers_;
 };
 
 }  // namespace hifigan

@@ -1,14 +1,14 @@
-// Real Fourier transforms of short vectors, written out by the compiler, each lane a channel.
+// Real Fourier transforms of short vectors, unrolled by the compiler; each lane is a channel.
 //
 // A convolution is a product in the frequency domain. For kernels of 7 and 11 taps that saves three
-// quarters of the multiplications; what remains are products of matrices, one for each frequency.
-// The lengths are known when this is compiled, so that loops and indices vanish.
+// quarters of the multiplications. The rest are matrix products, one per frequency. The lengths are
+// compile-time constants, so that loops and indices disappear.
 //
-// No include guard: each instruction set includes this into a namespace of its own.
+// No include guard: each instruction set includes this file in its own namespace.
 
 constexpr double HG_PI = 3.14159265358979323846;
 
-// Power series; the angle lies in [0, pi], where 24 terms are more than double precision holds.
+// Power series; for angles in [0, pi] 24 terms exceed double precision.
 constexpr double cosine(double angle) {
   double term = 1, sum = 1;
   for (int n = 1; n < 24; n++) {
@@ -27,7 +27,7 @@ constexpr double sine(double angle) {
 }
 
 template <int N, int K>
-struct Root {  // exp(2 pi i K / N), for 0 <= K <= N / 2
+struct RootOfUnity {  // exp(2 pi i K / N), for 0 <= K <= N / 2
   static constexpr float re = float(cosine(2 * HG_PI * K / N));
   static constexpr float im = float(sine(2 * HG_PI * K / N));
 };
@@ -47,7 +47,7 @@ HG_INLINE void rfft(const vf *x, vf *re, vf *im) {
     vf er[H / 2 + 1], ei[H / 2 + 1], odd_r[H / 2 + 1], odd_i[H / 2 + 1];
     rfft<H, 2 * STRIDE>(x, er, ei);
     rfft<H, 2 * STRIDE>(x + STRIDE, odd_r, odd_i);
-    each<H / 2 + 1>([&](auto index) HG_INLINE_LAMBDA {
+    unroll<H / 2 + 1>([&](auto index) HG_INLINE_LAMBDA {
       constexpr int k = decltype(index)::value;
       if constexpr (k == 0) {  // the root is 1, and the imaginary parts are 0
         re[0] = er[0] + odd_r[0];
@@ -57,7 +57,7 @@ HG_INLINE void rfft(const vf *x, vf *re, vf *im) {
         re[k] = er[k];
         im[k] = -odd_r[k];
       } else {
-        constexpr float c = Root<N, k>::re, s = Root<N, k>::im;
+        constexpr float c = RootOfUnity<N, k>::re, s = RootOfUnity<N, k>::im;
         vf tr = odd_r[k] * c + odd_i[k] * s, ti = odd_i[k] * c - odd_r[k] * s;
         re[k] = er[k] + tr;
         im[k] = ei[k] + ti;
@@ -68,7 +68,7 @@ HG_INLINE void rfft(const vf *x, vf *re, vf *im) {
   }
 }
 
-// N times the inverse of `rfft`; the imaginary parts of the first and last value are taken as 0.
+// N times the inverse of `rfft`; ignores the imaginary parts of the first and last value.
 template <int N, int STRIDE>
 HG_INLINE void irfft(const vf *re, const vf *im, vf *x) {
   if constexpr (N == 2) {
@@ -77,7 +77,7 @@ HG_INLINE void irfft(const vf *re, const vf *im, vf *x) {
   } else {
     constexpr int H = N / 2;
     vf er[H / 2 + 1], ei[H / 2 + 1], odd_r[H / 2 + 1], odd_i[H / 2 + 1];
-    each<H / 2 + 1>([&](auto index) HG_INLINE_LAMBDA {
+    unroll<H / 2 + 1>([&](auto index) HG_INLINE_LAMBDA {
       constexpr int k = decltype(index)::value;
       if constexpr (k == 0) {
         er[0] = re[0] + re[H];
@@ -88,7 +88,7 @@ HG_INLINE void irfft(const vf *re, const vf *im, vf *x) {
         odd_r[k] = -(im[k] + im[k]);
         ei[k] = odd_i[k] = vf{};
       } else {
-        constexpr float c = Root<N, k>::re, s = Root<N, k>::im;
+        constexpr float c = RootOfUnity<N, k>::re, s = RootOfUnity<N, k>::im;
         vf dr = re[k] - re[H - k], di = im[k] + im[H - k];
         er[k] = re[k] + re[H - k];
         ei[k] = im[k] - im[H - k];

@@ -1,23 +1,23 @@
-// Products of spectra in 16-bit integers, summed in 32 bits; the including file has AVX-512 VNNI.
+// Products of spectra in 16-bit integers with 32-bit sums; the including file enables AVX-512 VNNI.
 //
-// A spectrum has a scale for each point and CHUNK of channels, by the largest value there. Signals
-// have far more at low frequencies than at high ones, of which one scale for all would leave a few
-// bits. A row holds, chunk by chunk, the factor that takes its integers back to floats, and the
-// integers, two neighbouring channels in a word. Weights hold, panel by panel, such a factor for each
-// output, and the integers.
+// A spectrum has a scale for each point and CHUNK of channels, from the largest value there. Signals
+// have far more energy at low frequencies than at high ones, for which one common scale would leave
+// only a few bits. A row consists of chunks: a factor that converts the integers back to floats, then
+// the integers, two neighboring channels in a word. Weights consist of panels: a factor for each
+// output, then the integers.
 
 #include "vectors.inl"
 #include "fourier.h"
 
 typedef uint32_t word;
-constexpr int CHUNK = 4, WORDS = L / 2;         // vectors of channels; words of a vector
-constexpr int CHUNK_WORDS = 1 + CHUNK * WORDS;  // with the factor
-constexpr float NOTHING = 1e-30f;  // below it a scale could be infinite
-// The largest input, and the largest sum of the magnitudes of a chunk's weights (but for what rounding
-// adds, half a unit each): the products of any inputs then fit in 32 bits. Measured: fewer bits for
-// the inputs lose as many decibels as fewer for the weights do.
-constexpr float MOST_INPUT = 1 << 14, MOST_WEIGHTS = (1 << 17) - 1 - CHUNK * L / 2;
-constexpr float LARGEST = 32767;  // that a weight can be
+constexpr int CHUNK = 4, WORDS = L / 2;         // vectors of channels per chunk; words per vector
+constexpr int CHUNK_WORDS = 1 + CHUNK * WORDS;  // including the factor
+constexpr float MIN_PEAK = 1e-30f;  // below it a scale could be infinite
+// The largest input, and the largest sum of magnitudes of a chunk's weights (minus what rounding adds,
+// half a unit each): the products of any inputs then fit in 32 bits. Measured: a bit less for the
+// inputs loses as many decibels as a bit less for the weights.
+constexpr float MAX_INPUT = 1 << 14, MAX_WEIGHT_SUM = (1 << 17) - 1 - CHUNK * L / 2;
+constexpr float MAX_WEIGHT = 32767;
 
 HG_INLINE float as_float(word w) {
   float value;
@@ -37,43 +37,43 @@ HG_INLINE vf as_floats(__m512i v) {
 HG_INLINE __m512i rounded(vf v) { return _mm512_cvtps_epi32((__m512)v); }
 
 template <int STEP>
-struct Fold {  // lanes of two vectors: those of the second where STEP is a digit of the lane
+struct LaneSwap {  // selects lanes of two vectors, those of the second where bit STEP is set
   alignas(64) int32_t other[L];
-  constexpr Fold() : other{} {
+  constexpr LaneSwap() : other{} {
     for (int l = 0; l < L; l++) other[l] = (l ^ STEP) + (l & STEP ? L : 0);
   }
   static constexpr __mmask16 second = (0xffff / ((1 << STEP) + 1)) << STEP;
 };
 
-// A vector whose lane l is the largest lane of v[l]: in four rounds two vectors become one, each
-// folded onto half of it.
+// Returns a vector whose lane l is the largest lane of v[l]. Each of four rounds reduces two vectors
+// to one, with half of its lanes from each.
 template <int STEP = L / 2>
 HG_INLINE __m512 largest_lanes(const vf *v) {
   if constexpr (STEP == 0) {
     return (__m512)*v;
   } else {
-    static constexpr Fold<STEP> fold;
+    static constexpr LaneSwap<STEP> swap;
     const __m512 a = largest_lanes<STEP / 2>(v), b = largest_lanes<STEP / 2>(v + STEP);
-    return _mm512_max_ps(_mm512_mask_blend_ps(fold.second, a, b),
-                         _mm512_permutex2var_ps(a, _mm512_load_si512(fold.other), b));
+    return _mm512_max_ps(_mm512_mask_blend_ps(swap.second, a, b),
+                         _mm512_permutex2var_ps(a, _mm512_load_si512(swap.other), b));
   }
 }
 
 template <int P>
-HG_INLINE word *put_spectra(word *out, const vf (&spectra)[CHUNK][P], int vectors,
-                            int64_t point_stride) {
-  constexpr int WHOLE = (P + L - 1) / L * L;
-  vf most[WHOLE]{};
-  alignas(64) float factors[WHOLE], scales[WHOLE];
+HG_INLINE word *store_spectra(word *out, const vf (&spectra)[CHUNK][P], int vectors,
+                              int64_t point_stride) {
+  constexpr int PADDED = (P + L - 1) / L * L;
+  vf peak[PADDED]{};
+  alignas(64) float factors[PADDED], scales[PADDED];
   for (int v = 0; v < vectors; v++)
     for (int p = 0; p < P; p++) {
       const vf size = magnitude(spectra[v][p]);
-      most[p] = size > most[p] ? size : most[p];
+      peak[p] = size > peak[p] ? size : peak[p];
     }
   for (int p = 0; p < P; p += L) {
-    const vf bound = (vf)largest_lanes(most + p);
-    store(factors + p, bound * (1 / MOST_INPUT));
-    store(scales + p, bound > NOTHING ? MOST_INPUT / bound : vf{});
+    const vf bound = (vf)largest_lanes(peak + p);
+    store(factors + p, bound * (1 / MAX_INPUT));
+    store(scales + p, bound > MIN_PEAK ? MAX_INPUT / bound : vf{});
   }
   for (int p = 0; p < P; p++) {
     word *to = out + p * point_stride;
@@ -90,22 +90,22 @@ static int64_t row_words(int channels) {
 }
 static int64_t panel_words(int channels) { return PANEL + int64_t(channels) / 2 * PANEL; }
 
-// sums[r] = sum over k < n of x[r][k] w[k], of pairs of integers. Apart from its caller: the sums need
-// all but three of the registers, and a compiler that sees what follows finds other uses for some.
+// sums[r] = sum over k < n of x[r][k] w[k], of pairs of integers. Not inlined: the sums need all but
+// three of the registers, and an inlining compiler would use some of them for the caller.
 template <int R>
 __attribute__((noinline)) static void sum_pairs(const word *x, int64_t x_stride, const word *w, int n,
                                                 __m512i (&sums)[R][2]) {
   __m512i a[R][2];
-  each<R>([&](auto r) HG_INLINE_LAMBDA { a[r][0] = a[r][1] = _mm512_setzero_si512(); });
+  unroll<R>([&](auto r) HG_INLINE_LAMBDA { a[r][0] = a[r][1] = _mm512_setzero_si512(); });
   for (int k = 0; k < n; k++, w += PANEL) {
     const __m512i w0 = _mm512_loadu_si512(w), w1 = _mm512_loadu_si512(w + L);
-    each<R>([&](auto r) HG_INLINE_LAMBDA {
+    unroll<R>([&](auto r) HG_INLINE_LAMBDA {
       const __m512i pair = _mm512_set1_epi32(int(x[r * x_stride + k]));
       a[r][0] = _mm512_dpwssd_epi32(a[r][0], pair, w0);
       a[r][1] = _mm512_dpwssd_epi32(a[r][1], pair, w1);
     });
   }
-  each<R>([&](auto r) HG_INLINE_LAMBDA {
+  unroll<R>([&](auto r) HG_INLINE_LAMBDA {
     sums[r][0] = a[r][0];
     sums[r][1] = a[r][1];
   });
@@ -120,7 +120,7 @@ static void multiply_rows(const void *x_, int64_t x_stride, const void *weights,
     __m512i sums[R][2];
     sum_pairs<R>(x + 1, x_stride, w, std::min(words - begin, chunk), sums);
     const vf f0 = load((const float *)weights), f1 = load((const float *)weights + L);
-    each<R>([&](auto r) HG_INLINE_LAMBDA {
+    unroll<R>([&](auto r) HG_INLINE_LAMBDA {
       const float factor = as_float(x[r * x_stride]);
       float *p = y + r * y_stride;
       const vf v0 = f0 * factor * as_floats(sums[r][0]), v1 = f1 * factor * as_floats(sums[r][1]);
@@ -130,10 +130,10 @@ static void multiply_rows(const void *x_, int64_t x_stride, const void *weights,
   }
 }
 
-static void quantise(const float *filters, int inputs, void *out_) {
+static void quantize(const float *filters, int inputs, void *out_) {
   word *out = (word *)out_;
   for (int lane = 0; lane < PANEL; lane += L) {
-    vf most{}, largest{};
+    vf max_sum{}, largest{};
     for (int begin = 0; begin < inputs; begin += CHUNK * L) {
       vf sum{};
       for (int i = begin; i < std::min(inputs, begin + CHUNK * L); i++) {
@@ -141,12 +141,12 @@ static void quantise(const float *filters, int inputs, void *out_) {
         sum += size;
         largest = size > largest ? size : largest;
       }
-      most = sum > most ? sum : most;
+      max_sum = sum > max_sum ? sum : max_sum;
     }
-    const vf by_sum = most * (1 / MOST_WEIGHTS), by_size = largest * (1 / LARGEST);
+    const vf by_sum = max_sum * (1 / MAX_WEIGHT_SUM), by_size = largest * (1 / MAX_WEIGHT);
     const vf factor = by_sum > by_size ? by_sum : by_size;
     store((float *)out + lane, factor);
-    const vf scale = factor > NOTHING ? 1 / factor : vf{};
+    const vf scale = factor > MIN_PEAK ? 1 / factor : vf{};
     for (int i = 0; i < inputs; i += 2) {
       const __m512i even = rounded(scale * load(filters + i * PANEL + lane));
       const __m512i odd = rounded(scale * load(filters + (i + 1) * PANEL + lane));

@@ -1,7 +1,7 @@
-// Before an instruction set: what every `isa_*.cpp` needs from outside its target region.
+// Includes and macros that every `isa_*.cpp` needs before its target region.
 //
-// Standard headers must be read before vectors are switched on: what they define is shared by the
-// whole program, and the linker keeps one copy, which must run on every processor.
+// Standard headers must be included before vector instructions are enabled: the program shares their
+// functions, and the linker keeps one copy, which must run on every processor.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -25,7 +25,7 @@
 #define HG_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-#define HG_PRODUCTS \
+#define HG_SPECTRAL \
   TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS), row_words, panel_words, multiply
 #define HG_TABLE(name) \
-  { {name, HG_PRODUCTS, nullptr}, PANEL, ROWS, taps, direct, activate, transform_filters, planar }
+  { {name, HG_SPECTRAL, nullptr}, PANEL, ROWS, taps, direct, activate, transform_filters, planar }

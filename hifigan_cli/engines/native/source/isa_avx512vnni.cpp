@@ -1,4 +1,4 @@
-// AVX-512 with products of 16-bit integers.
+// AVX-512 with 16-bit integer products.
 #include "isa.h"
 
 #if defined(__x86_64__)
@@ -10,8 +10,8 @@ namespace hifigan::avx512vnni {
 #define HG_ROWS 14
 
 #include "gemm_int16.inl"
-extern const Products table;
-const Products table = {"avx512vnni", HG_PRODUCTS, quantise};
+extern const SpectralKernels table;
+const SpectralKernels table = {"avx512vnni", HG_SPECTRAL, quantize};
 }  // namespace hifigan::avx512vnni
 HG_TARGET_END
 #endif

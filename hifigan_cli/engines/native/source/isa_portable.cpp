@@ -1,4 +1,4 @@
-// Vectors of four floats: what every processor of today has.
+// Vectors of four floats, which every current processor has.
 #include "isa.h"
 
 namespace hifigan::portable {

@@ -1,5 +1,5 @@
-// Large, aligned, zeroed memory in huge pages where the system has them: the weights' transforms
-// take hundreds of megabytes, and a fault for every 4 KiB of them is what a short clip would feel.
+// Large, aligned, zeroed memory, in huge pages if the system has them: the transformed weights take
+// hundreds of megabytes, and a page fault for every 4 KiB would slow down short clips.
 #pragma once
 #include <sys/mman.h>
 
@@ -24,7 +24,7 @@ class Memory {
   Memory &operator=(const Memory &) = delete;
   ~Memory() { std::free(data_); }
 
-  // At least so many bytes, all zero; what was there is lost, unless it is enough already.
+  // Provides at least `bytes`, all zero. Does nothing if there is enough; otherwise loses the contents.
   void reserve(size_t bytes) {
     if (bytes <= bytes_) return;
     std::free(data_);

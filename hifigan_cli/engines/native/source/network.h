@@ -1,8 +1,8 @@
-// The generator (models/generator.py says what it computes), as a stream.
+// The generator of models/generator.py, as a stream.
 //
-// Mel frames go in, samples come out, as soon as all that they depend on is there. Every layer keeps
-// the few rows of its input that its next outputs will need, so that nothing is computed twice and
-// memory does not grow. Stages work through a push in pieces that fit the caches.
+// Mel frames go in, and samples come out once all frames that they depend on have arrived. Every layer
+// keeps the few rows of its input that its next outputs need, so that nothing is computed twice and
+// memory does not grow. Stages process a push in pieces that fit the caches.
 #pragma once
 #include <cstdint>
 #include <mutex>
@@ -10,21 +10,21 @@
 
 #include "convolver.h"
 #include "kernels.h"
-#include "pool.h"
 #include "row_buffer.h"
+#include "thread_pool.h"
 #include "weights.h"
 
 namespace hifigan {
 
 struct Architecture {
-  int mels, channels, resblock;
-  std::vector<int> rates, up_kernels, block_kernels;
+  int n_mels, channels, resblock;
+  std::vector<int> upsample_rates, upsample_kernels, block_kernels;
   std::vector<std::vector<int>> dilations;  // of each block
 };
 
 struct Block {
-  std::vector<ConvolutionWeights> layers;  // resblock 1: dilated and plain in turn
-  int reach = 0;                           // rows to each side
+  std::vector<ConvolutionWeights> layers;  // resblock 1: alternately dilated and plain
+  int context = 0;                         // rows on each side
 };
 
 struct Stage {
@@ -32,21 +32,21 @@ struct Stage {
   bool planar = false;
   TapWeights up;
   std::vector<Block> blocks;
-  int lag = 0;  // the largest reach of its blocks
+  int lag = 0;  // the largest context of its blocks
 };
 
-// Weights, shared by all streams. They come in the order of the forward pass, each bias after its
-// weight: first convolution; per stage the transposed one, then per block each layer in turn
-// (resblock 1: convs1[0], convs2[0], convs1[1], ...); last convolution.
+// The weights, shared by all streams. They are in the order of the forward pass, each bias after its
+// weight: conv_pre; per stage the transposed convolution, then per block each layer (resblock 1:
+// convs1[0], convs2[0], convs1[1], ...); conv_post.
 //
-// The first and last convolution and the upsampling, 4 % of the work, always run in float32: what
-// they round is in every sample.
+// conv_pre, conv_post and the upsampling, 4 % of the work, always run in float32: their rounding
+// affects every sample.
 struct Network {
   const Kernels &kernels;
-  Pool pool;
-  std::mutex busy;
-  int mels = 0, hop = 1, resblock = 1;
-  TapWeights first, last;
+  ThreadPool pool;
+  std::mutex mutex;
+  int n_mels = 0, hop_length = 1, resblock = 1;
+  TapWeights conv_pre, conv_post;
   std::vector<Stage> stages;
 
   Network(const KernelSet &, int threads, const Architecture &, const float *const *weights);
@@ -56,31 +56,30 @@ class Stream {
  public:
   explicit Stream(Network &network);
 
-  // Takes `frames` rows of mels, [frame][mel]; writes samples to `out`, returns how many: never
-  // more than (frames pushed so far) * hop in all. `end`: these were the last; the stream is then
-  // as new.
+  // Takes a mel, [frame][mel]; writes samples to `out` and returns their number: in total at most
+  // (frames pushed so far) * hop_length. `end` marks the last frames and then resets the stream.
   int64_t push(const float *mel, int64_t frames, bool end, float *out);
 
  private:
-  // What lies between the layers of a block is needed no more when the block has run, but for a
-  // few rows. So blocks share the room for it, which then stays in the caches.
+  // After a block has run, only a few rows of its intermediate results are needed. So all blocks
+  // share the buffers for them, which then stay in the caches.
   struct State {
-    RowBuffer entered, sum;
-    std::vector<RowBuffer> between;            // after each layer but the last
-    std::vector<std::vector<Tail>> tails;  // of these, per block
+    RowBuffer upsampled, sum;
+    std::vector<RowBuffer> intermediate;   // after each layer but the last
+    std::vector<std::vector<Tail>> tails;  // of the intermediate results, per block
   };
 
   void run_stage(size_t index, bool end);
   void upsample(size_t index, int64_t until);
   void run_block(size_t index, size_t block, int64_t from, int64_t until, int64_t total);
-  void run_last(bool end);
+  void run_conv_post(bool end);
 
   Network &network_;
   Convolver convolver_;
-  RowBuffer mel_, start_;
+  RowBuffer mel_, pre_;
   std::vector<State> states_;
-  int64_t written_ = 0;   // samples since the beginning
-  float *out_ = nullptr;  // where the next ones go
+  int64_t written_ = 0;   // samples since the start of the signal
+  float *out_ = nullptr;  // where the next samples go
 };
 
 }  // namespace hifigan

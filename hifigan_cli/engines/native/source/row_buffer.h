@@ -1,8 +1,8 @@
-// A stretch of a signal of several channels: the newest part of something that goes on and on.
+// The most recent part of a signal with several channels.
 //
-// Either rows of channels, [time][channel], or, for few channels, channels of samples
-// [channel][time]. Times are absolute. What lies before `start` is forgotten; at the beginning of
-// all, and beyond an end that is final, everything is zero.
+// The layout is rows of channels, [time][channel], or, for few channels, planar: [channel][time].
+// Times are absolute. Rows before `start` are discarded; before the beginning of the signal, and after
+// its end, all rows are zero.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -13,10 +13,10 @@
 
 namespace hifigan {
 
-// What is kept of a track whose room is lent out.
+// The last rows of a RowBuffer, saved while its memory is used for another signal.
 struct Tail {
   int64_t start = 0, end = 0;
-  std::vector<float> values;  // as the track has them
+  std::vector<float> values;  // in the layout of the buffer
 };
 
 class RowBuffer {
@@ -28,45 +28,46 @@ class RowBuffer {
   bool planar() const { return planar_; }
   int64_t start() const { return start_; }
   int64_t end() const { return end_; }
-  int64_t stride() const { return capacity_; }  // from channel to channel, where planar
+  int64_t stride() const { return capacity_; }  // between channels, if planar
 
-  // Where row `t` lies, or sample `t` of channel 0.
+  // Returns the address of row `t`, or of sample `t` of channel 0.
   float *at(int64_t t) const {
     return memory_.as<float>() + (t - start_) * (planar_ ? 1 : channels_);
   }
 
   void clear() { start_ = end_ = 0; }
 
-  // Keep what comes after `from` elsewhere, so that this room can serve another signal meanwhile.
+  // Saves the rows after `from`, so that this memory can be used for another signal.
   void save(int64_t from, Tail &tail) const {
     tail.start = std::min(std::max(from, start_), end_);
     tail.end = end_;
-    const size_t kept = tail.end - tail.start;
-    tail.values.resize(kept * channels_);
-    if (!kept) return;
-    const size_t runs = planar_ ? channels_ : 1, run = tail.values.size() / runs;
+    const size_t rows = tail.end - tail.start;
+    tail.values.resize(rows * channels_);
+    if (!rows) return;
+    const size_t runs = planar_ ? channels_ : 1, size = tail.values.size() / runs;
     for (size_t i = 0; i < runs; i++)
-      std::memcpy(tail.values.data() + i * run, at(tail.start) + i * capacity_, run * sizeof(float));
+      std::memcpy(tail.values.data() + i * size, at(tail.start) + i * capacity_,
+                  size * sizeof(float));
   }
 
-  // Go on with what was kept; make room up to `end`.
+  // Restores saved rows, with capacity up to `end`.
   void restore(const Tail &tail, int64_t end) {
     start_ = tail.start;
     end_ = tail.start;
     if (std::max(end, tail.end) - start_ > capacity_) enlarge(std::max(end, tail.end), start_);
     end_ = tail.end;
     if (tail.values.empty()) return;
-    const size_t runs = planar_ ? channels_ : 1, run = tail.values.size() / runs;
+    const size_t runs = planar_ ? channels_ : 1, size = tail.values.size() / runs;
     for (size_t i = 0; i < runs; i++)
-      std::memcpy(at(start_) + i * capacity_, tail.values.data() + i * run, run * sizeof(float));
+      std::memcpy(at(start_) + i * capacity_, tail.values.data() + i * size, size * sizeof(float));
   }
 
-  // Make room up to `end`; of the past, what comes before `keep_from` may go.
+  // Extends the buffer to `end`; rows before `keep_from` may be discarded.
   void extend(int64_t end, int64_t keep_from) {
     keep_from = std::min(std::max(keep_from, start_), end_);
     if (end - start_ > capacity_) {
       if (end - keep_from <= capacity_)
-        forget(keep_from);
+        discard_before(keep_from);
       else
         enlarge(end, keep_from);
     }
@@ -74,31 +75,31 @@ class RowBuffer {
   }
 
  private:
-  void forget(int64_t keep_from) {
-    const size_t kept = end_ - keep_from;
+  void discard_before(int64_t keep_from) {
+    const size_t rows = end_ - keep_from;
     float *data = memory_.as<float>();
     if (planar_)
       for (int c = 0; c < channels_; c++)
         std::memmove(data + c * capacity_, data + c * capacity_ + (keep_from - start_),
-                     kept * sizeof(float));
+                     rows * sizeof(float));
     else
-      std::memmove(data, at(keep_from), kept * channels_ * sizeof(float));
+      std::memmove(data, at(keep_from), rows * channels_ * sizeof(float));
     start_ = keep_from;
   }
 
   void enlarge(int64_t end, int64_t keep_from) {
-    // Some more, so that old rows are moved only now and then; whole vectors.
+    // Extra capacity, so that old rows are moved rarely; a multiple of the vector size.
     const int64_t needed = end - keep_from;
     const int64_t capacity = (needed + std::min<int64_t>(needed / 4, 256) + 63) / 32 * 32;
     Memory larger(size_t(capacity) * channels_ * sizeof(float));
-    const size_t kept = end_ - keep_from;
-    if (memory_.bytes() && kept) {
+    const size_t rows = end_ - keep_from;
+    if (memory_.bytes() && rows) {
       if (planar_)
         for (int c = 0; c < channels_; c++)
           std::memcpy(larger.as<float>() + c * capacity, at(keep_from) + c * capacity_,
-                      kept * sizeof(float));
+                      rows * sizeof(float));
       else
-        std::memcpy(larger.as<float>(), at(keep_from), kept * channels_ * sizeof(float));
+        std::memcpy(larger.as<float>(), at(keep_from), rows * channels_ * sizeof(float));
     }
     memory_ = std::move(larger);
     capacity_ = capacity;

@@ -1,15 +1,15 @@
-// Convolution through the Fourier transform: from rows to spectra, and back from their products.
+// Convolution by Fourier transform: from rows to spectra, and from products of spectra to rows.
 //
-// The including file says how spectra are written: `put_spectra` takes those of up to CHUNK vectors of
-// channels, writes them from `out` on, one point's `point_stride` after another's, and returns where
-// the next ones of the row go.
+// The including file defines the format of spectra. Its `store_spectra` takes those of up to CHUNK
+// vectors of channels, writes them at `out`, with points `point_stride` apart, and returns the
+// position of the next spectra of the row.
 //
-// Overlap-save: `N` inputs, `dilation` apart, give N - K + 1 outputs. Tiles are numbered so that
-// those of one dilation phase interleave. A complex product takes three real ones:
+// Overlap-save: `N` inputs, `dilation` apart, yield N - K + 1 outputs. Tiles are numbered so that the
+// dilation phases interleave. A complex product takes three real ones:
 //   k1 = wr (xr + xi), k2 = (wi - wr) xr, k3 = (wr + wi) xi;  real k1 - k3, imaginary k1 + k2.
 
-// What becomes of a sum: the residual and, for the mean over blocks, what is there already.
-HG_INLINE vf finished(const Convolution &c, int64_t t, int channel, vf v) {
+// Adds the residual and, for the sum over blocks, the previous value of y.
+HG_INLINE vf add_residual(const Convolution &c, int64_t t, int channel, vf v) {
   if (c.residual) v += load(c.residual + (t - c.residual_start) * c.channels + channel);
   if (c.add) v += load(c.y + (t - c.y_start) * c.channels + channel);
   return v;
@@ -33,7 +33,7 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
         vf x[N], re[H + 1], im[H + 1];
         const float *p = c.x + (t - c.x_start) * c.channels + chunk + v * L;
         if (inside)
-          each<N>([&](auto j) HG_INLINE_LAMBDA { x[j] = leaky(load(p + j * step), c.slope); });
+          unroll<N>([&](auto j) HG_INLINE_LAMBDA { x[j] = leaky(load(p + j * step), c.slope); });
         else
           for (int j = 0; j < N; j++) {
             const int64_t at = t + int64_t(j) * c.dilation;
@@ -42,7 +42,7 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
         rfft<N, 1>(x, re, im);
         vf *spectrum = spectra[v];
         spectrum[0] = re[0];
-        each<H - 1>([&](auto index) HG_INLINE_LAMBDA {
+        unroll<H - 1>([&](auto index) HG_INLINE_LAMBDA {
           constexpr int k = decltype(index)::value + 1;
           spectrum[3 * k - 2] = re[k] + im[k];
           spectrum[3 * k - 1] = re[k];
@@ -50,7 +50,7 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
         });
         spectrum[3 * H - 2] = re[H];
       }
-      out = put_spectra(out, spectra, vectors, point_stride);
+      out = store_spectra(out, spectra, vectors, point_stride);
     }
   }
 }
@@ -65,7 +65,7 @@ static void inverse(const Convolution &c, const float *product, int64_t row_stri
     for (int channel = 0; channel < c.channels; channel += L, in += L) {
       vf x[N], re[H + 1], im[H + 1];
       re[0] = load(in);
-      each<H - 1>([&](auto index) HG_INLINE_LAMBDA {
+      unroll<H - 1>([&](auto index) HG_INLINE_LAMBDA {
         constexpr int k = decltype(index)::value + 1;
         const float *point = in + (3 * k - 2) * point_stride;
         vf k1 = load(point);
@@ -75,11 +75,11 @@ static void inverse(const Convolution &c, const float *product, int64_t row_stri
       re[H] = load(in + (3 * H - 2) * point_stride);
       irfft<N, 1>(re, im, x);
       const vf bias = load(c.bias + channel);
-      each<M>([&](auto m) HG_INLINE_LAMBDA {
+      unroll<M>([&](auto m) HG_INLINE_LAMBDA {
         const int64_t at = t + int64_t(m) * c.dilation;
         if (at < c.to)
           store(c.y + (at - c.y_start) * c.channels + channel,
-                finished(c, at, channel, x[m] + bias));
+                add_residual(c, at, channel, x[m] + bias));
       });
     }
   }

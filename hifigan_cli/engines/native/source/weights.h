@@ -1,28 +1,28 @@
-// Weights as the kernels want them: panels of outputs, taps or transforms of taps.
+// Weights in the layouts of the kernels: panels of outputs, as taps or transforms of taps.
 #pragma once
 #include <vector>
 
 #include "kernels.h"
 #include "memory.h"
-#include "pool.h"
+#include "thread_pool.h"
 
 namespace hifigan {
 
 // A filter bank for `Kernels::taps`: weight(output, input, tap), with a bias for each output.
-// Outputs are rounded up to whole panels; what is added is zero.
+// Zero outputs pad the last panel.
 struct TapWeights {
   int taps = 0, inputs = 0, outputs = 0;
   Memory weights;
   std::vector<float> bias;
 };
 
-// How one convolution of a residual block is computed.
-enum class Way { direct, transform, planar };
+// How a convolution of a residual block is computed.
+enum class Method { direct, transform, planar };
 
 struct ConvolutionWeights {
   int channels = 0, kernel = 0, dilation = 1;
-  Way way = Way::direct;
-  const Products *products = nullptr;  // and these, where by transform
+  Method method = Method::direct;
+  const SpectralKernels *spectral = nullptr;  // this and the next: only for Method::transform
   const Transform *transform = nullptr;
   Memory weights;
   std::vector<float> bias;
@@ -48,16 +48,16 @@ TapWeights pack_taps(const Kernels &k, int outputs, int inputs, int taps, Weight
   return result;
 }
 
-// What computes the convolutions: kernels in float32, and products that take the place of theirs
-// where channels are many, or none.
+// The kernels of a network: in float32, and optional spectral kernels of lower precision, which
+// replace the float32 ones in layers with many channels.
 struct KernelSet {
   const char *name;
   const Kernels *kernels;
-  const Products *reduced;
+  const SpectralKernels *reduced;
 };
 
-// w: [output][input][tap] in float32. `length`: of the transform; 0: taps; -1: what suits.
-ConvolutionWeights pack_convolution(const KernelSet &, Pool &, int channels, int kernel,
+// w: [output][input][tap] in float32. `length` is the transform length; 0: taps; -1: automatic.
+ConvolutionWeights pack_convolution(const KernelSet &, ThreadPool &, int channels, int kernel,
                                     int dilation, const float *w, const float *bias, int length);
 
 }  // namespace hifigan

@@ -1,0 +1,1 @@
+"""Tests of the complete project: layout, documents, packages, and the official weights."""

@@ -1,1 +1,0 @@
-"""What holds for all of it: layout, documents, packages, and the official weights."""
