@@ -10,13 +10,13 @@ The code has two pipelines, and each stage is a package:
 
 Read in this order:
 
-- `errors`, `types`: the exceptions with their exit codes; the array types
+- `errors`, `types`: the exceptions with their exit codes; the array types and notices
 - `config`: configurations of models and training; the presets; the source of each value
 - `runtime`: devices, threads, processes, shards, signals
 - `io`: atomic files, locks, tensor files, untrusted files
 - `audio`: decode, encode, resample, the log-mel spectrogram
 - `models`: the paper, section by section: generator, discriminators, losses; the model file
-- `engines`: several ways to run a generator; a measurement selects the fastest
+- `engines`: several ways to run a generator; `auto` selects the first one available
 - `importers`: checkpoints of other toolkits
 - `data`: corpus -> prepared data; prepared data -> batches
 - `training`: the step, the loop, checkpoints, distribution

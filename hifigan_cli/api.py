@@ -36,8 +36,9 @@ def load_model(
 ) -> Vocoder:
     """Load a vocoder from a model file, a training run's folder or a name; None is the default.
 
-    `engine` is native, onnx, torch, eager or auto, which selects the fastest; `precision` is the
-    same as `--precision`; `threads` is the number of CPU threads, by default all available CPUs.
+    `engine` is native, onnx, torch, eager or auto, which selects the first one available, in this
+    order; `precision` is the same as `--precision`; `threads` is the number of CPU threads, by
+    default all available CPUs.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -81,9 +82,9 @@ def load_enhancement(
     """Load the stages that remove noise and reverberation before the vocoder runs.
 
     `mode` is both, filter, restore, off or auto. Auto runs the filter if its package is installed
-    and the restorer if it supports `mel`; `notes` of the result names the stages that do not run.
+    and the enhancer if it supports `mel`; `notes` of the result names the stages that do not run.
     `mel` is the vocoder's mel configuration, by default that of the presets; `enhancer` is the
-    restorer's file or the folder of its training run; `limit_db` limits the attenuation of a band.
+    enhancer's file or the folder of its training run; `limit_db` limits the attenuation of a band.
 
     Raises:
         UsageError: the mode is unknown, options conflict, or the requested filter is not installed.

@@ -8,7 +8,7 @@
     │   ├── EmptyError              a file without content
     │   ├── NotAudioError           a file of another type
     │   ├── DamagedError            a file that is cut short or changed since it was written
-    │   └── NotFiniteError          samples that are not numbers
+    │   └── NotFiniteError          NaN or infinite samples
     ├── OutputError             4   an output path that cannot be written
     ├── ModelError              5   a model file or checkpoint
     ├── BatchError              6   some files of many failed
@@ -58,7 +58,7 @@ class EmptyError(InputError):
 
 
 class NotAudioError(InputError):
-    """A file holds something other than audio."""
+    """A file does not contain audio."""
 
 
 class DamagedError(InputError):
@@ -66,7 +66,7 @@ class DamagedError(InputError):
 
 
 class NotFiniteError(InputError):
-    """A recording has samples that are not numbers."""
+    """A recording has NaN or infinite samples."""
 
 
 class OutputError(HifiganError):

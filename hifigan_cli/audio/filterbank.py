@@ -34,7 +34,7 @@ def filterbank(config: MelConfig) -> DoubleArray:
     convention = config.convention
     is_htk = convention.mel_scale == "htk"
     to_mel, to_hz = (_htk_mel, _htk_hz) if is_htk else (_slaney_mel, _slaney_hz)
-    mels = np.linspace(to_mel(config.fmin), to_mel(config.top_hz), config.n_mels + 2)
+    mels = np.linspace(to_mel(config.fmin), to_mel(config.upper_edge_hz), config.n_mels + 2)
     edges_hz = to_hz(mels)
     bins_hz = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
     left, center, right = (edges_hz[start : start + config.n_mels, None] for start in range(3))

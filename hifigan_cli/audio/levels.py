@@ -55,9 +55,10 @@ def level_notes(recording: Recording) -> list[str]:
     notes, statistics, label = [], recording.statistics, recording.label
     if statistics.offset > _MAX_OFFSET:
         notes.append(f"{label} has an offset of {statistics.offset:.1%} of full scale")
-    if (statistics.high - statistics.low) / 2 / statistics.gain < SILENT_PEAK:
+    divisor = statistics.full_scale_divisor
+    if (statistics.high - statistics.low) / 2 / divisor < SILENT_PEAK:
         notes.append(f"{label} is silent: it stays below -60 dB of full scale")
-    clipped = count_clipped_in_blocks(recording.blocks(), statistics.peak / statistics.gain)
+    clipped = count_clipped_in_blocks(recording.blocks(), statistics.peak / divisor)
     share = clipped / (recording.length * recording.channels)
     if share > _MAX_CLIPPED:
         notes.append(f"{label} is clipped: {share:.1%} of its samples are at full scale")

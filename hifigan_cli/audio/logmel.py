@@ -127,7 +127,7 @@ def _log_mel_of_padded(padded: FloatArray, config: MelConfig) -> DoubleArray:
     if convention.power == 1:
         np.sqrt(magnitude, out=magnitude)
     mel = bank @ magnitude.transpose(0, 2, 1)
-    if convention.guard == "clamp":
+    if convention.floor_mode == "clamp":
         mel = np.maximum(mel, convention.floor)
     else:
         mel = mel + convention.floor

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MAX_LEVEL = 2.0  # about the loudest log-mel of speech at full scale
 _GAP_ROWS = 4
 _LEVEL_COLORMAP, _DIFFERENCE_COLORMAP = "magma", "RdBu_r"
-_N_COLORS = 9  # of a color bar
+_N_COLORS = 9  # a color bar has this many
 
 
 def mel_picture(mels: Sequence[FloatArray]) -> npt.NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Read any audio file or stream into float32 samples in memory.
 
 `decoding` and `recording` handle everything that could break a later stage: input that is not
-audio, wrong lengths in headers, samples that are not numbers, levels beyond full scale.
+audio, wrong lengths in headers, NaN or infinite samples, levels beyond full scale.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def read_audio(source: Path | str | bytes, name: str | None = None, repair: bool
     """Read an audio file, or the bytes of one, into memory; see `open_recording`.
 
     Raises:
-        InputError: the input is not audio, is damaged or empty, or has samples that are not
-            numbers.
+        InputError: the input is not audio, is damaged or empty, or has NaN or infinite
+            samples.
     """
     recording = open_recording(source, name, repair, max_cached_samples=math.inf)
     samples = np.ascontiguousarray(np.concatenate(list(recording.blocks()), axis=1))

@@ -1,7 +1,7 @@
 """A recording of any length, in constant memory: scanned once, then read in blocks.
 
 The scan finds faults and levels before the first block is used, so that nothing is written for a
-file whose last sample is not a number. Short recordings stay in memory after the scan.
+file whose last sample is NaN. Short recordings stay in memory after the scan.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def open_recording(
     adds a note. A recording of up to `max_cached_samples` over all channels stays in memory.
 
     Raises:
-        InputError: the input is not audio, is damaged or empty, or has samples that are not
-            numbers.
+        InputError: the input is not audio, is damaged or empty, or has NaN or infinite
+            samples.
     """
     if isinstance(source, bytes):
         encoded = EncodedAudio(source, name or "standard input")
@@ -170,7 +170,7 @@ def open_recording(
 
 
 class SampleStatistics:
-    """The length, levels and faults of samples. Samples that are not numbers count as silence.
+    """The length, levels and faults of samples. NaN and infinite samples count as silence.
 
     Attributes:
         length: samples per channel.
@@ -182,7 +182,7 @@ class SampleStatistics:
         self.low = self.high = 0.0
         self._sums = np.zeros(channels)
         self._nonfinite = 0
-        self._first_nonfinite: dict[int, int] = {}  # by channel
+        self._first_nonfinite: dict[int, int] = {}  # channel -> sample
 
     def update(self, block: FloatArray) -> None:
         """Add a block `(channels, samples)`."""
@@ -207,25 +207,25 @@ class SampleStatistics:
         return max(-self.low, self.high)
 
     @property
-    def gain(self) -> float:
+    def full_scale_divisor(self) -> float:
         """The divisor that brings all samples within full scale."""
         return max(1.0, self.peak)
 
     @property
     def offset(self) -> float:
-        """The largest magnitude of the mean of a channel, after division by `gain`."""
-        return float(np.abs(self._sums).max()) / self.length / self.gain
+        """The largest magnitude of the mean of a channel, divided by `full_scale_divisor`."""
+        return float(np.abs(self._sums).max()) / self.length / self.full_scale_divisor
 
     def check(self, label: str, repair: bool) -> list[str]:
         """Return the necessary repairs, as sentences for the user.
 
         Raises:
-            NotFiniteError: samples are not numbers, and `repair` is not set.
+            NotFiniteError: samples are NaN or infinite, and `repair` is not set.
             NotAudioError: the level is too high for audio.
         """
         notes = []
         if self._nonfinite:
-            message = f"{label} has {self._nonfinite} samples that are not numbers"
+            message = f"{label} has {self._nonfinite} NaN or infinite samples"
             if not repair:
                 channel = min(self._first_nonfinite)
                 raise NotFiniteError(
@@ -246,4 +246,5 @@ class SampleStatistics:
         """Return a block with all samples finite and within full scale."""
         if self._nonfinite:
             block = np.where(np.isfinite(block), block, np.float32(0))
-        return block / np.float32(self.gain) if self.gain > 1 else block
+        divisor = self.full_scale_divisor
+        return block / np.float32(divisor) if divisor > 1 else block

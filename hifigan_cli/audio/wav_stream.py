@@ -45,7 +45,7 @@ class WavStreamWriter:
         """Write a block `(channels, samples)` and flush it.
 
         Raises:
-            InputError: a sample is not a number.
+            InputError: a sample is NaN or infinite.
         """
         pcm, clipped = clip_to_full_scale(samples, as_int16=True)
         self.clipped += clipped

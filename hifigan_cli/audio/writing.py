@@ -45,10 +45,10 @@ def clip_to_full_scale(samples: FloatArray, *, as_int16: bool) -> tuple[npt.NDAr
     """Clip samples to full scale; return them, on request as int16, and how many were clipped.
 
     Raises:
-        InputError: a sample is not a number.
+        InputError: a sample is NaN or infinite.
     """
     if not np.isfinite(samples).all():
-        raise InputError("the result was not written: it has samples that are not numbers")
+        raise InputError("the result was not written: it has NaN or infinite samples")
     clipped = int(np.count_nonzero(np.abs(samples) > 1))
     return to_int16(samples) if as_int16 else np.clip(samples, -1, 1), clipped
 
@@ -65,7 +65,7 @@ class AudioFileWriter:
         """Append a block `(channels, samples)`.
 
         Raises:
-            InputError: a sample is not a number.
+            InputError: a sample is NaN or infinite.
             OSError: the file cannot be written.
         """
         block, clipped = clip_to_full_scale(samples, as_int16=self.file.subtype == "PCM_16")
@@ -130,7 +130,7 @@ def write_audio(path: Path | str, samples: FloatArray, sample_rate: int) -> int:
     """Write `(channels, samples)` or `(samples,)` atomically; return how many samples clipped.
 
     Raises:
-        InputError: the samples have another shape, or are not numbers.
+        InputError: the samples have another shape, or are NaN or infinite.
         UsageError: the extension is not supported.
         OutputError: the file cannot be written.
     """

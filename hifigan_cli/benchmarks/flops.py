@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _BACKWARD = 2  # a backward pass computes two products where the forward pass computes one
 # Cost of the discriminators in a step, in forward passes over one batch. The reference step runs
 # real and generated samples through them for both losses, each with a complete backward pass. For
-# the generator's loss, the fast step omits the backward pass of the real samples and the gradients
-# of the weights.
+# the generator's loss, the optimized step omits the backward pass of the real samples and the
+# gradients of the weights.
 _REFERENCE_PASSES = 4 * (1 + _BACKWARD)
-_FAST_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
+_OPTIMIZED_PASSES = 2 * (1 + _BACKWARD) + 1 + 2
 
 
 def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
-    """Count the operations of a plain forward pass, from the sizes of the layers.
+    """Count the operations of a forward pass, from the sizes of the layers.
 
     Every weight is used once for each sample of its layer's output, or of its input in transposed
     convolutions.
@@ -52,7 +52,7 @@ def synthesis_flop(config: GeneratorConfig, n_mels: int, frames: int) -> float:
 
 
 def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
-    """Count the operations of a reference step and of a fast one."""
+    """Count the operations of a reference step and of an optimized one."""
     config = state.config
     samples = torch.zeros(batch, 1, config.train.segment_size, device=state.device)
     frames = config.train.segment_size // config.mel.hop_length
@@ -64,7 +64,7 @@ def step_flop(state: VocoderState, batch: int) -> tuple[float, float]:
         forward = _count_flop(lambda: [network(samples) for network in discriminators])
     for network in discriminators:
         network.train()
-    return generator + _REFERENCE_PASSES * forward, generator + _FAST_PASSES * forward
+    return generator + _REFERENCE_PASSES * forward, generator + _OPTIMIZED_PASSES * forward
 
 
 def _count_flop(run: Callable[[], object]) -> float:

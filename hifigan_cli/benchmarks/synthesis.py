@@ -1,4 +1,4 @@
-"""Measure synthesis: every engine against the plain forward pass of the same weights.
+"""Measure synthesis: every engine against the eager engine with the same weights.
 
 All engines take turns on the same mel, and each round starts with another engine, so that other
 load on the machine slows all of them equally. The results are medians. A first round warms up, and
@@ -23,7 +23,7 @@ from hifigan_cli.audio.speech import bundled_mel, repeated_mel
 from hifigan_cli.benchmarks.flops import synthesis_flop
 from hifigan_cli.benchmarks.machine import DTYPES, Machine, PeakSpeed, describe_machine
 from hifigan_cli.benchmarks.variants import (
-    BASELINE,
+    EAGER,
     Timing,
     build_synthesizer,
     compare,
@@ -58,8 +58,9 @@ class SynthesisMeasurement(Timing):
         length_s: the length of each signal in the batch, in seconds.
         batch: the number of signals in the batch.
         real_time_factor: seconds of speech per second of computation.
-        peak_share: the plain forward pass's operations per second, relative to the `PeakSpeed` of
-            the precision (fp32 for integers). It may exceed 1 if an engine needs fewer operations.
+        flops_utilization: the operations of the eager forward pass per second, relative to the
+            `PeakSpeed` of the precision (fp32 for integers). It may exceed 1 if an engine needs
+            fewer operations.
         snr_db: the SNR of the samples, relative to the forward pass in double precision.
         memory_mb: the peak memory in 10^6 bytes; None if not measured.
     """
@@ -68,7 +69,7 @@ class SynthesisMeasurement(Timing):
     length_s: float
     batch: int
     real_time_factor: float
-    peak_share: float
+    flops_utilization: float
     snr_db: float
     memory_mb: float | None
 
@@ -77,7 +78,7 @@ class SynthesisMeasurement(Timing):
 class SynthesisResult:
     """The result of `measure_synthesis`.
 
-    `processor_share` is the CPU time of the threads, relative to the elapsed time. If it is well
+    `cpu_share` is the CPU time of the threads, relative to the elapsed time. If it is well
     below 1, other programs used the CPU, which slows engines unequally. It is None on a GPU.
     """
 
@@ -85,9 +86,9 @@ class SynthesisResult:
     device: str
     threads: int
     rounds: int
-    peak_gflop_per_s: dict[str, float]  # by precision
-    processor_share: float | None
-    figures: list[SynthesisMeasurement]
+    peak_gflop_per_s: dict[str, float]  # the keys are precisions
+    cpu_share: float | None
+    measurements: list[SynthesisMeasurement]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class BenchmarkSettings:
     """The settings of the synthesis benchmark.
 
     Attributes:
-        variants: the engines to compare with the baseline, on one device.
+        variants: the engines to compare with the eager engine, on one device.
         lengths_s: the lengths of the signals, in seconds.
         memory: whether to measure memory, in one more process for each measurement.
         batches: the batch sizes, each measured with every length.
@@ -137,26 +138,26 @@ def measure_synthesis(
     """
     machine = describe_machine()
     torch.set_num_threads(settings.threads)
-    variants = [BASELINE, *settings.variants]
+    variants = [EAGER, *settings.variants]
     precisions = dict.fromkeys(variant.precision for variant in variants)
     device = torch.device(settings.device)
     peaks = {name: PeakSpeed(device, name) for name in precisions if name in DTYPES}
-    figures: list[SynthesisMeasurement] = []
+    measurements: list[SynthesisMeasurement] = []
     shares: list[float] = []
     for model in models:
         benchmark = _ModelBenchmark(model, settings, variants, peaks, shares)
         for length_s, batch in product(settings.lengths_s, settings.batches):
-            done = len(figures) // len(variants)
+            done = len(measurements) // len(variants)
             report(done, f"{model.name}, {batch} x {length_s:g} s")
-            figures += benchmark.run(length_s, batch)
+            measurements += benchmark.run(length_s, batch)
     return SynthesisResult(
         machine=machine,
         device=describe_device(device),
         threads=settings.threads,
         rounds=settings.rounds,
         peak_gflop_per_s={name: peak.flop_per_s / 1e9 for name, peak in peaks.items()},
-        processor_share=statistics.median(shares) if device.type == "cpu" else None,
-        figures=figures,
+        cpu_share=statistics.median(shares) if device.type == "cpu" else None,
+        measurements=measurements,
     )
 
 
@@ -199,7 +200,7 @@ class _ModelBenchmark:
         memory_mb = self._measure_memory(mel) if settings.memory else {}
         flop = batch * synthesis_flop(model.generator, model.mel.n_mels, frames)
         speech_s = batch * frames * model.mel.hop_length / model.mel.sample_rate
-        fp32_peak = self.peaks[BASELINE.precision]
+        fp32_peak = self.peaks[EAGER.precision]
         return [
             SynthesisMeasurement(
                 **vars(timing),
@@ -207,7 +208,7 @@ class _ModelBenchmark:
                 length_s=length_s,
                 batch=batch,
                 real_time_factor=speech_s / timing.median_s,
-                peak_share=flop
+                flops_utilization=flop
                 / timing.median_s
                 / self.peaks.get(variant.precision, fp32_peak).flop_per_s,
                 snr_db=snrs_db[variant],

@@ -1,4 +1,4 @@
-"""Measure the fast training step against the reference step.
+"""Measure the optimized training step against the reference step.
 
 All steps take turns on the same synthetic batch, so that other load on the machine slows all of
 them equally. The results are medians over the rounds. On CUDA, each step runs several times per
@@ -44,13 +44,13 @@ class StepTiming:
     """The measurement of one variant of the training step.
 
     Attributes:
-        name: `reference`, or `fast` with precision, `compiled` and `graph` if they apply.
+        name: `reference`, or `optimized` with precision, `compiled` and `graph` if they apply.
         step_s: the median time of a step over the rounds, in seconds.
         steps_per_s: the inverse of `step_s`.
         audio_s_per_s: seconds of speech per second.
         ratio: the speed relative to the reference step.
         gflop: billions of floating-point operations in a step.
-        peak_share: operations per second, relative to the device's `PeakSpeed`.
+        flops_utilization: operations per second, relative to the device's `PeakSpeed`.
         compiled: whether the networks ran through torch.compile.
         cuda_graph: whether the step was replayed as a CUDA graph.
         warm_up_s: the time for compilation and the search for algorithms, before measuring.
@@ -63,7 +63,7 @@ class StepTiming:
     audio_s_per_s: float
     ratio: float
     gflop: float
-    peak_share: float
+    flops_utilization: float
     compiled: bool
     cuda_graph: bool
     warm_up_s: float
@@ -79,8 +79,8 @@ class TrainingResult:
     batch: int
     segment_size: int
     rounds: int
-    peak_gflop_per_s: dict[str, float]  # by number format
-    gradient_difference: float  # of the fast fp32 step, relative to the largest in each tensor
+    peak_gflop_per_s: dict[str, float]  # the keys are precisions
+    gradient_difference: float  # optimized fp32 step; relative to the largest in each tensor
     steps: list[StepTiming]
 
 
@@ -108,9 +108,9 @@ def measure_training(
 ) -> TrainingResult:
     """Measure training steps of a configuration; all variants are in memory at the same time.
 
-    On CUDA, the fast step is measured eagerly and as a CUDA graph, and again with both compiled if
-    the configuration allows it. `report` is called with the number of finished rounds, and `warn`
-    if a compilation or a capture fails.
+    On CUDA, the optimized step is measured without and with a CUDA graph, and again with both
+    compiled if the configuration allows it. `report` is called with the number of finished rounds,
+    and `warn` if a compilation or a capture fails.
     """
     configure_determinism(deterministic=False)
     batch = synthetic_batch(config)
@@ -122,7 +122,7 @@ def measure_training(
     reference = ReferenceStep(state)
     builders = [partial(_Runner, REFERENCE, "fp32", lambda: reference(batch, mels))]
     for precision in precisions:
-        build = partial(_fast_runner, config, device, precision, batch, mels, warn)
+        build = partial(_optimized_runner, config, device, precision, batch, mels, warn)
         builders += [partial(build, *variant) for variant in _step_variants(state)]
     runners = [_warm_up(build, device) for build in builders]
     peaks = {
@@ -168,7 +168,7 @@ def _step_variants(state: VocoderState) -> list[tuple[bool, bool]]:
     return [(c, g) for c in compiling for g in ((False, True) if can_capture(state) else (False,))]
 
 
-def _fast_runner(
+def _optimized_runner(
     config: Config,
     device: torch.device,
     precision: str,
@@ -180,7 +180,7 @@ def _fast_runner(
 ) -> _Runner:
     state, guard = _state(config, device, precision), NonfiniteGuard(device)
     compiled = compiled and compile_networks(state, batch, mels, warn)
-    name = f"fast {precision} compiled" if compiled else f"fast {precision}"
+    name = f"optimized {precision} compiled" if compiled else f"optimized {precision}"
     if not graphed:
         return _Runner(name, precision, lambda: train_step(state, batch, mels, guard), compiled)
     step = GraphedStep(state, mels, guard, warn)
@@ -220,7 +220,7 @@ def _step_timings(
                 audio_s_per_s=audio_s / step_s,
                 ratio=reference_s / step_s,
                 gflop=operations / 1e9,
-                peak_share=operations / step_s / peaks[runner.precision].flop_per_s,
+                flops_utilization=operations / step_s / peaks[runner.precision].flop_per_s,
                 compiled=runner.compiled,
                 cuda_graph=runner.cuda_graph,
                 warm_up_s=runner.warm_up_s,

@@ -1,7 +1,8 @@
 """The models and engines of the synthesis benchmarks.
 
-Every engine runs as in synthesis, with its own chunk length and the exact context. The baseline is
-the official code's way: torch, eager, weight norm folded, the complete mel at once.
+Every engine runs as in synthesis, with its own chunk length and the exact context. The reference
+for the speed is the `eager` engine, which works as the official code does: weight norm folded, the
+complete mel at once.
 
 Speed does not depend on the weights, but the accuracy of an engine does: freshly initialized
 networks are nearly silent and hide errors. So the random weights here preserve the variance from
@@ -44,11 +45,15 @@ if TYPE_CHECKING:
 
 # V1 with trained weights, so that its accuracy is that of speech; V2 and V3 have no trained ones.
 DEFAULT_MODELS = ("ljspeech-v1", "v2", "v3")
-PLAIN = "eager"
 ENGINES = ("torch", "onnx", "native")
 _STATUS = Path("/proc/self/status")
 # Libraries whose import does not count towards an engine's memory.
-_LIBRARIES = {PLAIN: ("torch",), "torch": ("torch",), "onnx": ("onnx", "onnxruntime"), "native": ()}
+_LIBRARIES = {
+    "eager": ("torch",),
+    "torch": ("torch",),
+    "onnx": ("onnx", "onnxruntime"),
+    "native": (),
+}
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,10 @@ class EngineVariant:
     @property
     def title(self) -> str:
         """Its label in tables."""
-        name = "plain" if self.engine == PLAIN else self.engine
-        return name if self.precision == "fp32" else f"{name} {self.precision}"
+        return self.engine if self.precision == "fp32" else f"{self.engine} {self.precision}"
 
 
-BASELINE = EngineVariant(PLAIN)
+EAGER = EngineVariant("eager")
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,10 @@ class Timing:
 
     Attributes:
         model: the name of the model.
-        engine: `eager` for the baseline, otherwise the engine's name.
+        engine: the engine's name.
         precision: the precision of the engine's products.
         median_s: the median time over the rounds, in seconds; `fastest_s`: of the best round.
-        ratio: the speed relative to the baseline.
+        ratio: the speed relative to the eager engine.
     """
 
     model: str
@@ -127,13 +131,13 @@ class Timing:
 def compare(
     model: str, times_s: Mapping[EngineVariant, Sequence[float]]
 ) -> dict[EngineVariant, Timing]:
-    """Summarize the times of all rounds, relative to the baseline, which is one of the keys."""
-    baseline_s = statistics.median(times_s[BASELINE])
+    """Summarize the times of all rounds, relative to `EAGER`, which is one of the keys."""
+    eager_s = statistics.median(times_s[EAGER])
     timings = {}
     for variant, times in times_s.items():
         median_s = statistics.median(times)
         timings[variant] = Timing(
-            model, variant.engine, variant.precision, median_s, min(times), baseline_s / median_s
+            model, variant.engine, variant.precision, median_s, min(times), eager_s / median_s
         )
     return timings
 
@@ -191,7 +195,7 @@ def build_synthesizer(
     Log-mels are `(batch, n_mels, frames)`, samples are `(batch, samples)`.
     """
     options = EngineOptions(variant.engine, variant.precision, device, threads)
-    if variant == BASELINE:
+    if variant == EAGER:
         return build_engine(model, options, device).synthesize
     vocoder = Vocoder(model, options)
     return lambda mel: vocoder.vocode(mel).samples
@@ -219,7 +223,7 @@ def measure_memory_mb(
     if device.startswith("cuda"):
         allocated_mb = track_gpu_memory(torch.device(device))
         synthesize = build_synthesizer(variant, read_model(model), threads, device)
-        for _ in range(2):  # the second call of a shape records a graph, which holds memory too
+        for _ in range(2):  # the second call of a shape records a graph, which uses memory too
             synthesize(mel)
         return allocated_mb()
     if not _STATUS.exists():

@@ -25,7 +25,7 @@ from hifigan_cli.cli import (
 
 app = typer.Typer(
     name="hifigan",
-    help="HiFi-GAN: synthesize speech from recordings and mel spectrograms, and train the models.",
+    help="HiFi-GAN: clean noisy recordings, turn mels into speech, and train the models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # wraps the paragraphs of docstrings

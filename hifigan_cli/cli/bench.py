@@ -10,7 +10,7 @@ import typer
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console
 
-_DEFAULT_BATCH_SIZE = 2  # of training; the paper's 16 takes a CPU too long
+_TRAINING_BATCH_SIZE = 2  # the paper's 16 takes a CPU too long
 Number = TypeVar("Number", int, float)
 
 app = typer.Typer()
@@ -62,9 +62,9 @@ def bench(
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Measure the peak memory.")
     ] = True,
-    cold: Annotated[
+    cold_start: Annotated[
         bool,
-        typer.Option("--cold", help="Measure complete `hifigan resynth` processes instead."),
+        typer.Option("--cold-start", help="Measure complete `hifigan resynth` processes instead."),
     ] = False,
     device: options.Device = "auto",
     gpu: options.Gpu = None,
@@ -74,10 +74,10 @@ def bench(
 ) -> None:
     """Measure the speed of synthesis, or of training with `hifigan bench train`.
 
-    The baseline of synthesis is the unoptimized PyTorch forward pass of the same weights on the
-    complete mel. The engines take turns on the same speech. The report contains the seconds of
-    speech per second (RTF), the ratio to the baseline, the share of the device's peak performance,
-    the accuracy against double precision, and the memory.
+    Synthesis is compared with `eager`, the unoptimized PyTorch forward pass of the same weights on
+    the complete mel. The engines take turns on the same speech. The report contains the seconds of
+    speech per second (RTF), the ratio to eager, the share of the device's peak performance, the
+    accuracy against double precision, and the memory.
     """
     if context.invoked_subcommand is not None:
         return
@@ -86,7 +86,7 @@ def bench(
         find_benchmark_model,
         find_variants,
     )
-    from hifigan_cli.cli.bench_view import print_cold, print_synthesis
+    from hifigan_cli.cli.bench_view import print_cold_start, print_synthesis
     from hifigan_cli.runtime.devices import resolve_device_name
     from hifigan_cli.runtime.threads import available_threads
 
@@ -97,12 +97,13 @@ def bench(
         console.note(f"{name} is not measured: {reason}")
     benchmark_models = [find_benchmark_model(name) for name in models or DEFAULT_MODELS]
     threads = threads or available_threads()
-    if cold:
-        from hifigan_cli.benchmarks.cold import measure_cold
+    if cold_start:
+        from hifigan_cli.benchmarks.cold_start import measure_cold_start
 
         with console.progress("rounds", len(benchmark_models) * (rounds + 1)) as advance:
-            print_cold(
-                console, measure_cold(benchmark_models, variants, threads, rounds, device, advance)
+            print_cold_start(
+                console,
+                measure_cold_start(benchmark_models, variants, threads, rounds, device, advance),
             )
         return
     from hifigan_cli.benchmarks.synthesis import BenchmarkSettings, measure_synthesis
@@ -175,19 +176,19 @@ def bench_train(
     console = Console(json=json, quiet=quiet)
     resolved = resolve(preset, None, os.environ, overrides or (), {"batch_size": batch_size})
     if resolved.sources["train.batch_size"] == "default":
-        defaults = {"batch_size": _DEFAULT_BATCH_SIZE}
+        defaults = {"batch_size": _TRAINING_BATCH_SIZE}
         resolved = resolve(preset, None, os.environ, overrides or (), defaults)
     config = resolved.config
-    if config.train.accumulate > config.train.batch_size:
+    if config.train.micro_batches > config.train.batch_size:
         raise UsageError(
             f"a batch of {config.train.batch_size} segments cannot be split into "
-            f"{config.train.accumulate} parts",
-            "lower accumulate, or raise --batch-size",
+            f"{config.train.micro_batches} parts",
+            "lower micro_batches, or raise --batch-size",
         )
     if threads is not None:
         torch.set_num_threads(threads)
     precisions = {None: ("fp32", "bf16"), True: ("bf16",), False: ("fp32",)}[bf16]
     with console.progress("steps", rounds) as advance:
         torch_device = resolve_device(options.device_name(device, gpu))
-        figures = measure_training(config, torch_device, rounds, precisions, advance, console.warn)
-    print_training(console, figures)
+        measured = measure_training(config, torch_device, rounds, precisions, advance, console.warn)
+    print_training(console, measured)

@@ -78,7 +78,11 @@ def new(
         hop = hop_length or (default_hop(rate) if sample_rate else chosen.mel.hop_length)
         chosen = design(chosen, rate, hop)
     chosen = with_overrides(chosen, overrides or ())
-    reasons = list(explain(chosen, base, preset)) if designed else [f"values of {config}"]
+    reasons = (
+        list(explain(chosen, base, preset))
+        if designed
+        else [f"the values of {config} that differ from the preset {preset}"]
+    )
     content, usual = (each.model_dump(mode="json") for each in (chosen, base))
     values = {"mel": content["mel"]} | {
         section: {
@@ -94,7 +98,9 @@ def new(
         console.note(reason)
     if out is not None:
         write_bytes(out, text.encode())
-        console.note(f"hifigan preprocess FOLDER --config {out} && hifigan train --config {out}")
+        console.note(
+            f"next: hifigan preprocess FOLDER --config {out} && hifigan train --config {out}"
+        )
     if json:
         path = str(out) if out else None
         console.emit("config", path=path, preset=preset, values=values, reasons=reasons)
@@ -115,7 +121,7 @@ def presets(json: options.Json = False) -> None:
         config = preset(name)
         mel, rates = config.mel, config.generator.upsample_rates
         work = multiplications_per_s(config) / unit
-        sizes = (mel.sample_rate, mel.hop_length, mel.n_fft, mel.n_mels, mel.top_hz)
+        sizes = (mel.sample_rate, mel.hop_length, mel.n_fft, mel.n_mels, mel.upper_edge_hz)
         table.add_row(name, *(f"{size:g}" for size in sizes), product(rates), f"{work:.1f}")
         rows.append(
             {"preset": name, "mel": mel.model_dump(), "upsample_rates": rates, "work": work}

@@ -52,7 +52,7 @@ def demo(
     console.result(
         "demo",
         f"generated {speech.length_s:.1f} s of speech in {elapsed_s:.1f} s "
-        f"({factor:.1f} x real time) on {describe_device(vocoder.device)} "
+        f"({factor:.1f} times real time, including start-up) on {describe_device(vocoder.device)} "
         f"({vocoder.engine.name} engine)\n"
         f"listen to {paths[0]} and {paths[1]}; look at {paths[2]}",
         files=[str(path) for path in paths],

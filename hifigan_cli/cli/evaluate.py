@@ -22,7 +22,7 @@ def evaluate(
     reference: Annotated[
         Path, typer.Argument(readable=False, help="Recording, or folder of recordings.")
     ],
-    hypothesis: Annotated[
+    generated: Annotated[
         Path,
         typer.Argument(
             readable=False, help="Generated audio file, or folder of files with the same names."
@@ -93,10 +93,10 @@ def evaluate(
         check_output(csv, force)
     if html:
         check_page(html, force)
-    with console.progress("clips", len(pair_files(reference, hypothesis).pairs)) as advance:
+    with console.progress("clips", len(pair_files(reference, generated).pairs)) as advance:
         report = compare(
             reference,
-            hypothesis,
+            generated,
             metrics=[name.strip() for name in metrics.split(",")] if metrics else None,
             report=lambda done, _, name: advance(done, name),
             align=align,
@@ -129,13 +129,15 @@ def _print_notes(console: Console, report: Report) -> None:
     for clip in report.clips:
         for note in clip.notes:
             console.note(f"{clip.name}: {note}")
-    if report.left_out:
-        names = ", ".join(metric.name for metric in report.left_out)
-        install = install_command(name for metric in report.left_out for name in metric.missing)
+    if report.skipped_metrics:
+        names = ", ".join(metric.name for metric in report.skipped_metrics)
+        install = install_command(
+            name for metric in report.skipped_metrics for name in metric.missing
+        )
         console.warn(f"not measured: {names}; {install} installs the missing packages")
     for problem, paths in (
         ("no generated file for", report.unmatched_references),
-        ("no recording for", report.unmatched_hypotheses),
+        ("no recording for", report.unmatched_generated),
     ):
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -204,7 +206,8 @@ def _check_result(
             name for column in unmeasured for name in METRIC_BY_COLUMN[column].missing
         )
         raise BelowThresholdError(
-            f"below the threshold {threshold}: {'; '.join(reasons)}", install or None
+            f"did not pass the threshold {threshold}: {'; '.join(reasons)}",
+            install or ("measure these metrics too" if unmeasured else None),
         )
     if threshold:
         console.note(f"passed the threshold {threshold}")

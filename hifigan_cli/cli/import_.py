@@ -92,11 +92,11 @@ def import_model(
     )
     for note in imported.notes:
         console.note(note)
-    digest = write_model(out, imported.model)
+    digest, mel = write_model(out, imported.model), imported.model.mel
     console.result(
         "imported",
-        f"{out}: {provenance['name']} ({imported.family}); "
-        f"removing weight norm changed the output by at most {imported.folding_error:.1e}",
+        f"{out}: {imported.family} format, {mel.sample_rate} Hz, hop length {mel.hop_length}, "
+        f"{mel.n_mels} mel bands; use it with --model {out}",
         source=str(checkpoint),
         target=str(out),
         family=imported.family,

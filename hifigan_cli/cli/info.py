@@ -13,7 +13,7 @@ from hifigan_cli.cli.console import Console, check_page, new_table, write_page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAX_LIST_LENGTH = 16  # for a longer list, only the number of values is printed
+_MAX_LIST_LENGTH = 16  # only the length of a longer list is printed
 
 
 def info(
@@ -72,8 +72,11 @@ def info(
         write_page(console, html, training_page(path))
         return
     else:
+        from hifigan_cli.importers.pretrained import PRETRAINED_MODELS, pretrained_path
         from hifigan_cli.reports.describe import describe
 
+        if not path.exists() and str(path) in PRETRAINED_MODELS:
+            path = pretrained_path(str(path))
         description = describe(path)
         kind, facts = description.kind, description.facts
         rows = [("kind", kind), *((key, _format(value)) for key, value in _flatten(facts))]

@@ -113,7 +113,10 @@ ShardOption = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file with configuration values.")
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration file: TOML, or a config.json of the official code."
+    ),
 ]
 Preset = Annotated[
     str | None,

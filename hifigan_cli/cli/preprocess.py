@@ -71,9 +71,9 @@ Validation = Annotated[
 MinLength = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Reject clips that are shorter.")
 ]
-ShardMb = Annotated[
+MaxFileMb = Annotated[
     int,
-    typer.Option("--shard-mb", min=1, metavar="MIB", help="Maximum size of a packed file."),
+    typer.Option("--max-file-mb", min=1, metavar="MIB", help="Maximum size of a packed file."),
 ]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Random seed of the validation split. Default: 1234.")
@@ -93,7 +93,7 @@ def preprocess(
     overrides: Overrides = None,
     workers: Workers = None,
     shard: ShardOption = None,
-    shard_mb: ShardMb = 1024,
+    max_file_mb: MaxFileMb = 1024,
     force: Force = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -122,7 +122,7 @@ def preprocess(
         min_length_s=min_length,
         validation=preparation.parse_validation(validation),
         seed=resolved.train.seed,
-        shard_bytes=shard_mb * 2**20,
+        max_file_bytes=max_file_mb * 2**20,
         workers=workers,
         force=force,
     )
@@ -164,7 +164,7 @@ def _print_plan(console: Console, plan: PreparationPlan, out: Path, shard: Shard
     }[plan.state]
     text = (
         f"{_shard_prefix(shard)}{plan.files} files ({plan.hours:.2f} h{skipped})\n"
-        f"about {plan.output_bytes / 1e6:.1f} MB, {plan.seconds:.0f} s with {plan.processes} "
+        f"about {plan.output_bytes / 1e6:.1f} MB, {plan.estimated_s:.0f} s with {plan.processes} "
         f"processes\n{out} {state}"
     )
     console.data("plan", text, out=str(out), shard=str(shard), **asdict(plan))
@@ -194,7 +194,7 @@ def _print_summary(console: Console, summary: PreparationSummary) -> None:
             shard=str(summary.shard),
             unfinished_shards=list(summary.unfinished_shards),
             resumed_files=summary.resumed_files,
-            seconds=round(summary.seconds, 3),
+            elapsed_s=round(summary.elapsed_s, 3),
             digest=summary.digest,
             shard_totals=summary.shard_totals,
             **totals,
@@ -214,7 +214,7 @@ def _shard_line(summary: PreparationSummary, shard_totals: dict[str, Any]) -> st
         count = summary.shard.count
         unfinished = ", ".join(f"{number}/{count}" for number in summary.unfinished_shards)
         status = f"unfinished shards: {unfinished}; the last one to finish writes the index"
-    return f"{done} in {summary.seconds:.1f} s; {status}"
+    return f"{done} in {summary.elapsed_s:.1f} s; {status}"
 
 
 def _table(summary: PreparationSummary) -> Any:
@@ -236,6 +236,6 @@ def _table(summary: PreparationSummary) -> Any:
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals["rejected"].items())
     table.add_row("rejected", reasons or "none")
     action = "compared" if summary.state == "up to date" else "prepared"
-    folder = f"{summary.folder}, {action} in {summary.seconds:.1f} s"
+    folder = f"{summary.folder}, {action} in {summary.elapsed_s:.1f} s"
     table.add_row("folder", Text(folder, overflow="fold"))  # brackets in a Text are not markup
     return table

@@ -50,7 +50,7 @@ AttenuationLimit = Annotated[
         "--attenuation-limit",
         metavar="DB",
         min=0,
-        help="Maximum attenuation of noise; a low limit keeps some of the room.",
+        help="Maximum attenuation of noise. Lower values keep more noise and reverberation.",
     ),
 ]
 

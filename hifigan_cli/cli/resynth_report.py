@@ -76,7 +76,7 @@ def write_report(
         ("enhancement", pipeline.enhancement.title),
         ("engine", f"{engine.name}, {engine.precision}, {describe_device(vocoder.device)}"),
         ("files", f"{len(files):,}, {length_s:.1f} s of speech"),
-        ("speed", f"{length_s / elapsed_s:.1f} x real time, {elapsed_s:.1f} s of computation"),
+        ("speed", f"{length_s / elapsed_s:.1f} times real time, {elapsed_s:.1f} s of computation"),
     ]
     if result.error:
         facts.append(("failed", result.error.message))

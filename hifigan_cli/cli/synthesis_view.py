@@ -1,6 +1,6 @@
 """How `mel`, `resynth` and `vocode` run and what they print.
 
-They print a line or a JSON object per file, and a summary of a batch or its plan.
+They print a line or a JSON object per file, and a summary of several files or a preview.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hifigan_cli.cli.pipes import PIPE, open_pipes
 from hifigan_cli.errors import UsageError
-from hifigan_cli.synthesis.events import AudioWritten, FileProgress, MelWritten, Note
+from hifigan_cli.synthesis.events import AudioWritten, FileProgress, MelWritten
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,10 +47,10 @@ class SynthesisView(ExitStack):
         """Print one event."""
         console = self.console
         match event:
-            case Note(text, warning=True):
-                console.warn(text)
-            case Note(text):
-                console.note(text)
+            case Notice(message, warning=True):
+                console.warn(message)
+            case Notice(message):
+                console.note(message)
             case FileProgress(done, total, None):
                 self._advance = self.enter_context(console.progress(self._title, total))
             case FileProgress(done, _, Path(name=name)):
@@ -67,18 +68,18 @@ class SynthesisView(ExitStack):
                 self._print_file(event)
 
     def finish(self, result: JobResults) -> None:
-        """Print the summary of a batch and its errors."""
+        """Print the summary of several files and their errors."""
         self.close()
-        batch = result.batch
-        if not batch.is_batch:
+        job_list = result.job_list
+        if not job_list.is_multi_file:
             return
         failed = len(result.failures)
-        prefix = "" if batch.shard.covers_all else f"shard {batch.shard}: "
+        prefix = "" if job_list.shard.covers_all else f"shard {job_list.shard}: "
         self.console.result(
             "summary",
-            f"{prefix}{batch.out}: {result.done} written, {result.skipped} skipped because they "
-            f"exist, {failed} failed",
-            shard=str(batch.shard),
+            f"{prefix}{job_list.out}: {result.done} written, {result.skipped} skipped because they "
+            f"exist{' (--force overwrites them)' if result.skipped else ''}, {failed} failed",
+            shard=str(job_list.shard),
             written=result.done,
             skipped=result.skipped,
             failed=[
@@ -104,14 +105,14 @@ class SynthesisView(ExitStack):
             "plan",
             f"{len(plan.lengths_s)} files to synthesize, {plan.existing} exist, "
             f"{len(plan.unreadable)} cannot be read; {total_s:.1f} s of speech, "
-            f"about {plan.estimate_s:.0f} s of computation; nothing was written",
+            f"about {plan.estimated_s:.0f} s of computation; nothing was written",
             to_synthesize=[
                 {"source": str(job.source), "target": str(job.target)} for job in plan.lengths_s
             ],
             existing=plan.existing,
             unreadable=len(plan.unreadable),
             length_s=total_s,
-            estimate_s=plan.estimate_s,
+            estimated_s=plan.estimated_s,
         )
 
     def _print_file(self, event: AudioWritten) -> None:
@@ -119,7 +120,7 @@ class SynthesisView(ExitStack):
         self.console.result(
             "synthesized",
             f"{event.target}: {event.length_s:.2f} s at {event.sample_rate} Hz "
-            f"in {event.elapsed_s:.2f} s ({event.real_time_factor:.1f} x real time)",
+            f"in {event.elapsed_s:.2f} s ({event.real_time_factor:.1f} times real time)",
             source=str(event.source),
             target=str(event.target),
             length_s=event.length_s,

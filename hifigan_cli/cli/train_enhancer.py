@@ -59,7 +59,7 @@ def train_enhancer(
     from hifigan_cli.config import MelConfig
     from hifigan_cli.config.resolve import resolve_sections
     from hifigan_cli.enhancement.augmentation.pairs_file import PairSources
-    from hifigan_cli.enhancement.config import EnhancerRun
+    from hifigan_cli.enhancement.config import EnhancerRunConfig
     from hifigan_cli.enhancement.training import EnhancerTrainOptions
     from hifigan_cli.enhancement.training import train_enhancer as run
     from hifigan_cli.runtime.devices import resolve_device
@@ -67,7 +67,7 @@ def train_enhancer(
 
     console = Console(json=json, quiet=quiet)
     option_values = {"training.steps": steps, "training.seed": seed}
-    run_config = resolve_sections(EnhancerRun, config, overrides or (), option_values)
+    run_config = resolve_sections(EnhancerRunConfig, config, overrides or (), option_values)
     train_options = EnhancerTrainOptions(
         sources=PairSources(prepared, noises, rirs, MelConfig(), run_config),
         out=out,

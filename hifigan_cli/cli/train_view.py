@@ -13,12 +13,12 @@ from hifigan_cli.training.events import (
     Finished,
     HealthWarning,
     Logged,
-    Notice,
     Rendering,
     Saved,
     Started,
     Validated,
 )
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,10 +146,10 @@ def describe_event(event: Event) -> str:
                 f"{format_duration(event.eta_s)} left"
             )
         case Validated():
-            best = "  (best so far)" if event.best else ""
+            best = ", best so far" if event.best else ""
             return (
                 f"step {event.step:,}  validation {_metrics(event)} "
-                f"on {event.clips} clips, {event.took_s:.1f} s{best}"
+                f"({event.clips} clips, {event.elapsed_s:.1f} s{best})"
                 + (f": {text}" if (text := describe_progress(event)) else "")
             )
         case Saved():
@@ -189,26 +189,25 @@ def describe_comparison(comparison: OfficialComparison, mel_l1_full: float) -> s
 
     >>> from hifigan_cli.training.progress import OFFICIAL_TRAININGS, compare_with_official
     >>> describe_comparison(compare_with_official(OFFICIAL_TRAININGS["v1"], 0.281), 0.281)
-    'like the official V1 after about 170 k steps; fully trained it has 0.214'
+    'like the official V1 after about 170 k steps; fully trained it reaches 0.214'
     >>> describe_comparison(compare_with_official(OFFICIAL_TRAININGS["v2"], 0.39), 0.39)
-    '0.065 above the fully trained official V2 (0.325), whose earlier errors are unknown'
+    'the fully trained official V2 reaches 0.325'
     """
     official, converged = f"official {comparison.preset.upper()}", comparison.converged
     if mel_l1_full <= converged:
         return f"not worse than the fully trained {official} ({converged:g})"
     if comparison.official_steps is not None:
         steps = format_steps(comparison.official_steps)
-        return f"like the {official} after about {steps} steps; fully trained it has {converged:g}"
+        return (
+            f"like the {official} after about {steps} steps; fully trained it reaches {converged:g}"
+        )
     if comparison.earliest is not None:
         step, error = comparison.earliest
         return (
             f"the {official} was better ({error:g}) after {format_steps(step)} steps; "
-            f"fully trained it has {converged:g}"
+            f"fully trained it reaches {converged:g}"
         )
-    return (
-        f"{mel_l1_full - converged:.3f} above the fully trained {official} ({converged:g}), "
-        "whose earlier errors are unknown"
-    )
+    return f"the fully trained {official} reaches {converged:g}"
 
 
 def describe_forecast(forecast: Forecast) -> str:

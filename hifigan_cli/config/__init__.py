@@ -11,20 +11,20 @@ Read in this order:
 - `resolve`: option > HIFIGAN_* variable > --config file > preset > default, with sources
 """
 
-from hifigan_cli.config.conventions import MelConvention, Variant
+from hifigan_cli.config.conventions import GeneratorVariant, MelConvention
 from hifigan_cli.config.presets import PRESETS, preset
-from hifigan_cli.config.resolve import Resolved, resolve
+from hifigan_cli.config.resolve import ResolvedConfig, resolve
 from hifigan_cli.config.schema import Config, GeneratorConfig, MelConfig, TrainConfig, VocoderConfig
 
 __all__ = [
     "PRESETS",
     "Config",
     "GeneratorConfig",
+    "GeneratorVariant",
     "MelConfig",
     "MelConvention",
-    "Resolved",
+    "ResolvedConfig",
     "TrainConfig",
-    "Variant",
     "VocoderConfig",
     "preset",
     "resolve",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LRELU_SLOPE = 0.1
 FINAL_LRELU_SLOPE = 0.01  # torch's default, which the official code uses before conv_post
-EDGE_KERNEL = 7  # of the first and the last convolution
+EDGE_KERNEL = 7  # kernel size of the first and the last convolution
 
 
 def context_frames(config: GeneratorConfig) -> int:
@@ -47,9 +47,9 @@ def min_frames(config: GeneratorConfig) -> int:
 
     Reflection padding needs more values than it adds, and every stage has more values.
 
-    >>> from hifigan_cli.config import GeneratorConfig, Variant
+    >>> from hifigan_cli.config import GeneratorConfig, GeneratorVariant
     >>> min_frames(GeneratorConfig()), min_frames(
-    ...     GeneratorConfig(variant=Variant(conv_padding="reflect"))
+    ...     GeneratorConfig(variant=GeneratorVariant(conv_padding="reflect"))
     ... )
     (1, 4)
     """

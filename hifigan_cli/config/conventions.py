@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 
-def _one_of(value: float, allowed: tuple[float, ...]) -> float:
+def _check_one_of(value: float, allowed: tuple[float, ...]) -> float:
     if value not in allowed:
         raise ValueError(f"must be one of {', '.join(f'{each:g}' for each in allowed)}")
     return value
@@ -31,12 +31,14 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=2**63 - 1, strict=True)]
 FiniteFloat = Annotated[float, Field(strict=True)]
 NonNegativeFloat = Annotated[FiniteFloat, Field(ge=0)]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
-Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
-Width = Annotated[FiniteFloat, AfterValidator(lambda v: _one_of(v, (1.0, 0.5, 0.25, 0.125)))]
-Ratio = Annotated[FiniteFloat, Field(ge=0.01, le=2)]
+DecayRate = Annotated[FiniteFloat, Field(ge=0, lt=1)]
+WidthMultiplier = Annotated[
+    FiniteFloat, AfterValidator(lambda v: _check_one_of(v, (1.0, 0.5, 0.25, 0.125)))
+]
+ScaleFactor = Annotated[FiniteFloat, Field(ge=0.01, le=2)]
 
 
-class Frozen(BaseModel):
+class ConfigSection(BaseModel):
     """Base of all configuration sections: frozen, without unknown keys or non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,7 +55,7 @@ class Frozen(BaseModel):
         return {name: value for name, value in handler(self).items() if name not in official}
 
 
-class MelConvention(Frozen):
+class MelConvention(ConfigSection):
     """Steps from samples to a mel; the sizes are in `MelConfig`.
 
     The mel is `gain * log(filterbank @ |STFT|^power) + offset`, limited to `clip`.
@@ -70,7 +72,7 @@ class MelConvention(Frozen):
     mel_norm: Literal["slaney", "none"] = "slaney"  # none: filters of equal height
     log: Literal["ln", "log10"] = "ln"
     floor: PositiveFloat = 1e-5
-    guard: Literal["clamp", "add"] = "clamp"  # log(max(x, floor)) or log(x + floor)
+    floor_mode: Literal["clamp", "add"] = "clamp"  # log(max(x, floor)) or log(x + floor)
     gain: PositiveFloat = 1.0
     offset: FiniteFloat = 0.0
     clip: tuple[FiniteFloat, FiniteFloat] | None = None
@@ -82,14 +84,14 @@ class MelConvention(Frozen):
         return self
 
 
-class Variant(Frozen):
+class GeneratorVariant(ConfigSection):
     """Differences of a generator from the official one; the sizes are in `GeneratorConfig`.
 
     `input_mean` and `input_scale` have one value per mel band, or none: the network reads
     (mel - mean) / scale.
     """
 
-    slope: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1  # of every leaky ReLU except the last
+    slope: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1  # every leaky ReLU except the last
     conv_padding: Literal["zeros", "reflect"] = "zeros"
     input_mean: tuple[FiniteFloat, ...] = ()
     input_scale: tuple[PositiveFloat, ...] = ()

@@ -29,8 +29,8 @@ OFFICIAL_MEL_KEYS = {
 _OFFICIAL_IGNORED = {"num_gpus", "num_workers", "num_freq", "dist_config"}
 _OFFICIAL_BETAS = {"adam_b1": 0.8, "adam_b2": 0.99}
 
-# Keys of format 1 of model files and of format 2 of prepared data.
-_EARLIER_NAMES = {
+# Keys of earlier model files, checkpoints, prepared data and TOML files.
+EARLIER_NAMES = {
     "rate_hz": "sample_rate",
     "source_rate_hz": "source_sample_rate",
     "hop_samples": "hop_length",
@@ -40,11 +40,25 @@ _EARLIER_NAMES = {
     "segment_samples": "segment_size",
     "adversarial_from": "adversarial_start",
     "spectral_weight": "stft_weight",
+    "rate": "speed_range",  # of the enhancer's augmentation
     "vary_rate": "speed_range",
     "vary_level": "peak_range",
     "adversarial_rate": "adversarial_learning_rate",
     "discriminator_rate": "discriminator_learning_rate",
     "licence": "license",
+    "shard": "file_index",
+    "shard_bytes": "max_file_bytes",
+    "guard": "floor_mode",
+    "sample_clips": "logged_clips",
+    "accumulate": "micro_batches",
+    "difference_weight": "delta_weight",
+    "untouched": "clean_probability",
+    "reverb": "reverb_probability",
+    "noise": "noise_probability",
+    "second_noise": "second_noise_probability",
+    "band": "band_limit_probability",
+    "codec": "codec_probability",
+    "clipping": "clipping_probability",
 }
 
 
@@ -66,7 +80,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
             "correct the file, or start from `hifigan config new`",
         ) from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no keys", 'write an object: {{"batch_size": 16}}')
+        raise UsageError(f"{path} is not a JSON object", 'write an object: {"batch_size": 16}')
     return _from_official(content, path) if is_json else with_current_names(content)
 
 
@@ -78,12 +92,12 @@ def to_toml(config: BaseModel) -> str:
 def with_current_names(content: Any) -> Any:
     """Rename the keys that files of earlier versions use, at every depth."""
     if isinstance(content, dict):
-        return {_EARLIER_NAMES.get(k, k): with_current_names(v) for k, v in content.items()}
+        return {EARLIER_NAMES.get(k, k): with_current_names(v) for k, v in content.items()}
     return [with_current_names(each) for each in content] if isinstance(content, list) else content
 
 
 def _from_official(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Rename the official keys; what belongs to the machine is left out."""
+    """Rename the official keys; omit those that describe the machine."""
     ours = {
         OFFICIAL_MEL_KEYS.get(key, key): value
         for key, value in content.items()

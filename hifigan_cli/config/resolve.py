@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hifigan_cli.config.files import read_config_file
+from hifigan_cli.config.files import EARLIER_NAMES, read_config_file
 from hifigan_cli.config.presets import preset as named_preset
 from hifigan_cli.config.schema import Config
 from hifigan_cli.errors import UsageError, did_you_mean
@@ -26,7 +26,7 @@ Layer = tuple[str, object, str]  # key, value, where it came from
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedConfig:
     """A valid configuration, the layer that set each `section.key`, and the name of the preset."""
 
     config: Config
@@ -40,7 +40,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     sets: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
-) -> Resolved:
+) -> ResolvedConfig:
     """Merge the layers into one valid configuration.
 
     `sets` are `KEY=VALUE` strings with TOML values; `options` maps keys to values, None for an
@@ -65,7 +65,7 @@ def resolve(
         if variable.startswith("HIFIGAN_") and key in KEYS and key != "precision":
             layers.append((key, _toml_value(text), variable))
     layers += _set_and_options(sets, options)
-    return Resolved(_merged(Config, base, layers, KEYS, sources), sources, chosen)
+    return ResolvedConfig(_merged(Config, base, layers, KEYS, sources), sources, chosen)
 
 
 def with_overrides(config: Config, sets: Sequence[str]) -> Config:
@@ -142,7 +142,9 @@ def _merged(
             if first["type"] == "extra_forbidden"
             else ""
         )
-        raise UsageError(message, hint or None) from error
+        raise UsageError(
+            message, hint or "list all values with `hifigan info --resolved`"
+        ) from error
 
 
 def _full_key(key: str, source: str, keys: Mapping[str, str]) -> str:
@@ -151,6 +153,8 @@ def _full_key(key: str, source: str, keys: Mapping[str, str]) -> str:
     if key in keys:
         return keys[key]
     known = [*keys, *keys.values()]
+    if key in EARLIER_NAMES:
+        raise UsageError(f"{key!r} (from {source}) was renamed", f"use {EARLIER_NAMES[key]}")
     hint = did_you_mean(key, known) or "list all keys with `hifigan info --resolved`"
     raise UsageError(f"unknown configuration key {key!r} (from {source})", hint)
 

@@ -12,24 +12,24 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hifigan_cli.config.conventions import (
+    ConfigSection,
+    DecayRate,
     FiniteFloat,
-    Fraction,
-    Frozen,
+    GeneratorVariant,
     MelConvention,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Ratio,
-    Variant,
-    Width,
+    ScaleFactor,
+    WidthMultiplier,
 )
 
 # Training keys that may change when a run is resumed: the weights do not depend on them.
 CHANGEABLE_ON_RESUME = frozenset(
     {
         "steps",
-        "accumulate",
+        "micro_batches",
         "compile",
         "cuda_graphs",
         "workers",
@@ -38,12 +38,12 @@ CHANGEABLE_ON_RESUME = frozenset(
         "checkpoint_every",
         "keep_checkpoints",
         "validation_clips",
-        "sample_clips",
+        "logged_clips",
     }
 )
 
 
-class MelConfig(Frozen):
+class MelConfig(ConfigSection):
     """Parameters of the log-mel spectrogram. A model works only on the mel it was trained on.
 
     Lengths are in samples, frequencies in Hz. `fmax` None means the Nyquist frequency; it is stored
@@ -75,15 +75,15 @@ class MelConfig(Frozen):
             raise ValueError(
                 "n_fft - hop_length must be even and at least 0, to pad each end by half"
             )
-        if not self.fmin < self.top_hz <= self.sample_rate / 2:
+        if not self.fmin < self.upper_edge_hz <= self.sample_rate / 2:
             raise ValueError(
                 f"fmin < fmax <= {self.sample_rate / 2:g} is required, "
-                f"got fmin {self.fmin:g} and fmax {self.top_hz:g}"
+                f"got fmin {self.fmin:g} and fmax {self.upper_edge_hz:g}"
             )
         return self
 
     @property
-    def top_hz(self) -> float:
+    def upper_edge_hz(self) -> float:
         """The upper edge of the highest band, in Hz."""
         return self.sample_rate / 2 if self.fmax is None else self.fmax
 
@@ -101,7 +101,7 @@ class MelConfig(Frozen):
         return self.model_copy(update={"fmax": self.sample_rate / 2})
 
 
-class GeneratorConfig(Frozen):
+class GeneratorConfig(ConfigSection):
     """The generator's architecture (paper section 2.2, table 5), in the official names."""
 
     # The official files write it as a string.
@@ -113,7 +113,7 @@ class GeneratorConfig(Frozen):
     upsample_initial_channel: PositiveInt = 512
     resblock_kernel_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (3, 7, 11)
     resblock_dilation_sizes: tuple[tuple[PositiveInt, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    variant: Variant = Variant()  # differs for imported models only
+    variant: GeneratorVariant = GeneratorVariant()  # differs for imported models only
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -122,13 +122,13 @@ class GeneratorConfig(Frozen):
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(
-                    f"upsample kernel {kernel} of rate {rate} must be at least the rate, and "
-                    "their difference even, or the output has the wrong length"
+                    f"upsample_kernel_sizes: {kernel} does not fit rate {rate}; "
+                    "kernel - rate must be even and at least 0"
                 )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         if any(kernel % 2 == 0 for kernel in self.resblock_kernel_sizes):
-            raise ValueError("resblock_kernel_sizes must be odd, or the lengths do not match")
+            raise ValueError("resblock_kernel_sizes must be odd, to keep the length")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
             raise ValueError(
                 f"upsample_initial_channel {self.upsample_initial_channel} must be divisible by 2 "
@@ -150,15 +150,15 @@ class GeneratorConfig(Frozen):
         return (self.variant.slope, self.variant.conv_padding) == (0.1, "zeros")
 
 
-class TrainConfig(Frozen):
+class TrainConfig(ConfigSection):
     """The training recipe (paper section 3.1 and the official training code)."""
 
     seed: NonNegativeInt = 1234
     steps: PositiveInt = 2_500_000
-    batch_size: PositiveInt = 16  # of all processes together
+    batch_size: PositiveInt = 16  # the sum over all processes
     segment_size: PositiveInt = 8192
     learning_rate: PositiveFloat = 2e-4
-    adam_betas: tuple[Fraction, Fraction] = (0.8, 0.99)
+    adam_betas: tuple[DecayRate, DecayRate] = (0.8, 0.99)
     weight_decay: NonNegativeFloat = 0.01
     lr_decay: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.999
     # 0: one epoch, but at least the 809 batches of the paper's corpus, so that the learning rate
@@ -166,18 +166,19 @@ class TrainConfig(Frozen):
     lr_decay_steps: NonNegativeInt = 0
     # The next five are not in the paper; they are for training in hours rather than weeks.
     adversarial_start: NonNegativeInt = 0  # the first step with discriminators
-    discriminator_width: Width = 1.0  # multiplies their channels
-    stft_weight: NonNegativeFloat = 0.0  # of the multi-resolution STFT loss
-    speed_range: tuple[Ratio, Ratio] = (1.0, 1.0)  # playback speed of segments; changes the pitch
-    peak_range: tuple[Ratio, Ratio] = (1.0, 1.0)  # peak level of segments
+    discriminator_width: WidthMultiplier = 1.0  # multiplies their channels
+    stft_weight: NonNegativeFloat = 0.0  # weight of the multi-resolution STFT loss
+    # Playback speed (which changes the pitch) and peak level of segments.
+    speed_range: tuple[ScaleFactor, ScaleFactor] = (1.0, 1.0)
+    peak_range: tuple[ScaleFactor, ScaleFactor] = (1.0, 1.0)
     mel_weight: NonNegativeFloat = 45.0
     feature_weight: NonNegativeFloat = 2.0
     precision: Literal["fp32", "bf16"] = "fp32"
-    ema_decay: Fraction = 0.0  # 0: no EMA of the weights
+    ema_decay: DecayRate = 0.0  # 0: no EMA of the weights
     deterministic: bool = False
     # Gradient accumulation: the number of micro-batches per step. It saves memory; the gradients
     # are the same, except for spectral convergence in the STFT loss.
-    accumulate: PositiveInt = 1
+    micro_batches: PositiveInt = 1
     compile: bool = False  # torch.compile; V1 takes minutes
     cuda_graphs: bool = True  # on a single GPU, unless `deterministic`
     overfit: NonNegativeInt = 0  # train on this many fixed segments; 0: on the full corpus
@@ -187,7 +188,7 @@ class TrainConfig(Frozen):
     checkpoint_every: PositiveInt = 1000
     keep_checkpoints: PositiveInt = 3
     validation_clips: PositiveInt = 150
-    sample_clips: NonNegativeInt = 3  # validation clips with audio and spectrograms
+    logged_clips: NonNegativeInt = 3  # validation clips with audio and spectrograms
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -203,7 +204,7 @@ class TrainConfig(Frozen):
         return (*self.speed_range, *self.peak_range) != (1.0, 1.0, 1.0, 1.0)
 
 
-class VocoderConfig(Frozen):
+class VocoderConfig(ConfigSection):
     """The architecture of a vocoder: its mel and its generator."""
 
     mel: MelConfig = MelConfig()
@@ -239,6 +240,6 @@ class Config(VocoderConfig):
 
     @model_validator(mode="after")
     def _check_official(self) -> Self:
-        if self.mel.convention != MelConvention() or self.generator.variant != Variant():
+        if self.mel.convention != MelConvention() or self.generator.variant != GeneratorVariant():
             raise ValueError("training supports only the official mel and generator variant")
         return self

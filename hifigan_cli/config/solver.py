@@ -21,7 +21,8 @@ _PAPER = MelConfig()
 _WINDOW_S = _PAPER.n_fft / _PAPER.sample_rate
 _SEGMENT_S = TrainConfig().segment_size / _PAPER.sample_rate
 
-MAX_RATE = 16  # of one stage; beyond it, a transposed convolution has too few inputs per output
+# The maximum of a stage; above it, a transposed convolution has too few inputs per output.
+MAX_RATE = 16
 MAX_HOP = 16_384
 _PAPER_MAX_RATE = 8
 _MAX_STAGES = 7
@@ -163,7 +164,7 @@ def _mel(sample_rate: int, hop_length: int) -> MelConfig:
         win_length=n_fft,
         n_mels=_PAPER.n_mels if narrow else 100 if sample_rate < 32_000 else 128,
         fmin=0.0,
-        fmax=min(_PAPER.top_hz, sample_rate / 2) if narrow else sample_rate / 2,
+        fmax=min(_PAPER.upper_edge_hz, sample_rate / 2) if narrow else sample_rate / 2,
     )
 
 
@@ -215,7 +216,7 @@ def explain(config: Config, base: Config, name: str) -> Iterator[str]:
     )
     if not _USUAL_HOPS_MS[0] <= hop_ms <= _USUAL_HOPS_MS[1]:
         yield f"a hop of {hop_ms:.1f} ms is unusual: text-to-speech models use 8 to 16 ms"
-    yield f"n_mels {mel.n_mels} up to {mel.top_hz:g} Hz, as your text-to-speech model must use"
+    yield f"{mel.n_mels} mel bands up to {mel.upper_edge_hz:g} Hz; your mels must have the same"
     yield (
         f"segment_size {segment}: {segment // mel.hop_length} frames, "
         f"{segment / mel.sample_rate:.2f} s (paper: 0.37 s)"

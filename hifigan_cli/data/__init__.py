@@ -1,8 +1,8 @@
 """Corpus -> prepared data -> batches.
 
-A corpus is a folder of recordings. `hifigan preprocess` converts it once into a prepared folder: a
-few large files with all samples (the shards), an index, and a manifest with digests. Training reads
-only this folder, and the batch of a step depends only on the seed and the step.
+A corpus is a folder of recordings. `hifigan preprocess` converts it once into a prepared folder:
+packed files with all samples, an index, and a manifest with digests. Training reads only this
+folder, and the batch of a step depends only on the seed and the step.
 
 Read in this order:
 

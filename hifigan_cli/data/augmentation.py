@@ -13,7 +13,7 @@ import soxr
 import torch
 
 from hifigan_cli.data.batches import Batch, StepBatches
-from hifigan_cli.data.sampler import Purpose, crop_start, uniform
+from hifigan_cli.data.sampler import RandomStream, crop_start, uniform
 from hifigan_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class AugmentedBatches(StepBatches):
                 "remove speed_range and peak_range from the configuration",
             )
         self._ranges = {
-            Purpose.SPEED: config.train.speed_range,
-            Purpose.PEAK: config.train.peak_range,
+            RandomStream.SPEED: config.train.speed_range,
+            RandomStream.PEAK: config.train.peak_range,
         }
 
     def __getitem__(self, step: int) -> Batch:
@@ -62,21 +62,21 @@ class AugmentedBatches(StepBatches):
 
     def source_length(self, step: int, slot: int) -> int:
         """Return how many samples of the clip to read for a segment."""
-        return round(self.segment_size * self._draw(Purpose.SPEED, step, slot)) + _MARGIN
+        return round(self.segment_size * self._draw(RandomStream.SPEED, step, slot)) + _MARGIN
 
     def augment(self, samples: FloatArray, step: int, slot: int) -> FloatArray:
         """Convert samples of a clip to a segment `(segment_size,)` at another speed and level."""
-        speed = self._draw(Purpose.SPEED, step, slot)
+        speed = self._draw(RandomStream.SPEED, step, slot)
         if speed != 1.0:
             sample_rate = self.data.sample_rate
             samples = soxr.resample(samples, sample_rate * speed, sample_rate, quality="HQ")
-        peak = self._draw(Purpose.PEAK, step, slot)
+        peak = self._draw(RandomStream.PEAK, step, slot)
         segment = samples[: self.segment_size] * np.float32(peak)
         return np.pad(segment, (0, self.segment_size - len(segment)))
 
-    def _draw(self, purpose: Purpose, step: int, slot: int) -> float:
-        low, high = self._ranges[purpose]
-        return low + (high - low) * uniform(self.seed, purpose, step, slot)
+    def _draw(self, stream: RandomStream, step: int, slot: int) -> float:
+        low, high = self._ranges[stream]
+        return low + (high - low) * uniform(self.seed, stream, step, slot)
 
 
 def create_batches(

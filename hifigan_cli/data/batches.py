@@ -65,16 +65,16 @@ class StepBatches(Dataset[Batch]):
                 f"set batch_size (or --overfit) to a multiple of {world_size}",
             )
         share = self.batch_size // world_size
-        if share < train.accumulate:
+        if share < train.micro_batches:
             raise UsageError(
-                f"the {share} segments of a process cannot be split into accumulate = "
-                f"{train.accumulate} parts",
-                f"set accumulate to at most {share}",
+                f"the {share} segments of a process cannot be split into micro_batches = "
+                f"{train.micro_batches} parts",
+                f"set micro_batches to at most {share}",
             )
         self.slots = range(rank * share, (rank + 1) * share)
         clips = len(data.training)
         order = partial(epoch_order, train.seed, clips=clips, min_clips=self.batch_size)
-        self._order = lru_cache(maxsize=1)(order)  # of the latest epoch
+        self._order = lru_cache(maxsize=1)(order)  # only the latest epoch
 
     @property
     def batches_per_epoch(self) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hifigan_cli.config import Config
     from hifigan_cli.data.prepared import PreparedData
 
-_MAX_MEMORY_FRACTION = 0.5  # of the free memory; training needs the rest
+_MAX_MEMORY_FRACTION = 0.5  # the share of the free memory to use; training needs the rest
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:

@@ -51,7 +51,7 @@ TRAINING_PEAK = 0.95
 # Each open packed file uses a file descriptor, and processes are often limited to 1024.
 MAX_OPEN_FILES = 128
 _FULL_SCALE = 32_768
-_MAX_LISTED_CLIPS = 5  # in an error message
+_MAX_LISTED_CLIPS = 5  # an error message lists at most this many
 # The text that `to_json_line` writes. Quotes in names are escaped, so no name contains it.
 _SPLIT_FIELDS = {split: f'"split": "{split}"'.encode() for split in ("validation", "both")}
 
@@ -72,8 +72,8 @@ class PreparedData:
         self.training: Sequence[Clip]
         self.validation: Sequence[Clip]
         self.training, self.validation = read_index(folder / CLIPS_FILE)
-        self._samples = PackedFiles(lambda shard: folder / samples_file(shard), "<i2")
-        self._mels = PackedFiles(lambda shard: folder / mels_file(shard), "<f4")
+        self._samples = PackedFiles(lambda index: folder / samples_file(index), "<i2")
+        self._mels = PackedFiles(lambda index: folder / mels_file(index), "<f4")
 
     @property
     def sample_rate(self) -> int:
@@ -118,7 +118,7 @@ class PreparedData:
         """
         stop = clip.samples if stop is None else min(stop, clip.samples)
         first, last = clip.offset + start, clip.offset + max(start, stop)
-        return self._samples.read(clip.shard, first, last, clip.name)
+        return self._samples.read(clip.file_index, first, last, clip.name)
 
     def scale(self, clip: Clip) -> float:
         """Return the factor from a clip's stored samples to its training samples."""
@@ -137,7 +137,7 @@ class PreparedData:
         stop = clip.mel_frames if stop is None else min(stop, clip.mel_frames)
         n_mels = self.mel_config.n_mels
         first, last = clip.mel_offset + start, clip.mel_offset + max(start, stop)
-        frames = self._mels.read(clip.shard, first * n_mels, last * n_mels, clip.name)
+        frames = self._mels.read(clip.file_index, first * n_mels, last * n_mels, clip.name)
         return frames.reshape(-1, n_mels).copy()
 
     def verify(self, shard: Shard = UNSHARDED) -> None:
@@ -153,7 +153,7 @@ class PreparedData:
         clips = [
             clip.name
             for clip in read_json_lines(self.folder / CLIPS_FILE, Clip)
-            if samples_file(clip.shard) in changed
+            if samples_file(clip.file_index) in changed
             and hashlib.sha256(self.stored_samples(clip).tobytes()).hexdigest() != clip.sha256
         ]
         names = ", ".join(clips[:_MAX_LISTED_CLIPS])
@@ -272,9 +272,9 @@ class PackedFiles:
         self._path_of = path_of
         self._dtype: np.dtype[np.generic] = np.dtype(dtype)
         # Evicted mappings are not closed explicitly, because arrays may still use them.
-        self._mapping = lru_cache(max_open_files)(lambda number: _map(path_of(number)))
+        self._mapping = lru_cache(max_open_files)(lambda index: _map(path_of(index)))
 
-    def read(self, number: int, start: int, stop: int, clip: str) -> AnyArray:
+    def read(self, index: int, start: int, stop: int, clip: str) -> AnyArray:
         """Return values `start` to `stop` of a file as a read-only view of the mapping.
 
         The mapping lives as long as the returned array, even if the file is evicted meanwhile.
@@ -282,9 +282,9 @@ class PackedFiles:
         Raises:
             InputError: the file cannot be opened or became shorter; the message names the `clip`.
         """
-        path = self._path_of(number)
+        path = self._path_of(index)
         try:
-            content = self._mapping(number)
+            content = self._mapping(index)
             size = 0 if content is None else content.size()  # the current size
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; {clip} cannot be read") from error

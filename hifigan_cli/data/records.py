@@ -2,22 +2,22 @@
 
 ::
 
-    samples-00000.i16  int16 samples of the clips of shard 0, one clip after another
-    mels-00000.f32     only with input mels: the clips' mels, float32 (frames, n_mels)
+    samples-00000.i16  int16 samples of clips, one clip after another
+    mels-00000.f32     only with input mels: the mels of the same clips, float32 (frames, n_mels)
     samples-00001.i16  ... and so on; numbers may be missing
     clips.jsonl        one `Clip` per line: its position, its source, its digest
     rejected.jsonl     one `Rejection` per line
     prepared.json      the manifest: rate, options, totals, size and SHA-256 of the files above
 
-The files of a shard contain complete clips and stay below the configured size, unless a single clip
-is larger. The index is in the sorted order of the corpus, independent of the shards, and training
-selects clips by their index.
+Packed files contain complete clips and stay below the configured size, unless a single clip is
+larger. The index is in the sorted order of the corpus, independent of the packed files, and
+training selects clips by their index.
 
 The same corpus and options give the same bytes: no file contains a time, a path outside the corpus
-or anything else that differs between two runs. (Several processes that share the work write
-different shards than one process; samples, index and order are the same.) The manifest is written
-last: a folder without one is not finished. Its digest covers the manifest and, through the digests
-of the other files, the complete folder.
+or anything else that differs between two runs. (Several processes that share the work write other
+packed files than one process; samples, index and order are the same.) The manifest is written last:
+a folder without one is not finished. Its digest covers the manifest and, through the digests of the
+other files, the complete folder.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class RejectionReason(StrEnum):
     TOO_SHORT = "too short"
     SILENT = "silent"
     CLIPPED = "clipped"
-    OVER_SCALE = "over full scale"  # only with input mels; without, the samples are scaled down
+    ABOVE_FULL_SCALE = "over full scale"  # only with input mels; others are scaled down
     MEL_MISSING = "mel missing"
     MEL_UNREADABLE = "mel unreadable"
     MEL_SHAPE = "mel of another shape"
     MEL_VALUES = "mel of another convention"
-    MEL_FOREIGN = "mel of another clip"
+    MEL_MISMATCH = "mel of another clip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +83,17 @@ class Clip:
         source_bytes: size of that file.
         source_sha256: digest of that file.
         source_sample_rate: sample rate of that file.
-        offset: its first sample in its shard.
+        offset: its first sample in its packed file.
         samples: its length in samples.
         peak: its largest stored magnitude, full scale 1.
         gain: the factor applied to its samples before rounding; 1 if they are exact.
         clipped: number of clipped samples in the source.
         sha256: digest of its stored samples.
         split: training, validation, or "both" if the corpus has only one clip.
-        mel_offset: the first frame of its input mel in its shard, if it has one.
+        mel_offset: the first frame of its input mel in its packed file, if it has one.
         mel_frames: length of its input mel in frames.
         mel_sha256: digest of the file of its input mel.
-        shard: number of the shard with its samples and mel.
+        file_index: index of the packed files with its samples and mel.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Clip:
     mel_offset: int | None = None
     mel_frames: int | None = None
     mel_sha256: str | None = None
-    shard: int = 0
+    file_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +175,14 @@ class Manifest(BaseModel):
         return json.dumps(self.model_dump(), indent=2) + "\n"
 
 
-def samples_file(shard: int) -> str:
-    """Return the name of the file with a shard's samples."""
-    return f"samples-{shard:05}.i16"
+def samples_file(index: int) -> str:
+    """Return the name of the packed file of samples with this index."""
+    return f"samples-{index:05}.i16"
 
 
-def mels_file(shard: int) -> str:
-    """Return the name of the file with a shard's input mels."""
-    return f"mels-{shard:05}.f32"
+def mels_file(index: int) -> str:
+    """Return the name of the packed file of input mels with this index."""
+    return f"mels-{index:05}.f32"
 
 
 def read_manifest(folder: Path) -> Manifest:

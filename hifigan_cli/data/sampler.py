@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Purpose(IntEnum):
-    """The purpose of a random value; each purpose has its own random streams."""
+class RandomStream(IntEnum):
+    """The kind of a random value; each kind has its own random stream."""
 
     ORDER = 0
     CROP = 1
@@ -31,7 +31,7 @@ def epoch_order(seed: int, epoch: int, clips: int, min_clips: int) -> npt.NDArra
     rounds = max(1, -(-min_clips // clips))
     # Sorting random 64-bit numbers gives a random order; ties are practically impossible.
     return np.concatenate(
-        [np.argsort(_bits(seed, Purpose.ORDER, epoch, i, count=clips)) for i in range(rounds)]
+        [np.argsort(_bits(seed, RandomStream.ORDER, epoch, i, count=clips)) for i in range(rounds)]
     )
 
 
@@ -40,15 +40,15 @@ def crop_start(seed: int, step: int, slot: int, last_start: int) -> int:
 
     `slot` is the index of the segment in the batch of all processes.
     """
-    return int(_bits(seed, Purpose.CROP, step, slot, count=1)[0] % np.uint64(last_start + 1))
+    return int(_bits(seed, RandomStream.CROP, step, slot, count=1)[0] % np.uint64(last_start + 1))
 
 
-def uniform(seed: int, purpose: Purpose, step: int, slot: int) -> float:
+def uniform(seed: int, stream: RandomStream, step: int, slot: int) -> float:
     """Return a random number from 0 to 1, excluding 1."""
-    bits = int(_bits(seed, purpose, step, slot, count=1)[0])
+    bits = int(_bits(seed, stream, step, slot, count=1)[0])
     return (bits >> 11) * 2.0**-53  # a double has 53 significant bits
 
 
-def _bits(seed: int, purpose: Purpose, *key: int, count: int) -> npt.NDArray[np.uint64]:
-    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(purpose, *key)))
+def _bits(seed: int, stream: RandomStream, *key: int, count: int) -> npt.NDArray[np.uint64]:
+    generator = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(stream, *key)))
     return generator.random_raw(count)

@@ -2,7 +2,7 @@
 
 At batch 1 the kernels of a generator are short, and launching its two or three hundred takes longer
 than running them. A graph is one launch. It is captured for one shape, in memory that it keeps, so
-a shape is captured when it comes the second time. Batches and the chunks of long mels and streams
+a graph is captured the second time a shape occurs. Batches and the chunks of long mels and streams
 have few shapes, but files of different lengths would each pay for a graph that is used once.
 """
 

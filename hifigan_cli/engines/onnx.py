@@ -99,7 +99,10 @@ class OnnxEngine:
 
         try:
             (wave,) = self._session.run(None, {"mel": np.ascontiguousarray(piece, np.float32)})
-        except (Fail, RuntimeException) as error:  # the graph fits, so it is memory
+        except (
+            Fail,
+            RuntimeException,
+        ) as error:  # the graph is valid, so the cause is lack of memory
             reason = str(error).rpartition(": ")[2]
             raise DeviceError(
                 f"out of memory in onnxruntime: {reason}", "use a smaller --chunk"

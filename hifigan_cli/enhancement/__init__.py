@@ -2,9 +2,9 @@
 
 Read in this order:
 
-- `stages`: the two stages: the noise filter on the waveform, then the restorer on the log-mel
+- `stages`: the two stages: the noise filter on the waveform, then the enhancer on the log-mel
 - `noise_filter`: DeepFilterNet3 through its C library
-- `restorer`: runs the enhancer network on mels of any length; `inference`: in numpy or torch
+- `mel_enhancer`: runs the enhancer network on mels of any length; `inference`: in numpy or torch
 - `levels`: preserves the level of short recordings
 - `config`, `network`, `model_file`: the enhancer's configuration, network and model file
 - `augmentation`: clean speech -> noisy and clean pairs

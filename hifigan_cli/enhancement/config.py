@@ -11,9 +11,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from hifigan_cli.config.conventions import (
+    ConfigSection,
+    DecayRate,
     FiniteFloat,
-    Fraction,
-    Frozen,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -31,7 +31,7 @@ Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]
 Dilations = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class EnhancerConfig(Frozen):
+class EnhancerConfig(ConfigSection):
     """Architecture of the network in `enhancement/network.py`."""
 
     channels: PositiveInt = 192
@@ -52,7 +52,7 @@ class EnhancerConfig(Frozen):
         return 2 + (self.kernel // 2) * sum(self.dilations)
 
 
-class EnhancerTraining(Frozen):
+class EnhancerTraining(ConfigSection):
     """Training of the enhancer: first on distances only, then also with a patch discriminator."""
 
     seed: NonNegativeInt = 1234
@@ -66,11 +66,9 @@ class EnhancerTraining(Frozen):
     learning_rate: Annotated[FiniteFloat, Field(gt=0)] = 2e-3
     adversarial_learning_rate: Annotated[FiniteFloat, Field(gt=0)] = 3e-4
     discriminator_learning_rate: Annotated[FiniteFloat, Field(gt=0)] = 4e-4
-    difference_weight: NonNegativeFloat = 0.4
-    ema_decay: Fraction = 0.99  # in the adversarial steps
-    level_range: NonNegativeFloat = (
-        1.2  # the largest change of a pair's level, in natural-log units
-    )
+    delta_weight: NonNegativeFloat = 0.4
+    ema_decay: DecayRate = 0.99  # only in the adversarial steps
+    level_range: NonNegativeFloat = 1.2  # maximum change of level, in natural-log units
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 500
     checkpoint_every: PositiveInt = 500
@@ -84,25 +82,24 @@ class EnhancerTraining(Frozen):
         return self
 
 
-class AugmentationConfig(Frozen):
+class AugmentationConfig(ConfigSection):
     """Probabilities and ranges of the effects in `enhancement/augmentation`."""
 
-    untouched: Probability = 0.06  # these pairs teach the network not to change clean speech
-    reverb: Probability = 0.65
-    noise: Probability = 0.92
-    second_noise: Probability = 0.4
+    # Clean pairs teach the network not to change clean speech.
+    clean_probability: Probability = 0.06
+    reverb_probability: Probability = 0.65
+    noise_probability: Probability = 0.92
+    second_noise_probability: Probability = 0.4
     snr_db: tuple[FiniteFloat, FiniteFloat] = (-4.0, 26.0)
-    band: Probability = 0.35
-    codec: Probability = 0.12
-    clipping: Probability = 0.06
-    rate: tuple[FiniteFloat, FiniteFloat] = (
-        0.7,
-        1.25,
-    )  # playback rate of the speech, which gives other voices
+    band_limit_probability: Probability = 0.35
+    codec_probability: Probability = 0.12
+    clipping_probability: Probability = 0.06
+    # Playback speed of the speech, which gives other voices.
+    speed_range: tuple[FiniteFloat, FiniteFloat] = (0.7, 1.25)
     level_db: tuple[FiniteFloat, FiniteFloat] = (-36.0, -14.0)
 
 
-class EnhancerRun(Frozen):
+class EnhancerRunConfig(ConfigSection):
     """Everything that defines a training run of the enhancer, except the mel convention."""
 
     enhancer: EnhancerConfig = EnhancerConfig()

@@ -16,9 +16,9 @@ _MAX_LOSS_DB = 0.2  # the most by which a stage may lower the level of a short r
 _TINY = 1e-30
 
 
-def is_short(sound: AudioSource) -> bool:
+def is_short(recording: AudioSource) -> bool:
     """Return whether a recording is so short that its level must be preserved."""
-    return sound.length < SHORT_S * sound.sample_rate
+    return recording.length < SHORT_S * recording.sample_rate
 
 
 def preserve_level(

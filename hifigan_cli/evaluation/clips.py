@@ -44,19 +44,19 @@ class ChannelPair:
 
     Attributes:
         reference: the recording.
-        hypothesis: the result, of the same length.
+        generated: the generated samples, of the same length.
         sample_rate: samples per second of both.
-        top_hz: the highest frequency that both files can contain.
+        bandwidth_hz: the highest frequency that both files can contain.
     """
 
     reference: FloatArray
-    hypothesis: FloatArray
+    generated: FloatArray
     sample_rate: int = COMPARISON_RATE
-    top_hz: float = COMPARISON_RATE / 2
+    bandwidth_hz: float = COMPARISON_RATE / 2
 
     def resampled(self, sample_rate: int) -> list[FloatArray]:
         """Return both clips at another sample rate."""
-        clips = (self.reference, self.hypothesis)
+        clips = (self.reference, self.generated)
         return [resample(clip[None], self.sample_rate, sample_rate)[0] for clip in clips]
 
 
@@ -66,20 +66,20 @@ class ClipPair:
 
     Attributes:
         reference: the recording.
-        hypothesis: the result, with the same number of channels.
-        top_hz: the highest frequency that both files can contain.
+        generated: the generated samples, with the same number of channels.
+        bandwidth_hz: the highest frequency that both files can contain.
         notes: messages for the user about how the files differ.
     """
 
     reference: FloatArray
-    hypothesis: FloatArray
-    top_hz: float
+    generated: FloatArray
+    bandwidth_hz: float
     notes: tuple[str, ...] = ()
 
     @property
     def lag(self) -> int | None:
         """The delay of the result in samples; None if one of the clips is silent."""
-        return find_lag(self.reference.mean(axis=0), self.hypothesis.mean(axis=0))
+        return find_lag(self.reference.mean(axis=0), self.generated.mean(axis=0))
 
     def aligned(self, lag: int) -> list[ChannelPair]:
         """Return the channels, shifted by `lag` samples and trimmed to one length.
@@ -88,24 +88,24 @@ class ClipPair:
             InputError: the overlap is shorter than `MIN_LENGTH_S`.
         """
         pairs = []
-        for channels in zip(self.reference, self.hypothesis, strict=True):
-            reference, hypothesis = shift(*channels, lag)
+        for channels in zip(self.reference, self.generated, strict=True):
+            reference, generated = shift(*channels, lag)
             if len(reference) < MIN_LENGTH_S * COMPARISON_RATE:
                 raise InputError(
                     f"the clips overlap by only {len(reference) / COMPARISON_RATE:.3f} s",
                     f"compare clips of at least {MIN_LENGTH_S} s",
                 )
-            pairs.append(ChannelPair(reference, hypothesis, top_hz=self.top_hz))
+            pairs.append(ChannelPair(reference, generated, bandwidth_hz=self.bandwidth_hz))
         return pairs
 
 
-def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> ClipPair:
+def read_clips(reference: Path, generated: Path, *, repair: bool = False) -> ClipPair:
     """Read two files to compare; mix both down to mono if their channel counts differ.
 
     Raises:
         InputError: a file is not audio, or is damaged.
     """
-    files = [read_audio(path, repair=repair) for path in (reference, hypothesis)]
+    files = [read_audio(path, repair=repair) for path in (reference, generated)]
     notes = [note for audio in files for note in audio.notes]
     if files[0].channels != files[1].channels:
         notes.append(f"{files[0].channels} and {files[1].channels} channels, each mixed to mono")
@@ -124,15 +124,15 @@ def read_clips(reference: Path, hypothesis: Path, *, repair: bool = False) -> Cl
     return ClipPair(compared[0], compared[1], band_rate / 2, tuple(notes))
 
 
-def find_lag(reference: FloatArray, hypothesis: FloatArray) -> int | None:
+def find_lag(reference: FloatArray, generated: FloatArray) -> int | None:
     """Return the delay of a result `(samples,)` in samples; negative if it is early.
 
     The delay is at most 0.2 s. Return None if one of the clips is silent.
     """
-    envelopes = [_envelope(clip) for clip in (reference, hypothesis)]
+    envelopes = [_envelope(clip) for clip in (reference, generated)]
     if not all(envelope.any() for envelope in envelopes):
         return None
-    size = 1 << (len(reference) + len(hypothesis)).bit_length()
+    size = 1 << (len(reference) + len(generated)).bit_length()
     first, second = (np.fft.rfft(envelope, size) for envelope in envelopes)
     correlation = np.fft.irfft(second * first.conj(), size)
     max_lag = min(round(_MAX_LAG_S * COMPARISON_RATE), size // 2 - 1)
@@ -180,12 +180,12 @@ def median_lag(lags: Sequence[int | None]) -> int:
     return known[len(known) // 2] if known else 0
 
 
-def shift(reference: FloatArray, hypothesis: FloatArray, lag: int) -> tuple[FloatArray, FloatArray]:
+def shift(reference: FloatArray, generated: FloatArray, lag: int) -> tuple[FloatArray, FloatArray]:
     """Trim two clips to their overlap; the second one is `lag` samples late.
 
     >>> [clip.tolist() for clip in shift(np.arange(4.0), np.arange(6.0), 1)]
     [[0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0]]
     """
-    reference, hypothesis = reference[max(-lag, 0) :], hypothesis[max(lag, 0) :]
-    samples = min(len(reference), len(hypothesis))
-    return reference[:samples], hypothesis[:samples]
+    reference, generated = reference[max(-lag, 0) :], generated[max(lag, 0) :]
+    samples = min(len(reference), len(generated))
+    return reference[:samples], generated[:samples]

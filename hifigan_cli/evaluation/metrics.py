@@ -54,7 +54,7 @@ def _mos_and_change(
     """Return the scores of the result, and their differences from those of the reference."""
     reference = mos(pair.reference, pair.sample_rate)
     scores: Scores = {}
-    for name, value in mos(pair.hypothesis, pair.sample_rate).items():
+    for name, value in mos(pair.generated, pair.sample_rate).items():
         scores[f"{prefix}{name}"] = value
         scores[f"{prefix}{name}_change"] = value - reference[name]
     return scores
@@ -131,8 +131,8 @@ def select_metrics(names: Iterable[str] | None) -> tuple[tuple[Metric, ...], tup
         UsageError: a name is unknown, or the package of a named metric is missing.
     """
     if names is None:
-        left_out = tuple(metric for metric in METRICS if metric.missing)
-        return tuple(metric for metric in METRICS if metric not in left_out), left_out
+        skipped = tuple(metric for metric in METRICS if metric.missing)
+        return tuple(metric for metric in METRICS if metric not in skipped), skipped
     by_name = {**METRIC_BY_COLUMN, **{metric.name: metric for metric in METRICS}}
     selected = []
     for name in names:

@@ -89,9 +89,8 @@ def p808_mel(samples: FloatArray) -> FloatArray:
 @lru_cache(maxsize=1)
 def _p808_filterbank() -> DoubleArray:
     config = MelConfig(sample_rate=SAMPLE_RATE, n_mels=_N_MELS, fmax=SAMPLE_RATE / 2)
-    return filterbank(
-        config.model_copy(update={"n_fft": _N_FFT})
-    )  # without validation, because it is odd
+    # MelConfig rejects this odd n_fft.
+    return filterbank(config.model_copy(update={"n_fft": _N_FFT}))
 
 
 @lru_cache(maxsize=2)

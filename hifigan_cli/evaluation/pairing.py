@@ -1,4 +1,4 @@
-"""Pair results with recordings: two files, or two folders with the same relative file stems."""
+"""Pair generated files with recordings: two files, or folders with the same relative file stems."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hifigan_cli.io.files import is_folder
 
 @dataclass(frozen=True)
 class FilePair:
-    """A recording and its result, under one name."""
+    """A recording and the file generated from it, under one name."""
 
     name: str
     reference: Path
-    hypothesis: Path
+    generated: Path
 
 
 @dataclass(frozen=True)
@@ -28,35 +28,35 @@ class PairedFiles:
 
     pairs: tuple[FilePair, ...]
     unmatched_references: tuple[Path, ...] = ()
-    unmatched_hypotheses: tuple[Path, ...] = ()
+    unmatched_generated: tuple[Path, ...] = ()
 
 
-def pair_files(reference: Path, hypothesis: Path) -> PairedFiles:
+def pair_files(reference: Path, generated: Path) -> PairedFiles:
     """Pair two files, or the audio files in two folders; extensions may differ.
 
     Raises:
         UsageError: one path is a file, the other a folder.
         InputError: a folder has no audio files, or the folders have no names in common.
     """
-    folders = is_folder(reference), is_folder(hypothesis)
+    folders = is_folder(reference), is_folder(generated)
     if folders == (False, False):
-        return PairedFiles((FilePair(reference.stem, reference, hypothesis),))
+        return PairedFiles((FilePair(reference.stem, reference, generated),))
     if folders != (True, True):
         raise UsageError(
-            f"one of {reference} and {hypothesis} is a folder, the other is not",
+            f"one of {reference} and {generated} is a folder, the other is not",
             "use two files or two folders",
         )
-    references, hypotheses = _audio_by_name(reference), _audio_by_name(hypothesis)
-    common = [name for name in references if name in hypotheses]
+    references, generated_files = _audio_by_name(reference), _audio_by_name(generated)
+    common = [name for name in references if name in generated_files]
     if not common:
         raise InputError(
-            f"no file name in {hypothesis} matches one in {reference}",
+            f"no file name in {generated} matches one in {reference}",
             "two files match if their names differ only in the extension",
         )
     return PairedFiles(
-        tuple(FilePair(name, references[name], hypotheses[name]) for name in common),
-        tuple(path for name, path in references.items() if name not in hypotheses),
-        tuple(path for name, path in hypotheses.items() if name not in references),
+        tuple(FilePair(name, references[name], generated_files[name]) for name in common),
+        tuple(path for name, path in references.items() if name not in generated_files),
+        tuple(path for name, path in generated_files.items() if name not in references),
     )
 
 

@@ -54,7 +54,7 @@ class ClipScores(FilePair):
         return {
             "name": self.name,
             "reference": str(self.reference),
-            "hypothesis": str(self.hypothesis),
+            "generated": str(self.generated),
             "length_s": self.length_s,
             "metrics": self.values,
             "notes": list(self.notes),
@@ -68,18 +68,18 @@ class Report:
     Attributes:
         clips: the scores of every clip that could be compared.
         metrics: the metrics that were computed.
-        left_out: the metrics that were skipped because a package is not installed.
+        skipped_metrics: the metrics that were skipped because a package is not installed.
         lag_samples: the common delay at 22 050 Hz by which the results were shifted.
-        unmatched_references, unmatched_hypotheses: files without a partner.
+        unmatched_references, unmatched_generated: files without a partner.
         failures: the names of clips that could not be compared, and the errors.
     """
 
     clips: tuple[ClipScores, ...]
     metrics: tuple[Metric, ...]
-    left_out: tuple[Metric, ...] = ()
+    skipped_metrics: tuple[Metric, ...] = ()
     lag_samples: int = 0
     unmatched_references: tuple[Path, ...] = ()
-    unmatched_hypotheses: tuple[Path, ...] = ()
+    unmatched_generated: tuple[Path, ...] = ()
     failures: tuple[tuple[str, HifiganError], ...] = ()
 
     @property
@@ -102,11 +102,11 @@ class Report:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
-        writer.writerow(["name", "reference", "hypothesis", "length_s", *names])
+        writer.writerow(["name", "reference", "generated", "length_s", *names])
         for clip in self.clips:
             values = (clip.values[name] for name in names)
             cells = ("" if value is None else f"{value:.6g}" for value in values)
-            paths = str(clip.reference), str(clip.hypothesis)
+            paths = str(clip.reference), str(clip.generated)
             writer.writerow([clip.name, *paths, f"{clip.length_s:.3f}", *cells])
         return text.getvalue()
 
@@ -119,9 +119,11 @@ class Report:
             "clips": len(self.clips),
             "lag_ms": self.lag_ms,
             "metrics": {name: summary and asdict(summary) for name, summary in summaries.items()},
-            "left_out": {metric.name: list(metric.missing) for metric in self.left_out},
+            "skipped_metrics": {
+                metric.name: list(metric.missing) for metric in self.skipped_metrics
+            },
             "unmatched_references": [str(path) for path in self.unmatched_references],
-            "unmatched_hypotheses": [str(path) for path in self.unmatched_hypotheses],
+            "unmatched_generated": [str(path) for path in self.unmatched_generated],
             "failed": [
                 {"name": name, "message": error.message, "exit_code": error.exit_code}
                 for name, error in self.failures

@@ -33,12 +33,12 @@ class Comparison:
 
     def read(self) -> ClipPair:
         """Read both files."""
-        return read_clips(self.files.reference, self.files.hypothesis, repair=self.repair)
+        return read_clips(self.files.reference, self.files.generated, repair=self.repair)
 
 
 def evaluate(
     reference: Path | str,
-    hypothesis: Path | str,
+    generated: Path | str,
     *,
     metrics: Iterable[str] | None = None,
     report: Callable[[int, int, str], None] | None = None,
@@ -50,7 +50,7 @@ def evaluate(
 
     Args:
         reference: a recording, or a folder of recordings.
-        hypothesis: a result, or a folder with the same relative names; extensions may differ.
+        generated: the generated file, or a folder with the same names; extensions may differ.
         metrics: names of metrics or of their columns; None: all whose packages are installed.
         report: called with the number of finished clips, of all clips, and the last clip's name.
         align: first shift all results by their common delay.
@@ -62,8 +62,8 @@ def evaluate(
         InputError: two files cannot be compared, or the folders have nothing in common. If one of
             several clips cannot be compared, it is in the report's `failures` instead.
     """
-    paired = pair_files(Path(reference), Path(hypothesis))
-    selected, left_out = select_metrics(metrics)
+    paired = pair_files(Path(reference), Path(generated))
+    selected, skipped = select_metrics(metrics)
     names = tuple(metric.name for metric in selected)
     comparisons = [Comparison(files, names, repair) for files in paired.pairs]
     count = len(comparisons)
@@ -93,10 +93,10 @@ def evaluate(
     return Report(
         tuple(clips),
         selected,
-        left_out,
+        skipped,
         lag,
         paired.unmatched_references,
-        paired.unmatched_hypotheses,
+        paired.unmatched_generated,
         tuple(failures),
     )
 
@@ -120,5 +120,5 @@ def _score(comparison: Comparison) -> ClipScores | InputError:
 
 
 def _crashed(comparison: Comparison) -> InputError:
-    path = comparison.files.hypothesis
+    path = comparison.files.generated
     return InputError(f"the process that read {path} and its reference crashed")

@@ -40,17 +40,17 @@ def mel_errors(pair: ChannelPair) -> dict[str, float | None]:
 
 
 def _mel_l1(pair: ChannelPair, band: MelConfig) -> float:
-    clips = torch.from_numpy(np.stack([pair.reference, pair.hypothesis]))
-    reference, hypothesis = mel_spectrogram(clips, band).double()
-    return float((reference - hypothesis).abs().mean())
+    clips = torch.from_numpy(np.stack([pair.reference, pair.generated]))
+    reference, generated = mel_spectrogram(clips, band).double()
+    return float((reference - generated).abs().mean())
 
 
 def log_magnitude(pair: ChannelPair) -> dict[str, float | None]:
     """Return the L1 of natural-log STFT magnitudes: the mean for n_fft 512, 1024 and 2048."""
     distances = []
     for n_fft in RESOLUTIONS:
-        reference, hypothesis = (x.add(MAGNITUDE_OFFSET).log() for x in _magnitudes(pair, n_fft))
-        distances.append(float((reference - hypothesis).abs().mean()))
+        reference, generated = (x.add(MAGNITUDE_OFFSET).log() for x in _magnitudes(pair, n_fft))
+        distances.append(float((reference - generated).abs().mean()))
     return {"log_magnitude": float(np.mean(distances))}
 
 
@@ -59,14 +59,14 @@ def silence_delta(pair: ChannelPair) -> dict[str, float | None]:
 
     The value is None if the reference has fewer than five silent frames.
     """
-    reference_db, hypothesis_db = (
+    reference_db, generated_db = (
         10 * torch.log10(x.square().sum(dim=0) + _POWER_FLOOR)
         for x in _magnitudes(pair, _LEVEL_N_FFT)
     )
     silent = reference_db < reference_db.max() - SILENT_BELOW_DB
     if int(silent.sum()) < _MIN_SILENT_FRAMES:
         return {"silence_delta": None}
-    return {"silence_delta": float((hypothesis_db - reference_db)[silent].mean())}
+    return {"silence_delta": float((generated_db - reference_db)[silent].mean())}
 
 
 def high_bias(pair: ChannelPair) -> dict[str, float | None]:
@@ -76,19 +76,19 @@ def high_bias(pair: ChannelPair) -> dict[str, float | None]:
     file has no frequencies up to 10 kHz.
     """
     low_hz, high_hz = HIGH_BAND_HZ
-    if pair.top_hz < high_hz:
+    if pair.bandwidth_hz < high_hz:
         return {"high_bias": None}
     bins_hz = np.arange(_LEVEL_N_FFT // 2 + 1) * pair.sample_rate / _LEVEL_N_FFT
     band = torch.from_numpy((bins_hz >= low_hz) & (bins_hz <= high_hz))
-    reference, hypothesis = (
+    reference, generated = (
         20 * torch.log10(x[band].clamp(min=_MAGNITUDE_FLOOR))
         for x in _magnitudes(pair, _LEVEL_N_FFT)
     )
-    return {"high_bias": float((hypothesis - reference).mean())}
+    return {"high_bias": float((generated - reference).mean())}
 
 
 def _magnitudes(pair: ChannelPair, n_fft: int) -> tuple[Tensor, Tensor]:
-    return magnitudes(pair.reference, n_fft), magnitudes(pair.hypothesis, n_fft)
+    return magnitudes(pair.reference, n_fft), magnitudes(pair.generated, n_fft)
 
 
 def magnitudes(clip: FloatArray, n_fft: int) -> Tensor:

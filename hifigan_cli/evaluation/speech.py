@@ -39,7 +39,7 @@ def cepstral_distortion(pair: ChannelPair) -> dict[str, float | None]:
     """
     world = load("pyworld")
     envelopes = []
-    for clip in (pair.reference, pair.hypothesis):
+    for clip in (pair.reference, pair.generated):
         samples = clip.astype(np.float64)
         pitch_hz, times_s = world.harvest(samples, pair.sample_rate, frame_period=_FRAME_MS)
         envelopes.append(world.cheaptrick(samples, pitch_hz, times_s, pair.sample_rate))
@@ -49,7 +49,7 @@ def cepstral_distortion(pair: ChannelPair) -> dict[str, float | None]:
 
 
 def envelope_distance_db(
-    reference: DoubleArray, hypothesis: DoubleArray, sample_rate: int
+    reference: DoubleArray, generated: DoubleArray, sample_rate: int
 ) -> DoubleArray:
     """Return the distance of spectral envelopes `(frames, bins)` in dB per frame: `(frames,)`.
 
@@ -62,7 +62,7 @@ def envelope_distance_db(
     world = load("pyworld")
     codes = [
         world.code_spectral_envelope(power + _POWER_OFFSET, sample_rate, _COEFFICIENTS + 1)
-        for power in (reference, hypothesis)
+        for power in (reference, generated)
     ]
     squares = np.square(codes[1][:, 1:] - codes[0][:, 1:])
     return np.asarray(10 / np.log(10) * np.sqrt(squares.sum(axis=1)))
@@ -79,13 +79,13 @@ def pitch_errors(pair: ChannelPair) -> dict[str, float | None]:
         UsageError: swift-f0 is not installed.
     """
     clips = pair.resampled(_PITCH_RATE)
-    reference, hypothesis = (_pitch_tracker().detect(clip, _PITCH_RATE) for clip in clips)
-    voiced = [track.confidence >= _MIN_VOICED_CONFIDENCE for track in (reference, hypothesis)]
+    reference, generated = (_pitch_tracker().detect(clip, _PITCH_RATE) for clip in clips)
+    voiced = [track.confidence >= _MIN_VOICED_CONFIDENCE for track in (reference, generated)]
     both = voiced[0] & voiced[1]
-    cents = 1200 * np.log2(hypothesis.pitch_hz[both] / reference.pitch_hz[both])
+    cents = 1200 * np.log2(generated.pitch_hz[both] / reference.pitch_hz[both])
     return {
         "vuv_error": 100 * float(np.mean(voiced[0] != voiced[1])),
-        "periodicity_rmse": _rms(hypothesis.confidence - reference.confidence),
+        "periodicity_rmse": _rms(generated.confidence - reference.confidence),
         "f0_rmse": _rms(cents) if both.any() else None,
     }
 

@@ -36,7 +36,7 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
     """Load a PyTorch or safetensors checkpoint; the content decides, not the file name.
 
     Raises:
-        ModelError: if it is unreadable or holds more than tensors and plain values.
+        ModelError: if it is unreadable or contains more than tensors and plain values.
     """
     check_readable(path)
     head = _first_bytes(path, 9)
@@ -49,7 +49,7 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
             raise ModelError(f"{path} is damaged: {error}") from error
     content = read_untrusted("torch", path, str(path), ModelError)
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not a checkpoint")
+        raise ModelError(f"{path} contains a {type(content).__name__}, not a checkpoint")
     return content
 
 
@@ -57,7 +57,7 @@ def load_statistics(path: Path) -> Any:
     """Load arrays from .npy, .npz or HDF5; the content decides, not the file name.
 
     Raises:
-        ModelError: if it is unreadable or holds more than numbers.
+        ModelError: if it is unreadable or contains more than numbers.
     """
     check_readable(path)
     if _first_bytes(path, len(_HDF5)) != _HDF5:
@@ -90,7 +90,7 @@ _PlainLoader.add_multi_constructor("!", _construct_untagged)
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read a JSON (comments allowed) or YAML file that holds a mapping.
+    """Read a JSON (comments allowed) or YAML file that contains a mapping.
 
     Raises:
         ModelError: if it is missing, too large or not a mapping.
@@ -98,8 +98,7 @@ def read_document(path: Path) -> dict[str, Any]:
     if not is_file(path):
         raise ModelError(
             f"the configuration is missing: {path}",
-            "name the configuration of the checkpoint with --config; the weights do not contain "
-            "the strides",
+            "put the configuration next to the checkpoint, or name it with --config",
         )
     try:
         if path.stat().st_size > MAX_DOCUMENT_BYTES:

@@ -18,7 +18,7 @@ from hifigan_cli.importers.pretrained import (
 from hifigan_cli.io.files import is_folder
 from hifigan_cli.models.model_file import MODEL_FILE, ModelFile, model_in_run, read_model
 
-MODEL_CHOICES = f"a model file, a run's folder, or {' or '.join(PRETRAINED_MODELS)}"
+MODEL_CHOICES = f"a model file, a training run folder, {' or '.join(PRETRAINED_MODELS)}"
 
 
 def locate_source(name: str | Path | None = None) -> Path:
@@ -36,7 +36,7 @@ def locate_source(name: str | Path | None = None) -> Path:
     if not os.path.lexists(path):
         raise ModelError(
             f"there is no model {str(name)!r}",
-            did_you_mean(str(name), PRETRAINED_MODELS) or MODEL_CHOICES,
+            did_you_mean(str(name), PRETRAINED_MODELS) or f"use {MODEL_CHOICES}",
         )
     return path
 

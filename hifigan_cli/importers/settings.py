@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hifigan_cli.config import GeneratorConfig, MelConfig, MelConvention, Variant, VocoderConfig
+from hifigan_cli.config import (
+    GeneratorConfig,
+    GeneratorVariant,
+    MelConfig,
+    MelConvention,
+    VocoderConfig,
+)
 from hifigan_cli.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-# Our field names -> foreign ones. We use the official names; other official keys concern training.
+# Maps our generator fields to another tool's names; by default they are equal.
 GENERATOR_FIELDS = {name: name for name in GeneratorConfig.model_fields if name != "variant"}
 _MEL_FIELDS = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
-_MAX_NAMES = 5  # in an error message
+_MAX_NAMES = 5  # an error message lists at most this many
 
 
 def mel_fields(foreign_names: str) -> dict[str, str]:
@@ -77,7 +83,7 @@ def build_config(
     try:
         return VocoderConfig(
             mel=MelConfig(**mel, convention=MelConvention(**(convention or {}))),
-            generator=GeneratorConfig(**generator, variant=Variant(**(variant or {}))),
+            generator=GeneratorConfig(**generator, variant=GeneratorVariant(**(variant or {}))),
         )
     except (ValidationError, TypeError) as error:
         reason: object = error

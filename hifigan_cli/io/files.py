@@ -1,7 +1,7 @@
 """Open regular files only; replace files atomically.
 
 Reading accepts only regular files, because a FIFO would hang. Writing goes to a temporary sibling
-that is synced and renamed, so that a path holds the old content or the new, never a part of it.
+that is synced and renamed, so that a path has the old content or the new, never a part of it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def atomic_replace(path: Path) -> Iterator[Path]:
     create_folder(path.parent)
     try:
         with suppress(FileNotFoundError):
-            temporary.unlink()  # from a killed process that had the same process ID
+            temporary.unlink()  # a killed process with the same process ID left it
         # O_EXCL and O_NOFOLLOW: a planted link is not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(temporary, flags, 0o666))

@@ -1,7 +1,7 @@
 """Named tensors and a description in one safetensors file, checked by a digest.
 
-safetensors files cannot run code, but a flipped bit in one goes unnoticed. So the description holds
-a SHA-256 of everything: itself, and each tensor's name, type, shape and bytes. The bytes of a file
+safetensors files cannot run code, but a flipped bit in one goes unnoticed. So the description has a
+SHA-256 of everything: itself, and each tensor's name, type, shape and bytes. The bytes of a file
 become numpy arrays for synthesis, which does without torch, or torch tensors for training.
 """
 
@@ -40,8 +40,8 @@ _TYPES = {
 } | {"BOOL": "bool"}
 
 
-class Stored(NamedTuple):
-    """A tensor as a file holds it: its type by name, its shape, its bytes."""
+class StoredTensor(NamedTuple):
+    """A tensor as it is stored in a file: its type by name, its shape, its bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -52,7 +52,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: dict[s
     """Write torch tensors and a JSON-able description atomically; return the digest.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     import safetensors.torch
 
@@ -65,14 +65,14 @@ def write_arrays(path: Path, arrays: Mapping[str, AnyArray], description: dict[s
     """Write numpy arrays and a JSON-able description atomically; return the digest.
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: the file cannot be written.
     """
     import safetensors.numpy
 
     # ascontiguousarray would give a scalar a dimension.
     ready = {name: np.array(value, order="C") for name, value in arrays.items()}
     stored = {
-        name: Stored(value.dtype.name, value.shape, value.reshape(-1).view(np.uint8))
+        name: StoredTensor(value.dtype.name, value.shape, value.reshape(-1).view(np.uint8))
         for name, value in ready.items()
     }
     return _write(path, stored, description, partial(safetensors.numpy.save_file, ready))
@@ -80,7 +80,7 @@ def write_arrays(path: Path, arrays: Mapping[str, AnyArray], description: dict[s
 
 def _write(
     path: Path,
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, StoredTensor],
     description: dict[str, Any],
     save: Callable[[Path, dict[str, str]], None],
 ) -> str:
@@ -90,7 +90,7 @@ def _write(
         mode = temporary.stat().st_mode
         try:
             save(temporary, {_KEY: json.dumps(content, sort_keys=True)})
-        except SafetensorError as error:  # a full disk, for one
+        except SafetensorError as error:  # for example, the disk is full
             raise OutputError(f"cannot write {path}: {error}") from error
         temporary.chmod(mode)  # safetensors creates files that only their owner may read
     return str(content["digest"])
@@ -106,7 +106,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def _current(content: dict[str, Any]) -> dict[str, Any]:
-    return dict(with_current_names(content)) if content["format"] == 1 else content
+    return dict(with_current_names(content))
 
 
 def _raw_description(path: Path) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def _raw_description(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path} is not a model file: {error}",
-            "a PyTorch checkpoint becomes one by `hifigan import`",
+            f"{path} is not a model file of hifigan",
+            "convert PyTorch checkpoints with `hifigan import`",
         ) from error
     try:
         content = dict(json.loads(metadata[_KEY]))
@@ -143,7 +143,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     import torch
 
-    def tensor(item: Stored) -> Tensor:
+    def tensor(item: StoredTensor) -> Tensor:
         return torch.from_numpy(item.content).view(getattr(torch, item.dtype)).reshape(item.shape)
 
     stored, content = _read(path)
@@ -160,7 +160,7 @@ def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, Any]]:
     return {name: _array(item) for name, item in stored.items()}, content
 
 
-def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, StoredTensor], dict[str, Any]]:
     # The library has checked that the header is sound and covers the file, before we follow it.
     content = _raw_description(path)
     try:
@@ -169,7 +169,7 @@ def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
             body = np.fromfile(stream, np.uint8)
         header.pop("__metadata__")
         stored = {
-            name: Stored(
+            name: StoredTensor(
                 _TYPES[entry["dtype"]], tuple(entry["shape"]), body[slice(*entry["data_offsets"])]
             )
             for name, entry in header.items()
@@ -180,7 +180,7 @@ def _read(path: Path) -> tuple[dict[str, Stored], dict[str, Any]]:
     if _digest(stored, content) != expected:
         raise ModelError(
             f"{path} is damaged: its content does not match its digest",
-            "fetch or train it again; a run falls back to its previous checkpoint",
+            "download or train the model again; training continues from the previous checkpoint",
         )
     content["digest"] = expected
     return stored, _current(content)
@@ -199,21 +199,21 @@ def tensors_of(arrays: Mapping[str, AnyArray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
 
 
-def _array(item: Stored) -> AnyArray:
+def _array(item: StoredTensor) -> AnyArray:
     if item.dtype == "bfloat16":  # the upper half of a float32
         wide = item.content.view(np.uint16).astype(np.uint32) << np.uint32(16)
         return wide.view(np.float32).reshape(item.shape)
     return item.content.view(item.dtype).reshape(item.shape)
 
 
-def _stored_tensor(value: Tensor) -> Stored:
+def _stored_tensor(value: Tensor) -> StoredTensor:
     import torch
 
     content = value.reshape(-1).view(torch.uint8).numpy()
-    return Stored(str(value.dtype).removeprefix("torch."), tuple(value.shape), content)
+    return StoredTensor(str(value.dtype).removeprefix("torch."), tuple(value.shape), content)
 
 
-def _digest(stored: Mapping[str, Stored], description: Mapping[str, Any]) -> str:
+def _digest(stored: Mapping[str, StoredTensor], description: Mapping[str, Any]) -> str:
     """Compute the SHA-256 of tensors and description, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name in sorted(stored):

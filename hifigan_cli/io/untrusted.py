@@ -31,7 +31,7 @@ CONTENT, TENSORS, REFUSAL = "content.json", "tensors.safetensors", "refusal.txt"
 TENSOR_KEY = "$tensor"
 _TIMED_OUT = "timed-out"  # this process creates it in the folder of a file that took too long
 _TIMEOUT_S = 600.0
-_MAX_CONTENT_BYTES = 64 << 20  # of plain values; configurations have a few kilobytes
+_MAX_CONTENT_BYTES = 64 << 20  # plain values; configurations have a few kilobytes
 _BATCH_FILES = 64
 # -P excludes the current folder from the module search: it may hold an untrusted torch.py.
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from hifigan_cli.io import untrusted_child"
@@ -178,7 +178,7 @@ def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) 
         from safetensors.torch import load_file  # type: ignore[assignment]  # tensors, not arrays
     try:
         if (folder / CONTENT).stat().st_size > _MAX_CONTENT_BYTES:
-            raise error(f"{label} holds too much data outside its tensors")
+            raise error(f"{label} contains too much data outside its tensors")
         content = json.loads((folder / CONTENT).read_text("utf-8"))
         return _decode(content, load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as failure:

@@ -22,10 +22,12 @@ from hifigan_cli.models.norms import add_weight_norm
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifigan_cli.config import GeneratorConfig, Variant
+    from hifigan_cli.config import GeneratorConfig, GeneratorVariant
 
 
-def same_conv(inputs: int, outputs: int, kernel: int, dilation: int, variant: Variant) -> nn.Conv1d:
+def same_conv(
+    inputs: int, outputs: int, kernel: int, dilation: int, variant: GeneratorVariant
+) -> nn.Conv1d:
     """Build a convolution that preserves the length."""
     padding, mode = dilation * (kernel - 1) // 2, variant.conv_padding
     return nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=padding, padding_mode=mode)
@@ -35,7 +37,7 @@ class ResidualBlock1(nn.Module):
     """For each dilation, add a dilated and a plain convolution to the input (figure 1, right)."""
 
     def __init__(
-        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: GeneratorVariant
     ) -> None:
         super().__init__()
         sizes = channels, channels, kernel
@@ -55,7 +57,7 @@ class ResidualBlock2(nn.Module):
     """For each dilation, add one dilated convolution to the input: the lighter block of V3."""
 
     def __init__(
-        self, channels: int, kernel: int, dilations: Sequence[int], variant: Variant
+        self, channels: int, kernel: int, dilations: Sequence[int], variant: GeneratorVariant
     ) -> None:
         super().__init__()
         sizes = channels, channels, kernel

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hifigan_cli.models.generator import Generator
     from hifigan_cli.types import AnyArray, FloatArray
 
-MODEL_FILE = "model.safetensors"  # in the folder of a training run
+MODEL_FILE = "model.safetensors"  # file name in the folder of a training run
 KIND = "vocoder"
 GENERATOR_PREFIX = "generator."
 

@@ -1,7 +1,7 @@
 """Draw curves over steps as inline SVG in the colors of the page, dark or light.
 
-matplotlib draws text and axes in a color that nothing else uses. It is then replaced by
-`currentColor`, the color of the surrounding text.
+matplotlib draws text and axes in a color that nothing else uses. In the SVG that color is
+replaced by `currentColor`, the color of the surrounding text.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def evaluation_page(report: Report, max_clips: int, results: Sequence[ThresholdR
     columns = [
         TableColumn(column.name, column.title, column.unit, column.digits)
         for column in report.columns
-        if not column.name.endswith("_change")  # for a single clip it means little
+        if not column.name.endswith("_change")  # the change of a single clip means little
     ]
     return build_page(
         "Recordings and results",
@@ -53,7 +53,7 @@ def select_clips(report: Report, count: int) -> list[ClipScores]:
 
 
 def _page_clip(clip: ClipScores) -> PageClip:
-    files = {"recording": clip.reference, "result": clip.hypothesis}
+    files = {"recording": clip.reference, "result": clip.generated}
     versions = [Version(title, read_audio(path, repair=True)) for title, path in files.items()]
     return PageClip(clip.name, versions)
 

@@ -88,7 +88,7 @@ def _config(run: RunFolder) -> Config | None:
         return None
     try:
         return resolve(file=run.config).config
-    except UsageError:  # from another version, or damaged; the page shows the text
+    except UsageError:  # another version wrote it, or it is damaged; the page shows the text
         return None
 
 

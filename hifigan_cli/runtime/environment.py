@@ -83,7 +83,7 @@ def _device_checks() -> list[Check]:
 
 
 def cpu_name() -> str:
-    """Return the CPU model; Linux knows it better than Python does."""
+    """Return the CPU model. On Linux, /proc/cpuinfo is more precise than `platform`."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a user's path
             match = re.search(r"model name\s*: (.+)", stream.read())

@@ -121,8 +121,8 @@ class _Worker:
 
 
 def _context(function: Callable[..., object]) -> BaseContext:
-    # A fork server imports everything once; its workers start immediately and share its memory. It
-    # has no threads. This process has some, so it must not be forked.
+    # A fork server imports everything once; its workers start immediately and share its memory.
+    # The fork server has no threads, so it can be forked safely; this process has threads.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([function.__module__])

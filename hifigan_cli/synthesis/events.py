@@ -6,16 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hifigan_cli.types import Notice
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Note:
-    """A message for the user; a warning if it concerns the quality of the result."""
-
-    text: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,5 +61,5 @@ class MelWritten:
     frames: int
 
 
-Event = Note | FileProgress | AudioWritten | MelWritten
+Event = Notice | FileProgress | AudioWritten | MelWritten
 EventHandler = Callable[[Event], None]

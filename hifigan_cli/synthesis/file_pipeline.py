@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class FilePipeline(Stages[Input, Result], ABC):
     """Inputs -> outputs, one for each; subclasses implement the stages in between."""
 
-    suffixes: ClassVar[frozenset[str]]  # of the files that are read from a folder
+    suffixes: ClassVar[frozenset[str]]  # only these files of a folder are read
     out_suffix: ClassVar[str]
 
     def __init__(self, report: EventHandler, shard: Shard, *, force: bool) -> None:
@@ -61,31 +61,31 @@ class FilePipeline(Stages[Input, Result], ABC):
     def prepare(self, jobs: Sequence[Job]) -> None:
         """Load everything that the jobs share, before the first of them."""
 
-    def plan(self, sources: Sequence[Path], out: Path) -> JobList:
+    def list_jobs(self, sources: Sequence[Path], out: Path) -> JobList:
         """Pair inputs with outputs, before any processing.
 
         Raises:
             InputError: a folder has no input files.
             UsageError: an output cannot have its name.
         """
-        batch = plan_jobs(sources, out, self.suffixes, self.out_suffix, self._shard, self._force)
-        for job in batch.jobs[:1]:
+        job_list = plan_jobs(sources, out, self.suffixes, self.out_suffix, self._shard, self._force)
+        for job in job_list.jobs[:1]:
             self.check_target(job.target)
-        return batch
+        return job_list
 
     def run_files(self, sources: Sequence[Path], out: Path) -> JobResults:
         """Process files, or all files of folders, into a file or a folder.
 
-        A single file raises its error; a batch collects errors in the result.
+        A single file raises its error; the errors of several files are collected in the result.
 
         Raises:
             HifiganError: a single file failed, or something failed that every file needs.
         """
-        batch = self.plan(sources, out)
-        with wait_for_all(self._shard), batch.lock():
-            if batch.is_batch and (jobs := batch.pending()):
+        job_list = self.list_jobs(sources, out)
+        with wait_for_all(self._shard), job_list.lock():
+            if job_list.is_multi_file and (jobs := job_list.pending()):
                 self.prepare(jobs)
-            return run_jobs(batch, self, self.report)
+            return run_jobs(job_list, self, self.report)
 
     def run_pipe(self, source: Path | IO[bytes], out: Path | IO[bytes]) -> None:
         """Process an input, an output or both that are pipes; samples are written at once.

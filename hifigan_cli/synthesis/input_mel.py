@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 MEL_AS_CHOICES = (AUTO, *SCALES)
 _BLOCK_FRAMES = 4096
-_MIN_DETECTION_FRAMES = 16  # in the first block of a stream, to detect its scale
+_MIN_DETECTION_FRAMES = 16  # fewer do not identify the scale of a stream
 # Detected scale -> the scales that look similar enough to believe `mel_as`.
 _SIMILAR_SCALES = {
     "ln": ("ln", "ln-power"),
@@ -204,8 +204,14 @@ def _identify_scale(
     elif mel_as is not None:
         scale = SCALES[mel_as]
         similar = _SIMILAR_SCALES.get(detected.kind, ())  # similar bases cannot be distinguished
-        if check and detected.certain and detected.kind != "loud" and mel_as not in similar:
-            raise InputError(f"{looks_like}, not {scale.title}", _conversion_hint(detected))
+        if (
+            check
+            and detected.certain
+            and detected.kind != "above_full_scale"
+            and mel_as not in similar
+        ):
+            hint = _conversion_hint(detected, expected)
+            raise InputError(f"{looks_like}, not {scale.title}", hint)
     elif check and expected is not None and not _may_be(expected, detected):
         if detected.certain:
             raise InputError(
@@ -228,14 +234,17 @@ def _may_be(expected: MelScale, detected: DetectedScale) -> bool:
     """Return whether a mel may be on the expected scale."""
     if expected.name == detected.kind or (detected.kind == "ln" and not detected.certain):
         return True
-    return expected.name != "ln" and detected.kind in ("loud", *_SIMILAR_SCALES[expected.name])
+    return expected.name != "ln" and detected.kind in (
+        "above_full_scale",
+        *_SIMILAR_SCALES[expected.name],
+    )
 
 
 def _detected_scale(
     detected: DetectedScale, expected: MelScale | None, label: str, *, certain: bool
 ) -> MelScale:
     """Return the detected scale, or the expected one if it is similar; raise if uncertain."""
-    if detected.kind not in SCALES and detected.kind != "loud":
+    if detected.kind not in SCALES and detected.kind != "above_full_scale":
         raise InputError(
             f"{label} looks like {detected.title} ({detected.reason}) and cannot be converted",
             _conversion_hint(detected),
@@ -251,10 +260,12 @@ def _detected_scale(
     return SCALES[detected.kind]
 
 
-def _conversion_hint(detected: DetectedScale) -> str:
+def _conversion_hint(detected: DetectedScale, expected: MelScale | None = None) -> str:
+    if expected is not None and detected.kind == expected.name:
+        return "omit --mel-as: the model reads this scale"
     if detected.kind in SCALES:
         fix = f"use --mel-as {detected.kind} to convert it"
-    elif detected.kind == "loud":
+    elif detected.kind == "above_full_scale":
         fix = "name its scale with --mel-as, or compute it with `hifigan mel --like MODEL`"
     else:
         fix = "undo the normalization, then use --mel-as"

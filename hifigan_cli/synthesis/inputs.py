@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hifigan_cli.synthesis.events import Note
-    from hifigan_cli.types import FloatArray
+    from hifigan_cli.types import FloatArray, Notice
 
 
 @dataclass
@@ -23,7 +22,7 @@ class SynthesisInput:
         sample_rate: of the output, in Hz.
         channels: of the output.
         get_n_samples: returns the output's samples per channel; None while unknown.
-        notes: messages for the user, warnings included.
+        notices: messages for the user, warnings included.
         postprocess: turns the vocoder's samples `(channels, samples)` into the output's.
         low_latency: whether blocks arrive over time and should be synthesized at once.
         all_blocks: all blocks of the mel if they were computed ahead, otherwise empty.
@@ -34,7 +33,7 @@ class SynthesisInput:
     sample_rate: int
     channels: int
     get_n_samples: Callable[[], int | None]
-    notes: Sequence[Note] = ()
+    notices: Sequence[Notice] = ()
     postprocess: Callable[[Iterator[FloatArray]], Iterator[FloatArray]] = iter
     low_latency: bool = False
     all_blocks: Sequence[FloatArray] = field(default=(), init=False)

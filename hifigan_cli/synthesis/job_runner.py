@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Input = TypeVar("Input")
 Result = TypeVar("Result")
 
-# Larger files may be hours long: no other file is in memory together with them.
+# Larger files are processed one at a time, because they may be hours long.
 _LONG_FILE_BYTES = 64 << 20
 _BLOCKS_AHEAD = 4
 _POLL_S = 0.2  # how often a waiting thread checks whether the run has stopped
@@ -66,27 +66,28 @@ class Stages(Protocol[Input, Result]):
         """Report a written file, in order, in the caller's thread."""
 
 
-def run_jobs(batch: JobList, stages: Stages[Any, Any], report: EventHandler) -> JobResults:
+def run_jobs(job_list: JobList, stages: Stages[Any, Any], report: EventHandler) -> JobResults:
     """Run every job and report the progress.
 
-    A single job raises its error and uses no threads. A batch collects errors in the result.
+    A single job raises its error and uses no threads. The errors of several jobs are collected in
+    the result.
 
     Raises:
         HifiganError: a single job failed, or an error concerns every file: of the device or the
             model, or a signal.
     """
-    result, total = JobResults(batch), len(batch.jobs)
+    result, total = JobResults(job_list), len(job_list.jobs)
     report(FileProgress(0, total))
-    if not batch.is_batch:
-        (job,) = batch.jobs
-        check_output(job.target, batch.force, job.source)
+    if not job_list.is_multi_file:
+        (job,) = job_list.jobs
+        check_output(job.target, job_list.force, job.source)
         item = stages.open(job.source)
         (blocks,) = stages.synthesize([item])
         stages.report_written(stages.write(job, item, blocks))
         result.done = 1
         report(FileProgress(1, 1, job.source))
         return result
-    threads = _StageThreads(batch, stages)
+    threads = _StageThreads(job_list, stages)
     try:
         for number, (job, written) in enumerate(threads.results(), 1):
             if isinstance(written, HifiganError):
@@ -113,8 +114,8 @@ _SKIPPED = object()
 class _StageThreads:
     """Three stages and the queues between them."""
 
-    def __init__(self, batch: JobList, stages: Stages[Any, Any]) -> None:
-        self._batch, self._stages = batch, stages
+    def __init__(self, job_list: JobList, stages: Stages[Any, Any]) -> None:
+        self._job_list, self._stages = job_list, stages
         self._stopped = threading.Event()
         self._read: queue.Queue[Any] = queue.Queue(stages.group_size)
         self._blocks: queue.Queue[Any] = queue.Queue(_BLOCKS_AHEAD)
@@ -130,7 +131,7 @@ class _StageThreads:
         """Yield each job with the return value of `write`, its error, or `_SKIPPED`."""
         for thread in self._threads:
             thread.start()
-        unread = unfinished = len(self._batch.jobs)
+        unread = unfinished = len(self._job_list.jobs)
         while unfinished:
             if unread:
                 group = self._next_group()
@@ -182,15 +183,15 @@ class _StageThreads:
             self._put(self._blocks, end)
 
     def _reader(self) -> None:
-        for number, job in enumerate(self._batch.jobs):
-            if self._batch.is_skipped(job):
+        for number, job in enumerate(self._job_list.jobs):
+            if self._job_list.is_skipped(job):
                 self._put(self._read, (job, _SKIPPED))
                 continue
             long = _is_long(job)
             if long:
                 self._wait_until_written(number)
             try:
-                check_output(job.target, self._batch.force, job.source)
+                check_output(job.target, self._job_list.force, job.source)
                 item: Any = self._stages.open(job.source)
                 self._stages.read_ahead(item)
             except PER_FILE_ERRORS as error:
@@ -200,7 +201,7 @@ class _StageThreads:
                 self._wait_until_written(number + 1)
 
     def _writer(self) -> None:
-        for _ in self._batch.jobs:
+        for _ in self._job_list.jobs:
             job, item = self._get(self._blocks)
             if not _is_finished(item):
                 blocks = self._file_blocks()

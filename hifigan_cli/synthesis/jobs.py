@@ -1,8 +1,8 @@
 """Pair input files with output files, for one file, several files or a folder.
 
 The output folder mirrors the input folder. Existing results are skipped and counted, so the same
-command continues a stopped batch. A bad file does not stop the others. When several processes share
-a batch, each takes every N-th file.
+command continues a stopped run. A bad file does not stop the others. When several processes share
+the files, each takes every N-th one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-# Errors of one file of a batch. Any other error would fail for every file and ends the batch.
+# Errors of one of several files. Any other error would fail for every file and ends the run.
 PER_FILE_ERRORS = (InputError, OutputError, UsageError)
 
 
@@ -41,20 +41,20 @@ class JobList:
 
     Attributes:
         jobs: in order.
-        out: the output file, or the output folder of a batch.
-        is_batch: whether the inputs are several files or a folder; errors are then collected.
+        out: the output file, or the output folder of several files.
+        is_multi_file: whether the inputs are several files or a folder; errors are then collected.
         shard: the part of the files that these are.
         force: overwrite existing results.
     """
 
     jobs: tuple[Job, ...]
     out: Path
-    is_batch: bool
+    is_multi_file: bool
     shard: Shard = UNSHARDED
     force: bool = False
 
     def is_skipped(self, job: Job) -> bool:
-        """Return whether a batch skips a job because its result exists."""
+        """Return whether a run of several files skips a job because its result exists."""
         return not self.force and os.path.lexists(job.target)
 
     def pending(self) -> list[Job]:
@@ -67,27 +67,27 @@ class JobList:
         Raises:
             OutputError: the folder cannot be written, or another run is using it.
         """
-        if not self.is_batch:
+        if not self.is_multi_file:
             return nullcontext()
         return lock_output_folder(self.out, self.shard, [job.target for job in self.jobs])
 
 
 @dataclass
 class JobResults:
-    """The results of a batch: counts, and the error of each failed file."""
+    """The results of a run: counts, and the error of each failed file."""
 
-    batch: JobList
+    job_list: JobList
     done: int = 0
     skipped: int = 0
     failures: list[tuple[Path, HifiganError]] = field(default_factory=list)
 
     @property
     def error(self) -> BatchError | None:
-        """The error of the batch, if a file failed."""
+        """The error of the run, if a file failed."""
         if not self.failures:
             return None
         return BatchError(
-            f"{len(self.failures)} of {len(self.batch.jobs)} files failed",
+            f"{len(self.failures)} of {len(self.job_list.jobs)} files failed",
             "fix or remove them; the same command then retries only those",
         )
 
@@ -107,8 +107,8 @@ def plan_jobs(
 
     Raises:
         InputError: a folder has no matching files.
-        UsageError: a batch has one file as its output, two inputs have the same output, or an
-            output is its own input.
+        UsageError: several files have one file as their output, two inputs have the same output,
+            or an output is its own input.
     """
     folders = {source for source in sources if is_folder(source)}
     out_is_folder, out_is_file = is_folder(out), is_file(out)
@@ -116,9 +116,9 @@ def plan_jobs(
         target = out / (sources[0].stem + out_suffix) if out_is_folder else out
         jobs = [Job(sources[0], target)]
         if shard.covers_all:
-            return JobList(tuple(jobs), target, is_batch=False, force=force)
+            return JobList(tuple(jobs), target, is_multi_file=False, force=force)
         jobs = shard.select(jobs)
-        return JobList(tuple(jobs), target.parent, is_batch=True, shard=shard, force=force)
+        return JobList(tuple(jobs), target.parent, is_multi_file=True, shard=shard, force=force)
     looks_like_file = out.suffix.lower() in {*suffixes, out_suffix}
     if out_is_file or (looks_like_file and not out_is_folder):
         raise UsageError(f"{out} is a file; several results need a folder", "name a folder with -o")
@@ -132,7 +132,7 @@ def plan_jobs(
             raise UsageError(f"{out} is both input and output", "name another folder with -o")
         pairs += [(path, path.relative_to(source)) for path in _walk(source, suffixes, out)]
     jobs = shard.select(list(_name_targets(pairs, out, out_suffix)))
-    return JobList(tuple(jobs), out, is_batch=True, shard=shard, force=force)
+    return JobList(tuple(jobs), out, is_multi_file=True, shard=shard, force=force)
 
 
 def _raise_unreadable(error: OSError) -> NoReturn:

@@ -13,8 +13,9 @@ from hifigan_cli.audio.reading import Audio, read_audio
 from hifigan_cli.errors import UsageError
 from hifigan_cli.io.files import write_bytes
 from hifigan_cli.runtime.sharding import UNSHARDED, Shard
-from hifigan_cli.synthesis.events import MelWritten, Note
+from hifigan_cli.synthesis.events import MelWritten
 from hifigan_cli.synthesis.file_pipeline import FilePipeline
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +65,7 @@ class MelExtraction(FilePipeline[Audio, MelWritten]):
         """Compute the mel of each recording, as one block."""
         for audio in items:
             for text in audio.notes:
-                self.report(Note(text, warning=True))
+                self.report(Notice(text, warning=True))
         return [iter([audio_to_mel(audio, self._mel)]) for audio in items]
 
     def write(self, job: Job, _: Audio, blocks: Iterator[FloatArray]) -> MelWritten:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MAGIC = b"\x93NUMPY"
 _READ_BYTES = 1 << 20
 _END_TIMEOUT_S = 0.05  # wait this long for the end of the stream after the first array
-_LOG_MEL_RANGE = -200.0, 200.0  # of raw values: log-mels on any scale, including decibels
+_LOG_MEL_RANGE = -200.0, 200.0  # covers log-mels on any scale, also in decibels
 _FLOAT32 = np.dtype("<f4")
 
 

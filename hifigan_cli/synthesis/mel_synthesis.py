@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
-from hifigan_cli.synthesis.events import Note
 from hifigan_cli.synthesis.input_mel import InputMel, open_mel, stream_mel
 from hifigan_cli.synthesis.inputs import SynthesisInput
 from hifigan_cli.synthesis.mel_files import MEL_SUFFIXES, torch_mel_files
 from hifigan_cli.synthesis.mel_stream import MelStream
 from hifigan_cli.synthesis.pipeline import SynthesisPipeline
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from hifigan_cli.synthesis.pipeline import SynthesisOptions
 
 
-def _notes(mel: InputMel) -> list[Note]:
+def _notices(mel: InputMel) -> list[Notice]:
     return [
-        *(Note(text) for text in mel.notes),
-        *(Note(text, warning=True) for text in mel.warnings),
+        *(Notice(message) for message in mel.notes),
+        *(Notice(message, warning=True) for message in mel.warnings),
     ]
 
 
@@ -67,14 +67,16 @@ class MelSynthesis(SynthesisPipeline):
         """
         mel = self._open_mel(source)
         n_samples = mel.array.shape[1] * self.mel.hop_length
-        return SynthesisInput(mel.blocks(), self.mel.sample_rate, 1, lambda: n_samples, _notes(mel))
+        return SynthesisInput(
+            mel.blocks(), self.mel.sample_rate, 1, lambda: n_samples, _notices(mel)
+        )
 
     def open_stream(self, stream: IO[bytes]) -> SynthesisInput:
         """Open mel frames that arrive over time, preferably from an unbuffered stream."""
 
         def report(opened: InputMel) -> None:
-            for note in _notes(opened):
-                self.report(note)
+            for notice in _notices(opened):
+                self.report(notice)
 
         mel_stream = MelStream(stream, self.mel, transpose=self._transpose)
         blocks = stream_mel(

@@ -29,10 +29,11 @@ from hifigan_cli.models.model_file import read_architecture
 from hifigan_cli.runtime.devices import describe_device
 from hifigan_cli.runtime.sharding import UNSHARDED, Shard
 from hifigan_cli.runtime.torchrun import process_device
-from hifigan_cli.synthesis.events import AudioWritten, EventHandler, Note
+from hifigan_cli.synthesis.events import AudioWritten, EventHandler
 from hifigan_cli.synthesis.file_pipeline import FilePipeline
 from hifigan_cli.synthesis.inputs import SynthesisInput
 from hifigan_cli.synthesis.vocoder import Vocoder
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,13 +76,13 @@ class SynthesisPreview:
         lengths_s: seconds of speech for each file that would be written.
         existing: number of existing results that would be skipped.
         unreadable: errors of the inputs that cannot be read.
-        estimate_s: estimated processing time, in seconds.
+        estimated_s: estimated processing time, in seconds.
     """
 
     lengths_s: dict[Job, float]
     existing: int
     unreadable: list[InputError]
-    estimate_s: float
+    estimated_s: float
 
 
 class SynthesisPipeline(FilePipeline[SynthesisInput, AudioWritten]):
@@ -139,17 +140,17 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, AudioWritten]):
         engine = vocoder.engine
         precision = "" if engine.precision == "fp32" else f", {engine.precision}"
         title = f"{describe_device(vocoder.device)} ({engine.name} engine{precision})"
-        self.report(Note(f"{self.model_name} on {title}"))
+        self.report(Notice(f"{self.model_name} on {title}"))
         return vocoder
 
     def preview(self, sources: Sequence[Path], out: Path) -> SynthesisPreview:
         """List the work of `run_files` and estimate its duration; write nothing."""
-        batch = self.plan(sources, out)
-        if not batch.is_batch:
-            check_output(batch.jobs[0].target, batch.force, batch.jobs[0].source)
-        pending = batch.pending()
+        job_list = self.list_jobs(sources, out)
+        if not job_list.is_multi_file:
+            check_output(job_list.jobs[0].target, job_list.force, job_list.jobs[0].source)
+        pending = job_list.pending()
         if not pending:
-            return SynthesisPreview({}, len(batch.jobs), [], 0.0)
+            return SynthesisPreview({}, len(job_list.jobs), [], 0.0)
         self.prepare(pending)
         lengths_s: dict[Job, float] = {}
         unreadable = []
@@ -157,11 +158,13 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, AudioWritten]):
             try:
                 lengths_s[job] = self.length_s(job.source)
             except InputError as error:
-                if not batch.is_batch:
+                if not job_list.is_multi_file:
                     raise
                 unreadable.append(error)
-        estimate_s = sum(lengths_s.values()) / self.vocoder.measure_speed()
-        return SynthesisPreview(lengths_s, len(batch.jobs) - len(pending), unreadable, estimate_s)
+        estimated_s = sum(lengths_s.values()) / self.vocoder.measure_speed()
+        return SynthesisPreview(
+            lengths_s, len(job_list.jobs) - len(pending), unreadable, estimated_s
+        )
 
     @property
     def group_size(self) -> int:
@@ -175,9 +178,9 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, AudioWritten]):
     def synthesize(self, items: Sequence[SynthesisInput]) -> list[Iterator[FloatArray]]:
         """Synthesize inputs; several share a batch if their mels were computed ahead."""
         for item in items:
-            for note in item.notes:
-                self.report(note)
-            item.notes = ()  # report them once, even if a group is retried file by file
+            for notice in item.notices:
+                self.report(notice)
+            item.notices = ()  # report them once, even if a group is retried file by file
         batch = [item for item in items if item.all_blocks] if len(items) > 1 else []
         mels = [np.concatenate(item.all_blocks, axis=-1) for item in batch]
         started = time.perf_counter()
@@ -238,7 +241,7 @@ class SynthesisPipeline(FilePipeline[SynthesisInput, AudioWritten]):
 
     def _report_clipped(self, target: Path, clipped: int) -> None:
         if clipped:
-            self.report(Note(f"{target}: {clipped} samples were clipped", warning=True))
+            self.report(Notice(f"{target}: {clipped} samples were clipped", warning=True))
 
     def _report_halved_chunk(self, frames: int) -> None:
-        self.report(Note(f"out of memory; reduced the chunk to {frames} frames", warning=True))
+        self.report(Notice(f"out of memory; reduced the chunk to {frames} frames", warning=True))

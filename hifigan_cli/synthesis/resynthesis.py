@@ -11,9 +11,9 @@ from hifigan_cli.audio.reading import audio_length_s
 from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.resampling import resampled_length
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions, load_enhancement
-from hifigan_cli.synthesis.events import Note
 from hifigan_cli.synthesis.inputs import SynthesisInput
 from hifigan_cli.synthesis.pipeline import SynthesisPipeline
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +63,8 @@ class Resynthesis(SynthesisPipeline):
         options, vocoder = self._enhancement_options, self.vocoder
         enhancement = load_enhancement(options, vocoder.model.mel, vocoder.device)
         for text in enhancement.notes:
-            self.report(Note(text, warning=True))
-        self.report(Note(f"enhancement: {enhancement.title}"))
+            self.report(Notice(text, warning=True))
+        self.report(Notice(f"enhancement: {enhancement.title}"))
         return enhancement
 
     def prepare(self, jobs: Sequence[Job]) -> None:
@@ -89,7 +89,7 @@ class Resynthesis(SynthesisPipeline):
             sample_rate,
             sound.channels,
             lambda: length,
-            [Note(text, warning=True) for text in texts],
+            [Notice(text, warning=True) for text in texts],
             partial(
                 self.vocoder.match_length, sound=sound, keep_sample_rate=self._keep_sample_rate
             ),

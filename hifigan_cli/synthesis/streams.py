@@ -72,6 +72,7 @@ class VocoderStream:
         self._min_frames = min_frames(config) - 2 * self._padding
         self._n_frames = 0  # frames so far
         self._last_frame: FloatArray | None = None
+        self._single = True  # pushes without a channel dimension
         self._samples_to_drop = 0  # samples of padding frames that are still to come
 
     def push(self, mel: npt.ArrayLike | torch.Tensor) -> FloatArray:
@@ -93,11 +94,12 @@ class VocoderStream:
             raise InputError(
                 f"a push has {len(frames)} channels, the stream has {len(self._last_frame)}"
             )
+        self._single = single
         samples = self._push_frames(frames)
         return samples[0] if single else samples
 
     def finish(self) -> FloatArray:
-        """End the mel; return the remaining samples `(channels, samples)`.
+        """End the mel; return the remaining samples, with the dimensions that `push` returned.
 
         The stream can then be used for another mel.
 
@@ -105,7 +107,7 @@ class VocoderStream:
             InputError: the mel is too short for a network with reflection padding.
         """
         if self._last_frame is None:
-            return np.zeros((1, 0), np.float32)
+            return np.zeros(0, np.float32)
         if self._n_frames < self._min_frames:
             raise InputError(
                 f"a mel of {self._n_frames} frames is too short for this model",
@@ -114,7 +116,8 @@ class VocoderStream:
         copies = np.repeat(self._last_frame, self._padding, axis=-1)
         samples = self._stream.push(copies, end=True)
         self._last_frame, self._n_frames = None, 0
-        return samples[:, self._samples_to_drop : samples.shape[1] - self._padding * self._hop]
+        samples = samples[:, self._samples_to_drop : samples.shape[1] - self._padding * self._hop]
+        return samples[0] if self._single else samples
 
     def _push_frames(self, frames: FloatArray) -> FloatArray:
         if frames.shape[-1] == 0:

@@ -15,7 +15,7 @@ from hifigan_cli.audio.conventions.scales import LOG_FLOOR
 from hifigan_cli.audio.logmel import log_mel_stream
 from hifigan_cli.audio.reading import Audio
 from hifigan_cli.audio.resampling import pad_or_trim_blocks, resample_blocks, resampled_length
-from hifigan_cli.config import Variant
+from hifigan_cli.config import GeneratorVariant
 from hifigan_cli.engines.selection import EngineOptions, build_engine, engine_device
 from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.errors import InputError
@@ -76,14 +76,14 @@ class Vocoder:
     def stream(self, chunk_frames: int = 0, *, low_latency: bool = True) -> VocoderStream:
         """Start a stream: push frames as they arrive, and get samples as soon as possible.
 
-        A `low_latency` stream synthesizes as soon as 32 frames have arrived, or a smaller chunk.
-        Otherwise it waits for two chunks, so that no chunk is short. Stateful engines (native) have
-        no chunks, and return samples from every push.
+        A `low_latency` stream synthesizes 32 frames, or a smaller chunk, as soon as these and their
+        context have arrived. Otherwise it waits for two chunks, so that no chunk is short. Stateful
+        engines (native) have no chunks, and return samples from every push.
 
         >>> from hifigan_cli import load_model
         >>> stream = load_model().stream(chunk_frames=32)  # doctest: +SKIP
         >>> samples = stream.push(frames)  # (80, n) -> (m,)  # doctest: +SKIP
-        >>> rest = stream.finish()  # (1, samples)  # doctest: +SKIP
+        >>> rest = stream.finish()  # (samples,)  # doctest: +SKIP
         """
         return VocoderStream(
             self.engine,
@@ -127,7 +127,7 @@ class Vocoder:
     @property
     def prefers_batches(self) -> bool:
         """Whether a batch of mels is faster than one mel after another."""
-        return self.device.startswith("cuda") and self.model.generator.variant == Variant()
+        return self.device.startswith("cuda") and self.model.generator.variant == GeneratorVariant()
 
     def vocode_batch(self, mels: Sequence[FloatArray]) -> list[FloatArray]:
         """Synthesize log-mels `(channels, n_mels, frames)` of any lengths, in batches.

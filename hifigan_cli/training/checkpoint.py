@@ -33,7 +33,7 @@ _RNG_CPU, _RNG_CUDA = "rng.cpu", "rng.cuda"
 
 
 @dataclass(frozen=True)
-class ResumePoint:
+class Checkpoint:
     """The content of a checkpoint whose checksum was verified."""
 
     path: Path
@@ -91,7 +91,7 @@ def write_checkpoint(path: Path, state: TrainingState, data_digest: str) -> None
     write_tensors(path, state_tensors(state), description)
 
 
-def read_checkpoint(path: Path, kind: str = VocoderState.kind) -> ResumePoint:
+def read_checkpoint(path: Path, kind: str = VocoderState.kind) -> Checkpoint:
     """Read a checkpoint and verify its checksum.
 
     Raises:
@@ -100,7 +100,7 @@ def read_checkpoint(path: Path, kind: str = VocoderState.kind) -> ResumePoint:
     tensors, description = read_tensors(path)
     if description.get("kind") != kind:
         raise ModelError(f"{path} is a {description.get('kind')}, not a training {kind}")
-    return ResumePoint(path, tensors, description)
+    return Checkpoint(path, tensors, description)
 
 
 def state_tensors(state: TrainingState) -> dict[str, Tensor]:
@@ -118,7 +118,7 @@ def state_tensors(state: TrainingState) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(state: TrainingState, checkpoint: ResumePoint) -> None:
+def restore(state: TrainingState, checkpoint: Checkpoint) -> None:
     """Load a checkpoint into a state.
 
     Raises:

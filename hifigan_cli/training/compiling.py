@@ -39,14 +39,14 @@ def compile_networks(
     try:
         for network in networks:
             network.compile(backend=backend)
-        state.compare = torch.compile(
+        state.forward_generator_step = torch.compile(
             state.optimized_discriminators.forward_generator_step, backend=backend
         )
         compute_gradients(state, batch, mels)
     except Exception as error:  # noqa: BLE001 - compilers fail in many ways
         for network in networks:
             network._compiled_call_impl = None
-        state.compare = state.optimized_discriminators.forward_generator_step
+        state.forward_generator_step = state.optimized_discriminators.forward_generator_step
         summary = str(error).strip().partition("\n")[0]
         warn(f"torch.compile failed, training uncompiled: {type(error).__name__}: {summary}")
         return False

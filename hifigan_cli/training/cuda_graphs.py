@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 import torch.distributed as dist
 
-from hifigan_cli.training.step import Losses, to_micro_batches, update
+from hifigan_cli.training.step import Losses, to_micro_batches, train_on_micro_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ class GraphedStep:
         captured = self._find_or_capture(micro_batches)
         if captured is None:
             return self._capture.warm_up(
-                lambda: update(state, micro_batches, self._mels, self._guard)
+                lambda: train_on_micro_batches(state, micro_batches, self._mels, self._guard)
             )
         for static, micro in zip(captured.static_inputs, micro_batches, strict=True):
             static.y.copy_(micro.y)
@@ -134,7 +134,9 @@ class GraphedStep:
         inputs = [m._replace(y=m.y.clone(), input_mel=m.input_mel.clone()) for m in micro_batches]
         before = state.step
         try:
-            losses, replay = self._capture(lambda: update(state, inputs, self._mels, self._guard))
+            losses, replay = self._capture(
+                lambda: train_on_micro_batches(state, inputs, self._mels, self._guard)
+            )
         except RuntimeError as error:  # includes out of memory
             self._failed = True
             reason = str(error).strip().partition("\n")[0]

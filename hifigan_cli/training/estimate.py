@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from hifigan_cli.data.augmentation import create_batches
+from hifigan_cli.errors import ModelError
 from hifigan_cli.importers.model_lookup import locate_source
+from hifigan_cli.io.tensor_file import read_description
 from hifigan_cli.models import Generator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from hifigan_cli.models.generator import count_parameters
+from hifigan_cli.training.checkpoint import Checkpoint
 from hifigan_cli.training.run_folder import RunFolder, checkpoint_step
+from hifigan_cli.training.state import VocoderState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +80,7 @@ class TrainingEstimate:
     generator_parameters: int
     discriminator_parameters: int
     checkpoint_bytes: int
-    total_checkpoint_bytes: int  # of all checkpoints that a run keeps
+    total_checkpoint_bytes: int  # size of all checkpoints that a run keeps
 
 
 def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
@@ -83,12 +88,20 @@ def estimate(options: TrainOptions, data: PreparedData) -> TrainingEstimate:
 
     Raises:
         UsageError: the data do not match the configuration.
-        ModelError: the run is new and `init` names no model.
+        ModelError: the run is new and `init` names no model, or another configuration.
+        InputError: the data differ from those of the run.
     """
     config, train = options.config, options.config.train
     batches = create_batches(data, config)  # checks that data and configuration match
     options.check_init()
     saved = options.resume_checkpoints()
+    description = None
+    if saved:
+        with suppress(ModelError):  # damaged: training falls back to an earlier one
+            description = read_description(saved[0])
+    if description is not None:
+        checkpoint = Checkpoint(saved[0], {}, description)
+        checkpoint.check_same_run(config, data.digest, VocoderState.changeable_on_resume)
     with torch.device("meta"):  # sizes only: no memory, no random numbers
         generator = count_parameters(Generator(config.generator, config.mel.n_mels))
         discriminators = count_parameters(MultiPeriodDiscriminator(train.discriminator_width))

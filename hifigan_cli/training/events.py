@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hifigan_cli.types import Notice
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rendering:
-    """Progress in rendering pairs of clean and damaged speech to train an enhancer."""
+    """Progress in rendering pairs of noisy and clean speech to train an enhancer."""
 
     done: int
     pairs: int
@@ -55,7 +57,7 @@ class Validated:
     step: int
     metrics: dict[str, float]
     clips: int
-    took_s: float
+    elapsed_s: float
     best: bool
     comparison: OfficialComparison | None = None  # None if no official training is comparable
     forecast: Forecast | None = None  # None if unknown
@@ -77,14 +79,6 @@ class Saved:
 
     step: int
     path: Path
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A message to the user; `warning` is true if it may need their attention."""
-
-    message: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)

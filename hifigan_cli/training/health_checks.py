@@ -26,8 +26,8 @@ DISCRIMINATOR_NAMES = (
     *(f"period_{period}" for period in PERIODS),
     *(f"scale_{2**scale}" for scale in range(SCALES)),
 )
-MIN_LEARNING_RATE_RATIO = 0.01  # of the initial learning rate
-_MIN_REMAINING_RATIO = 0.1  # of all steps
+MIN_LEARNING_RATE_RATIO = 0.01  # fraction of the initial learning rate
+_MIN_REMAINING_RATIO = 0.1  # fraction of all steps
 WINNING_LOSS = 0.05  # loss of one discriminator, a tenth of chance
 MIN_SCORE_SPREAD = 0.005  # standard deviation of scores: 0.002 untrained, normally 0.05 to 0.3
 MIN_GRADIENT_NORM = 1e-4  # norm of all gradients, normally about 1 to 100

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from hifigan_cli.audio.pictures import mel_picture
 from hifigan_cli.errors import InputError, OutputError, UsageError
 from hifigan_cli.io.files import is_file, write_bytes
-from hifigan_cli.training.events import Notice
 from hifigan_cli.training.validation_audio import write_validation_audio
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.validation_audio import ValidationClip
 
 _INSTALL_COMMAND = "pip install 'hifigan-cli[{0}]'"
-_WANDB_ID = "wandb.id"  # in the run folder, so that a resumed run continues its curves
+_WANDB_ID = "wandb.id"  # this file in the run folder lets a resumed run continue its curves
 
 
 class Logger:

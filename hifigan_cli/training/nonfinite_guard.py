@@ -5,8 +5,8 @@ number of skipped steps, and of consecutive ones, is read when losses are logged
 An occasional skipped step is harmless: bfloat16 overflows, or a batch is unusual. Many consecutive
 ones mean that the weights have diverged.
 
-The flag depends only on the gradients' norm. Distributed processes share their gradients, so all of
-them decide alike; their losses differ.
+The flag depends only on the gradients' norm. All processes have the same averaged gradients, so
+they make the same decision. Losses differ between processes and cannot be used.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hifigan_cli.config import Config
 
 MAX_STEP_RATIO = 4.0  # limits both the extrapolation and the history that is fitted
-MIN_T_STATISTIC = 4.0  # of a slope: its ratio to its standard error
+MIN_T_STATISTIC = 4.0  # minimum ratio of a slope to its standard error
 _MIN_POINTS = 5
 
 

@@ -24,7 +24,7 @@ from hifigan_cli.errors import ModelError, OutputError
 from hifigan_cli.io.files import create_folder, is_file, is_folder
 from hifigan_cli.io.locks import LOCK_FILE, PID_FILE, folder_lock
 from hifigan_cli.models.model_file import MODEL_FILE
-from hifigan_cli.training.checkpoint import ResumePoint, read_checkpoint
+from hifigan_cli.training.checkpoint import Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,11 +71,11 @@ class RunFolder:
         for path in self.list_checkpoints()[keep:]:
             path.unlink(missing_ok=True)
 
-    def clean_up(self, checkpoint: ResumePoint | None) -> None:
+    def clean_up(self, checkpoint: Checkpoint | None) -> None:
         """Prepare the folder for training from `checkpoint`, or from the start.
 
-        Newer checkpoints are damaged and are renamed, so that they do not count as kept ones.
-        Temporary files of a killed save are removed.
+        Checkpoints newer than this one are damaged; rename them, so that `keep_checkpoints` does
+        not count them. Remove temporary files of a killed save.
         """
         valid = checkpoint.path if checkpoint else None
         for path in itertools.takewhile(lambda p: p != valid, self.list_checkpoints()):
@@ -129,7 +129,7 @@ def checkpoint_step(path: Path) -> int:
 
 def newest_checkpoint(
     run: RunFolder, report_damaged: Callable[[str], None], kind: str
-) -> ResumePoint | None:
+) -> Checkpoint | None:
     """Read the newest intact checkpoint; return None if the run has no checkpoints.
 
     Each damaged checkpoint that is skipped is passed to `report_damaged`.

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 from hifigan_cli.config.files import to_toml
 from hifigan_cli.io.files import write_bytes
 from hifigan_cli.training.checkpoint import read_checkpoint, restore
-from hifigan_cli.training.events import Notice
 from hifigan_cli.training.run_folder import newest_checkpoint
 from hifigan_cli.training.state import TrainingState
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
     from hifigan_cli.runtime.distributed import DistributedContext
-    from hifigan_cli.training.checkpoint import ResumePoint
+    from hifigan_cli.training.checkpoint import Checkpoint
     from hifigan_cli.training.events import EventCallback
     from hifigan_cli.training.run_folder import RunFolder
 
@@ -92,7 +92,7 @@ def roll_back(
 
 def _choose_checkpoint(
     state: TrainingState, run: RunFolder, context: DistributedContext, report: EventCallback
-) -> ResumePoint | None:
+) -> Checkpoint | None:
     """Let the main process choose, so that all processes resume from the same checkpoint."""
 
     def report_damaged(message: str) -> None:

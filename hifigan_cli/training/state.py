@@ -87,9 +87,9 @@ class VocoderState(TrainingState):
         ema: the generator's exponential moving average, or None.
         optimizer_g, optimizer_d: AdamW for the generator, and for both discriminators.
         optimized_generator, optimized_discriminators: the same networks, optimized for speed.
-        forward: the optimized `generator` and `discriminators` that a step calls; with several
-            processes each is wrapped in `DistributedDataParallel`.
-        compare: `optimized_discriminators.forward_generator_step`, compiled if the networks are.
+        step_networks: the optimized `generator` and `discriminators` that a step calls; with
+            several processes each is wrapped in `DistributedDataParallel`.
+        forward_generator_step: that of `optimized_discriminators`, compiled if the networks are.
     """
 
     config: Config
@@ -125,11 +125,11 @@ class VocoderState(TrainingState):
             OptimizedGenerator(self.generator) if bf16 else self.generator
         )
         self.optimized_discriminators = OptimizedDiscriminators(self.mpd, self.msd)
-        self.forward: dict[str, nn.Module] = {
+        self.step_networks: dict[str, nn.Module] = {
             "generator": self.optimized_generator,
             "discriminators": self.optimized_discriminators,
         }
-        self.compare = self.optimized_discriminators.forward_generator_step
+        self.forward_generator_step = self.optimized_discriminators.forward_generator_step
 
     @property
     def eval_generator(self) -> Generator:
@@ -139,12 +139,12 @@ class VocoderState(TrainingState):
     def distribute(self) -> None:
         """Wrap the networks so that each backward pass averages gradients over the processes."""
         ids = [self.device] if self.device.type == "cuda" else None
-        for name, network in self.forward.items():
+        for name, network in self.step_networks.items():
             # Spectral norm's buffers depend only on the weights: all processes have the same.
             with warnings.catch_warnings():
                 # torch 2.14 renames this option; 2.11 does not know the new name.
                 warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
-                self.forward[name] = DistributedDataParallel(
+                self.step_networks[name] = DistributedDataParallel(
                     network, device_ids=ids, broadcast_buffers=False
                 )
 

@@ -10,7 +10,7 @@ the device.
 
 Before `adversarial_start` only the generator is trained, with spectral losses.
 
-With `accumulate` the batch is processed in micro-batches whose gradients add up to those of the
+With `micro_batches` the batch is processed in micro-batches whose gradients add up to those of the
 batch (except for one part of `stft_loss`). The discriminators process all of them before the
 generator does. The generator then runs a second time, because keeping all graphs would use the
 memory that micro-batches save.
@@ -75,7 +75,7 @@ class MicroBatch(NamedTuple):
 
     y: Tensor  # (batch, 1, segment), the recording
     input_mel: Tensor  # (batch, n_mels, frames)
-    fraction: float  # of the batch
+    fraction: float  # share of the batch
     is_last: bool
 
 
@@ -86,10 +86,10 @@ def train_step(
 
     `guard` performs both updates and skips those with non-finite gradients.
     """
-    return update(state, to_micro_batches(state, batch, mels), mels, guard)
+    return train_on_micro_batches(state, to_micro_batches(state, batch, mels), mels, guard)
 
 
-def update(
+def train_on_micro_batches(
     state: VocoderState, micro_batches: list[MicroBatch], mels: MelTransforms, guard: NonfiniteGuard
 ) -> Losses:
     """Perform a step on data that is already on the device; a CUDA graph can capture this."""
@@ -126,7 +126,7 @@ def _stft_step(
     state.optimizer_g.zero_grad()
     total, mel = torch.zeros(2, device=state.device).unbind()
     for micro in micro_batches:
-        with gradient_sync(state.forward["generator"], enabled=micro.is_last):
+        with gradient_sync(state.step_networks["generator"], enabled=micro.is_last):
             y_hat = generate(state, micro)
             loss, error = reconstruction_loss(state, micro, y_hat, mels)
             torch.autograd.backward(micro.fraction * loss)
@@ -156,7 +156,7 @@ def discriminator_backward(
     state: VocoderState, micro_batches: list[MicroBatch], shared_y_hat: Tensor | None
 ) -> Tensor:
     """Compute the discriminator loss and gradients; the targets are 1 for `y` and 0 for `y_hat`."""
-    discriminators = state.forward["discriminators"]
+    discriminators = state.step_networks["discriminators"]
     vectors = state.optimized_discriminators.power_iteration()
     state.optimizer_d.zero_grad()
     total = torch.zeros((), device=state.device)
@@ -187,10 +187,10 @@ def generator_backward(
     state.optimizer_g.zero_grad()
     totals = torch.zeros(4, device=state.device)
     for micro in micro_batches:
-        with gradient_sync(state.forward["generator"], enabled=micro.is_last):
+        with gradient_sync(state.step_networks["generator"], enabled=micro.is_last):
             y_hat = generate(state, micro) if shared_y_hat is None else shared_y_hat
             with autocast(state):
-                outputs_y, outputs_y_hat = state.compare(micro.y, y_hat, vectors)
+                outputs_y, outputs_y_hat = state.forward_generator_step(micro.y, y_hat, vectors)
             adversarial = adversarial_loss(outputs_y_hat)
             feature = feature_loss(outputs_y, outputs_y_hat)
             reconstruction, mel = reconstruction_loss(state, micro, y_hat, mels)
@@ -218,7 +218,7 @@ def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> 
     input_mel = (
         mels.input_mel(samples) if batch.mels is None else to_device(batch.mels, state.device)
     )
-    count = state.config.train.accumulate
+    count = state.config.train.micro_batches
     parts = zip(samples.tensor_split(count), input_mel.tensor_split(count), strict=True)
     return [
         MicroBatch(part[:, None], mel, len(part) / len(samples), index == count - 1)
@@ -229,7 +229,7 @@ def to_micro_batches(state: VocoderState, batch: Batch, mels: MelTransforms) -> 
 def generate(state: VocoderState, micro: MicroBatch) -> Tensor:
     """Generate samples `(batch, 1, segment)` with gradients."""
     with autocast(state):
-        y_hat: Tensor = state.forward["generator"](micro.input_mel)
+        y_hat: Tensor = state.step_networks["generator"](micro.input_mel)
     return to_float32(y_hat)
 
 

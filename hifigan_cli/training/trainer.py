@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from hifigan_cli.errors import DivergedError, InterruptedRunError, OutputError
 from hifigan_cli.training.checkpoint import write_checkpoint
-from hifigan_cli.training.events import Finished, Logged, Notice, Saved, Validated
+from hifigan_cli.training.events import Finished, Logged, Saved, Validated
 from hifigan_cli.training.meter import Meter
 from hifigan_cli.training.nonfinite_guard import PATIENCE, NonfiniteGuard
 from hifigan_cli.training.progress import compare_with_official, forecast
 from hifigan_cli.training.start import roll_back
 from hifigan_cli.training.state import BestValidation
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.validation_audio import ValidationClip
 
 _SIGNAL_CHECK_EVERY = 10  # steps; only with several processes
-_MAX_FAILED_SAVES = 2  # in a row
+_MAX_FAILED_SAVES = 2  # the limit applies to consecutive saves
 BatchT = TypeVar("BatchT")
 
 
@@ -66,14 +67,14 @@ class ValidationResult:
         metrics: the errors on validation clips by name. If mel_l1_full is one of them, the best
             model is saved.
         clips: the number of clips.
-        took_s: the duration in seconds.
+        elapsed_s: the duration in seconds.
         details: further metrics to log.
         audio: the first few clips, to log as audio and images.
     """
 
     metrics: dict[str, float]
     clips: int
-    took_s: float
+    elapsed_s: float
     details: dict[str, float] = field(default_factory=dict)
     audio: Sequence[ValidationClip] = ()
 
@@ -246,7 +247,7 @@ class Trainer(Generic[BatchT]):
                 validations, task.official.threshold, self._meter.median_steps_per_s()
             )
         event = Validated(
-            step, result.metrics, result.clips, result.took_s, best, comparison, expected
+            step, result.metrics, result.clips, result.elapsed_s, best, comparison, expected
         )
         self._report(event)
         for logger in self._loggers:

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from hifigan_cli.training.state import VocoderState
     from hifigan_cli.training.step import MelTransforms
 
-_SCORED_CLIPS = 8  # of the validation clips, over all processes
+_SCORED_CLIPS = 8  # this many validation clips are scored, over all processes
 _SUMS = 4  # per discriminator
 _MIN_POWER = 1e-6  # keeps the level of digital silence finite
 
 
-class Utterance(NamedTuple):
+class ValidationItem(NamedTuple):
     """A validation clip `(samples,)`, and its mel `(n_mels, frames)` if the data contain one."""
 
     name: str
@@ -64,20 +64,20 @@ class ValidationSet:
     def __len__(self) -> int:
         return len(self._segments) or len(self._clips)
 
-    def __getitem__(self, index: int) -> Utterance:
+    def __getitem__(self, index: int) -> ValidationItem:
         if self._segments:
             return self._segments[index]
         clip = self._clips[index]
         samples = torch.from_numpy(self._data.samples(clip))
         if not self._data.has_mels:
-            return Utterance(clip.name, samples, None)
-        return Utterance(clip.name, samples, torch.from_numpy(self._data.input_mel(clip)).T)
+            return ValidationItem(clip.name, samples, None)
+        return ValidationItem(clip.name, samples, torch.from_numpy(self._data.input_mel(clip)).T)
 
 
-def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
+def _fixed_segments(data: PreparedData, config: Config) -> list[ValidationItem]:
     samples, mels = create_batches(data, config)[0]
     return [
-        Utterance(f"segment_{index}", samples[index], None if mels is None else mels[index])
+        ValidationItem(f"segment_{index}", samples[index], None if mels is None else mels[index])
         for index in range(len(samples))
     ]
 
@@ -85,7 +85,7 @@ def _fixed_segments(data: PreparedData, config: Config) -> list[Utterance]:
 @torch.no_grad()
 def validate(
     state: VocoderState,
-    utterances: ValidationSet,
+    validation_set: ValidationSet,
     mels: MelTransforms,
     context: DistributedContext,
     should_stop: Callable[[], bool] = lambda: False,
@@ -101,17 +101,17 @@ def validate(
     total, count, stopped = 0.0, 0, 0
     powers, statistics = (0.0, 0.0), DiscriminatorStatistics()
     audio: list[ValidationClip] = []
-    for index in range(context.rank, len(utterances), context.world_size):
+    for index in range(context.rank, len(validation_set), context.world_size):
         if should_stop():
             stopped = 1
             break
-        clip = generate_clip(state, utterances[index], mels)
+        clip = generate_clip(state, validation_set[index], mels)
         total += mel_loss(clip.recording_mel, clip.generated_mel).item()
         count += 1
         powers = powers[0] + _power(clip.generated), powers[1] + _power(clip.recording)
         if index < _SCORED_CLIPS:
             statistics.add(state, clip.recording, clip.generated)
-        if index < state.config.train.sample_clips:
+        if index < state.config.train.logged_clips:
             audio.append(clip)
     sums = context.sum((total, count, stopped, *powers, *statistics.sums()))
     total, clips, any_stopped, generated, recorded, *scores = sums
@@ -121,7 +121,7 @@ def validate(
     return ValidationResult(
         metrics={"mel_l1_full": total / clips},
         clips=int(clips),
-        took_s=time.monotonic() - started,
+        elapsed_s=time.monotonic() - started,
         details={"level_db": level_db, **mean_statistics(scores)},
         audio=audio,
     )
@@ -132,10 +132,10 @@ def _power(samples: Tensor) -> float:
     return float(((samples - samples.mean()) ** 2).sum())
 
 
-def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms) -> ValidationClip:
+def generate_clip(state: VocoderState, item: ValidationItem, mels: MelTransforms) -> ValidationClip:
     """Generate one clip from its mel in full precision."""
-    samples = utterance.samples.to(state.device)[None]
-    mel = mels.input_mel(samples) if utterance.mel is None else utterance.mel.to(state.device)[None]
+    samples = item.samples.to(state.device)[None]
+    mel = mels.input_mel(samples) if item.mel is None else item.mel.to(state.device)[None]
     hop = state.config.mel.hop_length
     frames = min(mel.shape[-1], samples.shape[-1] // hop)
     recording = samples[:, : frames * hop]
@@ -146,7 +146,7 @@ def generate_clip(state: VocoderState, utterance: Utterance, mels: MelTransforms
         # `forward` bypasses torch.compile, which would recompile for each clip length.
         generated = state.eval_generator.forward(mel[..., :frames])[:, 0]
     parts = (recording, generated, mels.full_band(recording), mels.full_band(generated))
-    return ValidationClip(utterance.name, *(part[0].float().cpu() for part in parts))
+    return ValidationClip(item.name, *(part[0].float().cpu() for part in parts))
 
 
 class DiscriminatorStatistics:

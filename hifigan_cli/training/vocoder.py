@@ -23,7 +23,7 @@ from hifigan_cli.runtime.environment import package_version
 from hifigan_cli.runtime.signals import catch_stop_signals
 from hifigan_cli.training.compiling import compile_networks
 from hifigan_cli.training.cuda_graphs import GraphedStep, can_capture
-from hifigan_cli.training.events import Notice, Started
+from hifigan_cli.training.events import Started
 from hifigan_cli.training.health_checks import HealthChecks
 from hifigan_cli.training.loggers import open_loggers
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
@@ -36,6 +36,7 @@ from hifigan_cli.training.step import mel_transforms, train_step
 from hifigan_cli.training.trainer import Trainer, TrainingTask, report_finished
 from hifigan_cli.training.validation import ValidationSet, validate
 from hifigan_cli.training.warm_start import read_source
+from hifigan_cli.types import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -120,9 +121,9 @@ class VocoderTask(TrainingTask["Batch"]):
         self.keep_checkpoints = train.keep_checkpoints
         self.guard = NonfiniteGuard(context.device)
         self._run, self._data, self._context = run, data, context
-        self._utterances = ValidationSet(data, config)
+        self._validation_set = ValidationSet(data, config)
         self._mels = mel_transforms(config, context.device)
-        if self._utterances.comparable:
+        if self._validation_set.comparable:
             self.official = official_training(config)
         self.health_checks = HealthChecks(train, entries)
 
@@ -155,7 +156,7 @@ class VocoderTask(TrainingTask["Batch"]):
             precision=train.precision,
             processes=self._context.world_size,
             training_clips=len(self._data.training),
-            validation_clips=len(self._utterances),
+            validation_clips=len(self._validation_set),
             batches_per_epoch=self._batches.batches_per_epoch,
             generator_parameters=count_parameters(self.state.generator),
         )
@@ -178,7 +179,7 @@ class VocoderTask(TrainingTask["Batch"]):
 
     def validate(self, should_stop: Callable[[], bool]) -> ValidationResult | None:
         """Measure the error on complete clips."""
-        return validate(self.state, self._utterances, self._mels, self._context, should_stop)
+        return validate(self.state, self._validation_set, self._mels, self._context, should_stop)
 
     def write_model(self, path: Path, origin: dict[str, Any]) -> None:
         """Write the current generator with folded weight norm."""

@@ -17,7 +17,7 @@ from hifigan_cli.models.model_file import GENERATOR_PREFIX, ModelFile, read_mode
 from hifigan_cli.models.norms import fold_weight_norm, load_folded_weights
 from hifigan_cli.models.shapes import check_same_shapes
 from hifigan_cli.training.checkpoint import (
-    ResumePoint,
+    Checkpoint,
     load_network,
     read_checkpoint,
     select_prefix,
@@ -43,9 +43,9 @@ def read_source(name: str | Path, config: Config) -> Callable[[VocoderState], st
     Raises:
         ModelError: the source is missing, damaged, or has another architecture.
     """
-    path = locate_source(name)  # for a run the folder: its model file has no discriminators
+    path = locate_source(name)  # a run's folder: its model file has no discriminators
     content = _read(name, path)
-    if isinstance(content, ResumePoint):
+    if isinstance(content, Checkpoint):
         saved = content.description["config"]
         mel, generator = saved["mel"], saved["generator"]
         # Old checkpoints without this key have the paper's width.
@@ -64,8 +64,8 @@ def read_source(name: str | Path, config: Config) -> Callable[[VocoderState], st
     return partial(_load, path, content)
 
 
-def _load(path: Path, content: ResumePoint | ModelFile, state: VocoderState) -> str:
-    if isinstance(content, ResumePoint):
+def _load(path: Path, content: Checkpoint | ModelFile, state: VocoderState) -> str:
+    if isinstance(content, Checkpoint):
         load_network(state.generator, content.select("generator."))
         discriminators = content.tensors
     else:
@@ -80,7 +80,7 @@ def _load(path: Path, content: ResumePoint | ModelFile, state: VocoderState) -> 
     return f"loaded all networks of {path}"
 
 
-def _read(name: str | Path, path: Path) -> ResumePoint | ModelFile:
+def _read(name: str | Path, path: Path) -> Checkpoint | ModelFile:
     if not is_folder(path):
         if read_description(path).get("kind") == VocoderState.kind:
             return read_checkpoint(path)

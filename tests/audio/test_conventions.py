@@ -19,7 +19,7 @@ from hifigan_cli.audio.conventions.detection import likely_origins, max_log_mel
 from hifigan_cli.audio.conventions.scales import LOG_FLOOR, find_scale, to_model
 from hifigan_cli.config import MelConfig, preset
 from tests.helpers import speech
-from tests.tools import mel_doctor
+from tests.tools import mel_detection
 
 SAMPLE_RATE = 22_050
 
@@ -103,7 +103,7 @@ def test_constant_mel_is_ln(level: float) -> None:
 
 def shares(detected: dict[str, Counter[str]], name: str) -> tuple[float, float, float]:
     """Return the shares of a convention's mels detected with certainty, without, and as ln."""
-    counts, expected = detected[name], mel_doctor.CONVENTIONS[name][0]
+    counts, expected = detected[name], mel_detection.CONVENTIONS[name][0]
     total = counts.total()
     return counts[expected] / total, counts[f"{expected}?"] / total, counts["ln"] / total
 
@@ -133,14 +133,14 @@ def check_table(detected: dict[str, Counter[str]], min_share: float) -> None:
 
 def test_detection_on_the_bundled_recording() -> None:
     """This test needs no other data."""
-    check_table(mel_doctor.counts([mel_doctor.DEMO]), 0.3)
+    check_table(mel_detection.counts([mel_detection.DEMO]), 0.3)
 
 
 def test_detection_on_real_recordings(shared_data: Path) -> None:
-    """Detection works for many speakers and rooms, and the mels of noises are not rejected."""
-    recordings = mel_doctor.recordings()
-    check_table(mel_doctor.counts(recordings["speech"][::3]), 0.95)
-    noises = mel_doctor.counts(recordings["noises"][::4])
+    """Detection works for many speakers and acoustics, and the mels of noises are not rejected."""
+    recordings = mel_detection.recordings()
+    check_table(mel_detection.counts(recordings["speech"][::3]), 0.95)
+    noises = mel_detection.counts(recordings["noises"][::4])
     for name in EXPECTED:
         assert shares(noises, name)[0] == 1, (name, noises[name])
 
@@ -150,10 +150,10 @@ def test_detection_on_real_recordings(shared_data: Path) -> None:
 def test_conversion_to_the_model(name: str, size: str) -> None:
     """Conversions are exact except for rounding; those of power are within 0.15 on average."""
     mel = preset(size).mel
-    recording = read_audio(mel_doctor.DEMO).samples[0]
+    recording = read_audio(mel_detection.DEMO).samples[0]
     samples = torch.from_numpy(np.asarray(recording[: 5 * SAMPLE_RATE], np.float64))[None]
     target = mel_spectrogram(samples, mel)[0].numpy()
-    values = on_scale(name, *mel_doctor.bands(samples[0].numpy(), mel))
+    values = on_scale(name, *mel_detection.bands(samples[0].numpy(), mel))
     converted = to_model(values.astype(np.float32), SCALES[name], mel)
     assert str(converted.dtype) == "float32"
     assert converted.shape == target.shape
@@ -190,7 +190,7 @@ def on_scale(
         ({"power": 2, "log": "log10"}, "log10-power"),
         ({"power": 2, "log": "log10", "gain": 10.0}, "db-power"),
         ({"log": "log10", "gain": 0.2, "offset": 0.5}, None),
-        ({"guard": "add"}, None),
+        ({"floor_mode": "add"}, None),
     ],
 )
 def test_conversion_to_models_of_other_tools(
@@ -200,11 +200,13 @@ def test_conversion_to_models_of_other_tools(
     mel = MelConfig.model_validate({"convention": convention_fields})
     model_scale = find_scale(mel)
     assert (model_scale.name if model_scale else None) == name
-    magnitude, power = mel_doctor.bands(speech(2.0))
+    magnitude, power = mel_detection.bands(speech(2.0))
     convention = mel.convention
     level = np.log(power if convention.power == 2 else magnitude)
     floor = np.log(convention.floor)
-    level = np.maximum(level, floor) if convention.guard == "clamp" else np.logaddexp(level, floor)
+    level = (
+        np.maximum(level, floor) if convention.floor_mode == "clamp" else np.logaddexp(level, floor)
+    )
     level /= np.log(10) if convention.log == "log10" else 1
     target = convention.gain * level + convention.offset
     for scale in SCALES:

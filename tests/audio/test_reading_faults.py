@@ -56,7 +56,7 @@ def test_nonfinite_samples_are_repaired() -> None:
         assert np.isfinite(repaired.samples).all()
         index = int(name.rpartition(" ")[2])
         assert repaired.samples[1 if index else 0, index] == 0
-        assert "2 samples" in repaired.notes[0]
+        assert "has 2 NaN" in repaired.notes[0]
 
 
 def test_repair_ignores_false_lengths() -> None:

@@ -41,7 +41,7 @@ def open_uncached(path: Path, repair: bool = False) -> Recording:
 @pytest.mark.parametrize("channels", [1, 2, 3, 7])
 @pytest.mark.parametrize("length", [1, 299, 300, 1001])
 def test_blocks_contain_all_samples(tmp_path: Path, channels: int, length: int) -> None:
-    """This holds for any length and channels, mixed or not, repeatedly, with or without a cache."""
+    """All samples are in the blocks: downmixed or not, repeatedly, with or without a cache."""
     samples = RNG.uniform(-0.9, 0.9, (channels, length)).astype(np.float32)
     path = write_wav(tmp_path / "a.wav", samples)
     for recording in (open_uncached(path), open_recording(path)):

@@ -32,7 +32,7 @@ def tone(
 def test_length_covers_the_same_duration(
     samples: int, orig_sr: int, target_sr: int, channels: int
 ) -> None:
-    """This holds for any rates, and for no samples."""
+    """The duration is equal for any pair of rates, also without samples."""
     converted = resample(np.zeros((channels, samples), np.float32), orig_sr, target_sr)
     assert converted.shape == (channels, resampled_length(samples, orig_sr, target_sr))
     assert converted.dtype == np.float32

@@ -29,7 +29,7 @@ def pcm_values(path: Path) -> list[int]:
 
 
 def test_full_scale_does_not_wrap(tmp_path: Path) -> None:
-    """Mistake 7: 1.0 times 32 768 would wrap to -32 768, a full-scale click."""
+    """1.0 times 32 768 would wrap to -32 768, a full-scale click."""
     path = tmp_path / "a.wav"
     write_audio(path, np.array([-1.0, -0.5, 0.0, 0.5, 1.0], np.float32), 22_050)
     assert pcm_values(path) == [-32_767, -16_384, 0, 16_384, 32_767]

@@ -33,8 +33,8 @@ def test_help_names_both_measurements() -> None:
     assert "train" in run.stdout
 
 
-def test_synthesis_figures_are_consistent(model: Path) -> None:
-    """The figures of each engine and length agree with each other and with the baseline."""
+def test_synthesis_measurements_are_consistent(model: Path) -> None:
+    """The measurements of each engine and length agree with each other and with `eager`."""
     pytest.importorskip("onnxruntime")
     line = bench(
         *("-m", model, "--engines", "onnx,torch", "--lengths", "0.3,25"),
@@ -44,19 +44,19 @@ def test_synthesis_figures_are_consistent(model: Path) -> None:
     assert set(line["peak_gflop_per_s"]) == {"fp32", "bf16"}
     assert line["machine"]["versions"]["torch"]
     assert line["device"] == "cpu"
-    assert 0 < line["processor_share"] <= 1
-    figures = line["figures"]
+    assert 0 < line["cpu_share"] <= 1
+    measurements = line["measurements"]
     names = [("eager", "fp32"), ("onnx", "fp32"), ("torch", "fp32"), ("torch", "bf16")]
-    assert [(row["engine"], row["precision"]) for row in figures] == names * 2
-    assert [row["length_s"] for row in figures] == [0.3] * 4 + [25] * 4
-    for row in figures:
-        baseline = next(other for other in figures if other["length_s"] == row["length_s"])
+    assert [(row["engine"], row["precision"]) for row in measurements] == names * 2
+    assert [row["length_s"] for row in measurements] == [0.3] * 4 + [25] * 4
+    for row in measurements:
+        eager = next(other for other in measurements if other["length_s"] == row["length_s"])
         assert (row["weights"], row["batch"]) == ("trained", 1)
-        assert row["ratio"] == pytest.approx(baseline["median_s"] / row["median_s"])
+        assert row["ratio"] == pytest.approx(eager["median_s"] / row["median_s"])
         factor = row["length_s"] / row["median_s"]
         assert row["real_time_factor"] == pytest.approx(factor, rel=0.1)
         assert 0 < row["fastest_s"] <= row["median_s"]
-        assert 0 < row["peak_share"] < 1
+        assert 0 < row["flops_utilization"] < 1
         assert row["memory_mb"] is None
         assert (row["snr_db"] > 100) == (row["precision"] == "fp32")
         assert row["snr_db"] > 20
@@ -64,12 +64,12 @@ def test_synthesis_figures_are_consistent(model: Path) -> None:
 
 def test_batch_sizes(model: Path) -> None:
     """All signals of a batch count for the speed, and the precision does not suffer."""
-    figures = bench(
+    measurements = bench(
         *("-m", model, "--engines", "torch", "--lengths", "2", "--batch-sizes", "1,3"),
         *("--rounds", "1", "--threads", "1", "--no-memory"),
-    )["figures"]
-    assert [row["batch"] for row in figures] == [1] * 3 + [3] * 3
-    for row in figures:
+    )["measurements"]
+    assert [row["batch"] for row in measurements] == [1] * 3 + [3] * 3
+    for row in measurements:
         factor = row["batch"] * row["length_s"] / row["median_s"]
         assert row["real_time_factor"] == pytest.approx(factor, rel=0.1)
         assert (row["snr_db"] > 100) == (row["precision"] == "fp32")
@@ -84,7 +84,7 @@ def test_table_without_json(model: Path) -> None:
     assert run.returncode == 0, run.stderr
     head, *rows = run.stdout.splitlines()
     assert head.split()[:4] == ["model", "s", "engine", "RTF"]
-    assert [row.split()[2] for row in rows if row.strip()] == ["plain", "torch", "torch"] * 2
+    assert [row.split()[2] for row in rows if row.strip()] == ["eager", "torch", "torch"] * 2
     assert "random weights: v3" in run.stderr
     assert "1 of" in run.stderr
 
@@ -92,16 +92,16 @@ def test_table_without_json(model: Path) -> None:
 def test_memory_is_measured(model: Path) -> None:
     """On Linux, every row has the peak memory of a separate process."""
     line = bench("-m", model, "--engines", "onnx", "--lengths", "3", "--rounds", "1")
-    memories_mb = [row["memory_mb"] for row in line["figures"]]
+    memories_mb = [row["memory_mb"] for row in line["measurements"]]
     if sys.platform == "linux":
         assert all(0 < memory_mb < 1000 for memory_mb in memories_mb)
 
 
 def test_speech_option(model: Path, wav: Path) -> None:
-    """--speech replaces the bundled recording; a file that is not audio is exit code 3."""
+    """--speech replaces the bundled recording; a file that is not audio fails with 3."""
     common = ("-m", model, "--engines", "torch", "--lengths", "2", "--rounds", "1")
     lines = [bench(*common, *speech, "--no-memory") for speech in (("--speech", wav), ())]
-    snrs = [[row["snr_db"] for row in line["figures"]] for line in lines]
+    snrs = [[row["snr_db"] for row in line["measurements"]] for line in lines]
     assert snrs[0] != snrs[1]
     assert hifigan("bench", *common, "--speech", model).returncode == 3
 
@@ -125,7 +125,7 @@ def test_usage_errors(arguments: tuple[str, ...], fact: str) -> None:
 def test_batch_size_of_training(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The default batch size is 2; one that is smaller than accumulate is a usage error."""
+    """The default batch size is 2; one that is smaller than micro_batches is a usage error."""
     batch_sizes: list[int] = []
 
     def measure_training(config: Config, *_: object) -> None:
@@ -136,23 +136,23 @@ def test_batch_size_of_training(
     for options in ((), ("--set", "batch_size=5"), ("--batch-size", "3", "--set", "batch_size=5")):
         assert command(["bench", "train", "--device", "cpu", *options]) == 3
     assert batch_sizes == [2, 5, 3]
-    assert command(["bench", "train", "--device", "cpu", "--set", "accumulate=3"]) == 2
+    assert command(["bench", "train", "--device", "cpu", "--set", "micro_batches=3"]) == 2
     assert "--batch-size" in capsys.readouterr().err
 
 
 def test_cold_starts_are_measured(model: Path) -> None:
-    """--cold measures complete `resynth` processes of one engine and of the baseline."""
-    line = bench("--cold", "-m", model, "--engines", "onnx", "--rounds", "1", timeout_s=200)
+    """--cold-start measures complete `resynth` processes of one engine and of `eager`."""
+    line = bench("--cold-start", "-m", model, "--engines", "onnx", "--rounds", "1", timeout_s=200)
     assert (line["event"], line["length_s"]) == ("bench_cold", 5)
-    eager, onnx = line["figures"]
+    eager, onnx = line["measurements"]
     assert (eager["engine"], onnx["engine"]) == ("eager", "onnx")
     assert onnx["ratio"] == pytest.approx(eager["median_s"] / onnx["median_s"])
     assert 0.05 < onnx["fastest_s"] <= onnx["median_s"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "names"), [("--fp32", ["reference", "fast fp32"])])
-def test_training_figures_are_consistent(precision: str, names: list[str]) -> None:
+@pytest.mark.parametrize(("precision", "names"), [("--fp32", ["reference", "optimized fp32"])])
+def test_training_measurements_are_consistent(precision: str, names: list[str]) -> None:
     """The speeds agree with the ratio, and the gradients of both steps are equal."""
     run = small.run(
         *("bench", "train", precision, "--steps", "2", "--threads", "1", "--json"),
@@ -162,8 +162,8 @@ def test_training_figures_are_consistent(precision: str, names: list[str]) -> No
     (line,) = (json.loads(text) for text in run.stdout.splitlines())
     assert (line["schema"], line["event"], line["threads"]) == (1, "bench_train", 1)
     assert [step["name"] for step in line["steps"]] == names
-    reference, fast = line["steps"]
-    assert fast["ratio"] == pytest.approx(reference["step_s"] / fast["step_s"])
-    assert fast["gflop"] < reference["gflop"]
-    assert 0 < fast["peak_share"] < 1
+    reference, optimized = line["steps"]
+    assert optimized["ratio"] == pytest.approx(reference["step_s"] / optimized["step_s"])
+    assert optimized["gflop"] < reference["gflop"]
+    assert 0 < optimized["flops_utilization"] < 1
     assert line["gradient_difference"] < 1e-3

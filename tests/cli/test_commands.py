@@ -94,7 +94,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_resynth_help_explains_no_enhance() -> None:
-    """Mistake 11: the help explains that without enhancement the output contains the noise."""
+    """The help explains that without enhancement the output contains the noise."""
     text = " ".join(hifigan("resynth", "--help").stdout.split())
     _, option, explanation = text.partition("With --no-enhance")
     assert option
@@ -102,7 +102,7 @@ def test_resynth_help_explains_no_enhance() -> None:
 
 
 def test_mistyped_command_and_option() -> None:
-    """A mistyped command or option is exit code 2, with a suggestion in two lines."""
+    """A mistyped command or option fails with exit code 2, with a suggestion in two lines."""
     run = hifigan("resynt")
     assert run.returncode == 2
     assert "resynth" in run.stderr

@@ -147,7 +147,7 @@ machinery.PathFinder.find_spec = find_spec
 
 
 def test_without_filter_package(noisy: Path, tmp_path: Path) -> None:
-    """Without its package only the restorer runs; stderr and doctor print the pip command."""
+    """Without its package only the enhancer runs; stderr and doctor print the pip command."""
     model = write_tiny_model(tmp_path / "m.safetensors")
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden/sitecustomize.py").write_text(HIDE_FILTER_PACKAGE)

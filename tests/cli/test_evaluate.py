@@ -27,7 +27,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     recordings = {name: clip(seed, 0.8) for seed, name in enumerate("abc")}
     reference = write_folder(tmp_path / "ref", recordings)
     generated = {"a": low_pass(recordings["a"]), "sub/x": recordings["b"], "b": recordings["b"]}
-    return reference, write_folder(tmp_path / "hyp", generated, ".flac")
+    return reference, write_folder(tmp_path / "generated", generated, ".flac")
 
 
 def test_folders_to_table_csv_and_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -37,9 +37,9 @@ def test_folders_to_table_csv_and_page(folders: tuple[Path, Path], tmp_path: Pat
     run = hifigan(*arguments, "--html-clips", "1")
     assert run.returncode == 0, run.stderr
     assert "mel L1 to 8 kHz" in run.stdout
-    reference, hypothesis = folders
+    reference, generated = folders
     assert str(reference / "c.wav") in run.stderr
-    assert str(hypothesis / "sub" / "x.flac") in run.stderr
+    assert str(generated / "sub" / "x.flac") in run.stderr
     assert page.read_text("utf-8").count("<audio") == 2
     rows = {row["name"]: row for row in csv.DictReader(csv_path.read_text("utf-8").splitlines())}
     assert set(rows) == {"a", "b"}
@@ -51,7 +51,7 @@ def test_folders_to_table_csv_and_page(folders: tuple[Path, Path], tmp_path: Pat
 def test_json_of_a_missed_threshold(
     folders: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A missed threshold is exit code 1; JSON has the clips, the means and results, the error."""
+    """A missed threshold fails with exit code 1; JSON has clips, means, results and the error."""
     code = evaluate(*folders, "--metrics", BUILT_IN, "--threshold", "release", "--json")
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert code == 1
@@ -93,13 +93,13 @@ def test_damaged_file_in_a_folder(
     folders: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The other files are compared, exit code 6; for only the damaged file it is 3."""
-    reference, hypothesis = folders
-    (hypothesis / "c.wav").write_text("<!DOCTYPE html>")
-    assert evaluate(reference, hypothesis, "--metrics", "mel") == 6
+    reference, generated = folders
+    (generated / "c.wav").write_text("<!DOCTYPE html>")
+    assert evaluate(reference, generated, "--metrics", "mel") == 6
     out, err = capfd.readouterr()
     assert "warning: c " in err
     assert "mel L1 to Nyquist" in out
-    assert evaluate(reference / "c.wav", hypothesis / "c.wav", "--metrics", "mel") == 3
+    assert evaluate(reference / "c.wav", generated / "c.wav", "--metrics", "mel") == 3
 
 
 @pytest.mark.parametrize(

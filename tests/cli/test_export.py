@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hifigan_cli.config import GeneratorConfig, MelConfig
-from hifigan_cli.config.conventions import Variant
+from hifigan_cli.config.conventions import GeneratorVariant
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines import onnx_graph
 from hifigan_cli.errors import ModelError, UsageError
@@ -129,7 +129,7 @@ def test_model_variants(tmp_path: Path) -> None:
     """The graph contains the input normalization and padding of models of other toolkits."""
     model = tiny_model()
     random = np.random.default_rng(0)
-    variant = Variant(
+    variant = GeneratorVariant(
         slope=0.2,
         conv_padding="reflect",
         input_mean=tuple(random.normal(-4, 1, 80).tolist()),
@@ -166,7 +166,7 @@ def test_invalid_outputs(model: Path, tmp_path: Path, name: str, code: int, fact
 
 
 def test_unknown_model(tmp_path: Path) -> None:
-    """A mistyped model name is exit code 5 with a suggestion."""
+    """A mistyped model name fails with exit code 5 and a suggestion."""
     run = hifigan("export", "universal-v2", "-o", tmp_path / "x.onnx")
     assert run.returncode == 5
     assert "universal-v1" in run.stderr

@@ -149,7 +149,7 @@ def test_mel_output(wav: Path, model: Path, tmp_path: Path) -> None:
 
 
 def test_info_of_damaged_files(model: Path, tmp_path: Path) -> None:
-    """A truncated model is exit code 5; NaN values are counted; a truncated log is read."""
+    """A truncated model fails with exit code 5; NaN values are counted; a truncated log is read."""
     truncated = tmp_path / "truncated.safetensors"
     truncated.write_bytes(model.read_bytes()[:2000])
     assert hifigan("info", truncated).returncode == 5

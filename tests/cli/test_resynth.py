@@ -36,7 +36,7 @@ def test_stereo_keeps_channels_and_rate(stereo: Path, model: Path, tmp_path: Pat
     left, right = read_audio(tmp_path / "o.flac").samples
     assert np.abs(left - right).max() > 0.01
     run = hifigan("resynth", stereo, "-o", tmp_path / "m.wav", "-m", model, "--mono")
-    info = soundfile.info(tmp_path / "m.wav")  # mistake 10: the header has the model's sample rate
+    info = soundfile.info(tmp_path / "m.wav")  # the header has the model's sample rate
     assert (info.frames, info.samplerate, info.channels) == (15_435, 22_050, 1)
 
 
@@ -90,7 +90,7 @@ def test_dry_run_writes_nothing(wav: Path, model: Path, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     (plan,) = (json.loads(line) for line in run.stdout.splitlines())
     assert plan["length_s"] == pytest.approx(1.3, abs=0.01)
-    assert plan["estimate_s"] > 0
+    assert plan["estimated_s"] > 0
     assert len(plan["to_synthesize"]) == 1
     assert sorted(tmp_path.iterdir()) == before
 
@@ -106,7 +106,7 @@ def test_dry_run_without_work_loads_no_model(wav: Path, model: Path, tmp_path: P
 
 
 def test_invalid_models(wav: Path, model: Path, tmp_path: Path) -> None:
-    """A missing, truncated or damaged model file, or another file, is exit code 5."""
+    """A missing, truncated or damaged model file, or another file, fails with exit code 5."""
     content = bytearray(model.read_bytes())
     flipped = bytearray(content)
     flipped[len(flipped) // 2] ^= 4

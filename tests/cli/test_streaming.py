@@ -146,7 +146,7 @@ def test_raw_needs_stdout(model: Path, tmp_path: Path) -> None:
 
 
 def test_truncated_stream(model: Path) -> None:
-    """A stream that ends within a frame is exit code 3."""
+    """A stream that ends within a frame fails with exit code 3."""
     stdin = raw_frames(random_mel(200))[:-7]
     run = hifigan_bytes("vocode", "-", "-o", "-", "-m", model, stdin=stdin)
     assert run.returncode == 3

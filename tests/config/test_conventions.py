@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from hifigan_cli.config import (
     Config,
     GeneratorConfig,
+    GeneratorVariant,
     MelConfig,
     MelConvention,
-    Variant,
     VocoderConfig,
 )
 
@@ -64,10 +64,10 @@ def test_invalid_conventions_are_rejected(values: dict[str, Any]) -> None:
 def test_input_statistics_have_one_value_per_band() -> None:
     """Mean and scale have the same length, the number of mel bands."""
     with pytest.raises(ValidationError, match="input_scale"):
-        Variant(input_mean=(0.0,))
+        GeneratorVariant(input_mean=(0.0,))
     with pytest.raises(ValidationError):
-        Variant(input_mean=(0.0,), input_scale=(0.0,))
-    variant = Variant(input_mean=(0.0,) * 79, input_scale=(1.0,) * 79)
+        GeneratorVariant(input_mean=(0.0,), input_scale=(0.0,))
+    variant = GeneratorVariant(input_mean=(0.0,) * 79, input_scale=(1.0,) * 79)
     with pytest.raises(ValidationError, match="80"):
         VocoderConfig(generator=GeneratorConfig(variant=variant))
 
@@ -76,7 +76,7 @@ def test_input_statistics_have_one_value_per_band() -> None:
     "config",
     [
         {"mel": MelConfig(convention=CENTERED)},
-        {"generator": GeneratorConfig(variant=Variant(slope=0.2))},
+        {"generator": GeneratorConfig(variant=GeneratorVariant(slope=0.2))},
     ],
 )
 def test_training_requires_the_official_mel_and_generator(config: dict[str, Any]) -> None:
@@ -87,8 +87,8 @@ def test_training_requires_the_official_mel_and_generator(config: dict[str, Any]
 
 
 def test_variants_that_fast_engines_support() -> None:
-    """They support any input normalization, but not another network."""
-    before = Variant(inference_padding=5, input_mean=(0.0,) * 80, input_scale=(1.0,) * 80)
+    """Fast engines support any input normalization, but not another network."""
+    before = GeneratorVariant(inference_padding=5, input_mean=(0.0,) * 80, input_scale=(1.0,) * 80)
     assert GeneratorConfig(variant=before).is_official
-    assert not GeneratorConfig(variant=Variant(slope=0.2)).is_official
-    assert not GeneratorConfig(variant=Variant(conv_padding="reflect")).is_official
+    assert not GeneratorConfig(variant=GeneratorVariant(slope=0.2)).is_official
+    assert not GeneratorConfig(variant=GeneratorVariant(conv_padding="reflect")).is_official

@@ -13,7 +13,7 @@ from hifigan_cli.errors import UsageError
 
 
 def test_training_defaults() -> None:
-    """Guard the values that the paper or only the official code states (facts, losses and loop)."""
+    """The defaults are those of the paper, or of the official code where the paper states none."""
     train = TrainConfig()
     assert (train.seed, train.steps, train.batch_size) == (1234, 2_500_000, 16)
     assert (train.segment_size, train.mel_weight, train.feature_weight) == (8192, 45, 2)
@@ -22,7 +22,7 @@ def test_training_defaults() -> None:
 
 
 def test_mel_defaults() -> None:
-    """Guard the mel of the presets, and that the loss mel goes to Nyquist (mistake 5)."""
+    """The defaults are the mel of the presets; the mel of the loss goes to Nyquist."""
     mel = MelConfig()
     sizes = (
         mel.sample_rate,
@@ -34,7 +34,7 @@ def test_mel_defaults() -> None:
     )
     assert sizes == (22_050, 1024, 256, 1024, 80, 384)
     assert (mel.fmin, mel.fmax) == (0, 8000)
-    assert mel.full_band().top_hz == 11_025
+    assert mel.full_band().upper_edge_hz == 11_025
     assert mel.full_band().model_copy(update={"fmax": 8000.0}) == mel
 
 
@@ -55,7 +55,7 @@ def test_presets_are_table_5(
     sizes: tuple[int, ...],
     dilations: tuple[tuple[int, ...], ...],
 ) -> None:
-    """Guard every number of the three generators."""
+    """V1, V2 and V3 have the numbers of the official configurations."""
     assert preset(name).generator == GeneratorConfig(
         upsample_initial_channel=channels,
         upsample_rates=rates,
@@ -68,7 +68,7 @@ def test_presets_are_table_5(
 
 
 def test_unknown_presets_suggest_the_nearest() -> None:
-    """Guard the hint of a mistyped preset."""
+    """A mistyped preset is an error with a hint."""
     with pytest.raises(UsageError) as caught:
         preset("v11")
     assert caught.value.hint == "did you mean v1?"
@@ -106,7 +106,7 @@ def test_fmax_null_equals_nyquist(sample_rate: int) -> None:
     ],
 )
 def test_invalid_mels_are_rejected(values: dict[str, Any]) -> None:
-    """Guard the ranges of every mel value (row 50)."""
+    """Every mel value has a range (row 50)."""
     with pytest.raises(ValidationError):
         MelConfig(**values)
 
@@ -155,7 +155,7 @@ def test_resblock_may_be_a_string() -> None:
     ],
 )
 def test_invalid_training_values_are_rejected(values: dict[str, Any]) -> None:
-    """Guard types and ranges of the training values."""
+    """Training values have types and ranges."""
     with pytest.raises(ValidationError):
         TrainConfig(**values)
 

@@ -112,7 +112,13 @@ def test_presets_of_other_sample_rates_are_pinned(
     """A change of the solver must not change presets that models are trained with."""
     config = preset(name)
     found = config.mel
-    assert (found.sample_rate, found.n_fft, found.hop_length, found.n_mels, found.top_hz) == mel
+    assert (
+        found.sample_rate,
+        found.n_fft,
+        found.hop_length,
+        found.n_mels,
+        found.upper_edge_hz,
+    ) == mel
     assert found.win_length == found.n_fft
     assert config.generator.upsample_rates == rates
     assert config.generator.upsample_kernel_sizes == kernels

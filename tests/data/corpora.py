@@ -70,9 +70,9 @@ def content(folder: Path) -> list[tuple[Clip, bytes]]:
 
 
 def without_position(clip: Clip) -> Clip:
-    """Return a clip with the position zero in shard zero."""
+    """Return a clip with the position zero in file zero."""
     mel = None if clip.mel_offset is None else 0
-    return replace(clip, shard=0, offset=0, mel_offset=mel)
+    return replace(clip, file_index=0, offset=0, mel_offset=mel)
 
 
 def rejection_reasons(out: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifigan_cli.data.augmentation import AugmentedBatches
-from hifigan_cli.data.sampler import Purpose, uniform
+from hifigan_cli.data.sampler import RandomStream, uniform
 from tests.data.corpora import SAMPLE_RATE, config, prepare_and_open, write_corpus
 
 ValueRange = tuple[float, float]
@@ -64,6 +64,9 @@ def test_levels_cover_their_range(make_batches: BatchFactory) -> None:
 
 def test_purposes_have_independent_values() -> None:
     """The speed and the level of a segment are uncorrelated."""
-    pairs = [(uniform(0, Purpose.SPEED, s, 0), uniform(0, Purpose.PEAK, s, 0)) for s in range(300)]
+    pairs = [
+        (uniform(0, RandomStream.SPEED, s, 0), uniform(0, RandomStream.PEAK, s, 0))
+        for s in range(300)
+    ]
     assert abs(np.corrcoef(np.array(pairs).T)[0, 1]) < 0.2
     assert all(0 <= number < 1 for pair in pairs for number in pair)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-from hifigan_cli.data.preparation import PreparationSummary, index, shards
+from hifigan_cli.data.preparation import PreparationSummary, index, packing
 from hifigan_cli.data.preparation.folder import JOURNAL_FILE
 from hifigan_cli.errors import OutputError
 from tests.data.corpora import digests, prepare, write, write_corpus, write_pairs
@@ -21,21 +21,21 @@ from tests.forkserver import HIFIGAN, start_with_pipes
 from tests.helpers import environment, hifigan, speech
 
 CLIPS = 6
-SMALL: dict[str, Any] = {"shard_bytes": 45_000}  # two of these clips
-PACKED = (6, 11, 16)  # the writes of journal entries of packed shards
+SMALL: dict[str, Any] = {"max_file_bytes": 45_000}  # two of these clips
+PACKED = (6, 11, 16)  # the writes of journal entries of packed files
 LAST = 17  # the write of the journal's end
 
 
-def die() -> None:
+def kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_until_killed(arrange: Callable[[], None], run: Callable[[], object]) -> None:
-    """Call `arrange` and `run` in a fork; check that SIGKILL ends it."""
+def run_until_killed(patch: Callable[[], None], run: Callable[[], object]) -> None:
+    """Call `patch` and `run` in a fork; check that SIGKILL ends it."""
     child = os.fork()
     if child == 0:
         try:
-            arrange()
+            patch()
             run()
         finally:
             os._exit(0)
@@ -43,48 +43,48 @@ def run_until_killed(arrange: Callable[[], None], run: Callable[[], object]) -> 
 
 
 def kill_at_write(
-    number: int, fraction: float, end: Callable[[], None] = die
+    number: int, fraction: float, end: Callable[[], None] = kill_self
 ) -> Callable[[], None]:
     """Return a function that patches writing to call `end` within a write to the packed files."""
 
-    def arrange() -> None:
-        write, calls = shards._write, itertools.count(1)
+    def patch() -> None:
+        write, calls = packing._write, itertools.count(1)
 
-        def trap(file: IO[bytes], content: bytes) -> None:
+        def failing_write(file: IO[bytes], content: bytes) -> None:
             if next(calls) == number:
                 write(file, content[: int(fraction * len(content))])
                 end()
             write(file, content)
 
-        shards._write = trap
+        packing._write = failing_write
 
-    return arrange
+    return patch
 
 
 def kill_before_manifest() -> None:
     """Patch writing to kill the process before the manifest, leaving a temporary file."""
 
-    def trap(path: Path, _content: bytes) -> None:
+    def failing_write(path: Path, _content: bytes) -> None:
         path.with_name(f".{os.getpid()}.{path.name}.tmp").write_text("{")
-        die()
+        kill_self()
 
-    index.write_bytes = trap  # type: ignore[attr-defined,assignment]  # imported there
+    index.write_bytes = failing_write  # type: ignore[attr-defined,assignment]  # imported there
 
 
 def kill_after_manifest() -> None:
     """Patch writing to kill the process between the manifest and the removal of the journal."""
     write_bytes = index.write_bytes  # type: ignore[attr-defined]  # imported there
 
-    def trap(path: Path, content: bytes) -> None:
+    def failing_write(path: Path, content: bytes) -> None:
         write_bytes(path, content)
-        die()
+        kill_self()
 
-    index.write_bytes = trap  # type: ignore[attr-defined]  # imported there
+    index.write_bytes = failing_write  # type: ignore[attr-defined]  # imported there
 
 
-def prepare_until_killed(folder: Path, arrange: Callable[[], None], **options: Any) -> None:
+def prepare_until_killed(folder: Path, patch: Callable[[], None], **options: Any) -> None:
     """Prepare `in` into `out`, both in a folder, until the process is killed."""
-    run_until_killed(arrange, lambda: prepare(folder / "in", folder / "out", **options))
+    run_until_killed(patch, lambda: prepare(folder / "in", folder / "out", **options))
 
 
 def resume(folder: Path, **options: Any) -> PreparationSummary:
@@ -105,7 +105,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("fraction", [0.5, 1.0])
 @pytest.mark.parametrize("number", range(1, LAST + 1))
 def test_kill_at_any_write(root: Path, number: int, fraction: float) -> None:
-    """The same command resumes after the last packed shard; the result is the same."""
+    """The same command resumes after the last packed file; the result is the same."""
     prepare_until_killed(root, kill_at_write(number, fraction), **SMALL)
     assert not (root / "out" / "prepared.json").exists()
     summary = resume(root, **SMALL)
@@ -114,31 +114,31 @@ def test_kill_at_any_write(root: Path, number: int, fraction: float) -> None:
     assert summary.resumed_files == 2 * packed
 
 
-@pytest.mark.parametrize("trap", [kill_before_manifest, kill_after_manifest])
-def test_kill_at_manifest(root: Path, trap: Callable[[], None]) -> None:
+@pytest.mark.parametrize("patch", [kill_before_manifest, kill_after_manifest])
+def test_kill_at_manifest(root: Path, patch: Callable[[], None]) -> None:
     """Without a manifest only the index is written again; with one the folder is up to date."""
-    prepare_until_killed(root, trap)
+    prepare_until_killed(root, patch)
     summary = resume(root)
-    assert summary.state == ("up to date" if trap is kill_after_manifest else "prepared")
-    assert summary.resumed_files == (0 if trap is kill_after_manifest else CLIPS)
+    assert summary.state == ("up to date" if patch is kill_after_manifest else "prepared")
+    assert summary.resumed_files == (0 if patch is kill_after_manifest else CLIPS)
 
 
 @pytest.mark.parametrize(("clip", "number"), list(enumerate([2, 4, 7, 9, 12, 14])))
 def test_kill_then_shorter_clip(root: Path, clip: int, number: int) -> None:
     """After a kill within the samples of any clip, that clip is replaced by a shorter one.
 
-    A clip that now fits into the shard before goes there, as in an uninterrupted run.
+    A clip that now fits into the file before goes there, as in an uninterrupted run.
     """
-    prepare_until_killed(root, kill_at_write(number, 0.5), shard_bytes=46_000)
+    prepare_until_killed(root, kill_at_write(number, 0.5), max_file_bytes=46_000)
     write(root / "in" / f"clip{clip:03}.wav", speech(0.21, seed=55))
-    resume(root, shard_bytes=46_000)
+    resume(root, max_file_bytes=46_000)
 
 
-def test_clip_added_after_last_shard(root: Path) -> None:
-    """The last shard may have space for another clip."""
-    prepare_until_killed(root, kill_before_manifest, shard_bytes=60_000)
+def test_clip_added_after_last_file(root: Path) -> None:
+    """The last packed file may have space for another clip."""
+    prepare_until_killed(root, kill_before_manifest, max_file_bytes=60_000)
     write(root / "in" / "later.wav", speech(0.21, seed=56))
-    resume(root, shard_bytes=60_000)
+    resume(root, max_file_bytes=60_000)
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 6])
@@ -173,7 +173,7 @@ def test_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "_write", shards._write)
+    monkeypatch.setattr(packing, "_write", packing._write)
     kill_at_write(9, 0, refuse)()
     with pytest.raises(OutputError, match="No space left"):
         prepare(root / "in", root / "out", **SMALL)
@@ -190,7 +190,7 @@ def test_resume_with_other_options_is_rejected(root: Path) -> None:
     assert resume(root, trim=True).state == "up to date"
 
 
-LARGE = ("--workers", "2", "--shard-mb", "1")
+LARGE = ("--workers", "2", "--max-file-mb", "1")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def large_corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[s
     folder = write_corpus(root / "in", 8)
     for copy in range(300):
         os.link(folder / f"clip{copy % 8:03}.wav", folder / f"more{copy:03}.wav")
-    prepare(folder, root / "clean", shard_bytes=2**20)
+    prepare(folder, root / "clean", max_file_bytes=2**20)
     return folder, digests(root / "clean")
 
 
@@ -243,7 +243,7 @@ def test_stopped_command_resumes(
     out = tmp_path / "out"
     line: list[str | Path] = ["preprocess", folder, "-o", out, *LARGE]
     process, output, errors = start_with_pipes(HIFIGAN, line, environment())
-    wait_for_lines(out / JOURNAL_FILE, 70)  # more lines than one packed shard
+    wait_for_lines(out / JOURNAL_FILE, 70)  # more lines than one packed file
     if signal_number == signal.SIGINT:
         os.killpg(process.pid, signal_number)  # Ctrl-C reaches the process group
     else:

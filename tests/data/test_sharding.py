@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hifigan_cli.cli.main import run as command
 from hifigan_cli.data import open_prepared
-from hifigan_cli.data.preparation import shards
+from hifigan_cli.data.preparation import packing
 from hifigan_cli.data.preparation.folder import is_preparation_file, journal_file
 from hifigan_cli.errors import OutputError, UsageError
 from hifigan_cli.io.locks import folder_lock
@@ -68,7 +68,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unsharded(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the result of a single process."""
     folder = tmp_path_factory.mktemp("unsharded") / "out"
-    prepare(source, folder, shard_bytes=SMALL)
+    prepare(source, folder, max_file_bytes=SMALL)
     return folder
 
 
@@ -92,7 +92,7 @@ def test_sequential_shards(
     """In any order, even with more shards than files, the last one writes the index."""
     numbers = list(range(1, count + 1))[:: -1 if backwards else 1]
     for index, number in enumerate(numbers):
-        summary = prepare(source, tmp_path, Shard(number, count), shard_bytes=SMALL)
+        summary = prepare(source, tmp_path, Shard(number, count), max_file_bytes=SMALL)
         assert summary.unfinished_shards == tuple(sorted(numbers[index + 1 :]))
         assert summary.state == ("shard done" if summary.unfinished_shards else "prepared")
     assert is_same(tmp_path, unsharded)
@@ -100,7 +100,7 @@ def test_sequential_shards(
     assert not list(tmp_path.glob(".lock*"))
     before = digests(tmp_path)
     for shard in (Shard(1, count), Shard(1, 3), UNSHARDED):
-        assert prepare(source, tmp_path, shard, shard_bytes=SMALL).state == "up to date"
+        assert prepare(source, tmp_path, shard, max_file_bytes=SMALL).state == "up to date"
     assert digests(tmp_path) == before
 
 
@@ -109,7 +109,7 @@ def test_killed_shard_resumes(
     source: Path, unsharded: Path, tmp_path: Path, write_number: int
 ) -> None:
     """After SIGKILL at any write of one of two shards, the same command completes it."""
-    options = {"shard_bytes": SMALL}
+    options = {"max_file_bytes": SMALL}
     run_until_killed(
         kill_at_write(write_number, 0.5), lambda: prepare(source, tmp_path, Shard(1, 2), **options)
     )
@@ -121,7 +121,7 @@ def test_killed_shard_resumes(
 
 def test_finished_shard_is_verified_again(source: Path, unsharded: Path, tmp_path: Path) -> None:
     """A shard that runs twice keeps its valid files and prepares damaged ones again."""
-    options = {"shard_bytes": SMALL}
+    options = {"max_file_bytes": SMALL}
     prepare(source, tmp_path, Shard(2, 2), **options)
     packed = tmp_path / "samples-00003.i16"
     packed.write_bytes(packed.read_bytes()[:-100])
@@ -147,16 +147,16 @@ def test_corpus_grows_between_shards(tmp_path: Path) -> None:
 
 def test_shard_counts_do_not_mix(source: Path, unsharded: Path, tmp_path: Path) -> None:
     """Two unfinished shards continue as two, or a run without shards replaces them."""
-    prepare(source, tmp_path, Shard(1, 2), shard_bytes=SMALL)
+    prepare(source, tmp_path, Shard(1, 2), max_file_bytes=SMALL)
     for shard in (Shard(1, 3), UNSHARDED):
         with pytest.raises(OutputError, match="2 shards") as caught:
-            prepare(source, tmp_path, shard, shard_bytes=SMALL)
+            prepare(source, tmp_path, shard, max_file_bytes=SMALL)
         assert "--shard I/2" in str(caught.value.hint)
     with pytest.raises(UsageError, match="--force"):
         prepare(source, tmp_path, Shard(1, 2), force=True)
     with folder_lock(tmp_path, ".lock-1-of-2"), pytest.raises(OutputError, match="pid"):
-        prepare(source, tmp_path, shard_bytes=SMALL, force=True)
-    prepare(source, tmp_path, shard_bytes=SMALL, force=True)
+        prepare(source, tmp_path, max_file_bytes=SMALL, force=True)
+    prepare(source, tmp_path, max_file_bytes=SMALL, force=True)
     assert digests(tmp_path) == digests(unsharded)
 
 
@@ -229,7 +229,7 @@ def test_running_shard_has_only_known_files(source: Path, tmp_path: Path) -> Non
 
     def both() -> None:
         for number in (1, 2):
-            prepare(source, tmp_path / "out", Shard(number, 2), shard_bytes=SMALL)
+            prepare(source, tmp_path / "out", Shard(number, 2), max_file_bytes=SMALL)
 
     assert foreign_files_during(tmp_path / "out", both) == set()
     other_file = tmp_path / "out" / "notes.txt"
@@ -250,14 +250,14 @@ def test_another_process_removes_the_journal(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished shard has its totals, even if another process writes the index meanwhile."""
-    settle = shards.ShardWriter.finish
+    settle = packing.PackedFileWriter.finish
 
-    def finish(writer: shards.ShardWriter, listing: str) -> None:
-        settle(writer, listing)
+    def finish(writer: packing.PackedFileWriter, paths_sha256: str) -> None:
+        settle(writer, paths_sha256)
         (tmp_path / "out" / journal_file(Shard(1, 2))).unlink()
 
-    monkeypatch.setattr(shards.ShardWriter, "finish", finish)
-    summary = prepare(source, tmp_path / "out", Shard(1, 2), shard_bytes=SMALL)
+    monkeypatch.setattr(packing.PackedFileWriter, "finish", finish)
+    summary = prepare(source, tmp_path / "out", Shard(1, 2), max_file_bytes=SMALL)
     assert summary.shard_totals is not None
     assert summary.shard_totals["clips"] == 4
     assert summary.totals == {}
@@ -287,12 +287,12 @@ def test_concurrent_shards_with_one_killed(source: Path, unsharded: Path, tmp_pa
             try:
                 if number == 3:
                     kill_at_write(4, 0.5)()
-                prepare(source, tmp_path, Shard(number, 4), shard_bytes=SMALL)
+                prepare(source, tmp_path, Shard(number, 4), max_file_bytes=SMALL)
                 code = 0
             finally:
                 os._exit(code)
         children.append(child)
     ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert ends == [0, 0, -signal.SIGKILL, 0]
-    assert prepare(source, tmp_path, Shard(3, 4), shard_bytes=SMALL).state == "prepared"
+    assert prepare(source, tmp_path, Shard(3, 4), max_file_bytes=SMALL).state == "prepared"
     assert is_same(tmp_path, unsharded)

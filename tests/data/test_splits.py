@@ -43,7 +43,7 @@ def test_ljspeech_folder_has_official_split(tmp_path: Path) -> None:
 def test_split_without_official_ids_is_seeded() -> None:
     """A part of LJSpeech without official validation clips still has validation clips."""
     stems = [f"LJ001-{i:04}" for i in range(100, 140)]
-    assert choose_validation(stems, None, seed=0, is_ljspeech=True).kind == "seeded"
+    assert choose_validation(stems, None, seed=0, is_ljspeech=True).kind == "random"
     assert choose_validation(stems, 3, seed=0, is_ljspeech=True).validation <= set(stems)
 
 

@@ -1,1 +1,1 @@
-"""Tests of the engines: each against the plain forward pass of the same weights."""
+"""Tests of the engines: each against the eager forward pass of the same weights."""

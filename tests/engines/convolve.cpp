@@ -1,15 +1,16 @@
 // The native library with one more function, a single convolution, for `native_cases.py`.
 #include "../../hifigan_cli/engines/native/source/api.cpp"
 
-// Input and output are rows of channels. length: of the transform; 0: taps; -1: automatic.
-HG_API int hifigan_convolve(const char *kernels, int threads, int channels, int kernel, int dilation,
-                            int length, const float *w, const float *bias, float slope,
-                            const float *x, int64_t rows, const float *residual, int add, float *y) {
+// Input and output are rows of channels. length: that of the transform; 0: none; -1: automatic.
+HG_API int hifigan_convolve(const char *kernels, int threads, int channels, int kernel_size,
+                            int dilation, int length, const float *w, const float *bias,
+                            float slope, const float *x, int64_t rows, const float *residual,
+                            int add, float *y) {
   return catch_errors([&] {
     const KernelSet set = require_kernels(kernels);
     ThreadPool pool(threads);
     ConvolutionWeights weights =
-        pack_convolution(set, pool, channels, kernel, dilation, w, bias, length);
+        pack_convolution(set, pool, channels, kernel_size, dilation, w, bias, length);
     const bool planar = weights.method == Method::planar;
     auto copy = [&](const float *from) {
       RowBuffer buffer(channels, planar);

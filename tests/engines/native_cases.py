@@ -25,7 +25,7 @@ SOURCE = Path(__file__).parents[2] / "hifigan_cli/engines/native/source"
 CONVOLVE = Path(__file__).with_name("convolve.cpp")  # includes the library's `api.cpp`
 BUILD = Path(__file__).parents[2] / "build/tests"  # ignored by git
 
-# Transform lengths for each kernel; 0: taps, which every kernel has.
+# Transform lengths for each kernel size; 0: no transform, which every kernel size supports.
 LENGTHS = {3: (0, 8, 16), 5: (0, 16, 32), 7: (0, 16, 32), 9: (0,), 11: (0, 16, 32)}
 KERNELS = ("portable", "avx2", "avx512", "avx512vnni")
 
@@ -78,10 +78,10 @@ class Case:
     """One convolution of a residual block, and its input."""
 
     channels: int
-    kernel: int
+    kernel_size: int
     dilation: int
     length: int
-    weight: FloatArray  # (channels, channels, kernel)
+    weight: FloatArray  # (channels, channels, kernel_size)
     bias: FloatArray
     x: FloatArray  # (samples, channels)
     residual: FloatArray | None
@@ -91,7 +91,7 @@ class Case:
         """Return the native output `(samples, channels)`."""
         y = np.zeros_like(self.x) if self.initial is None else self.initial.copy()
         residual = None if self.residual is None else pointer(self.residual)
-        shape = (self.channels, self.kernel, self.dilation, self.length)
+        shape = (self.channels, self.kernel_size, self.dilation, self.length)
         library = convolve_library()
         status = library.hifigan_convolve(
             *(kernels.encode(), threads, *shape, pointer(self.weight), pointer(self.bias), 0.1),
@@ -102,11 +102,11 @@ class Case:
 
     def reference(self) -> DoubleArray:
         """Return the expected output in double precision, computed tap by tap."""
-        pad = (self.kernel - 1) // 2 * self.dilation
+        pad = (self.kernel_size - 1) // 2 * self.dilation
         x = self.x.astype(np.float64)
         x = np.pad(np.maximum(x, 0.1 * x), ((pad, pad), (0, 0)))
         y = np.tile(self.bias.astype(np.float64), (len(self.x), 1))
-        for tap in range(self.kernel):
+        for tap in range(self.kernel_size):
             at = tap * self.dilation
             y += x[at : at + len(self.x)] @ self.weight[:, :, tap].T.astype(np.float64)
         for extra in (self.residual, self.initial):
@@ -115,7 +115,7 @@ class Case:
 
 
 def random_case(
-    seed: int, channels: int, kernel: int, dilation: int, length: int, samples: int
+    seed: int, channels: int, kernel_size: int, dilation: int, length: int, samples: int
 ) -> Case:
     """Draw a case whose outputs have about unit variance."""
     random = np.random.default_rng(seed)
@@ -124,8 +124,9 @@ def random_case(
         return random.standard_normal(shape, dtype=np.float32)
 
     return Case(
-        *(channels, kernel, dilation, length),
-        weight=normal(channels, channels, kernel) / np.float32(np.sqrt(channels * kernel)),
+        *(channels, kernel_size, dilation, length),
+        weight=normal(channels, channels, kernel_size)
+        / np.float32(np.sqrt(channels * kernel_size)),
         bias=normal(channels),
         x=normal(samples, channels),
         residual=normal(samples, channels) if seed % 2 else None,

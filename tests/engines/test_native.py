@@ -154,7 +154,7 @@ def random_mel(frames: int, n_mels: int = 20, seed: int = 0) -> FloatArray:
 def test_network_matches_torch(
     name: str, config: GeneratorConfig, frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The complete generator equals the plain forward pass on every instruction set."""
+    """The complete generator equals the eager forward pass on every instruction set."""
     monkeypatch.setitem(native.engine.PRECISIONS, "under test", supported(name))
     model, mel = random_model(config, seed=frames), random_mel(frames)
     engine = NativeEngine(model, "under test", threads=2)

@@ -1,4 +1,4 @@
-"""The onnxruntime engine equals the plain forward pass for any architecture and length."""
+"""The onnxruntime engine equals the eager forward pass for any architecture and length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifigan_cli.config import PRESETS, GeneratorConfig, MelConfig, Variant
+from hifigan_cli.config import PRESETS, GeneratorConfig, GeneratorVariant, MelConfig
 from hifigan_cli.engines import onnx as engine
 from hifigan_cli.engines.onnx import OnnxEngine, piece_edges
 from hifigan_cli.errors import DeviceError, UsageError
@@ -35,7 +35,7 @@ def torch_forward(model: ModelFile, mel: FloatArray) -> FloatArray:
 @st.composite
 def architectures(draw: st.DrawFn) -> GeneratorConfig:
     """Draw small generators with all variants."""
-    variant = Variant(
+    variant = GeneratorVariant(
         slope=draw(st.sampled_from([0.1, 0.2])),
         conv_padding=draw(st.sampled_from(["zeros", "reflect"])),
     )

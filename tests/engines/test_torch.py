@@ -1,4 +1,4 @@
-"""The torch engines: the plain forward pass, and its optimized form."""
+"""The torch engines: the eager forward pass, and its optimized form."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 
 from hifigan_cli.config import MelConfig
 from hifigan_cli.enhancement.augmentation.pairs_file import PairSources
-from hifigan_cli.enhancement.config import EnhancerConfig, EnhancerRun
+from hifigan_cli.enhancement.config import EnhancerConfig, EnhancerRunConfig
 from hifigan_cli.enhancement.model_file import EnhancerFile, write_enhancer
 from hifigan_cli.enhancement.network import Enhancer
 from hifigan_cli.io.tensor_file import arrays_of
@@ -18,7 +18,7 @@ from tests.data.corpora import prepare, write, write_corpus
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hifigan_cli.enhancement.restorer import Restorer
+    from hifigan_cli.enhancement.mel_enhancer import MelEnhancer
     from hifigan_cli.types import FloatArray
 
 TINY = {"channels": 8, "stem_channels": 2, "dilations": [1, 2]}
@@ -38,9 +38,9 @@ FAST: dict[str, Any] = {
 SETTINGS = [f"{key}={value}" for key, value in {**TINY, **FAST}.items()]
 
 
-def recipe(**training: Any) -> EnhancerRun:
+def recipe(**training: Any) -> EnhancerRunConfig:
     """Return a recipe that trains in seconds; `training` overrides it."""
-    return EnhancerRun.model_validate({"enhancer": TINY, "training": {**FAST, **training}})
+    return EnhancerRunConfig.model_validate({"enhancer": TINY, "training": {**FAST, **training}})
 
 
 def sounds(folder: Path) -> tuple[Path, Path, Path]:
@@ -76,6 +76,6 @@ def write_tiny_enhancer(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def restore_mel(stage: Restorer, mel: FloatArray, *, short: bool = False) -> FloatArray:
-    """Restore a complete log-mel `(channels, n_mels, frames)`."""
-    return np.concatenate(list(stage.restore_blocks([mel], short=short)), axis=-1)
+def enhance_mel(stage: MelEnhancer, mel: FloatArray, *, short: bool = False) -> FloatArray:
+    """Enhance a complete log-mel `(channels, n_mels, frames)`."""
+    return np.concatenate(list(stage.enhance_blocks([mel], short=short)), axis=-1)

@@ -76,7 +76,14 @@ def test_pairs_do_not_depend_on_rendering_order(renderer: PairRenderer, order: l
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pairs_are_aligned_and_in_range(inputs: PairSources, seed: int) -> None:
     """Reverberation and codecs do not delay the noisy side."""
-    strong = AugmentationConfig(untouched=0, reverb=1, noise=0.3, band=0.5, codec=0.6, clipping=0.3)
+    strong = AugmentationConfig(
+        clean_probability=0,
+        reverb_probability=1,
+        noise_probability=0.3,
+        band_limit_probability=0.5,
+        codec_probability=0.6,
+        clipping_probability=0.3,
+    )
     renderer = replace(inputs.renderer(validation=False), augmentation=strong, seed=seed)
     lags = []
     for number in range(12):
@@ -90,7 +97,7 @@ def test_pairs_are_aligned_and_in_range(inputs: PairSources, seed: int) -> None:
 
 def test_untouched_pairs_are_not_augmented(inputs: PairSources) -> None:
     """Without augmentation, the noisy side is the recording or the gated target."""
-    none = AugmentationConfig(untouched=1.0)
+    none = AugmentationConfig(clean_probability=1.0)
     renderer = replace(inputs.renderer(validation=False), augmentation=none, seed=3)
     pairs = [renderer.pair(number, 8_000) for number in range(8)]
     assert any(np.array_equal(noisy, clean) for noisy, clean in pairs)
@@ -152,7 +159,7 @@ def test_sound_names_can_be_any_bytes(tmp_path: Path) -> None:
 
 
 def test_speech_with_another_sample_rate_is_an_error(inputs: PairSources, tmp_path: Path) -> None:
-    """Otherwise the mels would silently have another convention."""
+    """Without the error, the mels would silently have another convention."""
     mel = MelConfig(sample_rate=24_000)
     with pytest.raises(UsageError, match=r"22050 Hz.*24000 Hz"):
         open_pairs(replace(inputs, mel=mel), tmp_path, 1, lambda *_: None)

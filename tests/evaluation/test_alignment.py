@@ -19,7 +19,7 @@ from tests.evaluation.degradations import SAMPLE_RATE, add_noise, amplify, clip,
 @settings(max_examples=15)
 @given(st.integers(-4000, 4000), st.integers(0, 3))
 def test_delay_is_measured_to_a_millisecond(lag: int, seed: int) -> None:
-    """This holds in both directions, with noise and at another level."""
+    """The lag may be positive or negative; the delayed clip has noise and another level."""
     sound = clip(seed, 1.5)
     pair = (sound, delay(sound, lag)) if lag >= 0 else (delay(sound, -lag), sound)
     measured = find_lag(pair[0], add_noise(amplify(pair[1])))
@@ -46,14 +46,14 @@ def test_common_delay_is_removed(tmp_path: Path) -> None:
     reference = write_folder(tmp_path / "ref", sounds)
     delayed = {name: delay(sound, 333) for name, sound in sounds.items()}
     delayed["c"] = delay(sounds["c"], 900)  # a different delay does not affect the others
-    hypothesis = write_folder(tmp_path / "hyp", delayed)
-    report = evaluate(reference, hypothesis, metrics=["mel"], workers=1)
+    generated = write_folder(tmp_path / "generated", delayed)
+    report = evaluate(reference, generated, metrics=["mel"], workers=1)
     assert report.lag_samples == pytest.approx(333, abs=11)
     assert report.lag_ms == pytest.approx(15.1, abs=0.5)
     by_name = {c.name: c.values["mel_l1"] for c in report.clips}
     assert by_name["a"] == pytest.approx(0, abs=0.1)
     assert (by_name["c"] or 0) > 0.3
-    unaligned = evaluate(reference, hypothesis, metrics=["mel"], align=False, workers=1)
+    unaligned = evaluate(reference, generated, metrics=["mel"], align=False, workers=1)
     assert (unaligned.clips[0].values["mel_l1"] or 0) > 0.1
     assert unaligned.lag_samples == 0
 
@@ -63,14 +63,14 @@ def test_rates_channels_and_lengths_that_differ(tmp_path: Path) -> None:
     sound = clip(0, 1.0)
     narrow = resample(sound[None], SAMPLE_RATE, 16_000)
     write_audio(tmp_path / "ref.wav", sound, SAMPLE_RATE)
-    write_audio(tmp_path / "hyp.wav", np.concatenate([narrow, narrow])[:, :14_000], 16_000)
-    clips = read_clips(tmp_path / "ref.wav", tmp_path / "hyp.wav")
-    assert clips.top_hz == 8000
+    write_audio(tmp_path / "generated.wav", np.concatenate([narrow, narrow])[:, :14_000], 16_000)
+    clips = read_clips(tmp_path / "ref.wav", tmp_path / "generated.wav")
+    assert clips.bandwidth_hz == 8000
     for note, fact in zip(clips.notes, ("1 and 2", "0.12 s shorter", "8000 Hz"), strict=True):
         assert fact in note
     (pair,) = clips.aligned(0)
     assert pair.sample_rate == SAMPLE_RATE
-    assert abs(pair.reference - pair.hypothesis)[200:-200].max() < 0.05
+    assert abs(pair.reference - pair.generated)[200:-200].max() < 0.05
     with pytest.raises(InputError, match=r"\d s"):
         clips.aligned(SAMPLE_RATE)
 
@@ -79,6 +79,6 @@ def test_channels_are_scored_separately(tmp_path: Path) -> None:
     """An error in one channel changes the score, even if the mix of both would hide it."""
     sound = clip(0, 1.0)
     write_audio(tmp_path / "ref.wav", np.stack([sound, sound]), SAMPLE_RATE)
-    write_audio(tmp_path / "hyp.wav", np.stack([sound, amplify(sound)]), SAMPLE_RATE)
-    report = evaluate(tmp_path / "ref.wav", tmp_path / "hyp.wav", metrics=["high_bias"])
+    write_audio(tmp_path / "generated.wav", np.stack([sound, amplify(sound)]), SAMPLE_RATE)
+    report = evaluate(tmp_path / "ref.wav", tmp_path / "generated.wav", metrics=["high_bias"])
     assert report.clips[0].values["high_bias"] == pytest.approx(1.0, abs=0.05)  # of 0 and 2 dB

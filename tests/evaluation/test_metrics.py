@@ -35,16 +35,16 @@ PERFECT = {"pesq": 4.64, "estoi": 1.0, "stoi": 1.0}
 MOS = {name for name in COLUMNS if name.startswith(("distillmos", "dnsmos"))}
 
 
-def scores(name: str, reference: FloatArray, hypothesis: FloatArray) -> dict[str, float | None]:
+def scores(name: str, reference: FloatArray, generated: FloatArray) -> dict[str, float | None]:
     """Return the values of one metric; skip the test if its package is missing."""
     metric = next(m for m in METRICS if m.name == name)
     if metric.missing:
         pytest.skip(f"needs {metric.missing}: the `evaluate` extra installs it")
-    return metric.compute(ChannelPair(reference, hypothesis))
+    return metric.compute(ChannelPair(reference, generated))
 
 
-def metric_value(column: str, reference: FloatArray, hypothesis: FloatArray) -> float:
-    value = scores(METRIC_BY_COLUMN[column].name, reference, hypothesis)[column]
+def metric_value(column: str, reference: FloatArray, generated: FloatArray) -> float:
+    value = scores(METRIC_BY_COLUMN[column].name, reference, generated)[column]
     assert value is not None
     return value
 
@@ -143,8 +143,11 @@ def test_unknown_values_are_none() -> None:
     """A clip without silence or high frequencies has None instead of 0."""
     steady = np.full(SAMPLE_RATE, 0.1, np.float32)
     assert silence_delta(ChannelPair(steady, steady)) == {"silence_delta": None}
-    assert high_bias(ChannelPair(clip(), clip(), top_hz=8000.0)) == {"high_bias": None}
-    with_none = [ChannelPair(clip(), clip(), top_hz=8000.0), ChannelPair(clip(), amplify(clip()))]
+    assert high_bias(ChannelPair(clip(), clip(), bandwidth_hz=8000.0)) == {"high_bias": None}
+    with_none = [
+        ChannelPair(clip(), clip(), bandwidth_hz=8000.0),
+        ChannelPair(clip(), amplify(clip())),
+    ]
     value = score_channels(with_none, ["high"])["high_bias"]
     assert value == pytest.approx(2.0, abs=0.1), "the mean is over channels with a value"
 

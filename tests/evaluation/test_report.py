@@ -33,7 +33,7 @@ def report_of(**columns: Sequence[float | None]) -> Report:
     return Report(clips, tuple(m for m in METRICS if {c.name for c in m.columns} & set(columns)))
 
 
-# The values of quality.md: the official V1 passes all thresholds, Griffin-Lim none.
+# The values of QUALITY.md: the official V1 passes all thresholds, Griffin-Lim none.
 V1_AND_GRIFFIN_LIM = {
     "mel_l1": (0.204, 0.142),
     "mel_l1_full": (0.218, 0.538),
@@ -103,13 +103,13 @@ def test_files_are_paired_by_relative_stem(tmp_path: Path) -> None:
     """Subfolders, other extensions, dots, unmatched files, and both a.wav and a.flac work."""
     for folder, names in (
         ("ref", "a.wav sub/b.flac c.1.wav unmatched.wav d.wav d.flac note.txt"),
-        ("hyp", "a.flac sub/b.wav c.1.wav b.wav d.wav.wav d.flac.wav"),
+        ("generated", "a.flac sub/b.wav c.1.wav b.wav d.wav.wav d.flac.wav"),
     ):
         (tmp_path / folder / "sub").mkdir(parents=True)
         for name in names.split():
             (tmp_path / folder / name).touch()
-    paired = pair_files(tmp_path / "ref", tmp_path / "hyp")
-    assert {m.name: m.hypothesis.name for m in paired.pairs} == {
+    paired = pair_files(tmp_path / "ref", tmp_path / "generated")
+    assert {m.name: m.generated.name for m in paired.pairs} == {
         "a": "a.flac",
         "sub/b": "b.wav",
         "c.1": "c.1.wav",
@@ -117,7 +117,7 @@ def test_files_are_paired_by_relative_stem(tmp_path: Path) -> None:
         "d.flac": "d.flac.wav",
     }
     assert [path.name for path in paired.unmatched_references] == ["unmatched.wav"]
-    assert paired.unmatched_hypotheses == (tmp_path / "hyp" / "b.wav",)
+    assert paired.unmatched_generated == (tmp_path / "generated" / "b.wav",)
 
 
 def test_unpaired_paths_are_errors(tmp_path: Path) -> None:
@@ -137,16 +137,16 @@ def test_unpaired_paths_are_errors(tmp_path: Path) -> None:
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default the metric is skipped and reported; on request, the error has the pip command."""
     monkeypatch.setattr(packages, "is_installed", lambda package: package != "pesq")
-    selected, left_out = select_metrics(None)
-    assert [metric.name for metric in left_out] == ["pesq"]
+    selected, skipped = select_metrics(None)
+    assert [metric.name for metric in skipped] == ["pesq"]
     assert "pesq" not in [metric.name for metric in selected]
     with pytest.raises(UsageError, match="pesq") as error:
         select_metrics(["mel", "pesq"])
     assert error.value.hint == "pip install 'hifigan-cli[evaluate]'"
     with pytest.raises(UsageError, match="pesq"):
         packages.load("pesq")
-    report = Report((), selected, left_out)
-    assert report.as_json()["left_out"] == {"pesq": ["pesq"]}
+    report = Report((), selected, skipped)
+    assert report.as_json()["skipped_metrics"] == {"pesq": ["pesq"]}
     assert "pesq" in [r.column for r in check_threshold(report, "v1") if r.mean is None]
 
 
@@ -162,7 +162,7 @@ def test_metrics_are_selected_by_name_or_column() -> None:
 
 
 def test_csv_and_json_contain_all_values() -> None:
-    """They contain all clips and all columns; unknown values are empty or null."""
+    """CSV and JSON contain all clips and all columns; unknown values are empty or null."""
     report = report_of(mel_l1=[0.25, None], mel_l1_full=[1.0, 3.0])
     rows = list(csv.DictReader(io.StringIO(report.as_csv())))
     assert [row["name"] for row in rows] == ["c0", "c1"]
@@ -178,8 +178,10 @@ def test_report_does_not_depend_on_workers(tmp_path: Path) -> None:
     """The report is the same for any number of processes."""
     sounds = {name: clip(seed, 0.5) for seed, name in enumerate("abc")}
     reference = write_folder(tmp_path / "ref", sounds)
-    hypothesis = write_folder(tmp_path / "hyp", {k: low_pass(sound) for k, sound in sounds.items()})
-    (hypothesis / "b.wav").write_text("no sound")
-    reports = [evaluate(reference, hypothesis, metrics=["high"], workers=n) for n in (1, 2)]
+    generated = write_folder(
+        tmp_path / "generated", {k: low_pass(sound) for k, sound in sounds.items()}
+    )
+    (generated / "b.wav").write_text("no sound")
+    reports = [evaluate(reference, generated, metrics=["high"], workers=n) for n in (1, 2)]
     assert reports[0].clips == reports[1].clips
     assert [name for report in reports for name, _ in report.failures] == ["b", "b"]

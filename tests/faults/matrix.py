@@ -1,7 +1,8 @@
 """Print the fault matrix at the end of a test run: 50 rows, each with its outcome.
 
-A test belongs to row 7 if its name starts with `test_row_07_`. It may record exit codes with
-`record_property("exit_code", ...)`, as the `cli` fixture does.
+"Row 7" in a docstring means row 7 of `ROWS`. The test of a row has a name that starts with
+`test_row_07_`. It may record exit codes with `record_property("exit_code", ...)`, as the `cli`
+fixture does.
 """
 
 from __future__ import annotations

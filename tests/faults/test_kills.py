@@ -97,7 +97,7 @@ def test_preprocess_killed_at_random(
     for index in range(900):
         os.link(source / f"clip{index % 6:03}.wav", source / f"more{index:03}.wav")
     out = tmp_path / "out"
-    args = ("preprocess", source, "--workers", str(1 + seed % 2), "--shard-mb", "1", "-o")
+    args = ("preprocess", source, "--workers", str(1 + seed % 2), "--max-file-mb", "1", "-o")
     cli.expect_success(*args, tmp_path / "clean")
     before = time.time()
 

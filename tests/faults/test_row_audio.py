@@ -1,4 +1,7 @@
-"""Rows 1 to 22: audio inputs. One command gets all bad files, and another all good ones."""
+"""Rows 1 to 22 of the fault matrix (`matrix.py`): audio inputs.
+
+One command gets all bad files, and another all good ones.
+"""
 
 from __future__ import annotations
 
@@ -187,11 +190,11 @@ def test_row_04_nonfinite_samples(bad: Batch, repaired: Batch, record_property: 
     names = [f"{name}.wav" for name in files_of_row(4)]
     assert all(np.isfinite(repaired.samples(name)).all() for name in names)
     for name in names:
-        assert re.search(rf"warning: .*{re.escape(name)} .*\b2 samples", repaired.result.stderr)
+        assert re.search(rf"warning: .*{re.escape(name)} .*\b2 NaN", repaired.result.stderr)
 
 
 def test_row_05_peak_above_full_scale(bad: Batch, good: Batch, record_property: Record) -> None:
-    """The recording is scaled, with a warning; a peak above 10 000 is exit code 3."""
+    """The recording is scaled, with a warning; a peak above 10 000 fails with exit code 3."""
     check_rejected(bad, 5, record_property)
     assert re.search(r"warning: .*loud\.wav .*\b2 times", good.result.stderr)
 
@@ -291,7 +294,7 @@ def test_row_14_truncated(bad: Batch, repaired: Batch, record_property: Record) 
 
 
 def test_row_15_corrupt_codecs(bad: Batch, record_property: Record) -> None:
-    """A single flipped bit in FLAC, Vorbis or Opus is exit code 3."""
+    """A single flipped bit in FLAC, Vorbis or Opus fails with exit code 3."""
     check_rejected(bad, 15, record_property)
 
 
@@ -313,7 +316,7 @@ def test_row_18_exotic_containers(bad: Batch, record_property: Record) -> None:
 
 
 def test_row_19_no_file(cli: Command, model: Path, tmp_path: Path) -> None:
-    """A FIFO without a writer, a device, or a folder without audio is exit code 3, at once."""
+    """A FIFO without a writer, a device or an empty folder fails with exit code 3, at once."""
     fifo = tmp_path / "fifo.wav"
     os.mkfifo(fifo)
     out = tmp_path / "o.wav"

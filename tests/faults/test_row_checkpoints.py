@@ -1,4 +1,4 @@
-"""Rows 31 to 36: models and checkpoints."""
+"""Rows 31 to 36 of the fault matrix (`matrix.py`): models and checkpoints."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def check_fallback(
 def test_row_31_checkpoint_truncated(
     cli: Command, prepared: Path, run: Path, trained: Path
 ) -> None:
-    """Reading it is exit code 5; a resume uses the previous one, with a warning."""
+    """Reading it fails with exit code 5; a resume uses the previous one, with a warning."""
     check_fallback(cli, prepared, run, trained, truncate)
 
 
@@ -96,7 +96,7 @@ def test_row_32_model_with_a_flipped_bit(
 
 
 def test_row_33_malicious_pickle(cli: Command, wav: Path, tmp_path: Path) -> None:
-    """A .pt file that contains code is exit code 5; no command unpickles it."""
+    """A .pt file that contains code fails with exit code 5; no command unpickles it."""
     official = write_official(tmp_path)
     trap = tmp_path / "ran"
     torch.save({"generator": {"x": PickleTrap(trap)}}, official)

@@ -1,4 +1,4 @@
-"""Rows 23 to 30, and 39 for synthesis: outputs and mels."""
+"""Rows 23 to 30 of the fault matrix (`matrix.py`), and 39 for synthesis: outputs and mels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_row_24_input_is_output(cli: Command, model: Path, wav: Path, tmp_path: 
 
 @pytest.mark.skipif(not permissions_apply(), reason="cannot drop privileges")
 def test_row_24_empty_name(cli: Command, model: Path, tmp_path: Path) -> None:
-    """An empty argument (`"$UNSET"`) is exit code 2, and not the current folder."""
+    """An empty argument (`"$UNSET"`) fails with exit code 2; it is not the current folder."""
     write_audio(tmp_path / "a.wav", speech(0.2), 22_050)
     for args in (("", "-o", "out"), ("a.wav", "-o", "")):
         cli.expect_error(2, "resynth", *args, "-m", model, cwd=tmp_path)
@@ -97,7 +97,7 @@ def test_row_26_disk_full(cli: Command, model: Path, tmp_path: Path, suffix: str
 
 
 def test_row_27_two_runs_on_one_folder(cli: Command, model: Path, tmp_path: Path) -> None:
-    """The second run is exit code 4 with the pid of the first; a killed run leaves no lock."""
+    """The second run fails with exit code 4 and the first pid; a killed run leaves no lock."""
     source, out = tmp_path / "in", tmp_path / "out"
     _write_recordings(source)
     args = ("resynth", source, "-o", out, "-m", model)

@@ -1,4 +1,4 @@
-"""Rows 48 to 50: installation, device, configuration."""
+"""Rows 48 to 50 of the fault matrix (`matrix.py`): installation, device, configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_row_48_torchaudio_does_not_match(
 
 
 def test_row_49_no_cuda(cli: Command, wav: Path, model: Path, prepared: Path) -> None:
-    """Exit code 8 with an alternative; an unknown device is exit code 2."""
+    """A missing GPU fails with exit code 8 and an alternative; an unknown device, with 2."""
     no_gpu = {"CUDA_VISIBLE_DEVICES": ""}
     for args in (
         ("resynth", wav, "-o", wav.with_name("o.wav"), "-m", model, "--gpu", "0"),

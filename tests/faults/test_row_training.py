@@ -1,4 +1,4 @@
-"""Rows 37 to 47: faults in training and preprocessing."""
+"""Rows 37 to 47 of the fault matrix (`matrix.py`): faults in training and preprocessing."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_row_41_rollback(cli: Command, prepared: Path, tmp_path: Path) -> None:
 
 
 def test_row_41_diverged(cli: Command, prepared: Path, tmp_path: Path) -> None:
-    """If NaN losses continue, it is exit code 7, and the last good checkpoint remains."""
+    """If NaN losses continue, exit code 7 ends training, and the last good checkpoint remains."""
     line = train_args(prepared, tmp_path / "run", steps=60, checkpoint_every=3)
     stderr = cli.expect_error(7, *line, program=FAULTY_HIFIGAN, env={"FAULT": "nan 8 60"})
     assert "learning_rate" in stderr
@@ -193,7 +193,7 @@ def test_row_42_out_of_memory_in_synthesis(cli: Command, model: Path, tmp_path: 
 
 
 def test_row_43_data_worker_raises(cli: Command, prepared: Path, tmp_path: Path) -> None:
-    """A shard that is truncated during training is exit code 3 with its name, without delay.
+    """A packed file that is truncated during training fails with exit code 3 and its name, at once.
 
     Data workers are threads: they cannot die separately, and the run raises their errors.
     """
@@ -320,7 +320,7 @@ def test_row_47_preprocess_killed(cli: Command, tmp_path: Path) -> None:
     for index in range(100):
         os.link(source / f"clip{index % 4:03}.wav", source / f"more{index:03}.wav")
     out = tmp_path / "out"
-    args = ("preprocess", source, "--workers", "1", "--shard-mb", "1", "-o")
+    args = ("preprocess", source, "--workers", "1", "--max-file-mb", "1", "-o")
     line = (*args, out)
     run = subprocess.run(
         [sys.executable, "-c", KILLED_PREPROCESS, *line], env=environment(), check=False

@@ -114,7 +114,7 @@ def test_tensor_file_is_read_with_limited_memory(cli: Command, tmp_path: Path) -
 def test_archive_size_is_checked_before_unpacking(
     cli: Command, model: Path, tmp_path: Path
 ) -> None:
-    """A small archive with gigabytes of zeros is exit code 3, at once and in little memory."""
+    """A small archive of gigabytes of zeros fails with exit code 3, at once, in little memory."""
     magic = np.lib.format.magic(1, 0)
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (80, 6920601), }"
     header = header.ljust(117) + b"\n"

@@ -30,20 +30,20 @@ def engine(device: torch.device, precision: str = "fp32", preset: str = "v2") ->
 
 
 @pytest.mark.parametrize(("precision", "min_snr_db"), [("fp32", 90), ("fp16", 30), ("bf16", 15)])
-def test_graphs_match_the_plain_forward_pass(
+def test_graphs_match_the_eager_engine(
     device: torch.device, record: Record, precision: str, min_snr_db: float
 ) -> None:
     """The first call of a shape runs eagerly, the second is captured, the third is replayed."""
     if precision == "fp16" and device.type == "cpu":
         pytest.skip("the CPU has no fp16")
     model = random_model(PRESETS["v2"])
-    plain = EagerEngine(model, device=str(device))
+    eager = EagerEngine(model, device=str(device))
     graphed = engine(device, precision)
     snrs = []
     for seed in range(2):
         for batch, frames in ((1, 40), (3, 25)):
             mel = mel_of(batch, frames, seed)
-            snrs += [snr_db(graphed.synthesize(mel), plain.synthesize(mel)) for _ in range(3)]
+            snrs += [snr_db(graphed.synthesize(mel), eager.synthesize(mel)) for _ in range(3)]
     record("lowest_snr_db", min(snrs))
     assert min(snrs) > min_snr_db
     if device.type == "cuda":

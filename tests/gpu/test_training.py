@@ -15,7 +15,7 @@ from hifigan_cli.data.batches import StepBatches
 from hifigan_cli.data.gpu_dataset import GpuBatches
 from hifigan_cli.data.prepared import open_prepared
 from hifigan_cli.training.cuda_graphs import GraphedStep
-from hifigan_cli.training.events import Logged, Notice
+from hifigan_cli.training.events import Logged
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import (
@@ -27,6 +27,7 @@ from hifigan_cli.training.step import (
     train_step,
 )
 from hifigan_cli.training.vocoder import configure_determinism
+from hifigan_cli.types import Notice
 from tests.gpu.conftest import Record, run_with_limited_memory
 from tests.gpu.test_networks import relative_difference
 from tests.training import small

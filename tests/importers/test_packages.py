@@ -33,7 +33,7 @@ from tests.importers.foreign.networks import (
 
 pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.filterwarnings("ignore")]
 
-PARITY = 1e-5
+TOLERANCE = 1e-5
 MEL = np.random.default_rng(0).normal(-3, 1, (80, 21)).astype(np.float32)
 SPEECH = speech(0.7)
 
@@ -71,7 +71,7 @@ def assert_same_samples(result: ImportResult, samples: Tensor, padding: int = 0)
     assert np.abs(expected).max() > 0.01
     difference = float(np.abs(actual - expected).max())
     print(f"parity {result.family}: {difference:.1e}")
-    assert difference < PARITY
+    assert difference < TOLERANCE
 
 
 def test_speechbrain(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_load_tensors_and_plain_values(tmp_path: Path) -> None:
 
 
 def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:
-    """Fault 33: a pickle with code is rejected, and the error names the function it calls."""
+    """A pickle with code is rejected; the error names the function that it calls (row 33)."""
     ran = tmp_path / "ran"
     paths = [tmp_path / name for name in ("within.pt", "bare.pt", "old.pt")]
     torch.save({"generator": {"x": MaliciousPickle(ran)}}, paths[0])
@@ -199,7 +199,8 @@ def test_bad_file_does_not_affect_its_batch(
             files.read(tmp_path / name)
     for number, name in ((0, "a"), (2, "b"), (6, "c")):
         assert files.read(tmp_path / name)["a"] == number
-    assert run.call_count == 4  # all; the rest from each crashing file on; the rest after both
+    # Three processes crash: two at "dies", which is read a second time, and one at "dies too".
+    assert run.call_count == 4
     assert not (tmp_path / "ran").exists()
 
 

@@ -103,7 +103,7 @@ def test_parameter_counts() -> None:
 
 @pytest.mark.parametrize("width", [0.5, 0.25, 0.125])
 def test_narrow_discriminators(width: float) -> None:
-    """They have the same output shapes and about width squared times the weights."""
+    """Narrow ones have the same output shapes, and about width squared times the weights."""
     for network in (MultiPeriodDiscriminator, MultiScaleDiscriminator):
         full, narrow = network(), network(width)
         ratio = count_parameters(narrow) / count_parameters(full)
@@ -115,7 +115,7 @@ def test_narrow_discriminators(width: float) -> None:
 
 
 def test_scales_are_average_pooled_with_padding_2() -> None:
-    """Each scale pools the previous one (mistake 4)."""
+    """Each scale pools the previous one."""
     x = sound(101)
     half = reference.downsample(x[0, 0].numpy())
     np.testing.assert_allclose(downsample(x)[0, 0].numpy(), half, atol=1e-12)
@@ -170,7 +170,7 @@ def without_scores(convs: nn.ModuleList, last: nn.Module, x: Tensor) -> Discrimi
 
 @pytest.mark.parametrize("mistake", [activated_scores, without_scores])
 def test_wrong_scores_are_detected(mistake: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison detects mistake 4 in both discriminators."""
+    """The comparison detects wrong scores in both discriminators."""
     monkeypatch.setattr(discriminators, "run_layers", mistake)
     assert period_error(3, 500) > 1e-4
     assert scale_error(spectral=False) > 1e-4
@@ -187,7 +187,7 @@ def test_wrong_constants_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pool_padding_of_1_is_detected() -> None:
-    """Average pooling with padding 1 (mistake 4) has another output length."""
+    """Average pooling with padding 1 has another output length."""
     x = sound(100)
     wrong = F.avg_pool1d(x, 4, 2, padding=1)[0, 0].numpy()
     assert wrong.shape != reference.downsample(x[0, 0].numpy()).shape

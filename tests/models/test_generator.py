@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hifigan_cli.config import PRESETS, GeneratorConfig, Variant, preset
+from hifigan_cli.config import PRESETS, GeneratorConfig, GeneratorVariant, preset
 from hifigan_cli.config.architecture import context_frames, min_frames
 from hifigan_cli.models import Generator, generator
 from hifigan_cli.models.generator import count_parameters
@@ -52,7 +52,7 @@ def difference(net: Generator, mel: torch.Tensor, config: GeneratorConfig | None
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("config", [SMALL, SMALL_2], ids=["type 1", "type 2"])
 def test_generator_equals_the_reference(config: GeneratorConfig, seed: int) -> None:
-    """Slopes, order of activations, fusion by the mean, and padding agree (mistake 3)."""
+    """Slopes, order of activations, fusion by the mean, and padding agree."""
     net = build_generator(config, 6, seed).double()
     assert difference(net, 3 * torch.randn(6, 11, dtype=torch.float64)) < 1e-12
 
@@ -67,10 +67,14 @@ def test_presets_equal_the_reference(name: str) -> None:
 @pytest.mark.parametrize("config", [SMALL, SMALL_2], ids=["type 1", "type 2"])
 @pytest.mark.parametrize(
     "variant",
-    [Variant(slope=0.2), Variant(conv_padding="reflect"), Variant(slope=0, conv_padding="reflect")],
+    [
+        GeneratorVariant(slope=0.2),
+        GeneratorVariant(conv_padding="reflect"),
+        GeneratorVariant(slope=0, conv_padding="reflect"),
+    ],
     ids=["slope", "reflecting", "both"],
 )
-def test_variants_equal_the_reference(config: GeneratorConfig, variant: Variant) -> None:
+def test_variants_equal_the_reference(config: GeneratorConfig, variant: GeneratorVariant) -> None:
     """Networks of other tools have another slope, or convolutions with reflection padding."""
     varied = config.model_copy(update={"variant": variant})
     net = build_generator(varied, 6).double()
@@ -97,7 +101,7 @@ def test_min_frames_with_reflection_padding(
         upsample_initial_channel=8,
         resblock_kernel_sizes=(3, kernel),
         resblock_dilation_sizes=((1,), (dilation, 1)),
-        variant=Variant(conv_padding="reflect"),
+        variant=GeneratorVariant(conv_padding="reflect"),
     )
     net, frames = Generator(config, 2), min_frames(config)
     with torch.no_grad():
@@ -117,7 +121,7 @@ def test_wrong_slope_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_activation_after_the_convolution_is_detected(
     config: GeneratorConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The comparison detects activations after the convolutions (mistake 3)."""
+    """The comparison detects activations after the convolutions."""
 
     def wrong_forward_1(block: generator.ResidualBlock1, x: torch.Tensor) -> torch.Tensor:
         for dilated, plain in zip(block.convs1, block.convs2, strict=True):
@@ -180,7 +184,7 @@ def configs(
 
 @given(config=configs(), frames=st.integers(1, 9), n_mels=st.integers(1, 5))
 def test_length_is_frames_times_hop(config: GeneratorConfig, frames: int, n_mels: int) -> None:
-    """This holds for every architecture that the configuration allows."""
+    """Every architecture that the configuration allows has this output length."""
     with torch.no_grad():
         y_hat = Generator(config, n_mels)(torch.randn(2, n_mels, frames))
     assert y_hat.shape == (2, 1, frames * config.hop_length)

@@ -32,7 +32,7 @@ def outputs(seed: int) -> list[DiscriminatorOutput]:
 
 @pytest.mark.parametrize("seed", [0, 10])
 def test_discriminator_loss_is_equation_1(seed: int) -> None:
-    """It is a sum over sub-discriminators, with the targets 1 for `y` and 0 for `y_hat`."""
+    """The loss is a sum over sub-discriminators, with the targets 1 for `y` and 0 for `y_hat`."""
     real, fake = outputs(seed), outputs(seed + 1)
     expected = sum(
         float(((r.scores - 1) ** 2).mean() + (f.scores**2).mean())
@@ -43,7 +43,7 @@ def test_discriminator_loss_is_equation_1(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, 10])
 def test_adversarial_loss_is_equation_2(seed: int) -> None:
-    """It is a sum over sub-discriminators, with the target 1 for `y_hat`."""
+    """The loss is a sum over sub-discriminators, with the target 1 for `y_hat`."""
     fake = outputs(seed)
     expected = sum(float(((f.scores - 1) ** 2).mean()) for f in fake)
     assert float(adversarial_loss(fake)) == pytest.approx(expected, rel=1e-5)
@@ -51,7 +51,7 @@ def test_adversarial_loss_is_equation_2(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, 10])
 def test_feature_loss_is_equation_4(seed: int) -> None:
-    """It is a sum of means over all feature maps, including the scores."""
+    """The loss is a sum of means over all feature maps, including the scores."""
     real, fake = outputs(seed), outputs(seed + 1)
     expected = sum(
         float((a - b).abs().mean())
@@ -72,7 +72,7 @@ def test_targets_have_zero_loss() -> None:
 
 
 def test_feature_loss_compares_y_with_y_hat() -> None:
-    """Comparing `y` with itself (mistake 1) is always 0 and has no gradient."""
+    """Comparing `y` with itself is always 0 and has no gradient."""
     torch.manual_seed(0)
     net = MultiPeriodDiscriminator()
     y = torch.randn(1, 1, 400)
@@ -113,7 +113,7 @@ def test_losses_of_half_precision_are_float32() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_stft_loss_increases_with_noise(seed: int) -> None:
-    """It is 0 for equal waveforms, and its gradient is finite even in silence."""
+    """The loss is 0 for equal waveforms, and its gradient is finite even in silence."""
     torch.manual_seed(seed)
     y = torch.randn(2, 4096)
     noise = torch.randn(2, 4096)
@@ -127,7 +127,7 @@ def test_stft_loss_increases_with_noise(seed: int) -> None:
 
 
 def test_stft_loss_equals_its_definition() -> None:
-    """It is the mean over three resolutions."""
+    """The loss is the mean over three resolutions."""
     torch.manual_seed(3)
     y, y_hat = torch.randn(2, 1, 4096, dtype=torch.float64)
     stft = partial(torch.stft, pad_mode="constant", return_complex=True)

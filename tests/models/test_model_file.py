@@ -247,7 +247,7 @@ def test_arrays_and_tensors_have_one_format(tmp_path: Path) -> None:
 def test_digest_does_not_change_between_versions(
     version: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise files of earlier versions could not be read."""
+    """The digest does not change between versions, so that old files can be read."""
     monkeypatch.setattr(tensor_file, "FORMAT", version)
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}
     assert write_tensors(tmp_path / "old", tensors, {"kind": "test"}) == expected
@@ -266,7 +266,7 @@ def test_generator_shapes_equal_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("n_mels", [80, 41])
 def test_enhancer_shapes_equal_the_network(n_mels: int) -> None:
-    """This also holds for an odd number of bands."""
+    """The shapes are equal for an even and an odd number of bands."""
     for config in (EnhancerConfig(), EnhancerConfig(channels=6, dilations=(1, 3), expansion=3)):
         state = Enhancer(config, n_mels).state_dict()
         expected = {key: tuple(value.shape) for key, value in state.items()}

@@ -51,7 +51,7 @@ def distributed_files(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def test_source_distribution_is_complete(distributed_files: set[str]) -> None:
-    """It has every file of the package, including C++ headers, and no tests or other files."""
+    """The archive has all files of the package, including C++ headers, but no tests or others."""
     files = (path for path in PACKAGE.rglob("*") if path.is_file())
     expected = {
         str(path.relative_to(ROOT)) for path in files if not _BUILD_OUTPUT.search(str(path))

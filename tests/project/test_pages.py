@@ -32,7 +32,7 @@ def test_preset_table_matches_presets() -> None:
             first.mel.sample_rate,
             first.mel.hop_length,
         )
-        assert bands == f"{first.mel.n_mels} to {first.mel.top_hz / 1000:g} kHz"
+        assert bands == f"{first.mel.n_mels} to {first.mel.upper_edge_hz / 1000:g} kHz"
         documented = [float(number) for number in work.split(",")]
         assert documented == [
             round(multiplications_per_s(preset(name)) / unit, 1) for name in names

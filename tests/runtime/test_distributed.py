@@ -37,7 +37,7 @@ def torchrun(
 def test_several_processes_equal_one_with_the_full_batch(
     prepared: Path, tmp_path: Path, world_size: int
 ) -> None:
-    """Several processes have the batches, gradients and validation of one, over several shards.
+    """Several processes have the batches, gradients and validation of one; data in several files.
 
     The first steps run in one process and the rest in several, so that they also resume from its
     checkpoint. Adam hides a gradient summed instead of averaged; its moments do not.

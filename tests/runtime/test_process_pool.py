@@ -21,7 +21,7 @@ def _square_or_die(number: int) -> int:
 
 
 def test_crash_fails_only_one_task() -> None:
-    """A process dies, the run continues, and only the task that on_crash it fails."""
+    """A process dies, the run continues, and only the task that crashed it fails."""
     results = list(map_in_order(_square_or_die, range(12), 2, on_crash=lambda number: -number))
     assert results == [-5 if n == 5 else n * n for n in range(12)]
 

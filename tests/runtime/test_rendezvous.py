@@ -53,7 +53,7 @@ class Attempt:
 def test_restarts_ignore_earlier_attempts(
     monkeypatch: pytest.MonkeyPatch, first: tuple[int, ...]
 ) -> None:
-    """In any order and with any number of processes, none uses an answer of an earlier attempt."""
+    """In any order and with any number of processes, none uses an entry of an earlier attempt."""
     store = HashStore()
     for world_size, order in ((3, first), (3, first[::-1]), (2, (1, 0)), (4, (3, 1, 2, 0))):
         attempt = Attempt(monkeypatch, store, world_size)

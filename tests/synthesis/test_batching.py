@@ -28,7 +28,7 @@ class LimitedEngine:
         self.max_batch, self.calls = max_batch, 0
 
     def synthesize(self, mel: FloatArray) -> FloatArray:
-        """Run the plain forward pass."""
+        """Run the eager forward pass."""
         if len(mel) > self.max_batch:
             raise DeviceError("out of memory")
         self.calls += 1

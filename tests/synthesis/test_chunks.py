@@ -45,7 +45,7 @@ class DoubleEngine:
         self._max_frames = max_frames
 
     def synthesize(self, mel: AnyArray) -> AnyArray:
-        """Run the plain network."""
+        """Run the network."""
         if mel.shape[-1] > self._max_frames:
             raise DeviceError("out of memory")
         with torch.no_grad():
@@ -78,7 +78,7 @@ def push_blocks(stream: ChunkedStream, mel: AnyArray, block: int) -> list[AnyArr
 def test_chunks_equal_one_pass(
     shape: str, seed: int, frames: int, chunk: int, block: int, batch: int, low_latency: bool
 ) -> None:
-    """Any length, push_blocks in any blocks, has the samples of one pass in double precision."""
+    """A mel of any length, pushed in any blocks, gives the samples of one pass in float64."""
     engine = DoubleEngine(shape, seed)
     mel = random_mel(frames, seed, batch)
     stream = ChunkedStream(engine, engine.config, chunk, low_latency=low_latency)

@@ -47,7 +47,7 @@ class FakeStages:
             (folder / f"{number}.in").write_text(str(number))
         out = folder / "out"
         jobs = [Job(folder / f"{n}.in", out / f"{n}.txt") for n in range(count)]
-        self.batch = JobList(tuple(jobs), out, is_batch=True)
+        self.job_list = JobList(tuple(jobs), out, is_multi_file=True)
 
     def _enter(self, stage: str, number: int) -> None:
         if stage in self.threads:
@@ -92,10 +92,13 @@ class FakeStages:
 
     def run(self, *, force: bool = False) -> JobResults:
         events: list[object] = []
-        batch = replace(self.batch, force=force)
-        result = run_jobs(batch, self, events.append)
-        done = (FileProgress(n, len(batch.jobs), job.source) for n, job in enumerate(batch.jobs, 1))
-        assert events == [FileProgress(0, len(batch.jobs)), *done]
+        job_list = replace(self.job_list, force=force)
+        result = run_jobs(job_list, self, events.append)
+        done = (
+            FileProgress(n, len(job_list.jobs), job.source)
+            for n, job in enumerate(job_list.jobs, 1)
+        )
+        assert events == [FileProgress(0, len(job_list.jobs)), *done]
         return result
 
     def output_names(self) -> list[str]:

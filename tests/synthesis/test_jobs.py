@@ -62,12 +62,12 @@ class WriteStage:
 
 
 def run(
-    batch: JobList,
+    job_list: JobList,
     process: Callable[[Job], None] = copy,
     report: Callable[[Event], None] = lambda _event: None,
 ) -> JobResults:
     """Process every job."""
-    return run_jobs(batch, WriteStage(process), report)
+    return run_jobs(job_list, WriteStage(process), report)
 
 
 def test_one_file(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_two_inputs_with_one_output(tmp_path: Path) -> None:
 
 
 def test_no_inputs_and_batch_into_a_file(tmp_path: Path) -> None:
-    """A folder without audio, and a batch into a file, are errors."""
+    """A folder without audio, and several files into one file, are errors."""
     (file,) = write_files(tmp_path, "in/readme.txt")
     with pytest.raises(InputError, match=re.escape(str(tmp_path / "in"))):
         plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
@@ -128,11 +128,11 @@ def test_no_inputs_and_batch_into_a_file(tmp_path: Path) -> None:
 def test_one_file_is_not_overwritten(tmp_path: Path) -> None:
     """An existing output is only overwritten with `force`, and never if it is the input."""
     source, target = write_files(tmp_path, "a.wav", "b.wav")
-    batch = plan_jobs([source], target, WAV)
+    job_list = plan_jobs([source], target, WAV)
     with pytest.raises(OutputError, match=r"b\.wav"):
-        run(batch)
+        run(job_list)
     assert target.read_bytes() == b"sound"
-    run(replace(batch, force=True))
+    run(replace(job_list, force=True))
     assert target.read_bytes() == b"sound copied"
     link = tmp_path / "link.wav"
     link.symlink_to(source)
@@ -150,19 +150,19 @@ def test_batch_continues_after_a_bad_file(tmp_path: Path) -> None:
             raise InputError(f"{job.source} is not audio")
         copy(job)
 
-    batch = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
+    job_list = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV)
     events: list[Event] = []
-    result = run(batch, process, events.append)
+    result = run(job_list, process, events.append)
     assert (result.done, result.skipped, len(result.failures)) == (3, 1, 1)
     assert result.failures[0][0].name == "3.wav"
     assert [event.done for event in events if isinstance(event, FileProgress)] == [0, 1, 2, 3, 4, 5]
     assert (tmp_path / "out" / "0.wav").read_bytes() == b"sound"
-    rerun = run(batch)
+    rerun = run(job_list)
     assert (rerun.done, rerun.skipped) == (1, 4)
 
 
 def test_device_error_ends_a_batch(tmp_path: Path) -> None:
-    """An error that concerns every file stops the batch."""
+    """An error that concerns every file stops the run."""
     write_files(tmp_path / "in", "a.wav", "b.wav")
 
     def process(_job: Job) -> None:
@@ -177,7 +177,7 @@ def test_folder_is_not_its_own_output(tmp_path: Path) -> None:
     write_files(tmp_path / "in", "a.flac")
     with pytest.raises(UsageError, match=re.escape(str(tmp_path / "in"))):
         plan_jobs([tmp_path / "in"], tmp_path / "in", WAV)
-    assert plan_jobs([tmp_path / "in"], tmp_path / "in", WAV, ".npy").is_batch
+    assert plan_jobs([tmp_path / "in"], tmp_path / "in", WAV, ".npy").is_multi_file
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -209,9 +209,9 @@ def test_failed_job_creates_no_folder(tmp_path: Path) -> None:
         raise InputError("no")
 
     (source,) = write_files(tmp_path, "a.wav")
-    batch = plan_jobs([source], tmp_path / "new" / "deep" / "a.wav", WAV)
+    job_list = plan_jobs([source], tmp_path / "new" / "deep" / "a.wav", WAV)
     with pytest.raises(InputError):
-        run(batch, process)
+        run(job_list, process)
     assert not (tmp_path / "new").exists()
 
 
@@ -224,10 +224,10 @@ def test_shards_of_a_folder(tmp_path: Path, count: int) -> None:
     done = 0
     for number in range(1, count + 1):
         shard = Shard(number, count)
-        batch = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV, shard=shard)
-        assert batch.is_batch
-        done += run(batch).done
-        assert run(batch).skipped == len(batch.jobs)
+        job_list = plan_jobs([tmp_path / "in"], tmp_path / "out", WAV, shard=shard)
+        assert job_list.is_multi_file
+        done += run(job_list).done
+        assert run(job_list).skipped == len(job_list.jobs)
     assert done == 8
     assert run(unsharded).skipped == 8
 
@@ -265,8 +265,8 @@ def test_empty_output_folder_is_removed(tmp_path: Path, existed: bool) -> None:
     def process(_job: Job) -> None:
         raise InputError("no sound", "use --repair")
 
-    batch = plan_jobs([source, source.with_name("b.wav")], out, WAV)
-    with batch.lock():
-        result = run(batch, process)
+    job_list = plan_jobs([source, source.with_name("b.wav")], out, WAV)
+    with job_list.lock():
+        result = run(job_list, process)
     assert isinstance(result.error, BatchError)
     assert out.exists() == existed

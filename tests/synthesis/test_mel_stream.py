@@ -68,7 +68,7 @@ def read_blocks(content: bytes, sizes: list[int], **options: Any) -> list[FloatA
     block=st.integers(1, 20),
 )
 def test_all_formats_in_any_pieces(frames: int, sizes: list[int], form: str, block: int) -> None:
-    """The read_blocks mel equals the sent one, for pieces of any size."""
+    """The mel that is read equals the one that was sent, for pieces of any size."""
     mel = random_mel(frames)
     pieces = [mel[:, start : start + block] for start in range(0, frames, block)]
     archive = io.BytesIO()

@@ -15,7 +15,7 @@ from hifigan_cli.audio.recording import open_recording
 from hifigan_cli.audio.resampling import pad_or_trim, resampled_length
 from hifigan_cli.enhancement.stages import Enhancement
 from hifigan_cli.synthesis import Vocoder
-from tests.enhancement.helpers import restore_mel
+from tests.enhancement.helpers import enhance_mel
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 
@@ -29,8 +29,8 @@ def one_pass(path: Path, enhancement: Enhancement, *, keep_sample_rate: bool) ->
     samples = pad_or_trim(resample(audio.samples, audio.sample_rate, 22_050), length)
     frames = -(-max(length, VOCODER.model.mel.padding_samples + 1) // 256)
     mel = log_mel(pad_or_trim(samples, frames * 256), VOCODER.model.mel)
-    if enhancement.restorer:
-        mel = restore_mel(enhancement.restorer, mel, short=audio.length < audio.sample_rate)
+    if enhancement.mel_enhancer:
+        mel = enhance_mel(enhancement.mel_enhancer, mel, short=audio.length < audio.sample_rate)
     generated = pad_or_trim(VOCODER.engine.synthesize(mel), length)
     if not keep_sample_rate:
         return generated

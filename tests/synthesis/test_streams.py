@@ -46,7 +46,7 @@ def random_mel(model: ModelFile, frames: int, seed: int = 0, channels: int = 1) 
 
 
 def one_pass(model: ModelFile, mel: FloatArray) -> FloatArray:
-    """Run the plain forward pass on a mel."""
+    """Run the eager forward pass on a mel."""
     return build_engine(model, EngineOptions("eager"), "cpu").synthesize(mel)
 
 
@@ -64,7 +64,7 @@ def push_blocks(stream: VocoderStream, mel: FloatArray, sizes: list[int]) -> Flo
 @settings(max_examples=15)
 @given(data=st.data())
 def test_pushes_of_any_size_equal_one_pass(engine: str, name: str, data: Any) -> None:
-    """Each engine matches the plain forward pass within 1e-5, for pushes of any size."""
+    """Each engine matches the eager forward pass within 1e-5, for pushes of any size."""
     model = MODELS[name]
     frames = data.draw(st.integers(1, 90))
     channels = data.draw(st.integers(1, 2))

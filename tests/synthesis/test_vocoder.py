@@ -81,7 +81,7 @@ def test_tensors_are_accepted() -> None:
     half = VOCODER.vocode(mel.bfloat16()).samples
     assert np.array_equal(half, VOCODER.vocode(mel.detach().bfloat16().float().numpy()).samples)
     stream = VOCODER.stream()
-    generated = np.concatenate([stream.push(mel), stream.finish()[0]])
+    generated = np.concatenate([stream.push(mel), stream.finish()])
     np.testing.assert_allclose(generated, expected[0], atol=1e-6)
 
 

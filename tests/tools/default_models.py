@@ -9,13 +9,13 @@ and the same command resumes. The vocoder becomes the default when `python -m te
 OUT/vocoder` shows that it passes the thresholds; until then the default is `universal-v1`. One hour
 of a similar recipe on one CPU core is far from them.
 
-A session on an empty machine that returns files of at most 16 MiB, 64 MiB in all, with the corpus
-in `data/` and the files of the last session in `leg/` (the checkpoint has 65 MiB, compressed less
-than 61):
+Some machines start empty, and return only files of at most 16 MiB, 64 MiB in all. The checkpoint
+has 65 MiB, compressed less than 61. With the corpus in `data/` and the files of the last session in
+`session/`, these commands run one session:
 
-    cat leg/part.* | tar -xz -C /tmp/run
+    cat session/part.* | tar -xz -C /tmp/run
     python -m tests.tools.default_models vocoder /tmp/run --data data --minutes 8
-    tar -cz -C /tmp/run vocoder/checkpoints vocoder/config.toml | split -b 15M - leg/part.
+    tar -cz -C /tmp/run vocoder/checkpoints vocoder/config.toml | split -b 15M - session/part.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LICENSE = "MIT"
 STOPPED_EXIT_CODE = 128 + signal.SIGTERM  # after a signal, when the state is saved
 DATA = (
     "speech of kathleen and kerstin (CC0) and of speechocean762 (CC BY 4.0); "
-    "85 noises and 108 room responses, one in eight held out"
+    "85 noises and 108 room impulse responses, one in eight held out"
 )
 
 
@@ -65,7 +65,7 @@ class Recipe:
     device: str
     minutes: float | None
     settings: list[str]
-    pack: Path
+    asset_out: Path
 
     def options(self, name: str) -> list[str | Path]:
         """Return the options that both training commands take."""
@@ -113,7 +113,7 @@ def train_enhancer(recipe: Recipe) -> None:
     model = read_enhancer(recipe.out / "enhancer" / MODEL_FILE)
     weights = {key: value.astype(np.float16) for key, value in model.weights.items()}
     provenance = {**model.provenance, "name": "hifigan-enhancer", "license": LICENSE, "data": DATA}
-    write_enhancer(recipe.pack, replace(model, weights=weights, provenance=provenance))
+    write_enhancer(recipe.asset_out, replace(model, weights=weights, provenance=provenance))
 
 
 def train_vocoder(recipe: Recipe) -> None:
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop and save after this time")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument(
-        "--pack", type=Path, default=ENHANCER_FILE, help="file of the packed enhancer"
+        "--asset-out", type=Path, default=ENHANCER_FILE, help="where to write the packed enhancer"
     )
     options = vars(parser.parse_args())
     recipes[options.pop("model")](Recipe(**options))

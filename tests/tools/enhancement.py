@@ -7,7 +7,7 @@
 The first command compares the modes of `hifigan resynth`, and DeepFilterNet3 without a vocoder: on
 noisy mixes, by type of degradation, and on clean clips. The speech is of speakers that the enhancer
 was not trained on (LJSpeech, aishell3) and of other clips of one that it was (kathleen). Noises and
-rooms are held out from its training. The second command measures the time of `hifigan resynth` for
+RIRs are held out from its training. The second command measures the time of `hifigan resynth` for
 60 s of speech, in each mode alternately, in one process each. The third draws the mels of a noisy
 mix and of its output.
 """
@@ -54,11 +54,11 @@ SAMPLE_RATE = 22_050
 MAX_CLIP_S = 6.0
 SPEECH = {"ljspeech": 26, "aishell3": 10, "kathleen": 12}  # clips per folder
 SNRS_DB = (0.0, 5.0, 10.0, 15.0)
-ROOMS_IN_FIVE = 3
+REVERBERANT_IN_FIVE = 3
 SPEECH_RMS = 10 ** (-26 / 20)
 CLEAN_CLIPS = 20
 TIMED_SPEECH_S = 60
-PICTURE_MIX = 33  # without a room, 5 dB
+PICTURE_MIX = 33  # without reverberation, 5 dB
 METRICS = {"ovrl": "OVRL", "sig": "SIG", "bak": "BAK", "distillmos": "DistillMOS", "stoi": "STOI"}
 WITHOUT_VOCODER = "DeepFilterNet3, no vocoder"
 MODES = {
@@ -83,14 +83,14 @@ def speech(data: Path) -> list[Wave]:
 
 
 def mixes(clips: list[Wave], data: Path) -> list[Wave]:
-    """Add held-out noise to each clip, and to some also a held-out room."""
+    """Add held-out noise to each clip, and to some also a held-out RIR."""
     noises = load_sounds(data / "noise", SAMPLE_RATE, validation=True)
     rirs = load_sounds(data / "rir", SAMPLE_RATE, validation=True)
     mixed = []
     for number, clean in enumerate(clips):
         rng = np.random.default_rng((2020, number))
         wave = clean.astype(np.float64)
-        if in_room(number):
+        if is_reverberant(number):
             wave = reverberate(wave, *draw_rir(rng, rirs, SAMPLE_RATE, varied=False))
         noise = draw_noise(rng, noises, len(wave), SAMPLE_RATE, varied=False)
         noisy = mix(wave, noise, snr_db(number))
@@ -98,9 +98,9 @@ def mixes(clips: list[Wave], data: Path) -> list[Wave]:
     return mixed
 
 
-def in_room(number: int) -> bool:
-    """Return whether mix `number` is in a room."""
-    return number % 5 < ROOMS_IN_FIVE
+def is_reverberant(number: int) -> bool:
+    """Return whether mix `number` has reverberation."""
+    return number % 5 < REVERBERANT_IN_FIVE
 
 
 def snr_db(number: int) -> float:
@@ -110,8 +110,8 @@ def snr_db(number: int) -> float:
 
 def degradation(number: int) -> str:
     """Return the type of degradation of mix `number`."""
-    room = "room" if in_room(number) else "no room"
-    return f"{room}, {'0 and 5' if snr_db(number) < 7 else '10 and 15'} dB"
+    reverb = "reverberation" if is_reverberant(number) else "no reverberation"
+    return f"{reverb}, {'0 and 5' if snr_db(number) < 7 else '10 and 15'} dB"
 
 
 def scores(wave: Wave, clean: Wave) -> Scores:
@@ -194,7 +194,7 @@ def compare(options: argparse.Namespace) -> str:
     torch.set_grad_enabled(mode=False)
     clips = speech(SHARED_DATA)
     noisy = mixes(clips, SHARED_DATA)
-    # Every third mix covers all SNRs and rooms; every second would cover only two SNRs.
+    # Every third mix covers all SNRs, also with reverberation; every second only two SNRs.
     numbers = range(len(clips)) if options.clips >= len(clips) else range(0, len(clips), 3)
     numbers = numbers[: options.clips]
     degraded: dict[str, list[Scores]] = {}

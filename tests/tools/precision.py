@@ -1,10 +1,10 @@
-"""Measure the error of reduced precision against the plain forward pass in float32.
+"""Measure the error of reduced precision against the eager engine in float32.
 
     python -m tests.tools.precision [--model ljspeech-v1] [--clips 10] [--write]
 
 The input is real speech, the LJSpeech clips in `../shared/data`. The Markdown table has the SNR of
-each engine, the plain forward pass included, against double precision, and its mel_l1_full and PESQ
-against the plain forward pass. `--write` writes it into `.github/SPEED.md`.
+each engine, `eager` included, against double precision, and its mel_l1_full and PESQ against
+`eager`. `--write` writes it into `.github/SPEED.md`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hifigan_cli.audio.logmel import audio_to_mel
 from hifigan_cli.audio.reading import read_audio
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.benchmarks.variants import (
-    BASELINE,
+    EAGER,
     EngineVariant,
     build_synthesizer,
     find_benchmark_model,
@@ -40,16 +40,16 @@ METRICS = ("mel", "pesq")
 def measure(
     name: str, variants: Sequence[EngineVariant], clips: Sequence[Path], folder: Path
 ) -> list[tuple[str, float, float, float]]:
-    """Return title, mean SNR in dB, mel_l1_full and PESQ of each variant, the baseline first.
+    """Return title, mean SNR in dB, mel_l1_full and PESQ of each variant, `eager` first.
 
-    The SNR is relative to double precision, the other metrics to the baseline.
+    The SNR is relative to double precision, the other metrics to `eager`.
     """
     model = find_benchmark_model(name).model
     threads = available_threads()
     mels = {clip.stem: audio_to_mel(read_audio(clip), model.mel)[None] for clip in clips}
     expected = {stem: synthesize_float64(model, mel) for stem, mel in mels.items()}
     rows = []
-    for variant in (BASELINE, *variants):
+    for variant in (EAGER, *variants):
         synthesize = build_synthesizer(variant, model, threads)
         results = folder / variant.title.replace(" ", "_")
         results.mkdir()
@@ -58,7 +58,7 @@ def measure(
             samples = synthesize(mel)
             snrs.append(snr_db(expected[stem], samples))
             write_audio(results / f"{stem}.flac", samples, model.mel.sample_rate)
-        if variant == BASELINE:
+        if variant == EAGER:
             reference = results
         report = evaluate(reference, results, metrics=METRICS)
         mel_l1, pesq = (_mean(report, column) for column in ("mel_l1_full", "pesq"))
@@ -82,7 +82,7 @@ def main() -> None:
     variants, _ = find_variants(None)
     lines = [
         f"`{options.model}`, {len(clips)} clips of LJSpeech, means:\n",
-        "| engine | SNR dB, to fp64 | mel_l1_full, to plain | PESQ, to plain |",
+        "| engine | SNR dB, to fp64 | mel_l1_full, to eager | PESQ, to eager |",
         "|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -54,7 +54,7 @@ class SoakResult:
 
     Attributes:
         name: what ran.
-        took_s: wall time, for `audio_s` seconds of audio.
+        elapsed_s: wall time, for `audio_s` seconds of audio.
         early_bytes, late_bytes: median memory in the second tenth and in the last.
         peak_bytes: the highest measured memory.
         early_handles, late_handles: median number of open files, likewise.
@@ -63,7 +63,7 @@ class SoakResult:
     """
 
     name: str
-    took_s: float
+    elapsed_s: float
     audio_s: float
     early_bytes: int
     late_bytes: int
@@ -91,8 +91,8 @@ class SoakResult:
 
     def __str__(self) -> str:
         return (
-            f"{self.name}: {self.audio_s:.0f} s of audio in {self.took_s:.0f} s "
-            f"({self.audio_s / self.took_s:.1f} x real time); memory "
+            f"{self.name}: {self.audio_s:.0f} s of audio in {self.elapsed_s:.0f} s "
+            f"({self.audio_s / self.elapsed_s:.1f} x real time); memory "
             f"{self.early_bytes / 1e6:.0f} -> {self.late_bytes / 1e6:.0f} MB "
             f"(peak {self.peak_bytes / 1e6:.0f}); handles "
             f"{self.early_handles} -> {self.late_handles}; "
@@ -193,17 +193,17 @@ def _process_state(pid: int, after_s: float, done: float) -> ProcessState:
 
 def summarize(name: str, states: Sequence[ProcessState], audio_s: float) -> SoakResult:
     """Compare the second tenth of a run with its end."""
-    took_s = states[-1].after_s
+    elapsed_s = states[-1].after_s
     active = [state for state in states if state.done > 0]
     if len(active) < 10:
-        raise SystemExit(f"{name}: the run was too short to measure ({took_s:.1f} s)")
+        raise SystemExit(f"{name}: the run was too short to measure ({elapsed_s:.1f} s)")
     tenth = max(1, len(active) // 10)
     early, late = active[tenth : 2 * tenth + 1], active[-tenth:]
     half = active[len(active) // 2]
     first, last = active[tenth], active[-1]
     return SoakResult(
         name,
-        took_s,
+        elapsed_s,
         audio_s,
         _median([state.rss_bytes for state in early]),
         _median([state.rss_bytes for state in late]),

@@ -1,7 +1,7 @@
 """Write the tables in `.github/SPEED.md` from the output of `hifigan bench --json`.
 
     hifigan bench --threads 2 --json > bench.json
-    hifigan bench --threads 2 --json --cold -m v2 >> bench.json
+    hifigan bench --threads 2 --json --cold-start -m v2 >> bench.json
     python -m tests.tools.speed bench.json [--print]
 
 The page contains only measurements from this output, with the machine they were taken on.
@@ -39,26 +39,28 @@ def section(lines: Iterable[JsonObject]) -> str:
 
 def _synthesis_table(line: JsonObject) -> str:
     """Return a table with a row per model and engine, and a column per length and batch size."""
-    figures = line["figures"]
-    columns = list(dict.fromkeys(map(_column, figures)))
+    measurements = line["measurements"]
+    columns = list(dict.fromkeys(map(_column, measurements)))
     rows: dict[tuple[str, str], dict[str, JsonObject]] = {}
-    for figure in figures:
-        rows.setdefault((figure["model"], _title(figure)), {})[_column(figure)] = figure
+    for measurement in measurements:
+        rows.setdefault((measurement["model"], _title(measurement)), {})[_column(measurement)] = (
+            measurement
+        )
     table = [
         _row("model", "engine", *columns, "SNR dB", "memory MB"),
         "|---" * (len(columns) + 4) + "|",
     ]
     for (model, engine), row in rows.items():
         cells = [_speed(row[column]) if column in row else "-" for column in columns]
-        snr = min(figure["snr_db"] for figure in row.values())
+        snr = min(measurement["snr_db"] for measurement in row.values())
         memory = [f["memory_mb"] for f in row.values() if f["memory_mb"] is not None]
         max_memory = f"{max(memory):.0f}" if memory else "-"
         table.append(_row(model, engine, *cells, f"{snr:.0f}", max_memory))
-    random = sorted({f["model"] for f in figures if f["weights"] == "random"})
+    random = sorted({f["model"] for f in measurements if f["weights"] == "random"})
     peaks = ", ".join(f"{k} {v:,.0f}" for k, v in line["peak_gflop_per_s"].items())
     return (
         f"{_machine(line)} Seconds of speech per second, and in brackets the ratio to the "
-        "plain forward pass of the same weights in the same run; the lowest SNR against double "
+        "eager forward pass of the same weights in the same run; the lowest SNR against double "
         "precision and the highest memory, without imports, of all lengths. "
         f"Peak, GFLOP/s: {peaks}."
         + (f" Random weights: {', '.join(random)}." if random else "")
@@ -70,9 +72,9 @@ def _synthesis_table(line: JsonObject) -> str:
 def _cold_start_table(line: JsonObject) -> str:
     """Return a table of complete processes."""
     table = [_row("model", "engine", "seconds", "ratio"), "|---|---|---|---|"]
-    for figure in line["figures"]:
-        cells = f"{figure['median_s']:.2f}", f"{figure['ratio']:.2f}"
-        table.append(_row(figure["model"], _title(figure), *cells))
+    for measurement in line["measurements"]:
+        cells = f"{measurement['median_s']:.2f}", f"{measurement['ratio']:.2f}"
+        table.append(_row(measurement["model"], _title(measurement), *cells))
     return (
         f"Complete processes of `hifigan resynth --no-enhance`, {line['length_s']:g} s of speech. "
         f"{_machine(line)}\n\n" + "\n".join(table)
@@ -88,17 +90,17 @@ def _machine(line: JsonObject) -> str:
     return f"{setup}; {shown}; medians of {line['rounds']} alternating rounds."
 
 
-def _column(figure: JsonObject) -> str:
-    batch, length = figure["batch"], f"{figure['length_s']:g} s"
+def _column(measurement: JsonObject) -> str:
+    batch, length = measurement["batch"], f"{measurement['length_s']:g} s"
     return length if batch == 1 else f"{batch} x {length}"
 
 
-def _title(figure: JsonObject) -> str:
-    return EngineVariant(figure["engine"], figure["precision"]).title
+def _title(measurement: JsonObject) -> str:
+    return EngineVariant(measurement["engine"], measurement["precision"]).title
 
 
-def _speed(figure: JsonObject) -> str:
-    return f"{figure['real_time_factor']:.3g} ({figure['ratio']:.2f})"
+def _speed(measurement: JsonObject) -> str:
+    return f"{measurement['real_time_factor']:.3g} ({measurement['ratio']:.2f})"
 
 
 def _row(*cells: str) -> str:

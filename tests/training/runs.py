@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from hifigan_cli.data.batches import Batch
 from hifigan_cli.runtime.distributed import DistributedContext
 from hifigan_cli.training import TrainOptions, train
-from hifigan_cli.training.events import Event, Notice
+from hifigan_cli.training.events import Event
+from hifigan_cli.types import Notice
 from tests.training import small
 
 CPU = torch.device("cpu")

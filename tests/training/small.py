@@ -50,7 +50,7 @@ RECIPE: dict[str, Any] = {
     "workers": 0,
     "log_every": 1,
     "validation_clips": 2,
-    "sample_clips": 1,
+    "logged_clips": 1,
 }
 
 
@@ -68,7 +68,7 @@ def arguments(**train: Any) -> list[str]:
 
 
 def prepare(
-    folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False, clips_per_shard: int = 4
+    folder: Path, clips: int = 10, seed: int = 0, *, mels: bool = False, clips_per_file: int = 4
 ) -> Path:
     """Write a prepared folder of noisy tones of different lengths; the last two are validated."""
     folder.mkdir(parents=True)
@@ -76,7 +76,7 @@ def prepare(
     records, blocks, frames = [], [], []
     offset = frame_offset = 0
     for index in range(clips):
-        if index % clips_per_shard == 0:
+        if index % clips_per_file == 0:
             offset = frame_offset = 0
         length = int(rng.integers(600, 6000))
         time_s = np.arange(length) / 22_050
@@ -99,20 +99,20 @@ def prepare(
                 split="validation" if index >= clips - 2 else "training",
                 mel_offset=frame_offset if mels else None,
                 mel_frames=len(mel) if mels else None,
-                shard=index // clips_per_shard,
+                file_index=index // clips_per_file,
             )
         )
         blocks.append(samples)
         frames.append(mel)
         offset, frame_offset = offset + length, frame_offset + len(mel)
     names = [CLIPS_FILE, REJECTED_FILE]
-    for shard, first in enumerate(range(0, clips, clips_per_shard)):
-        in_shard = slice(first, first + clips_per_shard)
-        names.append(samples_file(shard))
-        (folder / names[-1]).write_bytes(np.concatenate(blocks[in_shard]).tobytes())
+    for file_index, first in enumerate(range(0, clips, clips_per_file)):
+        in_file = slice(first, first + clips_per_file)
+        names.append(samples_file(file_index))
+        (folder / names[-1]).write_bytes(np.concatenate(blocks[in_file]).tobytes())
         if mels:
-            names.append(mels_file(shard))
-            (folder / names[-1]).write_bytes(np.concatenate(frames[in_shard]).tobytes())
+            names.append(mels_file(file_index))
+            (folder / names[-1]).write_bytes(np.concatenate(frames[in_file]).tobytes())
     (folder / CLIPS_FILE).write_bytes(b"".join(to_json_line(record) for record in records))
     (folder / REJECTED_FILE).write_bytes(b"")
     files = {name: checksum(folder / name) for name in names}

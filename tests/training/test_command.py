@@ -148,13 +148,15 @@ def test_full_size_discriminators_resume_exactly(prepared: Path, tmp_path: Path)
     """Check that 1 + 1 steps equal 2, with all CPU threads, and that `vocode` reads the model."""
     options = [*small.arguments(steps=2, batch_size=2), "--no-tensorboard", "--device", "cpu"]
     env = {"OMP_NUM_THREADS": str(os.cpu_count())}
-    for name, *steps in (["unbroken"], ["resumed", "--steps", "1"], ["resumed"]):
+    for name, *steps in (["uninterrupted"], ["resumed", "--steps", "1"], ["resumed"]):
         process = hifigan(
             "train", prepared, "--out", tmp_path / name, *options, *steps, env=env, timeout_s=280
         )
         assert process.returncode == 0, process.stderr
     assert (
-        differing_tensors(checkpoint(tmp_path / "unbroken", 2), checkpoint(tmp_path / "resumed", 2))
+        differing_tensors(
+            checkpoint(tmp_path / "uninterrupted", 2), checkpoint(tmp_path / "resumed", 2)
+        )
         == []
     )
     np.save(tmp_path / "mel.npy", np.full((80, 10), -4, np.float32))

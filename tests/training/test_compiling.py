@@ -15,7 +15,7 @@ from hifigan_cli.training.compiling import compile_networks
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import mel_transforms, train_step
-from hifigan_cli.training.validation import Utterance, generate_clip
+from hifigan_cli.training.validation import ValidationItem, generate_clip
 from tests.training import small
 from tests.training.runs import CPU, noise
 
@@ -47,7 +47,7 @@ def test_compiled_step_is_equal_and_validation_is_not_compiled(precision: str) -
     torch.testing.assert_close(torch.stack(losses), torch.stack(expected), rtol=1e-3, atol=1e-5)
     with torch.no_grad():
         for samples in (2000, 3000, 4100):
-            generate_clip(compiled, Utterance("clip", torch.randn(samples) / 9, None), mels)
+            generate_clip(compiled, ValidationItem("clip", torch.randn(samples) / 9, None), mels)
     assert len(graphs) == count
 
 

@@ -68,7 +68,7 @@ def weights(state: VocoderState) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "train", [{}, {"adversarial_start": 5, "ema_decay": 0.9}, {"accumulate": 2}]
+    "train", [{}, {"adversarial_start": 5, "ema_decay": 0.9}, {"micro_batches": 2}]
 )
 def test_graphed_training_is_equal(train: dict[str, int]) -> None:
     """Check losses, weights and step counter with a learning rate that changes at each step."""

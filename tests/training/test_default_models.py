@@ -79,7 +79,9 @@ def test_vocoder_recipe_resumes_after_its_time_limit(data: Path, tmp_path: Path)
 def test_enhancer_recipe_packs_the_model(data: Path, tmp_path: Path) -> None:
     """Check the packed model file: half precision, with its provenance."""
     packed = tmp_path / "packed.safetensors"
-    run_recipe("enhancer", tmp_path, data, "--pack", packed, *set_options(*SETTINGS, "steps=80"))
+    run_recipe(
+        "enhancer", tmp_path, data, "--asset-out", packed, *set_options(*SETTINGS, "steps=80")
+    )
     model = read_enhancer(packed)
     assert model.provenance["steps"] == 80
     assert model.provenance["license"] == "MIT"

@@ -31,7 +31,7 @@ from hifigan_cli.training.meter import Meter
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.step import Losses, mel_transforms, train_step
-from hifigan_cli.training.validation import Utterance, generate_clip
+from hifigan_cli.training.validation import ValidationItem, generate_clip
 from tests.enhancement.helpers import recipe
 from tests.training import small
 
@@ -103,7 +103,7 @@ def run_steps(with_mels: bool = False, **train: Any) -> tuple[VocoderState, list
     [
         {},
         {"precision": "bf16"},
-        {"precision": "bf16", "accumulate": 2, "stft_weight": 1.0, "ema_decay": 0.9},
+        {"precision": "bf16", "micro_batches": 2, "stft_weight": 1.0, "ema_decay": 0.9},
         {"precision": "bf16", "adversarial_start": 1},
         {"with_mels": True},
     ],
@@ -132,7 +132,7 @@ def test_enhancer_step_stays_on_the_gpu() -> None:
     guard = NonfiniteGuard(GPU)
     noisy, clean = torch.randn(2, 2, 80, 16, device=GPU).unbind()
     with without_backward(state.enhancer, state.discriminator):
-        for step in (0, state.first_adversarial_step, state.config.training.steps - 1):
+        for step in (0, state.adversarial_start, state.config.training.steps - 1):
             state.step = step
             for value in enhancer_step(state, noisy, clean, guard).values():
                 assert (value.device, value.dtype) == (GPU, torch.float32)
@@ -141,7 +141,7 @@ def test_enhancer_step_stays_on_the_gpu() -> None:
 def test_validation_clips_are_on_the_cpu() -> None:
     """Check that the clips to write and log are on the CPU."""
     state, _ = run_steps()
-    clip = Utterance("clip", torch.randn(3000), None)
+    clip = ValidationItem("clip", torch.randn(3000), None)
     with torch.no_grad():
         result = generate_clip(state, clip, mel_transforms(state.config, GPU))
     parts = (result.recording, result.generated, result.recording_mel, result.generated_mel)

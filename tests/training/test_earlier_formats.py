@@ -20,7 +20,7 @@ from tests.training.runs import checkpoint, differing_tensors, train_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-EARLIER = {current: earlier for earlier, current in files._EARLIER_NAMES.items()}
+EARLIER = {current: earlier for earlier, current in files.EARLIER_NAMES.items()}
 
 
 def with_earlier_names(content: Any) -> Any:

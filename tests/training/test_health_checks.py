@@ -141,7 +141,7 @@ def test_training_losses_are_checked(values: dict[str, float], kind: str) -> Non
 
 @pytest.mark.parametrize("lr", [2e-4, 1e-3])
 def test_collapsed_learning_rate_is_reported(lr: float) -> None:
-    """Check below 1 % of the initial value, while 10 % of the steps remain (mistake 9)."""
+    """Check below 1 % of the initial value, while 10 % of the steps remain."""
     checks = HealthChecks(TrainConfig(steps=STEPS, learning_rate=lr))
     assert checks.check("train", 10, train_metrics(learning_rate=lr * 0.011)) == []
     (warning,) = checks.check("train", 20, train_metrics(learning_rate=lr * 0.009))
@@ -232,23 +232,25 @@ def test_dead_discriminator_of_a_real_run_is_reported(
     monkeypatch.setattr(PeriodDiscriminator, "forward", forward)
     # After a few steps the scores of the others hardly differ either.
     monkeypatch.setattr(health_checks, "MIN_SCORE_SPREAD", 1e-4)
-    events = train_run(prepared, tmp_path / "unbroken", **RECIPE)
+    events = train_run(prepared, tmp_path / "uninterrupted", **RECIPE)
     for steps in (VALIDATION_PATIENCE + 1, 8):
         train_run(prepared, tmp_path / "resumed", **{**RECIPE, "steps": steps})
     dead = [e for e in of_type(events, HealthWarning) if e.kind.endswith("_is_dead")]
     assert [(event.kind, event.step) for event in dead] == [
         ("period_3_is_dead", VALIDATION_PATIENCE)
     ]
-    warnings = [metrics(tmp_path / name, "warning") for name in ("unbroken", "resumed")]
+    warnings = [metrics(tmp_path / name, "warning") for name in ("uninterrupted", "resumed")]
     assert warnings[0] == warnings[1]
     assert [w["step"] for w in warnings[0] if w["kind"] == "period_3_is_dead"] == [
         VALIDATION_PATIENCE
     ]
-    validation = metrics(tmp_path / "unbroken", "validation")[-1]
+    validation = metrics(tmp_path / "uninterrupted", "validation")[-1]
     assert validation["period_3.real"] == 1
     assert validation["period_3.fake"] == validation["period_3.spread"] == 0
     assert (
-        differing_tensors(*(checkpoint(tmp_path / name, 8) for name in ("unbroken", "resumed")))
+        differing_tensors(
+            *(checkpoint(tmp_path / name, 8) for name in ("uninterrupted", "resumed"))
+        )
         == []
     )
 
@@ -312,8 +314,11 @@ def test_validation_does_not_change_the_training_state(prepared: Path) -> None:
     networks = {name: getattr(state, name) for name in ("generator", "mpd", "msd")}
     before = copy.deepcopy({name: net.state_dict() for name, net in networks.items()})
     random_state = torch.get_rng_state()
-    utterances, mels = ValidationSet(open_prepared(prepared), config), mel_transforms(config, CPU)
-    result = validate(state, utterances, mels, SINGLE_PROCESS)
+    validation_set, mels = (
+        ValidationSet(open_prepared(prepared), config),
+        mel_transforms(config, CPU),
+    )
+    result = validate(state, validation_set, mels, SINGLE_PROCESS)
     assert result is not None
     assert {f"{name}.real" for name in DISCRIMINATOR_NAMES} < result.details.keys()
     for name, network in networks.items():

@@ -25,7 +25,7 @@ def test_learning_rate_equals_torchs_exponential_schedule(period: int) -> None:
 
 
 def test_small_corpus_does_not_decay_faster() -> None:
-    """Check 3 batches per epoch, which would decay 270 times as fast (mistake 9)."""
+    """Check 3 batches per epoch, which would decay 270 times as fast without a minimum period."""
     config = TrainConfig()
     assert decay_period(config, batches_per_epoch=3) == 809
     assert decay_period(config, batches_per_epoch=5000) == 5000

@@ -12,7 +12,7 @@ import pytest
 
 from hifigan_cli.errors import UsageError
 from hifigan_cli.training import TrainOptions, train
-from hifigan_cli.training.events import Notice
+from hifigan_cli.types import Notice
 from tests.training import small
 from tests.training.runs import CPU, of_type, train_run
 

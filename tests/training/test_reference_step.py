@@ -139,7 +139,7 @@ def test_micro_batches_add_up_to_the_batch(seed: int, count: int) -> None:
     """Check accumulation with unequal micro-batches, which share a power iteration."""
     config = small.config(seed=seed)
     state, accumulating = two_states(config)
-    train = config.train.model_copy(update={"accumulate": count})
+    train = config.train.model_copy(update={"micro_batches": count})
     accumulating.config = config.model_copy(update={"train": train})
     batch = speech_like_batch(config, 5, seed)
     assert len(to_micro_batches(accumulating, batch, mel_transforms(config, CPU))) == count

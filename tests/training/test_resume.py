@@ -19,11 +19,11 @@ RECIPE: dict[str, Any] = {"ema_decay": 0.9, "lr_decay": 0.5, "lr_decay_steps": 2
 
 
 @pytest.fixture(scope="module", params=[1, 3])
-def unbroken(
+def uninterrupted(
     request: pytest.FixtureRequest, prepared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[int, Path]:
     """Return a seed, and an uninterrupted run with it."""
-    seed, run = request.param, tmp_path_factory.mktemp("unbroken") / "run"
+    seed, run = request.param, tmp_path_factory.mktemp("uninterrupted") / "run"
     with pytest.MonkeyPatch.context() as patch:
         small.use_small_discriminators(patch.setattr)
         train_run(prepared, run, seed=seed, **RECIPE)
@@ -32,13 +32,13 @@ def unbroken(
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_resumed_run_is_bit_identical(
-    prepared: Path, unbroken: tuple[int, Path], tmp_path: Path, workers: int
+    prepared: Path, uninterrupted: tuple[int, Path], tmp_path: Path, workers: int
 ) -> None:
     """Check a resume within an epoch: weights, moments, EMA, random state, data order, LR.
 
-    Repeating the epoch, an extra decay or another data order (mistake 6) would change bits.
+    Repeating the epoch, an extra decay or another data order would change bits.
     """
-    seed, run = unbroken
+    seed, run = uninterrupted
     train_run(prepared, tmp_path, seed=seed, steps=seed, workers=workers, **RECIPE)
     train_run(prepared, tmp_path, seed=seed, workers=workers, **RECIPE)
     assert differing_tensors(checkpoint(run, 6), checkpoint(tmp_path, 6)) == []
@@ -46,11 +46,11 @@ def test_resumed_run_is_bit_identical(
 
 
 def test_resumed_metrics_are_equal(prepared: Path, tmp_path: Path) -> None:
-    """Check the logged losses and learning rates step by step (mistakes 6 and 9)."""
-    train_run(prepared, tmp_path / "unbroken", **RECIPE)
+    """Check the logged losses and learning rates step by step."""
+    train_run(prepared, tmp_path / "uninterrupted", **RECIPE)
     train_run(prepared, tmp_path / "resumed", steps=3, **RECIPE)
     train_run(prepared, tmp_path / "resumed", **RECIPE)
-    expected, resumed = metrics(tmp_path / "unbroken"), metrics(tmp_path / "resumed")
+    expected, resumed = metrics(tmp_path / "uninterrupted"), metrics(tmp_path / "resumed")
     for line in (*expected, *resumed):
         line.pop("steps_per_s")
     assert resumed == expected

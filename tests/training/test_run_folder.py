@@ -80,7 +80,7 @@ def test_files_of_a_run(run: Path) -> None:
 
 
 def test_random_state_is_restored(tmp_path: Path) -> None:
-    """Check that a checkpoint restores torch's random state (mistake 9), though no step uses it."""
+    """Check that a checkpoint restores torch's random state, though no step uses it."""
     state = VocoderState(small.config(), CPU)
     train_step(state, noise(), mel_transforms(state.config, CPU), NonfiniteGuard(CPU))
     write_checkpoint(tmp_path / "checkpoint.safetensors", state, "")
@@ -102,7 +102,7 @@ def test_model_file_contains_the_folded_ema(run: Path) -> None:
 
 
 def test_best_model_has_the_lowest_error(prepared: Path, tmp_path: Path) -> None:
-    """Check step and error of best.safetensors (mistake 9)."""
+    """Check step and error of best.safetensors."""
     events = train_run(prepared, tmp_path / "run", validate_every=2, learning_rate=0.05)
     validations = of_type(events, Validated)
     assert [event.step for event in validations] == [0, 2, 4, 6]

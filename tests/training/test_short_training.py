@@ -36,11 +36,13 @@ OPTIONS: dict[str, Any] = {
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_resume_around_the_adversarial_start(prepared: Path, tmp_path: Path, first: int) -> None:
     """Check that a resume before, at and after `adversarial_start` is bit-identical."""
-    train_run(prepared, tmp_path / "unbroken", **OPTIONS)
+    train_run(prepared, tmp_path / "uninterrupted", **OPTIONS)
     train_run(prepared, tmp_path / "resumed", steps=first, **OPTIONS)
     train_run(prepared, tmp_path / "resumed", workers=1, **OPTIONS)
     assert (
-        differing_tensors(*(checkpoint(tmp_path / name, 6) for name in ("unbroken", "resumed")))
+        differing_tensors(
+            *(checkpoint(tmp_path / name, 6) for name in ("uninterrupted", "resumed"))
+        )
         == []
     )
 
@@ -65,7 +67,7 @@ def test_accumulated_gradients_equal_the_batch(prepared: Path, tmp_path: Path) -
     """Check the mel loss only: spectral convergence is a ratio that depends on the micro-batch."""
     recipe = {**OPTIONS, "stft_weight": 0.0, "steps": 2}
     train_run(prepared, tmp_path / "full", **recipe)
-    train_run(prepared, tmp_path / "accumulated", accumulate=2, **recipe)
+    train_run(prepared, tmp_path / "accumulated", micro_batches=2, **recipe)
     expected, accumulated = (
         read_tensors(checkpoint(tmp_path / name, 2))[0] for name in ("full", "accumulated")
     )

@@ -65,7 +65,7 @@ def reference_step(state: VocoderState, batch: Batch) -> tuple[dict[str, float],
 
 @pytest.mark.parametrize(("seed", "mels"), [(1, False), (2, False), (3, True)])
 def test_step_equals_the_official_step(seed: int, mels: bool) -> None:
-    """Check losses, loss weights, detachment and order (includes mistakes 1 and 2)."""
+    """Check losses, loss weights, detachment and order."""
     state = VocoderState(small.config(seed=seed), CPU)
     expected, networks = reference_step(state, noise(seed, mels=mels))
     losses = step(state, noise(seed, mels=mels))
@@ -79,7 +79,7 @@ def test_step_equals_the_official_step(seed: int, mels: bool) -> None:
 
 
 def test_each_step_runs_the_generator_once_and_updates_all_networks() -> None:
-    """Check against alternating batches, which would halve the updates (mistake 2)."""
+    """Alternating between generator and discriminators would halve the updates."""
     state = VocoderState(small.config(), CPU)
     calls: list[Tensor] = []
     state.optimized_generator.register_forward_hook(lambda *_: calls.append(torch.empty(0)))
@@ -100,7 +100,7 @@ def test_each_step_runs_the_generator_once_and_updates_all_networks() -> None:
 
 @pytest.mark.parametrize("network", ["mpd", "msd"])
 def test_feature_loss_uses_generated_audio_in_each_discriminator(network: str) -> None:
-    """Check against comparing `y` with itself in one of them, which is always 0 (mistake 1)."""
+    """Comparing `y` with itself in one of them would always give 0."""
     state = VocoderState(small.config(), CPU)
     other = state.msd if network == "mpd" else state.mpd
     other.discriminators = nn.ModuleList()

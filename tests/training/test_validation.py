@@ -45,21 +45,24 @@ def test_mel_l1_full(tmp_path: Path, mels: bool) -> None:
     assert result is not None
     assert result.clips == 2
     assert result.metrics["mel_l1_full"] == pytest.approx(np.mean(errors), rel=1e-5)
-    assert [clip.name for clip in result.audio] == ["clip08"]  # sample_clips is 1
+    assert [clip.name for clip in result.audio] == ["clip08"]  # logged_clips is 1
 
 
 def test_validation_uses_the_ema(prepared: Path) -> None:
     """Check that a change of the generator affects the error only through the EMA."""
     config = small.config(ema_decay=0.9)
     state = VocoderState(config, CPU)
-    utterances, mels = ValidationSet(open_prepared(prepared), config), mel_transforms(config, CPU)
-    before = validate(state, utterances, mels, SINGLE_PROCESS)
+    validation_set, mels = (
+        ValidationSet(open_prepared(prepared), config),
+        mel_transforms(config, CPU),
+    )
+    before = validate(state, validation_set, mels, SINGLE_PROCESS)
     state.generator.requires_grad_(requires_grad=False)
     for parameter in state.generator.parameters():
         parameter.mul_(3)
-    same = validate(state, utterances, mels, SINGLE_PROCESS)
+    same = validate(state, validation_set, mels, SINGLE_PROCESS)
     state.reset_ema()
-    changed = validate(state, utterances, mels, SINGLE_PROCESS)
+    changed = validate(state, validation_set, mels, SINGLE_PROCESS)
     assert before is not None
     assert same is not None
     assert changed is not None
@@ -69,12 +72,12 @@ def test_validation_uses_the_ema(prepared: Path) -> None:
 def test_overfit_validates_on_its_training_segments(prepared: Path, tmp_path: Path) -> None:
     """Check that `--overfit N` trains and validates on the same N segments at each step."""
     data, config = open_prepared(prepared), small.config(overfit=3)
-    utterances = ValidationSet(data, config)
+    validation_set = ValidationSet(data, config)
     batches = StepBatches(data, config)
-    assert len(utterances) == 3
+    assert len(validation_set) == 3
     for step in (0, 5):
         for row, samples in enumerate(batches[step].samples):
-            assert torch.equal(utterances[row].samples, samples)
+            assert torch.equal(validation_set[row].samples, samples)
     train_run(
         prepared, tmp_path / "run", overfit=3, steps=20, validate_every=20, learning_rate=2e-3
     )
@@ -86,8 +89,11 @@ def test_signal_stops_validation(prepared: Path) -> None:
     """Check that a signal ends a validation early, without a partial error (row 39)."""
     config = small.config()
     state = VocoderState(config, CPU)
-    utterances, mels = ValidationSet(open_prepared(prepared), config), mel_transforms(config, CPU)
-    assert validate(state, utterances, mels, SINGLE_PROCESS, should_stop=lambda: True) is None
+    validation_set, mels = (
+        ValidationSet(open_prepared(prepared), config),
+        mel_transforms(config, CPU),
+    )
+    assert validate(state, validation_set, mels, SINGLE_PROCESS, should_stop=lambda: True) is None
 
 
 def test_fine_tuning_on_input_mels(tmp_path: Path) -> None:

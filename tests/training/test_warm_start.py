@@ -16,9 +16,9 @@ from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.models import read_model, write_model
 from hifigan_cli.models.model_file import ModelFile
 from hifigan_cli.training.checkpoint import read_checkpoint
-from hifigan_cli.training.events import Notice
 from hifigan_cli.training.state import VocoderState
 from hifigan_cli.training.warm_start import read_source
+from hifigan_cli.types import Notice
 from tests.training import small
 from tests.training.runs import CPU, checkpoint, differing_tensors, of_type, train_run
 
@@ -139,9 +139,10 @@ def test_repeated_command_resumes(prepared: Path, source: Path, tmp_path: Path) 
     assert any(str(source) in event.message for event in of_type(first, Notice))
     second = train_run(prepared, tmp_path / "run", steps=4, init=source)
     assert not of_type(second, Notice)
-    train_run(prepared, tmp_path / "unbroken", steps=4, init=source)
+    train_run(prepared, tmp_path / "uninterrupted", steps=4, init=source)
     assert (
-        differing_tensors(*(checkpoint(tmp_path / name, 4) for name in ("run", "unbroken"))) == []
+        differing_tensors(*(checkpoint(tmp_path / name, 4) for name in ("run", "uninterrupted")))
+        == []
     )
 
 

@@ -1,9 +1,10 @@
 """Detect the scale of a mel, and the tools that compute mels of this kind.
 
 The rules first exclude the natural log of sound within full scale: by values that are too low or
-too high, by the floor of another logarithm, by normalization. `MelStatistics.step` decides only
-where the range leaves it open. A mel of the expected convention must never be rejected; to accept
-one of another convention (log10 of loud noise) is the lesser evil.
+too high, by the floor of another logarithm, by normalization. `MelStatistics.median_frame_delta`
+decides only where the range leaves it open. A mel of the expected convention must never be
+rejected. If in doubt, the rules accept a mel, even if it has another convention (log10 of loud
+noise).
 """
 
 from __future__ import annotations
@@ -23,29 +24,31 @@ if TYPE_CHECKING:
 
 # A predicted mel may lie a little below the floor. No mel of speech comes near these limits.
 MIN_PLAUSIBLE, MAX_PLAUSIBLE = LOG_FLOOR - 3.0, 5.0
-# The highest value at full scale for windows of up to 2048 samples; `max_log_mel` knows the window.
+# The highest value at full scale for windows of up to 2048 samples; `max_log_mel` computes it for a
+# specific window.
 _MAX_LOG_MEL = 3.6
 _MARGIN = 0.2
 _DECIBELS_BELOW, _DECIBELS_ABOVE = -26.0, 15.0  # no logarithm of base 2 or more goes beyond these
 _MIN_FLOOR_SHARE = 1e-3  # share of the lowest value from which it is a floor, not chance
-_TOLERANCE = 0.01  # of a floor: the error of half precision
+_TOLERANCE = 0.01  # floors in half precision differ by up to this error
 _TOOL_TOLERANCE = 0.02
-_MIN_FRAMES = 16  # for statistics over time
+_MIN_FRAMES = 16  # statistics over time need this many
 _MIN_SPREAD = 0.5  # values that differ less, as in silence, reveal nothing
-# Limits of `MelStatistics.step` between two scales.
-_LN_MIN_STEP, _LN_MAX_STEP, _LOG2_MAX_STEP, _DECIBEL_MIN_STEP = 0.19, 0.43, 0.59, 1.2
-_LOG10_MIN_STD, _LOG10_MAX_PAUSE = 0.4, -3.2  # of speech: its temporal std, and its pauses
+# Limits of `MelStatistics.median_frame_delta` between two scales.
+_LN_MIN_DELTA, _LN_MAX_DELTA, _LOG2_MAX_DELTA, _DECIBEL_MIN_DELTA = 0.19, 0.43, 0.59, 1.2
+_LOG10_MIN_STD, _LOG10_MAX_PAUSE = 0.4, -3.2  # limits for speech: temporal std, pauses
 _LOG10_FLOOR = -10.05  # just below the log10 of 1e-10
-_LOG10_MIN = -7.5  # of 16-bit audio and a floor below it
-_LOG10_QUIET = -4.3  # the noise of 16-bit audio
-_MIN_DEPTH, _CLEAR_DEPTH = 2.0, 2.5  # from the median down to the lowest value
+_LOG10_MIN = -7.5  # lowest log10 value of 16-bit audio, or a floor below it
+_LOG10_QUIET = -4.3  # log10 value of the noise of 16-bit audio
+_MIN_DEPTH, _CLEAR_DEPTH = 2.0, 2.5  # distances of the lowest value from the median
 
 NORMALIZED = {
     "unit": "a mel normalized to 0..1",
     "symmetric": "a mel normalized to a symmetric range, such as -4..4",
     "standardized": "a mel with mean and variance removed",
     "whisper": "the input of a Whisper recognizer",
-    "loud": "a logarithm of power, of filters without equal areas, or of samples beyond full scale",
+    "above_full_scale": "a logarithm of power, of filters without equal areas, or of samples "
+    "beyond full scale",
 }
 _FLOOR_MARGIN = 0.1  # a computed mel has no value below its floor
 _LN_FLOORS = {power: power * math.log(10) for power in (-6, -7, -8, -9, -10, -12)}
@@ -84,7 +87,7 @@ def detect_scale(statistics: MelStatistics, max_ln: float = _MAX_LOG_MEL) -> Det
     """Detect the scale of a mel; it is the natural log if no rule applies.
 
     `max_ln` is the `max_log_mel` of the expected convention. The caller must reject a mel with
-    values that are not numbers first.
+    NaN or infinite values first.
     """
     for rule in _RULES:
         scale = rule(statistics, max_ln)
@@ -99,17 +102,20 @@ def detect_scale(statistics: MelStatistics, max_ln: float = _MAX_LOG_MEL) -> Det
 def is_certainly_ln(statistics: MelStatistics) -> bool:
     """Return whether a mel detected as `ln` cannot be the log10 of power, which looks much like it.
 
-    It cannot if its changes from frame to frame are those of the natural log, and its lowest values
-    are below the usual floor of the log10 of power.
+    Log10 of power is excluded if the frame-to-frame changes are those of a natural log and the
+    lowest values are below the usual floor of the log10 of power.
     """
-    return statistics.low < _LOG10_FLOOR and _LN_MIN_STEP < statistics.step < _LN_MAX_STEP
+    return (
+        statistics.low < _LOG10_FLOOR
+        and _LN_MIN_DELTA < statistics.median_frame_delta < _LN_MAX_DELTA
+    )
 
 
 def _floor_reason(s: MelStatistics) -> str:
     return f"{100 * s.floor_share:.2g} % of the values are {s.low:.4g}"
 
 
-def _positive(s: MelStatistics, max_ln: float) -> DetectedScale | None:
+def _rule_no_negative_values(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     """Detect mels without negative values: they have no logarithm, or are shifted."""
     if s.low < 0 or s.spread < 1e-6 or (s.low > 0.01 * s.high and s.spread < _MIN_SPREAD / 2):
         return None
@@ -117,65 +123,73 @@ def _positive(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     if s.median > 0.1 * s.high:
         if s.high <= 1.001:
             return DetectedScale("unit", reason)
-        return DetectedScale("db" if s.high > _DECIBELS_ABOVE else "loud", reason)
-    steep = s.log_step > _LN_MAX_STEP or s.high > math.exp(max_ln)
-    return DetectedScale("power" if steep else "magnitude", reason)
+        return DetectedScale("db" if s.high > _DECIBELS_ABOVE else "above_full_scale", reason)
+    large_deltas = s.median_log_frame_delta > _LN_MAX_DELTA or s.high > math.exp(max_ln)
+    return DetectedScale("power" if large_deltas else "magnitude", reason)
 
 
-def _far(s: MelStatistics, _max_ln: float) -> DetectedScale | None:
+def _rule_beyond_log_range(s: MelStatistics, _max_ln: float) -> DetectedScale | None:
     """Detect values beyond every logarithm except decibels."""
     if s.low >= _DECIBELS_BELOW and s.high <= _DECIBELS_ABOVE:
         return None
     # The values of a nearly constant band may have been divided by its tiny standard deviation.
-    small_steps = 0 < s.step < _LN_MAX_STEP and s.band_mean_rms < 1.0
-    kind = "standardized" if small_steps else "db"
+    small_deltas = 0 < s.median_frame_delta < _LN_MAX_DELTA and s.band_mean_rms < 1.0
+    kind = "standardized" if small_deltas else "db"
     return DetectedScale(kind, f"values from {s.low:.3g} to {s.high:.3g}")
 
 
-def _below(s: MelStatistics, max_ln: float) -> DetectedScale | None:
+def _rule_below_ln_floor(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     """Detect values below the floor of the natural log of magnitudes."""
-    if s.low >= LOG_FLOOR - _FLOOR_MARGIN or (s.low >= MIN_PLAUSIBLE and s.step < _LN_MAX_STEP):
+    if s.low >= LOG_FLOOR - _FLOOR_MARGIN or (
+        s.low >= MIN_PLAUSIBLE and s.median_frame_delta < _LN_MAX_DELTA
+    ):
         return None
     reason = f"the lowest value is {s.low:.4g}"
-    if s.step > _DECIBEL_MIN_STEP:
+    if s.median_frame_delta > _DECIBEL_MIN_DELTA:
         return DetectedScale("db", reason)
     if s.floor_share > _MIN_FLOOR_SHARE:
         if abs(s.low - math.log2(FLOOR)) < 2 * _TOLERANCE:
             return DetectedScale("log2", f"{reason}, the log2 of 1e-5")
         for power, floor in _LN_FLOORS.items():
             if abs(s.low - floor) < 2 * _TOLERANCE:
-                is_power = s.step > _LN_MAX_STEP
-                kind = "ln-power" if is_power else "loud" if s.high > max_ln else "ln"
+                is_power = s.median_frame_delta > _LN_MAX_DELTA
+                kind = "ln-power" if is_power else "above_full_scale" if s.high > max_ln else "ln"
                 return DetectedScale(kind, f"{reason}, the natural log of 1e{power}")
-    if s.step < _LN_MAX_STEP:
-        return DetectedScale("loud" if s.high > max_ln else "ln", reason)
+    if s.median_frame_delta < _LN_MAX_DELTA:
+        return DetectedScale("above_full_scale" if s.high > max_ln else "ln", reason)
     is_log2 = (
-        s.high <= max_ln and s.low >= math.log2(FLOOR) - _TOLERANCE and s.step < _LOG2_MAX_STEP
+        s.high <= max_ln
+        and s.low >= math.log2(FLOOR) - _TOLERANCE
+        and s.median_frame_delta < _LOG2_MAX_DELTA
     )
     return DetectedScale("log2" if is_log2 else "ln-power", reason)
 
 
-def _above(s: MelStatistics, max_ln: float) -> DetectedScale | None:
+def _rule_above_full_scale(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     """Detect values above those of full scale."""
     if s.high <= max_ln:
         return None
     reason = f"the highest value is {s.high:.3g}, the maximum at full scale is {max_ln:.2g}"
-    if s.step > _DECIBEL_MIN_STEP:
+    if s.median_frame_delta > _DECIBEL_MIN_DELTA:
         return DetectedScale("db", reason)
     if s.low > -4.5 and s.median > -2.0:
-        return DetectedScale("symmetric" if s.low < -1.5 or s.high < 4.001 else "loud", reason)
-    if s.step > _LN_MAX_STEP:
+        return DetectedScale(
+            "symmetric" if s.low < -1.5 or s.high < 4.001 else "above_full_scale", reason
+        )
+    if s.median_frame_delta > _LN_MAX_DELTA:
         return DetectedScale("ln-power", reason)
-    return DetectedScale("loud", reason, certain=s.high > MAX_PLAUSIBLE)
+    return DetectedScale("above_full_scale", reason, certain=s.high > MAX_PLAUSIBLE)
 
 
-def _floors(s: MelStatistics, max_ln: float) -> DetectedScale | None:
+def _rule_other_floor(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     """Detect the floor of another convention: many cells share the lowest value."""
     if s.floor_share < _MIN_FLOOR_SHARE or s.spread < _MIN_SPREAD:
         return None
     reason = _floor_reason(s)
     if abs(s.low + 10) < _TOLERANCE:
-        return DetectedScale("log10-power" if s.step > _LN_MIN_STEP else "log10", reason)
+        return DetectedScale(
+            "log10-power" if s.median_frame_delta > _LN_MIN_DELTA else "log10", reason
+        )
     if abs(s.spread - 2) < 1e-3 and s.low > -3:
         return DetectedScale("whisper", f"{reason}, 2 below the highest")
     if abs(s.low + 5) < _TOLERANCE and s.high < max_ln / math.log(10):
@@ -186,21 +200,21 @@ def _floors(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     return None
 
 
-def _standardized(s: MelStatistics, _max_ln: float) -> DetectedScale | None:
+def _rule_standardized(s: MelStatistics, _max_ln: float) -> DetectedScale | None:
     """Detect bands that all vary around zero."""
     if s.frames < _MIN_FRAMES or not (s.band_mean_rms < 0.5 and 0.6 < s.temporal_std < 1.5):
         return None
     return DetectedScale("standardized", f"every band varies around 0 by {s.temporal_std:.2g}")
 
 
-def _log10(s: MelStatistics, max_ln: float) -> DetectedScale | None:
-    """Detect log10 in the range of both logarithms: in speech, the step between frames decides."""
+def _rule_log10(s: MelStatistics, max_ln: float) -> DetectedScale | None:
+    """Detect log10 in the range of both logarithms, by the frame-to-frame changes of speech."""
     if s.frames < _MIN_FRAMES or not _LOG10_MIN <= s.low <= _LOG10_MAX_PAUSE:
         return None
     if (
         s.high >= max_ln / math.log(10)
         or s.temporal_std < _LOG10_MIN_STD
-        or not 0 < s.step < _LN_MIN_STEP
+        or not 0 < s.median_frame_delta < _LN_MIN_DELTA
     ):
         return None
     # Predicted mels are smoother than recorded ones; in noisy speech the pauses are close together.
@@ -208,18 +222,21 @@ def _log10(s: MelStatistics, max_ln: float) -> DetectedScale | None:
     if s.low < -5 - _TOLERANCE and depth < _CLEAR_DEPTH:
         return None
     certain = -5 - _TOLERANCE <= s.low < _LOG10_QUIET and depth > _MIN_DEPTH
-    reason = f"values from {s.low:.3g} to {s.high:.3g}, steps of {s.step:.2f} per frame"
+    reason = (
+        f"values from {s.low:.3g} to {s.high:.3g}, "
+        f"median change from frame to frame {s.median_frame_delta:.2f}"
+    )
     return DetectedScale("log10", reason, certain=certain)
 
 
 _RULES: tuple[Callable[[MelStatistics, float], DetectedScale | None], ...] = (
-    _positive,
-    _far,
-    _below,
-    _floors,
-    _standardized,
-    _above,
-    _log10,
+    _rule_no_negative_values,
+    _rule_beyond_log_range,
+    _rule_below_ln_floor,
+    _rule_other_floor,
+    _rule_standardized,
+    _rule_above_full_scale,
+    _rule_log10,
 )
 
 
@@ -245,7 +262,7 @@ _ORIGINS = (
     MelOrigin(128, "ln", LOG_FLOOR, "BigVGAN at 44.1 kHz", 44_100, 512),
     MelOrigin(128, "ln", LOG_FLOOR, "the HiFi-GAN of bshall", 16_000, 160),
     MelOrigin(100, "ln", -16.118, "Vocos at 24 kHz", 24_000, 256),
-    MelOrigin(100, "loud", -16.118, "Vocos at 24 kHz", 24_000, 256),
+    MelOrigin(100, "above_full_scale", -16.118, "Vocos at 24 kHz", 24_000, 256),
     MelOrigin(80, "log10", -10.0, "ESPnet, ParallelWaveGAN", 22_050, 256),
     MelOrigin(80, "log10", -10.0, "SpeechT5", 16_000, 256),
     MelOrigin(80, "whisper", None, "Whisper", 16_000, 160),

@@ -1,4 +1,7 @@
-"""Statistics of a mel that reveal its convention: the range of all values, the rest of a sample."""
+"""Compute statistics of a mel that reveal its convention.
+
+The range covers all values; the other statistics use a subset of the frames.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 # No scale comes near this value. Converted, it still fits into single precision.
 _MAX_MAGNITUDE = np.float64(1e30)
 _BLOCK_FRAMES = 4096
-# The sample: runs of successive frames, spread evenly over the mel.
+# The subset: runs of successive frames, spread evenly over the mel.
 _RUN_FRAMES, _RUNS = 128, 32
 _MIN_FLOOR_VALUES = 3  # this many equal values count as a floor
 
@@ -25,14 +28,14 @@ class MelStatistics:
     Attributes:
         frames: the number of frames.
         low, high: the extremes of the finite values.
-        first_nonfinite: band and frame of the first value that is not a number, or None; if there
-            is one, none of the following is computed.
+        first_nonfinite: band and frame of the first NaN or infinite value, or None; if there is
+            one, none of the following is computed.
         floor_share: share of values that equal the lowest one, or 0 where that may be chance.
         median: the median of the values above the floor.
-        step: the median change from frame to frame above the floor. It hardly depends on the
-            sound: 0.2 to 0.4 in natural-log units of magnitude. It therefore reveals the base of a
-            logarithm.
-        log_step: the same of the natural log of the values; 0 if some are negative.
+        median_frame_delta: the median change from frame to frame above the floor. It hardly depends
+            on the sound: 0.2 to 0.4 in natural-log units of magnitude. It therefore reveals the
+            base of a logarithm.
+        median_log_frame_delta: the same of the natural log of the values; 0 if some are negative.
         temporal_std: the standard deviation over time, averaged over bands.
         band_mean_rms: the root mean square over bands of the mean over time.
     """
@@ -43,8 +46,8 @@ class MelStatistics:
     first_nonfinite: tuple[int, int] | None
     floor_share: float = 0.0
     median: float = 0.0
-    step: float = 0.0
-    log_step: float = 0.0
+    median_frame_delta: float = 0.0
+    median_log_frame_delta: float = 0.0
     temporal_std: float = 0.0
     band_mean_rms: float = 0.0
 
@@ -80,7 +83,6 @@ def measure_mel(mel: AnyArray) -> MelStatistics:
     above = sample[sample > floor]
     at_floor = sample.size - above.size
     logs = [np.log(np.maximum(run, 1e-30)) for run in runs] if low >= 0 else []
-    log_step = _median_step(logs, -69.0) if logs else 0.0
     return MelStatistics(
         frames=frames,
         low=low,
@@ -88,17 +90,17 @@ def measure_mel(mel: AnyArray) -> MelStatistics:
         first_nonfinite=None,
         floor_share=at_floor / sample.size if at_floor >= _MIN_FLOOR_VALUES else 0.0,
         median=float(np.median(above)) if above.size else low,
-        step=_median_step(runs, floor),
-        log_step=log_step,
+        median_frame_delta=_median_frame_delta(runs, floor),
+        median_log_frame_delta=_median_frame_delta(logs, -69.0) if logs else 0.0,
         temporal_std=float(sample.std(axis=1).mean()),
         band_mean_rms=float(np.sqrt((sample.mean(axis=1) ** 2).mean())),
     )
 
 
-def _median_step(runs: list[DoubleArray], floor: float) -> float:
-    steps = []
+def _median_frame_delta(runs: list[DoubleArray], floor: float) -> float:
+    deltas = []
     for run in runs:
         above = (run[:, 1:] > floor) & (run[:, :-1] > floor)
-        steps.append(np.abs(np.diff(run, axis=1))[above])
-    joined = np.concatenate(steps)
+        deltas.append(np.abs(np.diff(run, axis=1))[above])
+    joined = np.concatenate(deltas)
     return float(np.median(joined)) if joined.size else 0.0

@@ -83,7 +83,7 @@ def scale_table() -> str:
 def find_scale(mel: MelConfig) -> MelScale | None:
     """Return the scale of a model's own mel, or None if it has no name: shifted or normalized."""
     convention = mel.convention
-    if convention.offset or convention.clip or convention.guard != "clamp":
+    if convention.offset or convention.clip or convention.floor_mode != "clamp":
         return None
     nats = (_LN_10 if convention.log == "log10" else 1.0) / (convention.gain * convention.power)
     wanted = (convention.power == 2, nats)
@@ -100,7 +100,7 @@ def to_model(values: AnyArray, scale: MelScale, mel: MelConfig) -> FloatArray:
     if convention.power == 2:
         ln = 2 * (ln - _power_offset(mel))
     floor = math.log(convention.floor)
-    ln = np.maximum(ln, floor) if convention.guard == "clamp" else np.logaddexp(ln, floor)
+    ln = np.maximum(ln, floor) if convention.floor_mode == "clamp" else np.logaddexp(ln, floor)
     log = ln / _LN_10 if convention.log == "log10" else ln
     scaled = convention.gain * log + convention.offset
     return (np.clip(scaled, *convention.clip) if convention.clip else scaled).astype(np.float32)

@@ -1,8 +1,8 @@
 """Damage that libsndfile does not report: it decodes the samples that exist and ignores the rest.
 
 - WAV, AIFF, AU, CAF and W64 store their samples in one chunk, whose header states its length. A
-  program that writes into a pipe does not know the length and writes one that no file has: 0, all
-  ones, or a very large number. Nothing is missing then.
+  program that writes into a pipe does not know the length and writes a placeholder: 0, all ones
+  or a very large number. Nothing is missing then.
 - The pages of Ogg have checksums, and the last page has a flag.
 - `mpeg` checks MP3. FLAC has checks of its own.
 """
@@ -40,7 +40,7 @@ _W64_HEADER_BYTES = struct.calcsize(_LAYOUTS[_W64].header)
 # ffmpeg all ones. Each may be rounded down to a multiple of the size of a frame.
 _ROUNDING = 512
 _UNKNOWN_LENGTHS = (0x7FFFF000, 2**31 - 1, 2**31, 2**32 - 1)
-_UNKNOWN_FROM = 2**62  # for 64 bits; ffmpeg's W64 has 2^63 - 1
+_UNKNOWN_FROM = 2**62  # 64-bit lengths from here are placeholders; ffmpeg's W64 has 2^63 - 1
 
 _OGG_PAGE = struct.Struct("<4sxB16xIB")  # magic, flags, CRC, segments
 _BEGIN_OF_STREAM, _END_OF_STREAM = 2, 4

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES_HZ = (44_100, 48_000, 32_000)
-_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # by version: MPEG 1, 2 and 2.5
+_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # keys: MPEG 1, 2 and 2.5
 _LAYER_3 = 1
 _MONO = 3
 _HEADER_FRAME_INDEX = 9  # a bit rate whose frames have room for a count
@@ -138,7 +138,7 @@ def _skip_tags(content: bytes, position: int) -> int:
             size = 0
             for seven_bits in head[6:10]:
                 size = size << 7 | seven_bits & 127
-            size += 20 if head[5] & 0x10 else 10  # with or without a footer
+            size += 20 if head[5] & 0x10 else 10  # some tags have a footer
         elif head.startswith(b"TAG"):
             size = _ID3V1_BYTES
         elif head.startswith(b"APETAGEX") and len(head) >= 32:

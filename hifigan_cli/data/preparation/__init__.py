@@ -7,7 +7,7 @@ Read in this order:
 - `corpus`: a folder of recordings -> the list of its clips, in sorted order
 - `clip`: one file -> samples to store, or the reason for its rejection
 - `pairs`: check that input mels match their recordings
-- `shards`: clips -> packed shards
+- `packing`: clips -> packed files
 - `journal`: the progress of a run, and the point where a killed run resumes
 - `index`: journals -> index, manifest and totals
 - `splits`: select the validation clips

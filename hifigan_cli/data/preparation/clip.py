@@ -1,7 +1,7 @@
 """Convert one file to a clip to store, or to a rejection with its reason.
 
-Tasks and outcomes are sent between processes, so both are plain values. No content of a recording
-may stop the run: an unusable file has an outcome too.
+Tasks and outcomes are sent between processes, so both are plain values. An unusable file must
+not stop the run, so it yields a rejection.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ClipOutcome:
     """The outcome of a task.
 
     Attributes:
-        record: a clip, whose position in a shard is not known yet, or a rejection.
+        record: a clip, whose position in the packed files is not known yet, or a rejection.
         content: the bytes to store: the int16 samples and, with input mels, the float32 mel.
     """
 
@@ -158,7 +158,7 @@ def _prepare(task: ClipTask, source_fields: dict[str, Any]) -> ClipOutcome:
         detail = f"{clipped / audio.samples.size:.1%} of the samples of {path} are clipped"
         raise RejectedError(RejectionReason.CLIPPED, detail)
     samples, mel = _convert(task, audio)
-    if peak_without_offset(samples) < SILENT_PEAK:  # for example stereo whose channels cancel
+    if peak_without_offset(samples) < SILENT_PEAK:  # for example, stereo channels that cancel
         raise RejectedError(RejectionReason.SILENT, f"{path} is silent when mixed to one channel")
     stored, gain = to_stored_int16(samples, keep_level=mel is not None)
     content = [stored.astype("<i2").tobytes()]
@@ -196,7 +196,7 @@ def _convert(task: ClipTask, audio: Audio) -> tuple[FloatArray, FloatArray | Non
         return samples, None
     if audio.notes:
         raise RejectedError(
-            RejectionReason.OVER_SCALE,
+            RejectionReason.ABOVE_FULL_SCALE,
             f"{task.file.path} exceeds full scale, so its scaled samples would not match the mel",
         )
     mel = load_mel(task.mel_file, task.mel_name, mel_config)

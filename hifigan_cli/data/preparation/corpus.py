@@ -61,8 +61,8 @@ class Corpus:
     is_ljspeech: bool
 
     @property
-    def listing(self) -> str:
-        """The digest of the list of files."""
+    def paths_sha256(self) -> str:
+        """The digest of the paths of all files."""
         paths = [file.path.encode("utf-8", "surrogateescape") + b"\0" for file in self.files]
         return hashlib.sha256(b"".join(paths)).hexdigest()
 

@@ -66,7 +66,7 @@ def finish_preparation(
         for number in range(1, shard.count + 1):
             end = read_journal_end(out, Shard(number, shard.count), options.result_options())
             # Another list of files means that the corpus changed meanwhile.
-            if end is None or end.listing != corpus.listing:
+            if end is None or end.paths_sha256 != corpus.paths_sha256:
                 unfinished_shards.append(number)
             else:
                 files |= end.files

@@ -4,11 +4,11 @@ A journal has one line of JSON for each of these events, in order:
 
 - the start: the options, which must be the same for a run that resumes
 - a file of the corpus is done: its `Clip` or `Rejection`
-- a shard is packed: its files are complete and flushed to disk, with their checksums
+- packed files are complete and flushed to disk, with their checksums
 - the end: all files are done
 
-A run resumes after the last packed shard that is still valid: the files of the corpus and the
-packed files match their checksums. So the result equals that of an uninterrupted run.
+A run resumes after the last packed files that are still valid: they and the files of the corpus
+match their checksums. So the result equals that of an uninterrupted run.
 
 If several processes share the work, each has its own journal and packed files, with different
 names. When all journals have their end, one process writes the index (see `index`).
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class PackedShard:
-    """A complete packed shard: its files, and the first clip that did not fit into it."""
+class CompletedFiles:
+    """Complete packed files of one index, and the first clip that did not fit into them."""
 
     files: dict[str, FileChecksum]
     overflow: Clip | None
@@ -44,15 +44,15 @@ class PackedShard:
 
 @dataclass(frozen=True, slots=True)
 class JournalEnd:
-    """The end of a journal: the digest of the corpus's list of files, and all packed files."""
+    """The end of a journal: `Corpus.paths_sha256`, and all packed files."""
 
-    listing: str
+    paths_sha256: str
     files: dict[str, FileChecksum]
 
 
 @dataclass
-class JournalState:
-    """The valid part of an earlier run.
+class ResumePoint:
+    """The valid part of an earlier run, after which this run resumes.
 
     Attributes:
         done: number of files that are done.
@@ -67,13 +67,13 @@ class JournalState:
 
 def find_resume_point(
     folder: Path, shard: Shard, options: dict[str, Any], tasks: Sequence[ClipTask], force: bool
-) -> JournalState:
-    """Find the last valid packed shard in the journal of a shard of the work.
+) -> ResumePoint:
+    """Find the last valid packed files in the journal of a shard of the work.
 
     Raises:
         OutputError: the journal has other options, and `force` is not set.
     """
-    point = JournalState()
+    point = ResumePoint()
     try:
         journal = (folder / journal_file(shard)).open("rb")
     except FileNotFoundError:
@@ -93,14 +93,14 @@ def find_resume_point(
             if isinstance(entry, Clip | Rejection) and _is_valid(entry, task):
                 done += 1
             elif (
-                isinstance(entry, PackedShard)
+                isinstance(entry, CompletedFiles)
                 and _is_valid(entry.overflow, task)
                 and all(
                     is_file(folder / name) and checksum(folder / name) == expected
                     for name, expected in entry.files.items()
                 )
             ):
-                point = JournalState(done, end, point.files | entry.files)
+                point = ResumePoint(done, end, point.files | entry.files)
             else:
                 break
     return point
@@ -139,16 +139,16 @@ def remove_journal_end(folder: Path, shard: Shard) -> None:
             journal.truncate(start)
 
 
-def _parse(line: bytes) -> Clip | Rejection | PackedShard | JournalEnd | None:
+def _parse(line: bytes) -> Clip | Rejection | CompletedFiles | JournalEnd | None:
     """Parse an entry; return None if the line is incomplete or not an entry."""
     try:
         content = json.loads(line if line.endswith(b"\n") else b"")
         if "path" in content:
             return Rejection(**content) if "reason" in content else Clip(**content)
         files = {name: FileChecksum(**value) for name, value in content.pop("files").items()}
-        if "listing" in content:
-            return JournalEnd(content["listing"], files)
-        return PackedShard(files, Clip(**content["overflow"]) if content["overflow"] else None)
+        if "paths_sha256" in content:
+            return JournalEnd(content["paths_sha256"], files)
+        return CompletedFiles(files, Clip(**content["overflow"]) if content["overflow"] else None)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hifigan_cli.runtime.sharding import Shard
 
 MIN_LENGTH_S = 0.2
-SHARD_BYTES = 2**30  # 6.8 hours at 22 050 Hz
+MAX_FILE_BYTES = 2**30  # 6.8 hours at 22 050 Hz
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PreparationOptions:
         validation: a fraction below 1 or a count of clips; None is the official split of LJSpeech,
             otherwise 5 %, at least 1 and at most 150 clips.
         seed: determines the split unless it is official.
-        shard_bytes: maximum size of a packed file, unless a single clip is larger.
+        max_file_bytes: maximum size of a packed file, unless a single clip is larger.
         workers: number of processes; None uses one per CPU.
         force: whether to replace another result in the output folder.
     """
@@ -43,7 +43,7 @@ class PreparationOptions:
     min_length_s: float = MIN_LENGTH_S
     validation: float | int | None = None
     seed: int = 1234
-    shard_bytes: int = SHARD_BYTES
+    max_file_bytes: int = MAX_FILE_BYTES
     workers: int | None = None
     force: bool = False
 
@@ -91,7 +91,7 @@ class PreparationOptions:
             "min_length_s": self.min_length_s,
             "validation": self.validation,
             "seed": self.seed,
-            "shard_bytes": self.shard_bytes,
+            "max_file_bytes": self.max_file_bytes,
             "mels": self.mel.model_dump() if self.mels is not None else None,
         }
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_FRAME_DIFFERENCE = 1
 # Median difference between the input mel and the recording's mel, in log units. On real speech it
 # is 0.3 to 0.75 for mels blurred like those of acoustic models, 1.0 and more for another clip of
-# the same speaker, above 2 for another logarithm. A median is robust against digital silence.
+# the same speaker, above 2 for another log base. A median is robust against digital silence.
 MAX_DISTANCE = 1.0
 
 
@@ -90,9 +90,9 @@ def align_pair(
     distance = float(np.median(np.abs(expected[:, :frames] - mel)))
     if distance > MAX_DISTANCE:
         raise RejectedError(
-            RejectionReason.MEL_FOREIGN,
+            RejectionReason.MEL_MISMATCH,
             f"{label} differs by {distance:.2f} log units from the mel of its recording: "
-            "it has another clip, another level or another logarithm",
+            "the mel belongs to another clip, or has another level or log base",
         )
     return samples[: frames * config.hop_length], mel
 

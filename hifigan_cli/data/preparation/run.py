@@ -1,4 +1,4 @@
-"""Run the complete preparation: corpus -> tasks -> processes -> shards -> index.
+"""Run the complete preparation: corpus -> tasks -> processes -> packed files -> index.
 
 `plan` estimates a run for `--dry-run`: sizes from the file headers, time from a few clips.
 """
@@ -26,7 +26,7 @@ from hifigan_cli.data.preparation.folder import (
 from hifigan_cli.data.preparation.index import compute_shard_totals, finish_preparation
 from hifigan_cli.data.preparation.journal import remove_journal_end
 from hifigan_cli.data.preparation.options import PreparationProgress
-from hifigan_cli.data.preparation.shards import open_shards
+from hifigan_cli.data.preparation.packing import open_packed_files
 from hifigan_cli.data.records import MANIFEST_FILE
 from hifigan_cli.errors import InputError
 from hifigan_cli.io.files import is_file, is_folder
@@ -57,7 +57,7 @@ class PreparationPlan:
         missing: number of listed files that do not exist, and of unreadable folders.
         hours: length of the readable files according to their headers.
         output_bytes: estimated size of the prepared folder.
-        seconds: estimated duration.
+        estimated_s: estimated duration, in seconds.
         processes: number of processes.
         state: whether the output folder is new, unfinished, finished (the run will compare it with
             the corpus) or finished and replaced.
@@ -68,7 +68,7 @@ class PreparationPlan:
     missing: int
     hours: float
     output_bytes: int
-    seconds: float
+    estimated_s: float
     processes: int
     state: Literal["new", "unfinished", "finished", "replaced"]
 
@@ -83,7 +83,7 @@ class PreparationSummary:
         shard: the shard of the work that this run did.
         unfinished_shards: the numbers of the unfinished shards.
         resumed_files: number of files that an earlier, interrupted run had done.
-        seconds: duration of this run.
+        elapsed_s: duration of this run, in seconds.
         shard_totals: clips, hours and rejections of this shard; None if the folder was up to date.
         totals: clips, hours, rates, peaks and rejections of all shards, as in the manifest; empty
             while shards are unfinished.
@@ -95,7 +95,7 @@ class PreparationSummary:
     shard: Shard
     unfinished_shards: tuple[int, ...]
     resumed_files: int
-    seconds: float
+    elapsed_s: float
     shard_totals: dict[str, Any] | None
     totals: dict[str, Any]
     digest: str | None
@@ -130,7 +130,7 @@ def preprocess(
             # A run may have been killed after it wrote the manifest.
             remove_leftovers(out, manifest.files)
         else:
-            with open_shards(out, shard, options, tasks) as writer:
+            with open_packed_files(out, shard, options, tasks) as writer:
                 resumed = writer.done
                 remaining = tasks[resumed:]
                 outcomes = map_in_order(prepare_clip, remaining, options.processes, crash_outcome)
@@ -138,9 +138,10 @@ def preprocess(
                     writer.append(outcome)
                     path = outcome.record.path
                     report(PreparationProgress("preparing", done, len(tasks), path))
-                # Compute these first: after the end another process may remove the journal.
+                # Compute the totals before `finish_preparation`, because another process may
+                # remove the journal afterwards.
                 shard_totals = compute_shard_totals(out, shard, options.sample_rate)
-                writer.finish(corpus.listing)
+                writer.finish(corpus.paths_sha256)
             manifest, unfinished_shards = finish_preparation(out, corpus, options, shard)
     return PreparationSummary(
         folder=out,
@@ -148,7 +149,7 @@ def preprocess(
         shard=shard,
         unfinished_shards=unfinished_shards,
         resumed_files=resumed,
-        seconds=time.monotonic() - started,
+        elapsed_s=time.monotonic() - started,
         shard_totals=shard_totals,
         totals=manifest.totals if manifest else {},
         digest=manifest.digest if manifest else None,
@@ -210,7 +211,7 @@ def plan(
         missing=len(corpus.missing),
         hours=length_s / 3600,
         output_bytes=size,
-        seconds=work_s + (_POOL_START_S if processes > 1 else 0),
+        estimated_s=work_s + (_POOL_START_S if processes > 1 else 0),
         processes=processes,
         state=state,
     )

@@ -28,7 +28,7 @@ MAX_DEFAULT_VALIDATION_CLIPS = 150  # like LJSpeech; more clips only slow down e
 class ValidationSplit:
     """The stems of the validation clips, and how they were chosen."""
 
-    kind: Literal["official", "seeded", "shared"]
+    kind: Literal["official", "random", "shared"]
     validation: frozenset[str]
 
     def split_of(self, stem: str) -> Split:
@@ -86,7 +86,7 @@ def choose_validation(
     else:
         count = int(requested)
     count = min(max(1, count), len(ranked) - 1)
-    return ValidationSplit("seeded", frozenset(ranked[:count]))
+    return ValidationSplit("random", frozenset(ranked[:count]))
 
 
 @cache

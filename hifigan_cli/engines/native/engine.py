@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Precision -> kernels, best first. An empty name selects the best in float32.
 PRECISIONS = {"fp32": "", "int16": "avx512vnni"}
-MAX_IDLE_STREAMS = 2  # for the two channels of a stereo recording
+MAX_IDLE_STREAMS = 2  # a stereo recording needs two
 
 
 class NativeEngine:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _PRE_DIRECT = 20  # samples of an RIR before the direct path that are kept
 _MAX_RIR_S = 1.3
 _EARLY_S = 0.02  # the energy of this part sets the level: the ear hears it as part of the voice
-_SYNTHETIC_SHARE = 0.15  # of the noises
+_SYNTHETIC_SHARE = 0.15  # this share of the noises is synthetic
 _MU = 255.0  # the companding constant of G.711
-_CODEC_RATES = (8_000, 16_000)  # in Hz
+_CODEC_RATES = (8_000, 16_000)  # sample rates in Hz
 
 
 def draw_rir(

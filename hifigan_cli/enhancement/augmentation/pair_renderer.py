@@ -53,7 +53,9 @@ class PairRenderer:
         rng = np.random.default_rng((self.seed, number))
         lead_in = int(_LEAD_IN_S * self.speech.data.sample_rate)
         while True:
-            recorded, clean = self.speech.draw(rng, lead_in + samples, self.augmentation.rate)
+            recorded, clean = self.speech.draw(
+                rng, lead_in + samples, self.augmentation.speed_range
+            )
             if np.abs(clean[lead_in:]).max() > _QUIET_PEAK:
                 break
         # The recorded or the gated speech is augmented; the gated speech is always the target.
@@ -66,20 +68,20 @@ class PairRenderer:
     def _augment(self, rng: np.random.Generator, wave: DoubleArray) -> DoubleArray:
         """Apply a random selection of effects to `(samples,)` of speech."""
         config, sample_rate, samples = self.augmentation, self.speech.data.sample_rate, len(wave)
-        if rng.random() < config.untouched:
+        if rng.random() < config.clean_probability:
             return wave
-        if rng.random() < config.reverb:
+        if rng.random() < config.reverb_probability:
             wave = reverberate(wave, *draw_rir(rng, self.rirs, sample_rate, varied=True))
-        if rng.random() < config.noise:
+        if rng.random() < config.noise_probability:
             noise = draw_noise(rng, self.noises, samples, sample_rate, varied=True)
-            if rng.random() < config.second_noise:
+            if rng.random() < config.second_noise_probability:
                 other = draw_noise(rng, self.noises, samples, sample_rate, varied=True)
                 noise = noise + other * 10 ** (rng.uniform(-10, 3) / 20)
             wave = mix(wave, noise, rng.uniform(*config.snr_db))
-        if rng.random() < config.band:
+        if rng.random() < config.band_limit_probability:
             wave = band_limit(rng, wave, sample_rate)
-        if rng.random() < config.clipping:
+        if rng.random() < config.clipping_probability:
             wave = clip(rng, wave)
-        if rng.random() < config.codec:
+        if rng.random() < config.codec_probability:
             wave = apply_codec(rng, wave, sample_rate)
         return wave

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hifigan_cli.config import MelConfig
     from hifigan_cli.data.prepared import PreparedData
-    from hifigan_cli.enhancement.config import EnhancerRun
+    from hifigan_cli.enhancement.config import EnhancerRunConfig
     from hifigan_cli.types import HalfArray
 
 _PAIRS_PER_TASK = 32
@@ -49,7 +49,7 @@ class PairSources:
     noises: Path
     rirs: Path
     mel: MelConfig
-    run: EnhancerRun
+    run: EnhancerRunConfig
 
     def open_speech(self) -> PreparedData:
         """Open the prepared speech.
@@ -94,7 +94,7 @@ class PairSources:
         """Load the sounds and return a renderer; validation uses the held-out sounds."""
         speech = self.open_speech()
         return PairRenderer(
-            SpeechSampler(speech, validation=validation, top_hz=self.mel.top_hz),
+            SpeechSampler(speech, validation=validation, upper_edge_hz=self.mel.upper_edge_hz),
             load_sounds(self.noises, speech.sample_rate, validation=validation),
             load_sounds(self.rirs, speech.sample_rate, validation=validation),
             self.run.augmentation,

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 HELD_OUT_INTERVAL = 8
 _N_FFT, _HOP = 1024, 256
-_FLOOR_PERCENTILE = 8  # of a bin's power over the clip: its level without speech
+_FLOOR_PERCENTILE = 8  # this percentile of a bin's power is its level without speech
 _FLOOR_FACTOR = 4.0  # the ratio of the mean noise power to that percentile, with a margin
 _MIN_GAIN_DB = -18.0
 _EMPTY_BIN_DB = -85.0  # relative to the loudest bin: less than the noise of any microphone
-_CACHED_CLIPS = 400  # of a few seconds each: about 300 MB a process
+_CACHED_CLIPS = 400  # clips of a few seconds each: about 300 MB a process
 
 
 def is_held_out(name: str) -> bool:
@@ -95,30 +95,30 @@ class SpeechSampler:
         clips: the clips to draw from.
     """
 
-    def __init__(self, data: PreparedData, *, validation: bool, top_hz: float) -> None:
+    def __init__(self, data: PreparedData, *, validation: bool, upper_edge_hz: float) -> None:
         self.data = data
         self.clips = data.validation if validation else data.training
-        self._top_hz = top_hz
+        self._top_hz = upper_edge_hz
         self._load = lru_cache(_CACHED_CLIPS)(self._load_clip)
 
     def draw(
-        self, rng: np.random.Generator, samples: int, rates: tuple[float, float]
+        self, rng: np.random.Generator, samples: int, speed_range: tuple[float, float]
     ) -> tuple[DoubleArray, DoubleArray]:
         """Draw a segment; return it as recorded and gated, `(samples,)` each.
 
-        The rate is never so low that the highest mel bands become empty, because that would teach
+        The speed is never so low that the highest mel bands become empty, because that would teach
         the network to remove them.
         """
         recorded, clean, band_hz = self._load(self.clips[int(rng.integers(len(self.clips)))])
-        lowest = max(rates[0], min(1.0, self._top_hz / max(band_hz, 1.0)))
-        rate = rng.uniform(lowest, rates[1]) if rng.random() < 0.75 else 1.0
-        needed = int(samples * rate) + 256
+        lowest = max(speed_range[0], min(1.0, self._top_hz / max(band_hz, 1.0)))
+        speed = rng.uniform(lowest, speed_range[1]) if rng.random() < 0.75 else 1.0
+        needed = int(samples * speed) + 256
         margin = needed // 6  # a pair may begin before the speech or end after it
         start = int(rng.integers(-margin, max(len(recorded) - needed + margin, 1 - margin)))
         pair = np.stack([_segment(recorded, start, needed), _segment(clean, start, needed)], axis=1)
-        if rate != 1.0:
+        if speed != 1.0:
             sample_rate = self.data.sample_rate
-            pair = soxr.resample(pair, sample_rate * rate, sample_rate, quality="HQ")
+            pair = soxr.resample(pair, sample_rate * speed, sample_rate, quality="HQ")
         return pair[:samples, 0], pair[:samples, 1]
 
     def _load_clip(self, clip: Clip) -> tuple[DoubleArray, DoubleArray, float]:

@@ -46,7 +46,7 @@ class EnhancerEstimate:
     clips: int
     noises: int
     rirs: int
-    pairs: int  # to render
+    pairs: int  # number of pairs to render
     pair_bytes: int
 
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import torch
 
     from hifigan_cli.config import MelConfig
-    from hifigan_cli.enhancement.config import EnhancerRun
+    from hifigan_cli.enhancement.config import EnhancerRunConfig
 
 _WARM_UP = 0.08  # share of the first phase
-_SECOND_WARM_UP, _DECAY_START, _MIN_FACTOR = 0.1, 0.6, 0.05  # of the second phase
+_SECOND_WARM_UP, _DECAY_START = 0.1, 0.6  # shares of the second phase
+_MIN_FACTOR = 0.05  # lowest learning rate of the second phase, relative to its highest
 _WEIGHT_DECAY = 0.01
 _FIRST_BETAS, _SECOND_BETAS = (0.9, 0.98), (0.8, 0.98)
 
@@ -32,9 +33,9 @@ class EnhancerState(TrainingState):
 
     kind = "enhancer checkpoint"
     changeable_on_resume = frozenset({"log_every", "validate_every", "checkpoint_every"})
-    config: EnhancerRun
+    config: EnhancerRunConfig
 
-    def __init__(self, config: EnhancerRun, mel: MelConfig, device: torch.device) -> None:
+    def __init__(self, config: EnhancerRunConfig, mel: MelConfig, device: torch.device) -> None:
         """Build the state at step 0 from the seed in the configuration."""
         super().__init__(config, device, config.training.seed)
         self.mel = mel
@@ -61,28 +62,28 @@ class EnhancerState(TrainingState):
         self.optimizers["optimizer"] = (self.optimizer, {"": self.enhancer})
 
     @property
-    def first_adversarial_step(self) -> int:
+    def adversarial_start(self) -> int:
         """The first step of the second phase."""
         return self.config.training.steps - self.config.training.adversarial_steps
 
     @property
     def adversarial(self) -> bool:
         """Whether the current step is in the second phase."""
-        return self.step >= self.first_adversarial_step
+        return self.step >= self.adversarial_start
 
     @property
     def eval_enhancer(self) -> Enhancer:
         """The network to validate and to write: the EMA in the second phase."""
-        return self.ema if self.step > self.first_adversarial_step else self.enhancer
+        return self.ema if self.step > self.adversarial_start else self.enhancer
 
     def prepare_restore(self, step: int) -> None:
         """Create the optimizer of the second phase if the checkpoint is from that phase."""
-        if step > self.first_adversarial_step:
+        if step > self.adversarial_start:
             self._new_optimizer(_SECOND_BETAS)
 
     def on_rollback(self, before: int) -> None:
         """Start the second phase from the restored weights if they are from the first phase."""
-        if before <= self.first_adversarial_step < self.step:
+        if before <= self.adversarial_start < self.step:
             self._enter_second_phase()
 
     def _enter_second_phase(self) -> None:
@@ -91,7 +92,7 @@ class EnhancerState(TrainingState):
 
     def set_learning_rate(self) -> float:
         """Set the learning rate of this step, and enter the second phase at its first step."""
-        training, first = self.config.training, self.first_adversarial_step
+        training, first = self.config.training, self.adversarial_start
         if self.step == first and training.adversarial_steps:
             self._enter_second_phase()
         if self.adversarial:

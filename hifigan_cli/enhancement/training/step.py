@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
 
 # The weights of the losses in the second phase.
-_WEIGHTS = {"distance": 2.0, "differences": 0.5, "adversarial": 0.25, "feature": 1.0}
+_WEIGHTS = {"distance": 2.0, "delta": 0.5, "adversarial": 0.25, "feature": 1.0}
 _MAX_GRADIENT_NORM = 1.0
 DISCRIMINATOR_ONLY_STEPS = 60  # at the start of the second phase, without enhancer updates
 
@@ -29,9 +29,9 @@ def enhancer_step(
     """
     with _bf16(noisy):
         enhanced = state.enhancer(noisy)
-    distance, differences = distances(enhanced, clean)
-    losses = {"distance": distance, "differences": differences}
-    loss: Tensor | None = distance + state.config.training.difference_weight * differences
+    distance, delta = distances(enhanced, clean)
+    losses = {"distance": distance, "delta": delta}
+    loss: Tensor | None = distance + state.config.training.delta_weight * delta
     if state.adversarial:
         loss = _adversarial_step(state, enhanced, clean, losses, guard)
     if loss is not None:
@@ -69,7 +69,7 @@ def _adversarial_step(
     loss_d.backward()  # type: ignore[no-untyped-call]
     guard.update(state.optimizer_d, gradient_norm(state.optimizer_d))
     losses["discriminator"] = loss_d
-    if state.step - state.first_adversarial_step < DISCRIMINATOR_ONLY_STEPS:
+    if state.step - state.adversarial_start < DISCRIMINATOR_ONLY_STEPS:
         return None
     state.discriminator.requires_grad_(requires_grad=False)
     with _bf16(enhanced):

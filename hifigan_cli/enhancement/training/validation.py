@@ -33,8 +33,8 @@ def validate_enhancer(
 ) -> ValidationResult | None:
     """Measure L1 distances to the clean mel: of the noisy and the enhanced mel, and in speech.
 
-    `texture` is the roughness across bands in speech, relative to that of the clean mel: below 1
-    the result is blurred. Return None if a signal arrived.
+    `relative_roughness` is the roughness across bands in speech, relative to that of the clean
+    mel: below 1 the result is blurred. Return None if a signal arrived.
     """
     started = time.monotonic()
     rows: list[dict[str, float]] = []
@@ -55,7 +55,7 @@ def validate_enhancer(
                 "noisy_l1": float((noisy - clean).abs().mean()),
                 "mel_l1": float((enhanced - clean).abs().mean()),
                 "speech_l1": float((enhanced - clean).abs().mean(1)[speech].mean()),
-                "texture": float(roughness / clean_roughness),
+                "relative_roughness": float(roughness / clean_roughness),
             }
         )
     network.train()

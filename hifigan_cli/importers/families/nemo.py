@@ -38,7 +38,8 @@ _MAX_WEIGHTS_BYTES = 8 << 30
 _TARGET = "FilterbankFeatures"
 _MEL_FIELDS = mel_fields("sample_rate - n_window_stride n_window_size nfilt - -")
 _OTHER_SETTINGS = ("_target_", "initial_input_size", "apply_weight_init_conv_pre")
-_NAMED_GUARDS = {"tiny": struct.unpack("<f", b"\x00\x00\x80\x00")[0], "eps": 2.0**-23}  # of float32
+# Limits of float32.
+_NAMED_GUARDS = {"tiny": struct.unpack("<f", b"\x00\x00\x80\x00")[0], "eps": 2.0**-23}
 
 
 def read_archive(path: Path) -> Content:
@@ -107,6 +108,6 @@ def _mel(content: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str,
         "magnitude_epsilon": 0.0,
         "power": int(content.get("mag_power", 2.0)),
         "mel_norm": content.get("mel_norm", "slaney") or "none",
-        "guard": content.get("log_zero_guard_type", "add"),
+        "floor_mode": content.get("log_zero_guard_type", "add"),
         "floor": float(_NAMED_GUARDS.get(guard, guard)),
     }

@@ -1,8 +1,8 @@
 """Official checkpoints (jik876/hifi-gan), and those of the many tools with the same format.
 
-`g_XXXXXXXX` or `generator_*` holds `{'generator': state}` or a bare state dict; the architecture
+`g_XXXXXXXX` or `generator_*` contains `{'generator': state}` or a bare state dict; the architecture
 and the mel are in the config.json next to it. The state may come from DataParallel, and some
-trainings add averaged weights (EMA). `do_XXXXXXXX` holds the discriminators, for a warm start.
+trainings add averaged weights (EMA). `do_XXXXXXXX` contains the discriminators, for a warm start.
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from hifigan_cli.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 
-Outputs = tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]  # for y, for y_hat
+Outputs = tuple[
+    list[DiscriminatorOutput], list[DiscriminatorOutput]
+]  # outputs for y, outputs for y_hat
 # For one layer with spectral norm: the left and the right singular vector of each pass.
 SingularVectors = list[tuple[Tensor, Tensor]]
 _PASSES = 2  # y, then y_hat
@@ -57,9 +59,9 @@ class OptimizedDiscriminators(nn.Module):
         each micro-batch. In evaluation mode the vectors do not change, as in spectral norm itself.
         """
         all_vectors = []
-        layers = (conv for sub in self.msd.discriminators for conv in _layers(sub))
-        for conv in filter(_is_spectral, layers):
-            norm, matrix = _norm(conv), _original(conv).flatten(1)
+        layers = (layer for sub in self.msd.discriminators for layer in _layers(sub))
+        for layer in filter(_is_spectral, layers):
+            norm, matrix = _norm(layer), _original(layer).flatten(1)
             vectors = []
             for _ in range(_PASSES):
                 if norm.training:
@@ -73,17 +75,17 @@ class OptimizedDiscriminators(nn.Module):
         both, remaining = torch.cat([y, y_hat]), iter(vectors)
         outputs = []
         for sub in self.mpd.discriminators:
-            kernels = [_kernel(conv) for conv in _layers(sub)]
-            outputs.append(_run_layers(kernels, _columns(both, cast("int", sub.period))))
+            convs = [_conv_from_layer(layer) for layer in _layers(sub)]
+            outputs.append(_run_layers(convs, _reshape_by_period(both, cast("int", sub.period))))
         for scale, sub in enumerate(self.msd.discriminators):
             both = downsample(both) if scale else both
-            kernels = [
-                _input_scaled(conv, next(remaining), len(y))
-                if _is_spectral(conv)
-                else _kernel(conv)
-                for conv in _layers(sub)
+            convs = [
+                _input_scaled_conv(layer, next(remaining), len(y))
+                if _is_spectral(layer)
+                else _conv_from_layer(layer)
+                for layer in _layers(sub)
             ]
-            outputs.append(_run_layers(kernels, both))
+            outputs.append(_run_layers(convs, both))
         y_slice, y_hat_slice = slice(len(y)), slice(len(y), None)
         return [_select(o, y_slice) for o in outputs], [_select(o, y_hat_slice) for o in outputs]
 
@@ -94,29 +96,29 @@ class OptimizedDiscriminators(nn.Module):
         remaining = iter(vectors)
         y_outputs, y_hat_outputs = [], []
 
-        def run(kernels: Sequence[Sequence[_Kernel]], y: Tensor, y_hat: Tensor) -> None:
+        def run(convs: Sequence[Sequence[_Conv]], y: Tensor, y_hat: Tensor) -> None:
             with torch.no_grad():
-                y_outputs.append(_run_layers(kernels[0], y))
-            y_hat_outputs.append(_run_layers(kernels[1], y_hat))
+                y_outputs.append(_run_layers(convs[0], y))
+            y_hat_outputs.append(_run_layers(convs[1], y_hat))
 
         for sub in self.mpd.discriminators:
-            kernels = [_constant(conv) for conv in _layers(sub)]
+            convs = [_detached_conv(layer) for layer in _layers(sub)]
             period = cast("int", sub.period)
-            run((kernels, kernels), _columns(y, period), _columns(y_hat, period))
+            run((convs, convs), _reshape_by_period(y, period), _reshape_by_period(y_hat, period))
         for scale, sub in enumerate(self.msd.discriminators):
             if scale:
                 y, y_hat = downsample(y), downsample(y_hat)
-            layer_kernels = [
-                _normalized(conv, next(remaining))
-                if _is_spectral(conv)
-                else [_constant(conv)] * _PASSES
-                for conv in _layers(sub)
+            layer_convs = [
+                _spectral_norm_convs(layer, next(remaining))
+                if _is_spectral(layer)
+                else [_detached_conv(layer)] * _PASSES
+                for layer in _layers(sub)
             ]
-            run(list(zip(*layer_kernels, strict=True)), y, y_hat)
+            run(list(zip(*layer_convs, strict=True)), y, y_hat)
         return y_outputs, y_hat_outputs
 
 
-class _Kernel(NamedTuple):
+class _Conv(NamedTuple):
     """One convolution with a normalized weight."""
 
     weight: Tensor
@@ -136,13 +138,13 @@ class _Kernel(NamedTuple):
         return F.conv2d(x, self.weight, self.bias, (1, self.stride), padding)
 
 
-def _run_layers(kernels: Sequence[_Kernel], x: Tensor) -> DiscriminatorOutput:
+def _run_layers(convs: Sequence[_Conv], x: Tensor) -> DiscriminatorOutput:
     """Run a stack of convolutions; a leaky ReLU follows all but the last."""
     feature_maps = []
-    for kernel in kernels[:-1]:
-        x = F.leaky_relu(kernel(x), LRELU_SLOPE)
+    for conv in convs[:-1]:
+        x = F.leaky_relu(conv(x), LRELU_SLOPE)
         feature_maps.append(x)
-    x = kernels[-1](x)
+    x = convs[-1](x)
     return DiscriminatorOutput(x.flatten(1), [*feature_maps, x])
 
 
@@ -150,7 +152,7 @@ def _select(output: DiscriminatorOutput, rows: slice) -> DiscriminatorOutput:
     return DiscriminatorOutput(output.scores[rows], [fmap[rows] for fmap in output.feature_maps])
 
 
-def _columns(samples: Tensor, period: int) -> Tensor:
+def _reshape_by_period(samples: Tensor, period: int) -> Tensor:
     """Reshape `(batch, 1, samples)` to `(batch, 1, period, rows)`; reflect at the end."""
     padding = -samples.shape[2] % period
     if padding:
@@ -163,35 +165,37 @@ def _layers(sub: nn.Module) -> list[nn.Module]:
     return [*sub.convs, sub.conv_post]  # type: ignore[misc,list-item]  # known to be modules
 
 
-def _kernel(conv: nn.Module, weight: Tensor | None = None, scale: Tensor | None = None) -> _Kernel:
-    """Return a layer with `weight`, or with its own normalized weight, without detaching it."""
-    weight = cast("Tensor", conv.weight) if weight is None else weight
+def _conv_from_layer(
+    layer: nn.Module, weight: Tensor | None = None, scale: Tensor | None = None
+) -> _Conv:
+    """Convert a layer, with `weight` or its own normalized weight, without detaching it."""
+    weight = cast("Tensor", layer.weight) if weight is None else weight
     if weight.dim() == 4:
         weight = weight.transpose(2, 3)  # the rows are the last axis here
     device_type = weight.device.type
     if torch.is_autocast_enabled(device_type):
         weight = weight.to(torch.get_autocast_dtype(device_type))  # once, not in every call
-    return _Kernel(weight, conv.bias, conv.stride[0], conv.groups, scale)  # type: ignore[index,arg-type]
+    return _Conv(weight, layer.bias, layer.stride[0], layer.groups, scale)  # type: ignore[index,arg-type]
 
 
 @torch.no_grad()
-def _constant(conv: nn.Module, weight: Tensor | None = None) -> _Kernel:
-    kernel = _kernel(conv, weight)
-    return kernel._replace(bias=None if kernel.bias is None else kernel.bias.detach())
+def _detached_conv(layer: nn.Module, weight: Tensor | None = None) -> _Conv:
+    conv = _conv_from_layer(layer, weight)
+    return conv._replace(bias=None if conv.bias is None else conv.bias.detach())
 
 
-def _input_scaled(conv: nn.Module, vectors: SingularVectors, batch_size: int) -> _Kernel:
-    """Return a layer that divides its inputs, instead of its weight, by the singular values."""
-    weight = _original(conv)
+def _input_scaled_conv(layer: nn.Module, vectors: SingularVectors, batch_size: int) -> _Conv:
+    """Convert a layer; it divides its inputs, instead of its weight, by the singular values."""
+    weight = _original(layer)
     scales = torch.stack([1 / _singular_value(weight, pair) for pair in vectors])
-    return _kernel(conv, weight, scales.repeat_interleave(batch_size)[:, None, None])
+    return _conv_from_layer(layer, weight, scales.repeat_interleave(batch_size)[:, None, None])
 
 
 @torch.no_grad()
-def _normalized(conv: nn.Module, vectors: SingularVectors) -> list[_Kernel]:
-    """Return a layer with spectral norm once for each pass, with its normalized weight."""
-    weight = _original(conv)
-    return [_constant(conv, weight / _singular_value(weight, pair)) for pair in vectors]
+def _spectral_norm_convs(layer: nn.Module, vectors: SingularVectors) -> list[_Conv]:
+    """Convert a layer with spectral norm once for each pass, with its normalized weight."""
+    weight = _original(layer)
+    return [_detached_conv(layer, weight / _singular_value(weight, pair)) for pair in vectors]
 
 
 def _singular_value(weight: Tensor, vectors: tuple[Tensor, Tensor]) -> Tensor:
@@ -201,16 +205,16 @@ def _singular_value(weight: Tensor, vectors: tuple[Tensor, Tensor]) -> Tensor:
         return torch.vdot(left, torch.mv(weight.flatten(1), right))
 
 
-def _is_spectral(conv: nn.Module) -> bool:
-    return parametrize.is_parametrized(conv, "weight") and hasattr(_norm(conv), "_power_method")
+def _is_spectral(layer: nn.Module) -> bool:
+    return parametrize.is_parametrized(layer, "weight") and hasattr(_norm(layer), "_power_method")
 
 
-def _norm(conv: nn.Module) -> _SpectralNorm:
-    norm: _SpectralNorm = conv.parametrizations.weight[0]  # type: ignore[index,union-attr,assignment]
+def _norm(layer: nn.Module) -> _SpectralNorm:
+    norm: _SpectralNorm = layer.parametrizations.weight[0]  # type: ignore[index,union-attr,assignment]
     return norm
 
 
-def _original(conv: nn.Module) -> Tensor:
+def _original(layer: nn.Module) -> Tensor:
     """Return the parameter of a layer with spectral norm, before normalization."""
-    weight: Tensor = conv.parametrizations.weight.original  # type: ignore[union-attr,assignment]
+    weight: Tensor = layer.parametrizations.weight.original  # type: ignore[union-attr,assignment]
     return weight

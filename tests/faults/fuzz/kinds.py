@@ -1,4 +1,4 @@
-"""Kinds of mutate files, and their readers; case N of a kind only depends on N."""
+"""Kinds of mutated files, and their readers; case N of a kind only depends on N."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run the parts one after another; store the result of each at once.
 
-    python -m tests.tools.gpu --pack PACKED                  # on the machine with the recordings
+    python -m tests.tools.gpu --pack-into PACKED             # on the machine with the recordings
     python -m tests.tools.gpu OUT --data PACKED --minutes 9  # on the machine with the GPU
 
 OUT/gpu.json is rewritten after each part. OUT/log.txt has the output of all parts. Test results and
@@ -34,7 +34,7 @@ from typing import Any
 import torch
 
 from tests.conftest import SHARED_DATA
-from tests.tools.gpu.parts import LETTERS, Part, Setup, all_parts
+from tests.tools.gpu.parts import LETTERS, Part, PartOptions, all_parts
 
 ROOT = Path(__file__).parents[3]
 _STOP_TIMEOUT_S = 8.0  # from SIGTERM to SIGKILL
@@ -50,12 +50,12 @@ def main() -> None:
         default=",".join(LETTERS),
         help="letters or names of parts, separated by commas: a,c steps (default: all)",
     )
-    parser.add_argument("--data", type=Path, help="folder from --pack; part d needs it")
+    parser.add_argument("--data", type=Path, help="folder from --pack-into; part d needs it")
     parser.add_argument(
-        "--pack", type=Path, metavar="DIR", help="pack the data into this folder, and exit"
+        "--pack-into", type=Path, metavar="DIR", help="pack the data into this folder, and exit"
     )
     parser.add_argument(
-        "--part",
+        "--network",
         default="restorer",
         choices=("restorer", "vocoder"),
         help="network that part d trains",
@@ -65,49 +65,51 @@ def main() -> None:
         "--workers", type=int, default=14, help="processes that render data for part d"
     )
     parser.add_argument("--tiny", action="store_true", help="smallest sizes, for tests")
-    parser.add_argument("--extra", default="", help="more options of part d: --extra='--uses 9'")
+    parser.add_argument("--extra", default="", help="more options of part d: --extra='--steps 900'")
     options = parser.parse_args()
-    if options.pack is not None:
+    if options.pack_into is not None:
         from tests.tools.gpu.pack import pack
         from tests.tools.gpu.vocoder import pack_for_vocoder
 
-        (pack if options.part == "restorer" else pack_for_vocoder)(options.pack, SHARED_DATA)
+        (pack if options.network == "restorer" else pack_for_vocoder)(
+            options.pack_into, SHARED_DATA
+        )
         return
     if options.out is None:
         parser.error("the argument OUT is missing: name the folder for the results")
-    setup = Setup(
+    part_options = PartOptions(
         options.out.resolve(),
         options.data.resolve() if options.data else None,
         options.device,
         options.tiny,
-        options.part,
+        options.network,
         options.workers,
         tuple(shlex.split(options.extra)),
     )
-    setup.out.mkdir(parents=True, exist_ok=True)
+    part_options.out.mkdir(parents=True, exist_ok=True)
     selected = options.parts.split(",")
-    parts = [part for part in all_parts(setup) if {part.name, part.name[0]} & set(selected)]
+    parts = [part for part in all_parts(part_options) if {part.name, part.name[0]} & set(selected)]
     if not parts:
         parser.error(
             f"no part is named {options.parts}; --parts takes letters ({LETTERS}) or names"
         )
-    run_all(parts, setup, 60 * options.minutes)
+    run_all(parts, part_options, 60 * options.minutes)
 
 
-def run_all(parts: list[Part], setup: Setup, budget_s: float) -> None:
+def run_all(parts: list[Part], options: PartOptions, budget_s: float) -> None:
     """Run the parts within a time limit; store the results after each."""
     deadline = time.monotonic() + budget_s
-    report: dict[str, Any] = {"machine": machine(setup.device), "parts": []}
+    report: dict[str, Any] = {"machine": machine(options.device), "parts": []}
     for number, part in enumerate(parts):
         reserved_s = sum(p.min_s for p in parts[number + 1 :] if p.reserved)
         left_s = deadline - time.monotonic() - reserved_s
         if left_s < part.min_s:
             report["parts"].append({"part": part.name, "skipped": f"{left_s:.0f} s were left"})
             continue
-        report["parts"].append(run(part, min(part.limit_s, left_s), setup.out / "log.txt"))
-        _write_report(setup.out / "gpu.json", report)
+        report["parts"].append(run(part, min(part.limit_s, left_s), options.out / "log.txt"))
+        _write_report(options.out / "gpu.json", report)
         print(json.dumps(report["parts"][-1])[:1500], flush=True)
-    _write_report(setup.out / "gpu.json", report)
+    _write_report(options.out / "gpu.json", report)
 
 
 def run(part: Part, limit_s: float, log: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ the enhancer, so the numpy and native engines could run it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -24,6 +24,7 @@ from hifigan_cli.enhancement.config import (
 )
 from hifigan_cli.enhancement.network import Block
 from hifigan_cli.io.tensor_file import read_tensors
+from hifigan_cli.models.discriminators import DiscriminatorOutput
 from hifigan_cli.models.norms import add_weight_norm
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _SOURCES = 3  # of the output: the recording, the filtered recording, the genera
 _INITIAL_MIX = (-1.0, 0.5, 0.0)  # of the sources, before softmax
 
 
-class Restorer(nn.Module):
+class FilteredMelRestorer(nn.Module):
     """Map the log-mels of a recording and of the filtered recording to a clean log-mel.
 
     Shape: two of `(batch, n_mels, frames)` -> `(batch, n_mels, frames)`.
@@ -88,14 +89,16 @@ class Restorer(nn.Module):
         return clean
 
 
-def load_restorer(path: Path) -> Restorer:
+def load_restorer(path: Path) -> FilteredMelRestorer:
     """Read a restorer from its file.
 
     Raises:
         ModelError: the file is damaged.
     """
     weights, description = read_tensors(path)
-    network = Restorer(EnhancerConfig.model_validate(description["config"]), description["n_mels"])
+    network = FilteredMelRestorer(
+        EnhancerConfig.model_validate(description["config"]), description["n_mels"]
+    )
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     return network.eval()
 
@@ -105,14 +108,7 @@ def noise_floors(mels: Tensor) -> Tensor:
     return torch.quantile(mels.float(), FLOOR_QUANTILE, dim=-1)
 
 
-class DiscriminatorOutput(NamedTuple):
-    """The output of a discriminator."""
-
-    scores: Tensor
-    feature_maps: list[Tensor]
-
-
-class PatchDiscriminator(nn.Module):
+class PooledPatchDiscriminator(nn.Module):
     """Score patches of log-mels `(batch, n_mels, frames)`, after average pooling."""
 
     def __init__(self, reduction: tuple[int, int], kernel: tuple[int, int], width: int) -> None:
@@ -144,7 +140,7 @@ class Discriminators(nn.Module):
         super().__init__()
         settings = (((1, 1), (5, 3)), ((1, 2), (5, 5)), ((2, 1), (3, 7)))
         self.parts = nn.ModuleList(
-            PatchDiscriminator(reduction, kernel, width) for reduction, kernel in settings
+            PooledPatchDiscriminator(reduction, kernel, width) for reduction, kernel in settings
         )
 
     def forward(self, mel: Tensor) -> list[DiscriminatorOutput]:

@@ -20,12 +20,12 @@ from hifigan_cli.enhancement.augmentation.effects import (
     reverberate,
 )
 from tests.tools.gpu.rirs import draw_shoebox, rir
-from tests.tools.gpu.speech import MEL_TOP_HZ, SpeechSampler
+from tests.tools.gpu.speech import MEL_TOP_HZ, SpeechSegmentSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.tools.gpu.unpack import Corpus
+    from tests.tools.gpu.unpack import UnpackedCorpus
 
 Wave = npt.NDArray[np.float64]
 Mels = npt.NDArray[np.float16]
@@ -47,12 +47,12 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AugmentationConfig:
+class PairAugmentation:
     """Probabilities and strengths of the degradations of clean speech."""
 
     untouched: float = 0.05
-    room: float = 0.65
-    simulated: float = 0.5  # share of the rooms; the others are measured RIRs
+    reverb: float = 0.65
+    simulated: float = 0.5  # share of simulated RIRs; the others are measured
     competing: float = 0.12
     competing_snr_db: tuple[float, float] = (3.0, 12.0)
     babble: float = 0.15
@@ -73,16 +73,16 @@ class AugmentationConfig:
 class BatchPairRenderer:
     """Render pairs; `noise_filter` maps a waveform and its sample rate to the filtered one."""
 
-    corpus: Corpus
+    corpus: UnpackedCorpus
     noise_filter: Callable[[Wave, int], npt.NDArray[np.float32]]
     seed: int
     validation: bool = False
     frames: int = PAIR_FRAMES
-    config: AugmentationConfig = field(default_factory=AugmentationConfig)
+    config: PairAugmentation = field(default_factory=PairAugmentation)
     top_hz: float = MEL_TOP_HZ  # minimum bandwidth of the clean waveform
 
     def __post_init__(self) -> None:
-        self._speech = SpeechSampler(
+        self._speech = SpeechSegmentSampler(
             self.corpus, SAMPLE_RATE, validation=self.validation, top_hz=self.top_hz
         )
         self._noises = self.corpus.select_sounds("noises", validation=self.validation)
@@ -115,10 +115,10 @@ class BatchPairRenderer:
         config = self.config
         if rng.random() < config.untouched:
             return speech
-        wave = self._in_room(rng, speech)
+        wave = self._add_reverb(rng, speech)
         if rng.random() < config.competing:
             other, _ = self._speech.draw_speech(rng, len(wave), avoid=speaker)
-            other_wave = self._in_room(rng, other[1])
+            other_wave = self._add_reverb(rng, other[1])
             wave = mix(wave, other_wave, rng.uniform(*config.competing_snr_db))
         if rng.random() < config.noise:
             wave = mix(wave, self._noise(rng, len(wave), speaker), rng.uniform(*config.snr_db))
@@ -130,9 +130,9 @@ class BatchPairRenderer:
             wave = apply_codec(rng, wave, SAMPLE_RATE)
         return wave
 
-    def _in_room(self, rng: np.random.Generator, speech: Wave) -> Wave:
+    def _add_reverb(self, rng: np.random.Generator, speech: Wave) -> Wave:
         """Add reverberation to `(samples,)`, or none, without moving the direct path."""
-        if rng.random() >= self.config.room:
+        if rng.random() >= self.config.reverb:
             return speech
         if rng.random() < self.config.simulated:
             simulated = rir(rng, draw_shoebox(rng), SAMPLE_RATE).astype(np.float32)
@@ -151,14 +151,14 @@ class BatchPairRenderer:
         return noise
 
     def _babble(self, rng: np.random.Generator, samples: int, speaker: str) -> Wave:
-        """Return the sum of several voices, in one room or none, with an RMS of 1."""
+        """Return the sum of several voices, with one reverberation or none, and an RMS of 1."""
         total = np.zeros(samples)
         min_clips, max_clips = self.config.babble_clips
         for _ in range(int(rng.integers(min_clips, max_clips + 1))):
             voice, _ = self._speech.draw_speech(rng, samples, avoid=speaker)
             level = 10 ** (rng.uniform(-6, 0) / 20) / (np.sqrt(np.mean(voice[1] ** 2)) + 1e-4)
             total += voice[1] * level
-        total = self._in_room(rng, total)
+        total = self._add_reverb(rng, total)
         babble: Wave = total / (np.sqrt(np.mean(total**2)) + 1e-9)
         return babble
 

@@ -30,8 +30,8 @@ _TINY_SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The options of all parts."""
+class PartOptions:
+    """The options that all parts share."""
 
     out: Path
     data: Path | None
@@ -65,52 +65,57 @@ class Part:
     reserved: bool = False
 
 
-def all_parts(setup: Setup) -> list[Part]:
+def all_parts(options: PartOptions) -> list[Part]:
     """Return every part, in the order in which they run."""
-    parts = [*correctness(setup), *synthesis(setup), *training(setup), *long_training(setup)]
-    if setup.tiny:  # tests share the machine: more threads would wait for each other
+    parts = [
+        *correctness(options),
+        *synthesis(options),
+        *training(options),
+        *long_training(options),
+    ]
+    if options.tiny:  # tests share the machine: more threads would wait for each other
         parts = [replace(p, environment={**p.environment, "OMP_NUM_THREADS": "1"}) for p in parts]
     return parts
 
 
-def correctness(setup: Setup) -> Iterator[Part]:
+def correctness(options: PartOptions) -> Iterator[Part]:
     """Yield the comparison of CUDA with the CPU (`tests/gpu`)."""
-    report = setup.out / REPORT_FILE
+    report = options.out / REPORT_FILE
     arguments = ["-m", "pytest", "-o", "addopts=", "-o", "filterwarnings=default", "-q"]
     arguments += ["-p", "no:cacheprovider", "-m", "gpu", "--durations=8"]
     # On a CPU, a few of the tests are enough.
-    arguments += ["tests/gpu/test_networks.py", "-k", "mel"] if setup.tiny else ["tests/gpu"]
+    arguments += ["tests/gpu/test_networks.py", "-k", "mel"] if options.tiny else ["tests/gpu"]
     yield Part(
         "a correctness",
         lambda _seconds: [PYTHON, *arguments],
         90,
         lambda _text: lines(report) or NO_RESULT,
         {
-            "TEST_DEVICE": setup.device,
+            "TEST_DEVICE": options.device,
             "GPU_TESTS_REPORT": str(report),
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         },
     )
 
 
-def synthesis(setup: Setup) -> Iterator[Part]:
+def synthesis(options: PartOptions) -> Iterator[Part]:
     """Yield a comparison of the presets with the eager forward pass, and a profile of one."""
-    arguments = ["bench", "--engines", "torch", "--device", setup.device, "--json"]
-    if setup.tiny:
-        model = write_tiny_model(setup.out / "tiny.safetensors")
+    arguments = ["bench", "--engines", "torch", "--device", options.device, "--json"]
+    if options.tiny:
+        model = write_tiny_model(options.out / "tiny.safetensors")
         arguments += ["-m", str(model), "--lengths", "0.2", "--batch-sizes", "2", "--rounds", "1"]
         yield Part("b synthesis", _hifigan([*arguments, "--no-memory"]), 60, last_json)
     else:
         arguments += ["--lengths", "1,5,20", "--batch-sizes", "1,16", "--rounds", "5"]
         arguments += [part for preset in ("v1", "v2", "v3") for part in ("-m", preset)]
         yield Part("b synthesis", _hifigan(arguments), 100, last_json)
-    yield _profile(setup, "b profile", ["synthesis", "--batch", "1"])
+    yield _profile(options, "b profile", ["synthesis", "--batch", "1"])
 
 
-def training(setup: Setup) -> Iterator[Part]:
-    """Yield a comparison of V1 steps with the plain loop of the official code, and a profile."""
-    arguments = ["bench", "train", "--device", setup.device, "--json"]
-    if setup.tiny:
+def training(options: PartOptions) -> Iterator[Part]:
+    """Yield a comparison of V1 steps with the loop of the official code, and a profile."""
+    arguments = ["bench", "train", "--device", options.device, "--json"]
+    if options.tiny:
         arguments += ["--batch-size", "1", "--steps", "1", "--set", "discriminator_width=0.125"]
         arguments += [part for setting in _TINY_SETTINGS for part in ("--set", setting)]
         arguments += ["--fp32"]  # a CPU may emulate bfloat16
@@ -118,8 +123,8 @@ def training(setup: Setup) -> Iterator[Part]:
         arguments += ["-p", "v1", "--batch-size", "16", "--steps", "5"]
     strict_fp32 = {"NVIDIA_TF32_OVERRIDE": "0"}  # read by NVIDIA's libraries
     yield Part("c steps", _hifigan(arguments), 90, last_json)
-    yield _profile(setup, "c profile", ["training"])
-    if not setup.tiny:
+    yield _profile(options, "c profile", ["training"])
+    if not options.tiny:
         compiled = [*arguments, "--bf16", "--set", "compile=true"]
         yield Part("c steps compiled", _hifigan(compiled), 150, last_json, min_s=120)
         yield Part(
@@ -127,33 +132,33 @@ def training(setup: Setup) -> Iterator[Part]:
         )
 
 
-def long_training(setup: Setup) -> Iterator[Part]:
-    """Yield the training of `setup.network`, for the remaining time."""
-    if setup.data is None:
+def long_training(options: PartOptions) -> Iterator[Part]:
+    """Yield the training of `options.network`, for the remaining time."""
+    if options.data is None:
         return
-    data = setup.data
+    data = options.data
 
     def command(seconds: float) -> list[str]:
-        arguments = [PYTHON, "-m", f"tests.tools.gpu.{setup.network}", str(setup.out)]
+        arguments = [PYTHON, "-m", f"tests.tools.gpu.{options.network}", str(options.out)]
         arguments += ["--data", str(data), "--minutes", f"{max(5.0, seconds - 10) / 60:.2f}"]
-        arguments += ["--device", setup.device, "--workers", str(setup.workers)]
-        tiny = ["--tiny"] if setup.tiny and setup.network == "restorer" else []
-        return [*arguments, *tiny, *setup.extra]
+        arguments += ["--device", options.device, "--workers", str(options.workers)]
+        tiny = ["--tiny"] if options.tiny and options.network == "restorer" else []
+        return [*arguments, *tiny, *options.extra]
 
-    log = setup.out / f"{setup.network}.jsonl"
+    log = options.out / f"{options.network}.jsonl"
     yield Part(
-        f"d {setup.network}",
+        f"d {options.network}",
         command,
         600,
         lambda _text: (lines(log) or [NO_RESULT])[-1],
-        min_s=15 if setup.tiny else 240,
+        min_s=15 if options.tiny else 240,
         reserved=True,
     )
 
 
-def _profile(setup: Setup, name: str, arguments: list[str]) -> Part:
-    arguments = [PYTHON, "-m", "tests.tools.gpu.profiling", *arguments, "--device", setup.device]
-    arguments += ["--tiny"] if setup.tiny else []
+def _profile(options: PartOptions, name: str, arguments: list[str]) -> Part:
+    arguments = [PYTHON, "-m", "tests.tools.gpu.profiling", *arguments, "--device", options.device]
+    arguments += ["--tiny"] if options.tiny else []
     return Part(name, lambda _seconds: arguments, 45, last_json)
 
 

@@ -68,7 +68,7 @@ def main() -> None:
 def training_forms(
     options: argparse.Namespace, device: torch.device
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the reference step, the fast step, and that step as a CUDA graph; bf16 on a GPU."""
+    """Yield the reference step, the optimized one, and that as a CUDA graph; bf16 on a GPU."""
     configure_determinism(deterministic=False)
 
     def build(precision: str) -> VocoderState:
@@ -83,19 +83,19 @@ def training_forms(
         generator = TINY if options.tiny else PRESETS[options.preset].generator
         return VocoderState(Config(generator=generator, train=train), device)
 
-    plain = build("fp32")
-    batch, mels = synthetic_batch(plain.config), mel_transforms(plain.config, device)
-    reference = ReferenceStep(plain)
+    state = build("fp32")
+    batch, mels = synthetic_batch(state.config), mel_transforms(state.config, device)
+    reference = ReferenceStep(state)
     if not options.tiny:
         yield "reference", lambda: reference(batch, mels)
     precision = "fp32" if device.type == "cpu" else "bf16"
-    fast, guard = build(precision), NonfiniteGuard(device)
-    yield f"fast {precision}", lambda: train_step(fast, batch, mels, guard)
-    if can_capture(fast):
-        step = GraphedStep(fast, mels, guard, print)
+    optimized, guard = build(precision), NonfiniteGuard(device)
+    yield f"optimized {precision}", lambda: train_step(optimized, batch, mels, guard)
+    if can_capture(optimized):
+        step = GraphedStep(optimized, mels, guard, print)
         for _ in range(WARM_UP_STEPS + 1):
             step(batch)
-        yield f"fast {precision} graph", lambda: step(batch)
+        yield f"optimized {precision} graph", lambda: step(batch)
 
 
 def synthesis_forms(

@@ -25,10 +25,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=14, help="processes that render pairs")
     parser.add_argument(
-        "--uses", type=float, default=150, help="average uses of a pair before training waits"
+        "--max-uses-per-pair",
+        type=float,
+        default=150,
+        help="average number of uses after which training waits for new pairs",
     )
     parser.add_argument(
-        "--wait", type=float, default=0, help="seconds of rendering before training"
+        "--prerender-seconds", type=float, default=0, help="render at least so long before training"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", type=Path, help="continue from this restorer.safetensors")

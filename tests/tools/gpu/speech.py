@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soxr
 
 if TYPE_CHECKING:
-    from tests.tools.gpu.unpack import Corpus, Recording
+    from tests.tools.gpu.unpack import UnpackedCorpus, UnpackedRecording
 
 Wave = npt.NDArray[np.float64]
 
@@ -21,12 +21,12 @@ _JOIN_PROBABILITY = 0.85  # that another clip follows; otherwise silence
 MEL_TOP_HZ = 8_000.0
 
 
-class SpeechSampler:
+class SpeechSegmentSampler:
     """Draw speech, with the probability of a clip proportional to its length."""
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: UnpackedCorpus,
         sample_rate: int,
         *,
         validation: bool,
@@ -37,7 +37,7 @@ class SpeechSampler:
         self._clips = [entry for entry in entries if entry.validation == validation] or entries
         lengths = np.array([clip.samples / clip.sample_rate for clip in self._clips])
         self._cumulative_lengths = np.cumsum(lengths) / lengths.sum()
-        self._by_speaker: dict[str, list[Recording]] = defaultdict(list)
+        self._by_speaker: dict[str, list[UnpackedRecording]] = defaultdict(list)
         for clip in self._clips:
             self._by_speaker[clip.speaker].append(clip)
 
@@ -65,7 +65,7 @@ class SpeechSampler:
         voice = soxr.resample(joined, clip.sample_rate * speed, self._sample_rate, quality="HQ")
         return voice[:samples].T, clip.speaker
 
-    def _join_clips(self, rng: np.random.Generator, clip: Recording, needed: int) -> Wave:
+    def _join_clips(self, rng: np.random.Generator, clip: UnpackedRecording, needed: int) -> Wave:
         """Return `(needed, 2)` of clips of one speaker and pauses."""
         joined = np.zeros((needed, 2))
         others = self._by_speaker[clip.speaker]

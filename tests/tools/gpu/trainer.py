@@ -16,11 +16,11 @@ from torch import Tensor
 from hifigan_cli.enhancement.config import EnhancerConfig
 from hifigan_cli.io.tensor_file import read_tensors, write_tensors
 from hifigan_cli.runtime.signals import StopSignal
-from tests.tools.gpu.network import DEFAULT, Discriminators, Restorer
+from tests.tools.gpu.network import DEFAULT, Discriminators, FilteredMelRestorer
+from tests.tools.gpu.pair_buffer import PairBuffer, to_device
 from tests.tools.gpu.pairs import PAIR_FRAMES
-from tests.tools.gpu.pool import DevicePool, to_device
 from tests.tools.gpu.rendering import RenderingPlan, RenderWorkers
-from tests.tools.gpu.training import ADVERSARIAL_START, RestorerTraining, Stepper
+from tests.tools.gpu.training import ADVERSARIAL_START, RestorerTraining, StepRunner
 from tests.tools.gpu.unpack import unpack
 from tests.tools.gpu.validation import Validation
 
@@ -36,7 +36,7 @@ _TINY = EnhancerConfig(channels=16, stem_channels=4, kernel=3, dilations=(1, 2))
 
 
 @dataclass(frozen=True)
-class Sizes:
+class TrainingSizes:
     """Sizes that `--tiny` reduces."""
 
     config: EnhancerConfig = DEFAULT
@@ -49,7 +49,7 @@ class Sizes:
     log_every: int = 50
 
 
-TINY = Sizes(_TINY, 4, 48, 4, 64, 4, 4, 10)
+TINY = TrainingSizes(_TINY, 4, 48, 4, 64, 4, 4, 10)
 
 
 class RestorerTrainer:
@@ -61,12 +61,12 @@ class RestorerTrainer:
         self._start = time.monotonic()
         self._end = self._start + 60 * options.minutes
         self._saved = self._logged = self._start
-        self._sizes = TINY if options.tiny else Sizes()
+        self._sizes = TINY if options.tiny else TrainingSizes()
         torch.manual_seed(options.seed)
         device = torch.device(options.device)
         sizes = self._sizes
-        self._pool = DevicePool(sizes.capacity, sizes.frames, _N_MELS, device)
-        restorer = Restorer(sizes.config, _N_MELS)
+        self._buffer = PairBuffer(sizes.capacity, sizes.frames, _N_MELS, device)
+        restorer = FilteredMelRestorer(sizes.config, _N_MELS)
         discriminators = Discriminators(sizes.width)
         loaded: dict[str, Any] = {}
         if options.init:
@@ -75,7 +75,7 @@ class RestorerTrainer:
             if path.exists():
                 _load(discriminators, path)
         self._training = RestorerTraining(
-            restorer, discriminators, self._pool, device, sizes.batch_size
+            restorer, discriminators, self._buffer, device, sizes.batch_size
         )
         self._training.step = int(loaded.get("step", 0))
         self._first_pair = int(loaded.get("pairs", 0))
@@ -94,15 +94,15 @@ class RestorerTrainer:
             )
             with RenderWorkers(plan, options.workers, self._first_pair) as workers:
                 self._wait_for_pairs(workers)
-                self._report(f"training starts with {len(self._pool)} pairs")
+                self._report(f"training starts with {len(self._buffer)} pairs")
                 self._train(workers)
         self._save()
 
     def _wait_for_pairs(self, workers: RenderWorkers) -> None:
         """Wait for the validation pairs and the first training pairs."""
-        until = self._start + self._options.wait
+        until = self._start + self._options.prerender_seconds
         while (
-            len(self._pool) < self._sizes.initial_pairs
+            len(self._buffer) < self._sizes.initial_pairs
             or not self._validation.complete
             or time.monotonic() < until
         ):
@@ -119,13 +119,13 @@ class RestorerTrainer:
                 mels = to_device(rendered.mels, self._training.device)
                 self._validation.add(rendered.numbers[0], mels[0])
             else:
-                self._pool.add(rendered.mels)
+                self._buffer.add(rendered.mels)
 
     def _train(self, workers: RenderWorkers) -> None:
         training, begin = self._training, time.monotonic()
         start = training.step
         self._logged = begin
-        step = Stepper(training, self._report, graph=self._options.graph)
+        step = StepRunner(training, self._report, graph=self._options.graph)
         first = self._options.start_fraction
         while not self._should_stop():
             done = (time.monotonic() - begin) / max(self._end - begin, 1e-3)
@@ -138,7 +138,7 @@ class RestorerTrainer:
                 training.begin_adversarial()
                 self._report("adversarial training starts")
             used = (training.step - start) * self._sizes.batch_size
-            if used > self._options.uses * self._pool.received:
+            if used > self._options.max_uses_per_pair * self._buffer.received:
                 self._receive(workers)  # the CPUs render too slowly
                 time.sleep(_POLL_S)
                 continue
@@ -161,7 +161,7 @@ class RestorerTrainer:
         now = time.monotonic()
         figures["ms_per_step"] = round(1e3 * (now - self._logged) / count, 2)
         self._logged = now
-        self._write({"fraction": round(fraction, 4), "pairs": self._pool.received, **figures})
+        self._write({"fraction": round(fraction, 4), "pairs": self._buffer.received, **figures})
 
     def _save(self) -> None:
         """Validate and write the checkpoint."""
@@ -173,7 +173,7 @@ class RestorerTrainer:
             "n_mels": _N_MELS,
             "step": training.step,
             "seconds": round(time.monotonic() - self._start, 1),
-            "pairs": self._first_pair + self._pool.received,
+            "pairs": self._first_pair + self._buffer.received,
             "validation": self._figures,
         }
         write_tensors(self._out / RESTORER_FILE, _half_precision(training.ema), description)

@@ -16,11 +16,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hifigan_cli.training.nonfinite_guard import NonfiniteGuard
-from tests.tools.gpu.network import Discriminators, Restorer
-from tests.tools.gpu.pool import RANDOM_NUMBERS_PER_PAIR
+from tests.tools.gpu.network import Discriminators, FilteredMelRestorer
+from tests.tools.gpu.pair_buffer import RANDOM_NUMBERS_PER_PAIR
 
 if TYPE_CHECKING:
-    from tests.tools.gpu.pool import Batch, DevicePool
+    from tests.tools.gpu.pair_buffer import MelBatch, PairBuffer
 
 ADVERSARIAL_START = 1 / 3  # fraction of the run
 LOSSES = ("l1", "differences", "discriminator", "adversarial", "feature", "gradient")
@@ -44,9 +44,9 @@ class RestorerTraining:
 
     def __init__(
         self,
-        restorer: Restorer,
+        restorer: FilteredMelRestorer,
         discriminators: Discriminators,
-        pool: DevicePool,
+        buffer: PairBuffer,
         device: torch.device,
         batch_size: int,
     ) -> None:
@@ -55,7 +55,7 @@ class RestorerTraining:
         self.step, self.device = 0, device
         self.adversarial = False
         self.sums = torch.zeros(len(LOSSES), device=device)
-        self._pool, self._guard = pool, NonfiniteGuard(device)
+        self._buffer, self._guard = buffer, NonfiniteGuard(device)
         self._random_numbers = torch.empty(batch_size, RANDOM_NUMBERS_PER_PAIR, device=device)
         self._ramp = torch.zeros((), device=device)
         self._ema_weight = torch.ones((), device=device)
@@ -87,7 +87,7 @@ class RestorerTraining:
 
     def run_step(self) -> None:
         """Compute one step from `_random_numbers`, without waiting for the device."""
-        batch = self._pool.batch(self._random_numbers)
+        batch = self._buffer.batch(self._random_numbers)
         with self._precision():
             restored = self.restorer(batch.noisy, batch.filtered, batch.floors)
         l1, differences = distances(restored, batch.clean)
@@ -121,7 +121,9 @@ class RestorerTraining:
             losses = (l1, differences, discriminator, adversarial, feature, norm)
             self.sums += torch.stack([loss.detach().float() for loss in losses])
 
-    def _adversarial_losses(self, restored: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _adversarial_losses(
+        self, restored: Tensor, batch: MelBatch
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the discriminators' loss, and the restorer's adversarial and feature losses.
 
         Both use one forward pass; each backward pass computes gradients of its own weights only.
@@ -159,7 +161,7 @@ class RestorerTraining:
         return dict(zip((*LOSSES, "left_out"), values, strict=True))
 
 
-class Stepper:
+class StepRunner:
     """Run training steps: first eagerly, then as CUDA graphs."""
 
     def __init__(

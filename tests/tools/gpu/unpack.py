@@ -30,7 +30,7 @@ _FULL_SCALE = 32_767.0
 
 
 @dataclass(frozen=True)
-class Recording:
+class UnpackedRecording:
     """A decoded recording, and its position in its array.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recording:
     validation: bool
 
 
-class Corpus(NamedTuple):
+class UnpackedCorpus(NamedTuple):
     """The arrays of a pack, mapped into memory.
 
     Attributes:
@@ -56,7 +56,7 @@ class Corpus(NamedTuple):
 
     speech: npt.NDArray[np.int16]
     sounds: npt.NDArray[np.float32]
-    recordings: dict[str, list[Recording]]
+    recordings: dict[str, list[UnpackedRecording]]
 
     def select_sounds(self, part: str, *, validation: bool) -> list[npt.NDArray[np.float32]]:
         """Return the noises or RIRs for training or validation; all of them if there are none."""
@@ -65,20 +65,20 @@ class Corpus(NamedTuple):
         return [self.sounds[entry.start : entry.start + entry.samples] for entry in selected]
 
 
-def open_corpus(folder: Path) -> Corpus:
+def open_corpus(folder: Path) -> UnpackedCorpus:
     """Map the arrays written by `unpack` into memory."""
     recordings = {
-        part: [Recording(**entry) for entry in entries]
+        part: [UnpackedRecording(**entry) for entry in entries]
         for part, entries in json.loads((folder / "recordings.json").read_text()).items()
     }
     speech = np.load(folder / "speech.npy", mmap_mode="r")
-    return Corpus(speech, np.load(folder / "sounds.npy", mmap_mode="r"), recordings)
+    return UnpackedCorpus(speech, np.load(folder / "sounds.npy", mmap_mode="r"), recordings)
 
 
 def unpack(packed: Path, folder: Path, processes: int) -> None:
     """Decode a pack into arrays in `folder`."""
     index = json.loads((packed / INDEX_FILE).read_text())
-    recordings: dict[str, list[Recording]] = {}
+    recordings: dict[str, list[UnpackedRecording]] = {}
     arrays: dict[str, list[npt.NDArray[Any]]] = {"speech": [], "sounds": []}
     lengths = dict.fromkeys(arrays, 0)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
@@ -93,7 +93,7 @@ def unpack(packed: Path, folder: Path, processes: int) -> None:
             decoded = pool.map(decode, contents, chunksize=16)
             for entry, (wave, sample_rate, top_hz) in zip(entries, decoded, strict=True):
                 position = (lengths[array], wave.shape[-1], sample_rate, top_hz, entry.validation)
-                recordings[part].append(Recording(entry.speaker, *position))
+                recordings[part].append(UnpackedRecording(entry.speaker, *position))
                 arrays[array].append(wave)
                 lengths[array] += wave.shape[-1]
     for name, waves in arrays.items():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from tests.tools.gpu.network import Restorer
+    from tests.tools.gpu.network import FilteredMelRestorer
 
 _BATCH_SIZE = 32
 _SPEECH_RANGE = 4.0  # natural-log units: frames up to this far below the loudest count as speech
@@ -31,7 +31,7 @@ class Validation:
         self._pairs[number] = mels
 
     @torch.no_grad()
-    def measure(self, network: Restorer) -> dict[str, float]:
+    def measure(self, network: FilteredMelRestorer) -> dict[str, float]:
         """Return L1 distances to the clean mel, and the `texture` of the restored mel.
 
         `texture` is the roughness across bands in speech, relative to the clean mel: 1 is ideal,

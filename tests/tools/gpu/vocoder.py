@@ -1,6 +1,6 @@
 """Fine-tune the vocoder on enhanced mels against clean speech.
 
-    python -m tests.tools.gpu --pack PACKED --part vocoder
+    python -m tests.tools.gpu --pack-into PACKED --network vocoder
     python -m tests.tools.gpu.vocoder OUT --data PACKED --minutes 7 [--render-minutes 1.5]
 
 The first command runs on the machine with the corpus and the default model. The second renders
@@ -138,7 +138,7 @@ def _render(folder: str, unfiltered: bool, number: int) -> Rendered:
 @lru_cache(maxsize=1)
 def _renderer(folder: str, unfiltered: bool) -> BatchPairRenderer:
     from tests.tools.deepfilter import DeepFilter
-    from tests.tools.gpu.pairs import AugmentationConfig, BatchPairRenderer
+    from tests.tools.gpu.pairs import BatchPairRenderer, PairAugmentation
     from tests.tools.gpu.rendering import identity_filter
     from tests.tools.gpu.unpack import open_corpus
 
@@ -147,7 +147,7 @@ def _renderer(folder: str, unfiltered: bool) -> BatchPairRenderer:
     corpus = corpus._replace(recordings={**corpus.recordings, "speech": speech})
     noise_filter = identity_filter if unfiltered else DeepFilter()
     # The restorer cannot remove competing speech, and `preprocess` rejects these pairs.
-    config = AugmentationConfig(untouched=0.15, competing=0.0, babble=0.05, snr_db=(3.0, 28.0))
+    config = PairAugmentation(untouched=0.15, competing=0.0, babble=0.05, snr_db=(3.0, 28.0))
     return BatchPairRenderer(
         corpus, noise_filter, seed=5, frames=_PAIR_FRAMES, config=config, top_hz=_TOP_HZ
     )
@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Fine-tune the vocoder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder written by --pack")
+    parser.add_argument("--data", type=Path, required=True, help="folder written by --pack-into")
     parser.add_argument("--restorer", type=Path, default=RESTORER)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--render-minutes", type=float, default=1.5)

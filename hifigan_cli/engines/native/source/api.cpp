@@ -11,11 +11,11 @@
 #include "network.h"
 
 namespace hifigan {
-namespace portable { extern const Kernels table; }
+namespace portable { extern const KernelTable table; }
 #if defined(__x86_64__)
-namespace avx2 { extern const Kernels table; }
-namespace avx512 { extern const Kernels table; }
-namespace avx512vnni { extern const SpectralKernels table; }
+namespace avx2 { extern const KernelTable table; }
+namespace avx512 { extern const KernelTable table; }
+namespace avx512vnni { extern const FrequencyDomainKernels table; }
 #endif
 
 namespace {
@@ -31,21 +31,21 @@ bool has_avx512() {
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
 
-// Returns the kernels of a name, or the best in float32 if it is empty; null if this processor lacks
-// the instructions.
+// Returns the kernels called `name`. An empty name selects the fastest float32 kernels. Returns null
+// if the CPU does not support them.
 KernelSet find_kernels(const std::string &name) {
 #if defined(__x86_64__)
   if (has_vnni() && name == avx512vnni::table.name)
     return {avx512vnni::table.name, &avx512::table, &avx512vnni::table};
 #endif
-  std::vector<const Kernels *> candidates{&portable::table};
+  std::vector<const KernelTable *> candidates{&portable::table};
 #if defined(__x86_64__)
   if (has_avx2()) candidates.insert(candidates.begin(), &avx2::table);
   if (has_avx512()) candidates.insert(candidates.begin(), &avx512::table);
 #endif
-  for (const Kernels *kernels : candidates)
-    if (name.empty() || name == kernels->spectral.name)
-      return {kernels->spectral.name, kernels, nullptr};
+  for (const KernelTable *kernels : candidates)
+    if (name.empty() || name == kernels->frequency_domain.name)
+      return {kernels->frequency_domain.name, kernels, nullptr};
   return {nullptr, nullptr, nullptr};
 }
 
@@ -82,11 +82,12 @@ using namespace hifigan;
 
 HG_API const char *hifigan_error() { return last_error.c_str(); }
 
-// Returns `name` if this processor runs those kernels, else null; the best in float32 if it is empty.
+// Returns `name`, or the name of the fastest float32 kernels if it is empty. Returns null if the CPU
+// does not support them.
 HG_API const char *hifigan_kernels(const char *name) { return find_kernels(name).name; }
 
 // shape: n_mels, channels, resblock (1 or 2), stages, blocks per stage, dilations per block; upsample
-// rates; upsample kernel sizes; block kernel sizes; dilations, block by block.
+// rates; upsample kernel sizes; resresblock kernel sizes; dilations, block by block.
 HG_API int hifigan_network_open(const char *kernels, int threads, const int *shape,
                                 const float *const *weights, Network **network) {
   return catch_errors([&] {
@@ -95,8 +96,8 @@ HG_API int hifigan_network_open(const char *kernels, int threads, const int *sha
     const int stages = shape[3], blocks = shape[4], dilations = shape[5];
     const int *at = shape + 6;
     a.upsample_rates.assign(at, at + stages), at += stages;
-    a.upsample_kernels.assign(at, at + stages), at += stages;
-    a.block_kernels.assign(at, at + blocks), at += blocks;
+    a.upsample_kernel_sizes.assign(at, at + stages), at += stages;
+    a.resblock_kernel_sizes.assign(at, at + blocks), at += blocks;
     for (int i = 0; i < blocks; i++, at += dilations) a.dilations.emplace_back(at, at + dilations);
     *network = new Network(set, threads, a, weights);
   });

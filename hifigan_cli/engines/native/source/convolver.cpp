@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t THREAD_BYTES = size_t(1) << 19;  // max. size of spectrum and product of a thread
 constexpr size_t SHARED_BYTES = size_t(6) << 20;  // max. size of both when threads share them
-constexpr int64_t SKEW = 16;  // words between points, so that they do not share a cache set
+constexpr int64_t POINT_PADDING = 16;  // words after a point: points do not share a cache set
 
 // Returns the size of nearly equal groups of at most `max_size`, whose number is a multiple of
 // `workers`.
@@ -30,8 +30,8 @@ void Convolver::run(const ConvolutionWeights &w, const RowBuffer &x, const RowBu
   const Convolution c{x.at(x.start()), x.start(), x.end(),
                       residual ? residual->at(residual->start()) : nullptr,
                       residual ? residual->start() : 0,
-                      y.at(y.start()), y.start(), from, to, w.channels, w.kernel, w.dilation, add,
-                      slope, w.bias.data(), w.weights.as<void>()};
+                      y.at(y.start()), y.start(), from, to, w.channels, w.kernel_size, w.dilation,
+                      add, slope, w.bias.data(), w.weights.as<void>()};
   if (w.method == Method::transform)
     run_transform(w, c);
   else
@@ -50,12 +50,12 @@ void Convolver::run_transform(const ConvolutionWeights &w, const Convolution &c)
 void Convolver::run_transform_per_thread(const ConvolutionWeights &w, const Convolution &c,
                                          int64_t tiles) {
   const Transform &t = *w.transform;
-  const int64_t words = w.spectral->row_words(w.channels);
+  const int64_t words = w.frequency_domain->row_words(w.channels);
   const size_t block_bytes = size_t(t.points) * (words + w.channels) * 4 * kernels_.block_rows;
   const int64_t max_blocks = std::max<int64_t>(1, THREAD_BYTES / block_bytes);
   const int64_t group = group_size(tiles, max_blocks * kernels_.block_rows, pool_.threads());
-  const int64_t spectrum_stride = group * words + SKEW;
-  const int64_t product_stride = group * w.channels + SKEW;
+  const int64_t spectrum_stride = group * words + POINT_PADDING;
+  const int64_t product_stride = group * w.channels + POINT_PADDING;
   pool_.run((tiles + group - 1) / group, [&](int64_t task, int thread) {
     ThreadBuffers &buffers = buffers_[thread];
     buffers.spectrum.reserve(size_t(t.points) * spectrum_stride * 4 + 64);
@@ -65,10 +65,10 @@ void Convolver::run_transform_per_thread(const ConvolutionWeights &w, const Conv
     const int64_t first = task * group, last = std::min(tiles, first + group);
     t.forward(c, spectrum, words, spectrum_stride, first, last);
     for (int p = 0; p < t.points; p++)
-      w.spectral->multiply(spectrum + p * spectrum_stride, words,
-                           w.weights.as<uint32_t>() + p * point_words(w),
-                           product + p * product_stride, w.channels, last - first, w.channels,
-                           w.channels);
+      w.frequency_domain->multiply(spectrum + p * spectrum_stride, words,
+                                   w.weights.as<uint32_t>() + p * point_words(w),
+                                   product + p * product_stride, w.channels, last - first,
+                                   w.channels, w.channels);
     t.inverse(c, product, w.channels, product_stride, first, last);
   });
 }
@@ -76,12 +76,12 @@ void Convolver::run_transform_per_thread(const ConvolutionWeights &w, const Conv
 void Convolver::run_transform_shared(const ConvolutionWeights &w, const Convolution &c,
                                      int64_t tiles) {
   const Transform &t = *w.transform;
-  const int64_t words = w.spectral->row_words(w.channels);
+  const int64_t words = w.frequency_domain->row_words(w.channels);
   const size_t row_bytes = size_t(t.points) * (words + w.channels) * 4;
   const int64_t max_rows = std::max<int64_t>(kernels_.block_rows, SHARED_BYTES / row_bytes);
   const int64_t group = group_size(tiles, max_rows, 1);
-  const int64_t spectrum_stride = group * words + SKEW;
-  const int64_t product_stride = group * w.channels + SKEW;
+  const int64_t spectrum_stride = group * words + POINT_PADDING;
+  const int64_t product_stride = group * w.channels + POINT_PADDING;
   shared_spectrum_.reserve(size_t(t.points) * spectrum_stride * 4 + 64);
   shared_product_.reserve(size_t(t.points) * product_stride * 4 + 64);
   uint32_t *spectrum = shared_spectrum_.as<uint32_t>();
@@ -94,10 +94,10 @@ void Convolver::run_transform_shared(const ConvolutionWeights &w, const Convolut
       t.forward(c, spectrum + (a - first) * words, words, spectrum_stride, a, b);
     });
     pool_.run(t.points, [&](int64_t p, int) {
-      w.spectral->multiply(spectrum + p * spectrum_stride, words,
-                           w.weights.as<uint32_t>() + p * point_words(w),
-                           product + p * product_stride, w.channels, last - first, w.channels,
-                           w.channels);
+      w.frequency_domain->multiply(spectrum + p * spectrum_stride, words,
+                                   w.weights.as<uint32_t>() + p * point_words(w),
+                                   product + p * product_stride, w.channels, last - first,
+                                   w.channels, w.channels);
     });
     pool_.run(parts, [&](int64_t part, int) {
       const int64_t a = first + part * tiles_per_task, b = std::min(last, a + tiles_per_task);
@@ -111,7 +111,7 @@ void Convolver::run_transform_shared(const ConvolutionWeights &w, const Convolut
 
 void Convolver::run_direct(const ConvolutionWeights &w, const Convolution &c) {
   const int64_t rows = c.to - c.from;
-  const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
+  const int64_t span = (w.kernel_size - 1) * int64_t(w.dilation);
   const int64_t part = group_size(rows, 512, pool_.threads());
   pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
     Convolution slice = c;
@@ -128,7 +128,7 @@ void Convolver::run_direct(const ConvolutionWeights &w, const Convolution &c) {
 void Convolver::run_planar(const ConvolutionWeights &w, const RowBuffer &x,
                            const RowBuffer *residual, RowBuffer &y, int64_t from, int64_t to,
                            bool add, float slope) {
-  const int64_t span = (w.kernel - 1) * int64_t(w.dilation);
+  const int64_t span = (w.kernel_size - 1) * int64_t(w.dilation);
   const int64_t block = 48;  // a multiple of the vector size
   const int64_t part = (group_size(to - from, 768, pool_.threads()) + block - 1) / block * block;
   pool_.run((to - from + part - 1) / part, [&](int64_t task, int thread) {
@@ -148,15 +148,16 @@ void Convolver::run_planar(const ConvolutionWeights &w, const RowBuffer &x,
     }
     kernels_.planar(active, stride, w.weights.as<float>(), w.bias.data(),
                     residual ? residual->at(first) : nullptr, residual ? residual->stride() : 0,
-                    y.at(first), y.stride(), add, last - first, w.channels, w.kernel, w.dilation);
+                    y.at(first), y.stride(), add, last - first, w.channels, w.kernel_size,
+                    w.dilation);
   });
 }
 
-const float *Convolver::taps(const TapWeights &w, const RowBuffer &x, float slope, int64_t from,
-                             int64_t to) {
+const float *Convolver::fir(const FirWeights &w, const RowBuffer &x, float slope, int64_t from,
+                            int64_t to) {
   const int64_t rows = to - from, before = w.taps - 1;
-  tap_output_.reserve(size_t(rows + kernels_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);
-  float *y = tap_output_.as<float>();
+  fir_output_.reserve(size_t(rows + kernels_.block_rows * (pool_.threads() + 1)) * w.outputs * 4);
+  float *y = fir_output_.as<float>();
   // Parts are multiples of a block, so that no part writes into the next one.
   const int64_t part = round_up_to_blocks(group_size(rows, 256, pool_.threads()));
   pool_.run((rows + part - 1) / part, [&](int64_t task, int thread) {
@@ -176,14 +177,14 @@ const float *Convolver::taps(const TapWeights &w, const RowBuffer &x, float slop
         for (int c = 0; c < x.channels(); c++) *row++ = x.at(t)[c * x.stride()];
     }
     kernels_.activate(source, start, end, x.channels(), slope, begin, begin + inputs, active);
-    kernels_.taps(active, w.inputs, w.taps, 1, w.weights.as<float>(), w.bias.data(),
-                  y + first * w.outputs, w.outputs, count, w.inputs, w.outputs);
+    kernels_.fir(active, w.inputs, w.taps, 1, w.weights.as<float>(), w.bias.data(),
+                 y + first * w.outputs, w.outputs, count, w.inputs, w.outputs);
   });
   return y;
 }
 
 int64_t Convolver::point_words(const ConvolutionWeights &w) const {
-  return w.spectral->panel_words(w.channels) * (w.channels / kernels_.panel);
+  return w.frequency_domain->panel_words(w.channels) * (w.channels / kernels_.panel);
 }
 
 float *Convolver::active_buffer(int thread, size_t floats) {

@@ -16,7 +16,7 @@ constexpr int MIN_SHARED_CHANNELS = 256;
 
 class Convolver {
  public:
-  Convolver(const Kernels &kernels, ThreadPool &pool)
+  Convolver(const KernelTable &kernels, ThreadPool &pool)
       : kernels_(kernels), pool_(pool), buffers_(pool.threads()) {}
 
   // Computes y[from, to) of the convolution of leaky(x), plus the residual; `add` adds it to y.
@@ -26,7 +26,7 @@ class Convolver {
 
   // y[q] = bias + sum over taps of leaky(x[q + tap - (taps - 1)]) W[tap], q in [from, to), in rows of
   // `weights.outputs`. This object owns the result, which is valid until the next call.
-  const float *taps(const TapWeights &, const RowBuffer &x, float slope, int64_t from, int64_t to);
+  const float *fir(const FirWeights &, const RowBuffer &x, float slope, int64_t from, int64_t to);
 
  private:
   void run_transform(const ConvolutionWeights &, const Convolution &);
@@ -45,9 +45,9 @@ class Convolver {
   // Returns a thread's buffer of at least `floats`.
   float *active_buffer(int thread, size_t floats);
 
-  const Kernels &kernels_;
+  const KernelTable &kernels_;
   ThreadPool &pool_;
-  Memory tap_output_, shared_spectrum_, shared_product_;
+  Memory fir_output_, shared_spectrum_, shared_product_;
   struct ThreadBuffers {
     Memory active, spectrum, product;
   };

@@ -57,14 +57,13 @@ HG_INLINE void tap_block(const float *x, int64_t x_stride, int taps, int64_t tap
   unroll<ROWS>([&](auto r) HG_INLINE_LAMBDA { store_row(int(r), total[r][0], total[r][1]); });
 }
 
-static void taps(const float *x, int64_t x_stride, int count, int dilation, const float *weights,
-                 const float *bias, float *y, int64_t y_stride, int64_t rows, int inputs,
-                 int outputs) {
-  const int64_t panel = int64_t(count) * inputs * PANEL;
+static void fir(const float *x, int64_t x_stride, int taps, int dilation, const float *weights,
+                const float *bias, float *y, int64_t y_stride, int64_t rows, int inputs, int outputs) {
+  const int64_t panel = int64_t(taps) * inputs * PANEL;
   for (int column = 0; column < outputs; column += PANEL) {
     const float *w = weights + column / PANEL * panel;
     for (int64_t row = 0; row < rows; row += ROWS)
-      tap_block(x + row * x_stride, x_stride, count, dilation * x_stride, w, bias + column, inputs,
+      tap_block(x + row * x_stride, x_stride, taps, dilation * x_stride, w, bias + column, inputs,
                 [&](int r, vf v0, vf v1) HG_INLINE_LAMBDA {
                   float *p = y + (row + r) * y_stride + column;
                   store(p, v0);
@@ -76,7 +75,7 @@ static void taps(const float *x, int64_t x_stride, int count, int dilation, cons
 // Computes rows [first, last) of [from, to); `active` starts with the first tap of row `from`.
 static void direct(const Convolution &c, const float *active, int64_t first, int64_t last) {
   const int64_t stride = c.channels, rows = c.to - c.from;
-  const int64_t panel = int64_t(c.kernel) * stride * PANEL;
+  const int64_t panel = int64_t(c.kernel_size) * stride * PANEL;
   // Groups of rows whose inputs stay in the cache for all panels.
   const int64_t group = std::max<int64_t>(1, 65536 / (int64_t(ROWS) * c.channels)) * ROWS;
   for (int64_t start = first; start < last; start += group)
@@ -84,8 +83,8 @@ static void direct(const Convolution &c, const float *active, int64_t first, int
       const float *w = (const float *)c.weights + column / PANEL * panel;
       for (int64_t row = start; row < std::min(start + group, last); row += ROWS) {
         const int64_t valid = std::min<int64_t>(ROWS, std::min(last, rows) - row);
-        tap_block(active + row * stride, stride, c.kernel, c.dilation * stride, w, c.bias + column,
-                  c.channels, [&](int r, vf v0, vf v1) HG_INLINE_LAMBDA {
+        tap_block(active + row * stride, stride, c.kernel_size, c.dilation * stride, w,
+                  c.bias + column, c.channels, [&](int r, vf v0, vf v1) HG_INLINE_LAMBDA {
                     if (r >= valid) return;
                     const int64_t t = c.from + row + r;
                     float *p = c.y + (t - c.y_start) * c.channels + column;
@@ -112,12 +111,12 @@ static void activate(const float *x, int64_t x_start, int64_t x_end, int channel
   }
 }
 
-static void transform_filters(const float *filters, const float *g, int points, int kernel,
+static void transform_filters(const float *filters, const float *g, int points, int kernel_size,
                               float *out, int64_t point_stride) {
-  for (int p = 0; p < points; p++, out += point_stride, g += kernel)
+  for (int p = 0; p < points; p++, out += point_stride, g += kernel_size)
     for (int lane = 0; lane < PANEL; lane += L) {
       vf sum{};
-      for (int k = 0; k < kernel; k++) sum += g[k] * load(filters + k * PANEL + lane);
+      for (int k = 0; k < kernel_size; k++) sum += g[k] * load(filters + k * PANEL + lane);
       store(out + lane, sum);
     }
 }

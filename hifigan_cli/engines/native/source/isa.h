@@ -25,7 +25,8 @@
 #define HG_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-#define HG_SPECTRAL \
+#define HG_FREQUENCY_DOMAIN \
   TRANSFORMS, int(sizeof TRANSFORMS / sizeof *TRANSFORMS), row_words, panel_words, multiply
 #define HG_TABLE(name) \
-  { {name, HG_SPECTRAL, nullptr}, PANEL, ROWS, taps, direct, activate, transform_filters, planar }
+  { {name, HG_FREQUENCY_DOMAIN, nullptr}, PANEL, ROWS, fir, direct, activate, transform_filters, \
+    planar }

@@ -12,8 +12,8 @@ namespace hifigan::avx2 {
 #define HG_PLANAR_OUTPUTS 4
 
 #include "kernels.inl"
-extern const Kernels table;
-const Kernels table = HG_TABLE("avx2");
+extern const KernelTable table;
+const KernelTable table = HG_TABLE("avx2");
 }  // namespace hifigan::avx2
 HG_TARGET_END
 #endif

@@ -12,8 +12,8 @@ namespace hifigan::avx512 {
 #define HG_PLANAR_OUTPUTS 8
 
 #include "kernels.inl"
-extern const Kernels table;
-const Kernels table = HG_TABLE("avx512");
+extern const KernelTable table;
+const KernelTable table = HG_TABLE("avx512");
 }  // namespace hifigan::avx512
 HG_TARGET_END
 #endif

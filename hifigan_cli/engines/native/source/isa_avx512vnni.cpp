@@ -10,8 +10,8 @@ namespace hifigan::avx512vnni {
 #define HG_ROWS 14
 
 #include "gemm_int16.inl"
-extern const SpectralKernels table;
-const SpectralKernels table = {"avx512vnni", HG_SPECTRAL, quantize};
+extern const FrequencyDomainKernels table;
+const FrequencyDomainKernels table = {"avx512vnni", HG_FREQUENCY_DOMAIN, quantize};
 }  // namespace hifigan::avx512vnni
 HG_TARGET_END
 #endif

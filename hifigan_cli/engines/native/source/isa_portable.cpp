@@ -8,7 +8,7 @@ namespace hifigan::portable {
 #define HG_PLANAR_OUTPUTS 4
 
 #include "kernels.inl"
-extern const Kernels table;
-const Kernels table = HG_TABLE("portable");
+extern const KernelTable table;
+const KernelTable table = HG_TABLE("portable");
 }  // namespace hifigan::portable
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr float LRELU_SLOPE = 0.1f;
 constexpr float FINAL_LRELU_SLOPE = 0.01f;  // PyTorch's default, which the official code uses here
-constexpr int EDGE_KERNEL = 7, EDGE_PAD = 3;
+constexpr int EDGE_KERNEL_SIZE = 7, EDGE_PAD = 3;
 constexpr int64_t NO_END = int64_t(1) << 60;  // the end of an unfinished signal
 
 // Rows of a stage per piece: few enough to stay in the cache, enough to split among threads. Many
@@ -26,51 +26,53 @@ Network::Network(const KernelSet &set, int threads, const Architecture &a,
   auto next = [&weights] { return *weights++; };
   int channels = a.channels;
   const float *w = next(), *b = next();
-  conv_pre = pack_taps(
-      kernels, channels, n_mels, EDGE_KERNEL,
-      [=](int o, int i, int tap) { return w[(int64_t(o) * n_mels + i) * EDGE_KERNEL + tap]; },
+  conv_pre = pack_fir(
+      kernels, channels, n_mels, EDGE_KERNEL_SIZE,
+      [=](int o, int i, int tap) { return w[(int64_t(o) * n_mels + i) * EDGE_KERNEL_SIZE + tap]; },
       [=](int o) { return b[o]; });
   // A stage outputs the sum of its blocks. The mean's factor commutes with leaky ReLU, so it is folded
   // into the next weights.
   float scale = 1;
   for (size_t s = 0; s < a.upsample_rates.size(); s++) {
     Stage stage;
-    const int inputs = channels, rate = a.upsample_rates[s], kernel = a.upsample_kernels[s];
-    const int taps = (kernel + rate - 1) / rate;
+    const int inputs = channels;
+    const int rate = a.upsample_rates[s], kernel_size = a.upsample_kernel_sizes[s];
+    const int taps = (kernel_size + rate - 1) / rate;
     channels /= 2;
     stage.rate = rate;
-    stage.pad = (kernel - rate) / 2;
+    stage.pad = (kernel_size - rate) / 2;
     stage.channels = channels;
     stage.planar = channels % kernels.panel != 0;
     w = next(), b = next();
     // [input][output][tap]: output phase p of input q uses tap p of q, p + rate of q - 1, ...
-    stage.up = pack_taps(
+    stage.up = pack_fir(
         kernels, rate * channels, inputs, taps,
         [=](int o, int i, int tap) {
           const int at = o / channels + (taps - 1 - tap) * rate;
-          return at < kernel ? scale * w[(int64_t(i) * channels + o % channels) * kernel + at] : 0.f;
+          const int64_t filter = int64_t(i) * channels + o % channels;
+          return at < kernel_size ? scale * w[filter * kernel_size + at] : 0.f;
         },
         [=](int o) { return b[o % channels]; });
-    for (size_t n = 0; n < a.block_kernels.size(); n++) {
+    for (size_t n = 0; n < a.resblock_kernel_sizes.size(); n++) {
       Block block;
       for (int dilation : a.dilations[n])
         for (int part = 0; part < (a.resblock == 1 ? 2 : 1); part++) {  // dilated, then plain
           w = next(), b = next();
-          block.layers.push_back(pack_convolution(set, pool, channels, a.block_kernels[n],
+          block.layers.push_back(pack_convolution(set, pool, channels, a.resblock_kernel_sizes[n],
                                                   part ? 1 : dilation, w, b, -1));
           block.context += block.layers.back().pad();
         }
-      stage.lag = std::max(stage.lag, block.context);
+      stage.max_context = std::max(stage.max_context, block.context);
       stage.blocks.push_back(std::move(block));
     }
-    scale = 1.f / float(a.block_kernels.size());
+    scale = 1.f / float(a.resblock_kernel_sizes.size());
     hop_length *= rate;
     stages.push_back(std::move(stage));
   }
   w = next(), b = next();
-  conv_post = pack_taps(
-      kernels, 1, channels, EDGE_KERNEL,
-      [=](int, int i, int tap) { return scale * w[int64_t(i) * EDGE_KERNEL + tap]; },
+  conv_post = pack_fir(
+      kernels, 1, channels, EDGE_KERNEL_SIZE,
+      [=](int, int i, int tap) { return scale * w[int64_t(i) * EDGE_KERNEL_SIZE + tap]; },
       [=](int) { return *b; });
 }
 
@@ -82,8 +84,8 @@ Stream::Stream(Network &network) : network_(network), convolver_(network.kernels
     state.upsampled = RowBuffer(stage.channels, stage.planar);
     state.sum = RowBuffer(stage.channels, stage.planar);
     for (const Block &block : stage.blocks) {
-      state.tails.emplace_back(block.layers.size() - 1);
-      while (state.intermediate.size() < state.tails.back().size())
+      state.saved_rows.emplace_back(block.layers.size() - 1);
+      while (state.intermediate.size() < state.saved_rows.back().size())
         state.intermediate.emplace_back(stage.channels, stage.planar);
     }
     states_.push_back(std::move(state));
@@ -103,8 +105,8 @@ int64_t Stream::push(const float *mel, int64_t frames, bool end, float *out) {
   if (until > from) {
     const int64_t needed = states_[0].upsampled.end() / network_.stages[0].rate;
     pre_.extend(until, std::min(from, needed) - network_.stages[0].up.taps);
-    // `taps` is causal; the convolution is centered.
-    const float *rows = convolver_.taps(network_.conv_pre, mel_, 1.f, from + EDGE_PAD,
+    // `fir` is causal; the convolution is centered.
+    const float *rows = convolver_.fir(network_.conv_pre, mel_, 1.f, from + EDGE_PAD,
                                         until + EDGE_PAD);
     for (int64_t t = from; t < until; t++)
       std::copy_n(rows + (t - from) * network_.conv_pre.outputs, pre_.channels(), pre_.at(t));
@@ -117,7 +119,7 @@ int64_t Stream::push(const float *mel, int64_t frames, bool end, float *out) {
     for (State &state : states_) {
       state.upsampled.clear();
       state.sum.clear();
-      for (auto &tails : state.tails) tails.assign(tails.size(), Tail{});
+      for (auto &saved : state.saved_rows) saved.assign(saved.size(), SavedRows{});
     }
     written_ = 0;
   }
@@ -135,7 +137,7 @@ void Stream::run_stage(size_t index, bool end) {
     if (until > state.upsampled.end()) upsample(index, until);
     const bool at_end = end && until == available;
     const int64_t total = at_end ? until : NO_END;
-    const int64_t ready = at_end ? until : std::max(state.sum.end(), until - stage.lag);
+    const int64_t ready = at_end ? until : std::max(state.sum.end(), until - stage.max_context);
     if (ready > state.sum.end()) {
       const int64_t from = state.sum.end();
       // The next stage still needs past rows, for the taps of its transposed convolution or of
@@ -143,7 +145,7 @@ void Stream::run_stage(size_t index, bool end) {
       const bool final = index + 1 == network_.stages.size();
       const int64_t used = final ? written_ : states_[index + 1].upsampled.end() /
                                                   network_.stages[index + 1].rate;
-      const int64_t back = final ? EDGE_KERNEL : network_.stages[index + 1].up.taps;
+      const int64_t back = final ? EDGE_KERNEL_SIZE : network_.stages[index + 1].up.taps;
       state.sum.extend(ready, std::min(from, used) - back);
       for (size_t block = 0; block < stage.blocks.size(); block++)
         run_block(index, block, from, ready, total);
@@ -161,11 +163,11 @@ void Stream::upsample(size_t index, int64_t until) {
   State &state = states_[index];
   const RowBuffer &input = index ? states_[index - 1].sum : pre_;
   const int64_t from = state.upsampled.end();
-  state.upsampled.extend(until, std::min(from, state.sum.end()) - stage.lag);
+  state.upsampled.extend(until, std::min(from, state.sum.end()) - stage.max_context);
   // Group q of outputs starts at q * rate - pad.
   const int64_t first = (from + stage.pad) / stage.rate;
   const int64_t last = (until - 1 + stage.pad) / stage.rate + 1;
-  const float *rows = convolver_.taps(stage.up, input, LRELU_SLOPE, first, last);
+  const float *rows = convolver_.fir(stage.up, input, LRELU_SLOPE, first, last);
   const int channels = stage.channels;
   for (int64_t t = from; t < until; t++) {
     const int64_t q = (t + stage.pad) / stage.rate, phase = (t + stage.pad) % stage.rate;
@@ -184,7 +186,7 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   const Block &block = stage.blocks[number];
   State &state = states_[index];
   std::vector<RowBuffer> &intermediate = state.intermediate;
-  std::vector<Tail> &tails = state.tails[number];
+  std::vector<SavedRows> &saved_rows = state.saved_rows[number];
   const int pair = network_.resblock == 1 ? 2 : 1;  // layers per residual connection
   const int layers = int(block.layers.size());
   // The end that each layer must reach so that the last one reaches `until`.
@@ -194,9 +196,9 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   // Layer i continues where its intermediate output ends; the last layer continues the sum.
   std::vector<int64_t> starts(layers, from);
   for (int i = 0; i + 1 < layers; i++) {
-    starts[i] = tails[i].end;
+    starts[i] = saved_rows[i].end;
     ends[i] = std::max(ends[i], starts[i]);
-    intermediate[i].restore(tails[i], ends[i]);
+    intermediate[i].restore(saved_rows[i], ends[i]);
     intermediate[i].extend(ends[i], intermediate[i].start());
   }
   for (int i = 0; i < layers; i++) {
@@ -211,7 +213,7 @@ void Stream::run_block(size_t index, size_t number, int64_t from, int64_t until,
   for (int i = 0; i + 1 < layers; i++) {
     int64_t needed = ends[i + 1] - block.layers[i + 1].pad();
     if (i % pair == pair - 1 && i + pair < layers) needed = std::min(needed, ends[i + pair]);
-    intermediate[i].save(needed, tails[i]);
+    intermediate[i].save(needed, saved_rows[i]);
   }
 }
 
@@ -219,9 +221,9 @@ void Stream::run_conv_post(bool end) {
   const RowBuffer &x = states_.back().sum;
   const int64_t until = end ? x.end() : std::max(written_, x.end() - EDGE_PAD);
   if (until == written_) return;
-  const TapWeights &w = network_.conv_post;
+  const FirWeights &w = network_.conv_post;
   const float *rows =
-      convolver_.taps(w, x, FINAL_LRELU_SLOPE, written_ + EDGE_PAD, until + EDGE_PAD);
+      convolver_.fir(w, x, FINAL_LRELU_SLOPE, written_ + EDGE_PAD, until + EDGE_PAD);
   const int64_t count = until - written_, rows_per_task = 2048;
   network_.pool.run((count + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
     for (int64_t t = task * rows_per_task; t < std::min(count, (task + 1) * rows_per_task); t++)

@@ -18,8 +18,8 @@ namespace hifigan {
 
 struct Architecture {
   int n_mels, channels, resblock;
-  std::vector<int> upsample_rates, upsample_kernels, block_kernels;
-  std::vector<std::vector<int>> dilations;  // of each block
+  std::vector<int> upsample_rates, upsample_kernel_sizes, resblock_kernel_sizes;
+  std::vector<std::vector<int>> dilations;  // one vector per block
 };
 
 struct Block {
@@ -30,9 +30,9 @@ struct Block {
 struct Stage {
   int rate = 1, pad = 0, channels = 0;
   bool planar = false;
-  TapWeights up;
+  FirWeights up;
   std::vector<Block> blocks;
-  int lag = 0;  // the largest context of its blocks
+  int max_context = 0;  // the largest context of its blocks
 };
 
 // The weights, shared by all streams. They are in the order of the forward pass, each bias after its
@@ -42,11 +42,11 @@ struct Stage {
 // conv_pre, conv_post and the upsampling, 4 % of the work, always run in float32: their rounding
 // affects every sample.
 struct Network {
-  const Kernels &kernels;
+  const KernelTable &kernels;
   ThreadPool pool;
   std::mutex mutex;
   int n_mels = 0, hop_length = 1, resblock = 1;
-  TapWeights conv_pre, conv_post;
+  FirWeights conv_pre, conv_post;
   std::vector<Stage> stages;
 
   Network(const KernelSet &, int threads, const Architecture &, const float *const *weights);
@@ -66,7 +66,7 @@ class Stream {
   struct State {
     RowBuffer upsampled, sum;
     std::vector<RowBuffer> intermediate;   // after each layer but the last
-    std::vector<std::vector<Tail>> tails;  // of the intermediate results, per block
+    std::vector<std::vector<SavedRows>> saved_rows;  // intermediate results, per block
   };
 
   void run_stage(size_t index, bool end);

@@ -14,9 +14,9 @@
 namespace hifigan {
 
 // The last rows of a RowBuffer, saved while its memory is used for another signal.
-struct Tail {
+struct SavedRows {
   int64_t start = 0, end = 0;
-  std::vector<float> values;  // in the layout of the buffer
+  std::vector<float> values;  // the layout is that of the buffer
 };
 
 class RowBuffer {
@@ -38,28 +38,29 @@ class RowBuffer {
   void clear() { start_ = end_ = 0; }
 
   // Saves the rows after `from`, so that this memory can be used for another signal.
-  void save(int64_t from, Tail &tail) const {
-    tail.start = std::min(std::max(from, start_), end_);
-    tail.end = end_;
-    const size_t rows = tail.end - tail.start;
-    tail.values.resize(rows * channels_);
+  void save(int64_t from, SavedRows &saved) const {
+    saved.start = std::min(std::max(from, start_), end_);
+    saved.end = end_;
+    const size_t rows = saved.end - saved.start;
+    saved.values.resize(rows * channels_);
     if (!rows) return;
-    const size_t runs = planar_ ? channels_ : 1, size = tail.values.size() / runs;
+    const size_t runs = planar_ ? channels_ : 1, size = saved.values.size() / runs;
     for (size_t i = 0; i < runs; i++)
-      std::memcpy(tail.values.data() + i * size, at(tail.start) + i * capacity_,
+      std::memcpy(saved.values.data() + i * size, at(saved.start) + i * capacity_,
                   size * sizeof(float));
   }
 
   // Restores saved rows, with capacity up to `end`.
-  void restore(const Tail &tail, int64_t end) {
-    start_ = tail.start;
-    end_ = tail.start;
-    if (std::max(end, tail.end) - start_ > capacity_) enlarge(std::max(end, tail.end), start_);
-    end_ = tail.end;
-    if (tail.values.empty()) return;
-    const size_t runs = planar_ ? channels_ : 1, size = tail.values.size() / runs;
+  void restore(const SavedRows &saved, int64_t end) {
+    start_ = saved.start;
+    end_ = saved.start;
+    if (std::max(end, saved.end) - start_ > capacity_) enlarge(std::max(end, saved.end), start_);
+    end_ = saved.end;
+    if (saved.values.empty()) return;
+    const size_t runs = planar_ ? channels_ : 1, size = saved.values.size() / runs;
     for (size_t i = 0; i < runs; i++)
-      std::memcpy(at(start_) + i * capacity_, tail.values.data() + i * size, size * sizeof(float));
+      std::memcpy(at(start_) + i * capacity_, saved.values.data() + i * size,
+                  size * sizeof(float));
   }
 
   // Extends the buffer to `end`; rows before `keep_from` may be discarded.

@@ -1,8 +1,8 @@
 // A thread pool: `run` distributes the tasks 0 ... tasks - 1 and returns when all are done. An idle
 // thread spins for a moment, since the next layer follows at once, and then sleeps, so that other
-// programs and threads can use its processor. `run` does not wait for a thread that has not started:
-// on a busy machine that may take long. `run` rethrows an exception of a task, such as lack of memory,
-// once no thread is running a task.
+// programs and threads can use its processor. `run` does not wait for a thread that has not started,
+// because the start may take long on a busy machine. `run` rethrows an exception of a task, such as
+// lack of memory, once no thread is running a task.
 #pragma once
 #include <unistd.h>
 
@@ -59,25 +59,26 @@ class ThreadPool {
     context_ = &work;
     tasks_ = tasks;
     next_.store(0, std::memory_order_relaxed);
-    gate_.store(OPEN, std::memory_order_release);
+    active_workers_.store(ACCEPTS_WORKERS, std::memory_order_release);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      round_.fetch_add(1, std::memory_order_release);
+      generation_.fetch_add(1, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_acquire)) wake_.notify_all();
     run_tasks(0);
-    gate_.fetch_and(~OPEN, std::memory_order_acq_rel);
-    for (int spin = 0; gate_.load(std::memory_order_acquire) && spin < SPINS; spin++) pause();
-    if (gate_.load(std::memory_order_acquire)) {  // a running thread has lost its processor
+    active_workers_.fetch_and(~ACCEPTS_WORKERS, std::memory_order_acq_rel);
+    for (int spin = 0; active_workers_.load(std::memory_order_acquire) && spin < SPINS; spin++)
+      pause();
+    if (active_workers_.load(std::memory_order_acquire)) {  // a running thread has lost its processor
       std::unique_lock<std::mutex> lock(mutex_);
       waiting_ = true;
-      done_.wait(lock, [&] { return gate_.load() == 0; });
+      done_.wait(lock, [&] { return active_workers_.load() == 0; });
       waiting_ = false;
     }
     if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
   }
 
-  // Call this once per call from outside, not once per layer: it is a system call.
+  // Call this once per push: getpid is a system call and too slow for every layer.
   void detect_fork() { forked_ = getpid() != process_; }
 
  private:
@@ -110,24 +111,24 @@ class ThreadPool {
     }
     uint64_t seen = 0;
     for (;;) {
-      for (int spin = 0; round_.load(std::memory_order_acquire) == seen && spin < SPINS; spin++) {
+      for (int i = 0; generation_.load(std::memory_order_acquire) == seen && i < SPINS; i++) {
         pause();
         if (stopping_) return;
       }
-      if (round_.load(std::memory_order_acquire) == seen) {
+      if (generation_.load(std::memory_order_acquire) == seen) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleeping_.fetch_add(1);
-        wake_.wait(lock, [&] { return stopping_ || round_.load() != seen; });
+        wake_.wait(lock, [&] { return stopping_ || generation_.load() != seen; });
         sleeping_.fetch_sub(1);
         if (stopping_) return;
       }
-      seen = round_.load(std::memory_order_acquire);
-      uint32_t gate = gate_.load(std::memory_order_relaxed);
-      while (gate & OPEN)
-        if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+      seen = generation_.load(std::memory_order_acquire);
+      uint32_t active = active_workers_.load(std::memory_order_relaxed);
+      while (active & ACCEPTS_WORKERS)
+        if (active_workers_.compare_exchange_weak(active, active + 1, std::memory_order_acq_rel)) {
           run_tasks(thread);
           // Sequentially consistent, as is `waiting_`: one thread sees the other's write.
-          if (gate_.fetch_sub(1) == 1 && waiting_) {
+          if (active_workers_.fetch_sub(1) == 1 && waiting_) {
             std::lock_guard<std::mutex> lock(mutex_);
             done_.notify_one();
           }
@@ -145,17 +146,18 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::atomic<uint64_t> round_{0};
+  std::atomic<uint64_t> generation_{0};  // number of calls of `run` that used the threads
   std::atomic<int64_t> next_{0};
-  static constexpr uint32_t OPEN = uint32_t(1) << 31;
-  std::atomic<uint32_t> gate_{0};  // number of running threads, plus OPEN during distribution
+  static constexpr uint32_t ACCEPTS_WORKERS = uint32_t(1) << 31;
+  // Number of workers that run tasks, plus ACCEPTS_WORKERS while others may join them.
+  std::atomic<uint32_t> active_workers_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> waiting_{false};  // `run` waits for the last threads
   std::atomic<bool> stopping_{false};
   void (*call_)(void *, int64_t, int) = nullptr;
   void *context_ = nullptr;
   int64_t tasks_ = 0;
-  std::exception_ptr exception_;  // of a task in this round
+  std::exception_ptr exception_;  // a task of the current `run` raised it
 };
 
 }  // namespace hifigan

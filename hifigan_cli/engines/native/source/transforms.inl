@@ -25,7 +25,7 @@ static void forward(const Convolution &c, void *spectrum, int64_t row_stride, in
   for (int64_t tile = first; tile < last; tile++) {
     const int64_t t = c.from + tile / c.dilation * M * c.dilation + tile % c.dilation - pad;
     const bool inside = t >= c.x_start && t + int64_t(N - 1) * c.dilation < c.x_end;
-    word *out = (word *)spectrum + (tile - first) * row_stride;
+    spectrum_element *out = (spectrum_element *)spectrum + (tile - first) * row_stride;
     for (int chunk = 0; chunk < c.channels; chunk += CHUNK * L) {
       const int vectors = CHUNK == 1 ? 1 : std::min(CHUNK, (c.channels - chunk) / L);
       vf spectra[CHUNK][3 * H - 1];

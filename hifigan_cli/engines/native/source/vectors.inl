@@ -1,5 +1,5 @@
-// Vectors of HG_LANES floats, which the including file defines. It includes this file inside its own
-// namespace, after the standard headers, which must be outside the target region.
+// Vectors of HG_LANES floats. The including file defines HG_LANES and includes this file in its own
+// namespace. Include the standard headers before HG_TARGET_BEGIN.
 
 typedef float vf __attribute__((vector_size(HG_LANES * 4)));
 typedef float vf_any __attribute__((vector_size(HG_LANES * 4), aligned(4), may_alias));

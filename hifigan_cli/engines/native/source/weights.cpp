@@ -9,14 +9,14 @@ namespace hifigan {
 
 namespace {
 
-// Returns the matrix that transforms a filter of `kernel` taps, as the three factors of each complex
-// product (see transforms.inl), with the inverse's 1 / length: [points][kernel].
+// Returns the matrix that transforms a filter of `kernel_size` taps, as the three factors of each
+// complex product (see transforms.inl), with the inverse's 1 / length: [points][kernel_size].
 std::vector<float> transform_matrix(const Transform &t) {
-  std::vector<float> g(size_t(t.points) * t.kernel);
+  std::vector<float> g(size_t(t.points) * t.kernel_size);
   const double turn = 2 * 3.14159265358979323846 / t.length;
-  for (int k = 0; k < t.kernel; k++) {
+  for (int k = 0; k < t.kernel_size; k++) {
     auto set_point = [&](int point, double value) {
-      g[point * t.kernel + k] = float(value / t.length);
+      g[point * t.kernel_size + k] = float(value / t.length);
     };
     set_point(0, 1);
     for (int j = 1; j < t.length / 2; j++) {
@@ -31,59 +31,60 @@ std::vector<float> transform_matrix(const Transform &t) {
   return g;
 }
 
-// Returns the best transform length for a convolution; 0: taps.
-int transform_length(int channels, int kernel) {
+// Returns the best transform length for a convolution; 0: no transform.
+int transform_length(int channels, int kernel_size) {
   // Measured: long transforms need fewer multiplications per output but more weights, which costs
   // more when there are many channels.
-  if (kernel == 3) return channels >= 256 ? 8 : 16;
-  if (kernel == 5) return 16;
-  if (kernel == 7) return channels >= 128 ? 16 : 32;
-  return kernel == 11 ? 32 : 0;
+  if (kernel_size == 3) return channels >= 256 ? 8 : 16;
+  if (kernel_size == 5) return 16;
+  if (kernel_size == 7) return channels >= 128 ? 16 : 32;
+  return kernel_size == 11 ? 32 : 0;
 }
 
-const Transform *find_transform(const SpectralKernels &spectral, int kernel, int length) {
-  for (int i = 0; i < spectral.transform_count; i++)
-    if (spectral.transforms[i].length == length && spectral.transforms[i].kernel == kernel)
-      return &spectral.transforms[i];
+const Transform *find_transform(const FrequencyDomainKernels &kernels, int kernel_size, int length) {
+  for (int i = 0; i < kernels.transform_count; i++) {
+    const Transform &transform = kernels.transforms[i];
+    if (transform.length == length && transform.kernel_size == kernel_size) return &transform;
+  }
   return nullptr;
 }
 
 // Layers with fewer channels gain nothing, and the last stage's rounding is audible in every sample.
-constexpr int MIN_REDUCED_CHANNELS = 64;
+constexpr int MIN_INT16_CHANNELS = 64;
 
 // Calls `pack(filters, input)` for each input of a panel of outputs; filters are [tap][panel].
 template <class Pack>
 void for_each_input(const ConvolutionWeights &c, const float *w, int panel, int size, int from,
                     int to, Pack pack) {
-  std::vector<float> filters(size_t(c.kernel) * size);
+  std::vector<float> filters(size_t(c.kernel_size) * size);
   for (int input = from; input < to; input++) {
     for (int lane = 0; lane < size; lane++) {
-      const float *taps = w + (int64_t(panel * size + lane) * c.channels + input) * c.kernel;
-      for (int k = 0; k < c.kernel; k++) filters[size_t(k) * size + lane] = taps[k];
+      const float *taps = w + (int64_t(panel * size + lane) * c.channels + input) * c.kernel_size;
+      for (int k = 0; k < c.kernel_size; k++) filters[size_t(k) * size + lane] = taps[k];
     }
     pack(filters.data(), input);
   }
 }
 
-// Transforms: [point][panel][...] in the format of the spectral kernels.
-void pack_transforms(const Kernels &k, ThreadPool &pool, const float *w, ConvolutionWeights &c) {
+// Transforms: [point][panel][...] in the format of the frequency-domain kernels.
+void pack_transforms(const KernelTable &k, ThreadPool &pool, const float *w, ConvolutionWeights &c) {
   const std::vector<float> g = transform_matrix(*c.transform);
   const int points = c.transform->points, panels = c.channels / k.panel;
-  const int64_t panel_words = c.spectral->panel_words(c.channels);
+  const int64_t panel_words = c.frequency_domain->panel_words(c.channels);
   const int64_t point_words = panel_words * panels;
   c.weights.reserve(size_t(points) * point_words * 4);
   float *out = c.weights.as<float>();
-  if (c.spectral->quantize) {
+  if (c.frequency_domain->quantize) {
     pool.run(panels, [&](int64_t panel, int) {
       const int64_t size = int64_t(c.channels) * k.panel;
       std::vector<float> transformed(size_t(points) * size);
       for_each_input(c, w, int(panel), k.panel, 0, c.channels, [&](const float *filters, int input) {
-        k.transform_filters(filters, g.data(), points, c.kernel,
+        k.transform_filters(filters, g.data(), points, c.kernel_size,
                             transformed.data() + input * k.panel, size);
       });
       for (int p = 0; p < points; p++)
-        c.spectral->quantize(transformed.data() + p * size, c.channels,
-                             out + p * point_words + panel * panel_words);
+        c.frequency_domain->quantize(transformed.data() + p * size, c.channels,
+                                     out + p * point_words + panel * panel_words);
     });
     return;
   }
@@ -92,7 +93,7 @@ void pack_transforms(const Kernels &k, ThreadPool &pool, const float *w, Convolu
     const int panel = int(task / parts), part = int(task % parts);
     for_each_input(c, w, panel, k.panel, c.channels * part / parts, c.channels * (part + 1) / parts,
                    [&](const float *filters, int input) {
-                     k.transform_filters(filters, g.data(), points, c.kernel,
+                     k.transform_filters(filters, g.data(), points, c.kernel_size,
                                          out + panel * panel_words + int64_t(input) * k.panel,
                                          point_words);
                    });
@@ -100,13 +101,13 @@ void pack_transforms(const Kernels &k, ThreadPool &pool, const float *w, Convolu
 }
 
 // Taps: [panel][tap][input][lane].
-void pack_direct(const Kernels &k, const float *w, ConvolutionWeights &c) {
+void pack_direct(const KernelTable &k, const float *w, ConvolutionWeights &c) {
   const int64_t tap_stride = int64_t(c.channels) * k.panel;
-  c.weights.reserve(size_t(c.channels) * c.channels * c.kernel * sizeof(float));
+  c.weights.reserve(size_t(c.channels) * c.channels * c.kernel_size * sizeof(float));
   for (int panel = 0; panel < c.channels / k.panel; panel++)
     for_each_input(c, w, panel, k.panel, 0, c.channels, [&](const float *filters, int input) {
-      float *out = c.weights.as<float>() + panel * c.kernel * tap_stride + input * k.panel;
-      for (int tap = 0; tap < c.kernel; tap++)
+      float *out = c.weights.as<float>() + panel * c.kernel_size * tap_stride + input * k.panel;
+      for (int tap = 0; tap < c.kernel_size; tap++)
         std::copy_n(filters + tap * k.panel, k.panel, out + tap * tap_stride);
     });
 }
@@ -114,25 +115,25 @@ void pack_direct(const Kernels &k, const float *w, ConvolutionWeights &c) {
 }  // namespace
 
 ConvolutionWeights pack_convolution(const KernelSet &set, ThreadPool &pool, int channels,
-                                    int kernel, int dilation, const float *w, const float *bias,
+                                    int kernel_size, int dilation, const float *w, const float *bias,
                                     int length) {
-  const Kernels &k = *set.kernels;
+  const KernelTable &k = *set.kernels;
   ConvolutionWeights result;
   result.channels = channels;
-  result.kernel = kernel;
+  result.kernel_size = kernel_size;
   result.dilation = dilation;
   result.bias.assign(bias, bias + channels);
   if (channels % k.panel) {
     result.method = Method::planar;
-    const size_t bytes = size_t(channels) * channels * kernel * sizeof(float);
+    const size_t bytes = size_t(channels) * channels * kernel_size * sizeof(float);
     result.weights.reserve(bytes);
     std::memcpy(result.weights.as<float>(), w, bytes);
     return result;
   }
-  const bool reduced = set.reduced && channels >= MIN_REDUCED_CHANNELS;
-  result.spectral = reduced ? set.reduced : &k.spectral;
-  const int requested = length < 0 ? transform_length(channels, kernel) : length;
-  result.transform = find_transform(*result.spectral, kernel, requested);
+  const bool int16 = set.int16 && channels >= MIN_INT16_CHANNELS;
+  result.frequency_domain = int16 ? set.int16 : &k.frequency_domain;
+  const int requested = length < 0 ? transform_length(channels, kernel_size) : length;
+  result.transform = find_transform(*result.frequency_domain, kernel_size, requested);
   if (length > 0 && !result.transform) throw std::invalid_argument("unsupported transform length");
   if (result.transform) {
     result.method = Method::transform;

@@ -8,9 +8,9 @@
 
 namespace hifigan {
 
-// A filter bank for `Kernels::taps`: weight(output, input, tap), with a bias for each output.
+// A filter bank for `KernelTable::fir`: weight(output, input, tap), with a bias for each output.
 // Zero outputs pad the last panel.
-struct TapWeights {
+struct FirWeights {
   int taps = 0, inputs = 0, outputs = 0;
   Memory weights;
   std::vector<float> bias;
@@ -20,19 +20,21 @@ struct TapWeights {
 enum class Method { direct, transform, planar };
 
 struct ConvolutionWeights {
-  int channels = 0, kernel = 0, dilation = 1;
+  int channels = 0, kernel_size = 0, dilation = 1;
   Method method = Method::direct;
-  const SpectralKernels *spectral = nullptr;  // this and the next: only for Method::transform
+  // These two are only for Method::transform.
+  const FrequencyDomainKernels *frequency_domain = nullptr;
   const Transform *transform = nullptr;
   Memory weights;
   std::vector<float> bias;
-  int pad() const { return (kernel - 1) / 2 * dilation; }
+  int pad() const { return (kernel_size - 1) / 2 * dilation; }
 };
 
 // `weight` is called with (output, input, tap), `bias` with (output).
 template <class Weight, class Bias>
-TapWeights pack_taps(const Kernels &k, int outputs, int inputs, int taps, Weight weight, Bias bias) {
-  TapWeights result;
+FirWeights pack_fir(const KernelTable &k, int outputs, int inputs, int taps, Weight weight,
+                    Bias bias) {
+  FirWeights result;
   result.taps = taps;
   result.inputs = inputs;
   result.outputs = (outputs + k.panel - 1) / k.panel * k.panel;
@@ -48,16 +50,16 @@ TapWeights pack_taps(const Kernels &k, int outputs, int inputs, int taps, Weight
   return result;
 }
 
-// The kernels of a network: in float32, and optional spectral kernels of lower precision, which
-// replace the float32 ones in layers with many channels.
+// The kernels of a network: in float32, and optionally those in 16-bit integers, which replace
+// the float32 ones in layers with many channels.
 struct KernelSet {
   const char *name;
-  const Kernels *kernels;
-  const SpectralKernels *reduced;
+  const KernelTable *kernels;
+  const FrequencyDomainKernels *int16;
 };
 
-// w: [output][input][tap] in float32. `length` is the transform length; 0: taps; -1: automatic.
-ConvolutionWeights pack_convolution(const KernelSet &, ThreadPool &, int channels, int kernel,
+// w: [output][input][tap] in float32. `length` is that of the transform; 0: none; -1: automatic.
+ConvolutionWeights pack_convolution(const KernelSet &, ThreadPool &, int channels, int kernel_size,
                                     int dilation, const float *w, const float *bias, int length);
 
 }  // namespace hifigan

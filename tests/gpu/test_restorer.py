@@ -12,15 +12,15 @@ from hifigan_cli.io.tensor_file import read_tensors, write_tensors
 from tests.gpu.conftest import CLIPS, SPEAKERS
 from tests.helpers import speech
 from tests.tools.gpu import restorer, trainer
-from tests.tools.gpu.network import Restorer
+from tests.tools.gpu.network import FilteredMelRestorer
 from tests.tools.gpu.pairs import LEAD_S, SAMPLE_RATE, BatchPairRenderer
 from tests.tools.gpu.rirs import draw_shoebox, rir
 from tests.tools.gpu.training import learning_rate
-from tests.tools.gpu.unpack import Corpus, open_corpus, unpack
+from tests.tools.gpu.unpack import UnpackedCorpus, open_corpus, unpack
 
 
 @pytest.fixture(scope="module")
-def corpus(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> UnpackedCorpus:
     """Return the unpacked corpus."""
     folder = tmp_path_factory.mktemp("unpacked")
     unpack(packed, folder, 1)
@@ -40,7 +40,7 @@ def test_index_lists_adults_with_seconds(packed: Path) -> None:
     assert (packed / "speech.bin").stat().st_size == size
 
 
-def test_pack_preserves_speech(corpus: Corpus) -> None:
+def test_pack_preserves_speech(corpus: UnpackedCorpus) -> None:
     clips = [clip for clip in corpus.recordings["speech"] if clip.speaker == "emodb03"]
     clip = next(iter(clips))
     wave = corpus.speech[0, clip.start : clip.start + clip.samples] / 32_767
@@ -49,7 +49,7 @@ def test_pack_preserves_speech(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("validation", [False, True])
-def test_pairs_depend_only_on_seed_and_number(corpus: Corpus, validation: bool) -> None:
+def test_pairs_depend_only_on_seed_and_number(corpus: UnpackedCorpus, validation: bool) -> None:
     def rendered(seed: int, number: int) -> np.ndarray:
         renderer = BatchPairRenderer(corpus, _unfiltered, seed, validation=validation, frames=40)
         return np.stack(renderer.pair(number))
@@ -62,7 +62,7 @@ def test_pairs_depend_only_on_seed_and_number(corpus: Corpus, validation: bool) 
         assert not np.array_equal(first, other)
 
 
-def test_clean_is_aligned_with_noisy(corpus: Corpus) -> None:
+def test_clean_is_aligned_with_noisy(corpus: UnpackedCorpus) -> None:
     renderer = BatchPairRenderer(corpus, _unfiltered, 1, frames=100)
     lags = [_lag(pair.clean, pair.noisy) for pair in map(renderer.pair, range(9))]
     assert np.median(np.abs(lags)) <= 1
@@ -105,12 +105,12 @@ def test_learning_rate_falls_in_both_phases() -> None:
     assert learning_rate(1.0, adversarial=True) < learning_rate(0.5, adversarial=True)
 
 
-@pytest.mark.parametrize("leg", ["first", "second"])
-def test_restorer_trains_end_to_end(packed: Path, tmp_path: Path, leg: str) -> None:
+@pytest.mark.parametrize("session", ["first", "second"])
+def test_restorer_trains_end_to_end(packed: Path, tmp_path: Path, session: str) -> None:
     arguments = ["--data", str(packed), "--device", "cpu", "--workers", "1", "--tiny"]
     arguments += ["--unfiltered", "--checkpoint-seconds", "0.2"]
-    if leg == "second":
-        weights = Restorer(trainer.TINY.config).state_dict()
+    if session == "second":
+        weights = FilteredMelRestorer(trainer.TINY.config).state_dict()
         before = {"kind": "restorer", "step": 7, "pairs": 100}
         write_tensors(tmp_path / "before.safetensors", weights, before)
         arguments += ["--init", str(tmp_path / "before.safetensors"), "--start-fraction", "0.5"]

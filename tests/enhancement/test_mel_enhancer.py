@@ -1,4 +1,4 @@
-"""The restorer: block boundaries have no effect, limits hold, other mels are errors."""
+"""MelEnhancer: block boundaries have no effect, limits hold, other mels are errors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from hifigan_cli.audio import Audio
 from hifigan_cli.audio.logmel import log_mel
 from hifigan_cli.config import MelConfig
-from hifigan_cli.enhancement import restorer
+from hifigan_cli.enhancement import mel_enhancer
 from hifigan_cli.enhancement.config import EnhancerConfig
 from hifigan_cli.enhancement.inference import NumpyEnhancer, gelu, load_inference, noise_floor
+from hifigan_cli.enhancement.mel_enhancer import BLOCK_FRAMES, FIRST_FRAMES, MelEnhancer, reblock
 from hifigan_cli.enhancement.model_file import EnhancerFile, read_enhancer
 from hifigan_cli.enhancement.network import Enhancer
 from hifigan_cli.enhancement.network import noise_floor as torch_floor
-from hifigan_cli.enhancement.restorer import BLOCK_FRAMES, FIRST_FRAMES, Restorer, reblock
 from hifigan_cli.enhancement.stages import Enhancement, locate_enhancer
 from hifigan_cli.errors import ModelError
 from hifigan_cli.io.tensor_file import arrays_of
 from hifigan_cli.synthesis import Vocoder
 from hifigan_cli.types import FloatArray
-from tests.enhancement.helpers import restore_mel, tiny_enhancer
+from tests.enhancement.helpers import enhance_mel, tiny_enhancer
 from tests.helpers import speech
 from tests.models_for_tests import tiny_model
 
@@ -50,12 +50,12 @@ def run_network(
 @given(cuts=st.lists(st.integers(1, 5 * BLOCK_FRAMES), max_size=6), seed=st.integers(0, 3))
 def test_result_does_not_depend_on_blocks(cuts: list[int], seed: int) -> None:
     """The result is bit-identical for any split of the mel into blocks."""
-    stage = Restorer(tiny_enhancer())
+    stage = MelEnhancer(tiny_enhancer())
     mel = mel_of(5 * BLOCK_FRAMES + 77, seed)
     edges = sorted({0, *cuts, mel.shape[-1]})
     pieces = [mel[..., a:b] for a, b in itertools.pairwise(edges)]
-    restored = np.concatenate(list(stage.restore_blocks(pieces)), -1)
-    assert np.array_equal(restored, restore_mel(stage, mel))
+    enhanced = np.concatenate(list(stage.enhance_blocks(pieces)), -1)
+    assert np.array_equal(enhanced, enhance_mel(stage, mel))
 
 
 @pytest.mark.parametrize("frames", [90, FIRST_FRAMES, 2 * FIRST_FRAMES, 3 * FIRST_FRAMES - 1])
@@ -64,7 +64,7 @@ def test_two_blocks_equal_the_network(frames: int) -> None:
     model = tiny_enhancer(seed=1)
     mel = mel_of(frames)
     np.testing.assert_allclose(
-        restore_mel(Restorer(model), mel), run_network(model, mel), atol=1e-5
+        enhance_mel(MelEnhancer(model), mel), run_network(model, mel), atol=1e-5
     )
 
 
@@ -80,7 +80,7 @@ def test_two_blocks_equal_the_network(frames: int) -> None:
 def test_numpy_equals_torch(
     frames: int, n_mels: int, channels: int, kernel: int, dilations: list[int], seed: int
 ) -> None:
-    """This holds for any size, with random scales and norms."""
+    """Both give the same mel for any size, with random scales and norms."""
     config = EnhancerConfig(
         channels=channels, stem_channels=3, kernel=kernel, dilations=tuple(dilations)
     )
@@ -117,9 +117,9 @@ def test_blocks_equal_the_network_with_one_floor(monkeypatch: pytest.MonkeyPatch
     model = tiny_enhancer(seed=2)
     mel = mel_of(5 * BLOCK_FRAMES + 5)
     floor = noise_floor(mel)
-    monkeypatch.setattr(restorer, "noise_floor", lambda _mel: floor)
+    monkeypatch.setattr(mel_enhancer, "noise_floor", lambda _mel: floor)
     expected = run_network(model, mel, floor)
-    np.testing.assert_allclose(restore_mel(Restorer(model), mel), expected, atol=1e-5)
+    np.testing.assert_allclose(enhance_mel(MelEnhancer(model), mel), expected, atol=1e-5)
 
 
 def test_floor_follows_a_long_recording(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,11 +130,11 @@ def test_floor_follows_a_long_recording(monkeypatch: pytest.MonkeyPatch) -> None
         floors.append(np.broadcast_to(floor, noisy.shape))
         return noisy
 
-    stage = Restorer(tiny_enhancer())
+    stage = MelEnhancer(tiny_enhancer())
     monkeypatch.setattr(stage, "_infer", infer)
     mel = mel_of(6 * BLOCK_FRAMES)
     drifting = mel - mel.mean() + np.linspace(-8, -4, mel.shape[-1], dtype=np.float32)
-    restore_mel(stage, drifting)
+    enhance_mel(stage, drifting)
     context = stage.model.enhancer.context_frames
     inner = [floor[..., context:-context] for floor in floors[3:-1]]
     drift = np.diff(np.concatenate(inner, axis=-1), axis=-1)
@@ -153,17 +153,17 @@ def test_limit_is_relative_to_the_recorded_mel(limit_db: float, frames: int) -> 
     def lowered_db(low: FloatArray, high: FloatArray) -> float:
         return float((high - low).max()) * 20 / math.log(10)
 
-    stage = Restorer(tiny_enhancer())
+    stage = MelEnhancer(tiny_enhancer())
     filtered = mel_of(frames)
     recorded = filtered + np.float32(0.5)
     short = frames < 86
-    [restored] = stage.restore_blocks([filtered], limit_db=limit_db, short=short)
-    assert lowered_db(restored, filtered) <= limit_db + 1e-4
-    [after] = stage.restore_blocks([filtered], [recorded], limit_db, short=short)
+    [enhanced] = stage.enhance_blocks([filtered], limit_db=limit_db, short=short)
+    assert lowered_db(enhanced, filtered) <= limit_db + 1e-4
+    [after] = stage.enhance_blocks([filtered], [recorded], limit_db, short=short)
     assert lowered_db(after, recorded) <= limit_db + 1e-4
-    assert np.array_equal(after, np.maximum(restore_mel(stage, filtered, short=short), after))
+    assert np.array_equal(after, np.maximum(enhance_mel(stage, filtered, short=short), after))
     if frames > 100:
-        assert lowered_db(restore_mel(stage, filtered), filtered) > 6
+        assert lowered_db(enhance_mel(stage, filtered), filtered) > 6
 
 
 @given(
@@ -181,10 +181,10 @@ def test_level_of_short_mels_is_preserved(frames: int, pattern: str, seed: int) 
         mel = np.full_like(mel, math.log(1e-5))
     elif pattern == "loud first":
         mel[..., 0] += 6
-    stage = Restorer(model)
+    stage = MelEnhancer(model)
     before, after = (
         (np.exp(2 * m.astype(np.float64)) * stage._widths).sum((1, 2))
-        for m in (mel, restore_mel(stage, mel, short=True))
+        for m in (mel, enhance_mel(stage, mel, short=True))
     )
     assert (10 * np.log10(after / before) >= -0.21).all()
 
@@ -203,20 +203,20 @@ def test_reblock_keeps_every_frame(lengths: list[int]) -> None:
         assert np.array_equal(np.concatenate(blocks, -1), source)
 
 
-def test_resynthesize_uses_the_restorer() -> None:
-    """The result has the same length and differs from that without a restorer."""
+def test_resynthesize_uses_the_enhancer() -> None:
+    """The result has the same length and differs from that without an enhancer."""
     vocoder = Vocoder(tiny_model(), "cpu")
     audio = Audio(speech(0.7)[None], 22_050)
     plain = vocoder.resynthesize(audio).samples
-    stage = Enhancement(restorer=Restorer(tiny_enhancer()))
-    restored = vocoder.resynthesize(audio, enhancement=stage).samples
-    assert plain.shape == restored.shape
-    assert np.abs(plain - restored).max() > 1e-4
+    stage = Enhancement(mel_enhancer=MelEnhancer(tiny_enhancer()))
+    enhanced = vocoder.resynthesize(audio, enhancement=stage).samples
+    assert plain.shape == enhanced.shape
+    assert np.abs(plain - enhanced).max() > 1e-4
 
 
 def test_vocoder_with_another_mel_is_an_error() -> None:
     """The hint contains `--enhance filter`."""
-    stage = Enhancement(restorer=Restorer(tiny_enhancer(mel=MelConfig(fmax=None))))
+    stage = Enhancement(mel_enhancer=MelEnhancer(tiny_enhancer(mel=MelConfig(fmax=None))))
     vocoder = Vocoder(tiny_model(), "cpu")
     with pytest.raises(ModelError) as error:
         vocoder.resynthesize(Audio(speech(0.5)[None], 22_050), enhancement=stage)

@@ -15,10 +15,10 @@ from tests.helpers import ROOT
 from tests.models_for_tests import TINY, tiny_model
 from tests.tools.gpu import vocoder
 from tests.tools.gpu.__main__ import run_all
-from tests.tools.gpu.parts import PYTHON, Part, Setup, last_json
+from tests.tools.gpu.parts import PYTHON, Part, PartOptions, last_json
 
 
-def run_kit(*arguments: str | Path) -> None:
+def run_gpu_tool(*arguments: str | Path) -> None:
     """Run `python -m tests.tools.gpu` to its end."""
     command = [sys.executable, "-m", "tests.tools.gpu", *map(str, arguments)]
     run = subprocess.run(
@@ -39,14 +39,14 @@ def test_every_part_runs(packed: Path, tmp_path: Path) -> None:
     """Every part stores its result; a, b and c measure this machine."""
     out = tmp_path / "out"
     options = ("--tiny", "--device", "cpu", "--workers", "1", "--minutes", "4")
-    run_kit(out, "--data", packed, *options, "--extra=--unfiltered --steps 12")
+    run_gpu_tool(out, "--data", packed, *options, "--extra=--unfiltered --steps 12")
     parts = report(out)
     assert all(part["exit_code"] == 0 for part in parts.values()), parts
     assert {name[0] for name in parts} == set("abcd")
     outcomes = {case["outcome"] for case in parts["a correctness"]["result"]}
     assert outcomes == {"passed"}
-    figures = parts["b synthesis"]["result"]["figures"]
-    assert {each["batch"] for each in figures} == {2}
+    measurements = parts["b synthesis"]["result"]["measurements"]
+    assert {each["batch"] for each in measurements} == {2}
     steps = {step["name"]: step for step in parts["c steps"]["result"]["steps"]}
     assert steps["reference"]["ratio"] == 1
     for name in ("b profile", "c profile"):
@@ -71,7 +71,7 @@ def test_time_is_reserved_for_the_last_part(tmp_path: Path) -> None:
         part("c long", succeed, min_s=50),
         part("d", succeed, min_s=60, reserved=True),
     ]
-    run_all(parts, Setup(tmp_path, None, "cpu", tiny=True), budget_s=100)
+    run_all(parts, PartOptions(tmp_path, None, "cpu", tiny=True), budget_s=100)
     results = report(tmp_path)
     assert results["c short"]["exit_code"] == results["d"]["exit_code"] == 0
     assert "skipped" in results["c long"]
@@ -86,14 +86,14 @@ def test_failing_and_hanging_parts_do_not_stop_the_next(tmp_path: Path) -> None:
         part("c works", "print('{\"ok\": 1}')"),
         part("d late", "print('{\"ok\": 1}')"),
     ]
-    run_all(parts[:3], Setup(tmp_path, None, "cpu", tiny=True), budget_s=60)
+    run_all(parts[:3], PartOptions(tmp_path, None, "cpu", tiny=True), budget_s=60)
     results = report(tmp_path)
     assert results["a fails"]["exit_code"] == 3
     assert results["b hangs"]["stopped_at_limit"]
     assert results["b hangs"]["seconds"] < 12
     assert results["b hangs"]["result"] == {"started": 1}  # printed before it was stopped
     assert results["c works"]["result"] == {"ok": 1}
-    run_all(parts[3:], Setup(tmp_path, None, "cpu", tiny=True), budget_s=5)
+    run_all(parts[3:], PartOptions(tmp_path, None, "cpu", tiny=True), budget_s=5)
     assert "skipped" in report(tmp_path)["d late"]
     log = (tmp_path / "log.txt").read_text("utf-8")
     assert log.count("## ") == 3

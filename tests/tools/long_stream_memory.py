@@ -1,6 +1,6 @@
 """Measure the memory of one `hifigan vocode` process that reads hours of mel from a pipe.
 
-    python -m tests.tools.hours [--hours 10] [--model ljspeech-v1] [OPTIONS OF VOCODE ...]
+    python -m tests.tools.long_stream_memory [--hours 10] [--model ljspeech-v1] [VOCODE OPTIONS]
 
 `hifigan vocode - -o - --raw` reads chunks of about five seconds and writes samples. Every ten
 minutes of speech, this prints the memory of the process and its peak, with imports. Linux only.

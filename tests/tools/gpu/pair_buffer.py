@@ -24,7 +24,7 @@ _MAX_RECORDING_SHARE = 0.3  # of the recording that is then mixed in
 RANDOM_NUMBERS_PER_PAIR = 4 + _COLOR_POINTS
 
 
-class Batch(NamedTuple):
+class MelBatch(NamedTuple):
     """Log-mels `(batch, n_mels, frames)`, and the inputs' noise floors `(batch, 2, n_mels)`."""
 
     noisy: Tensor
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     floors: Tensor
 
 
-class DevicePool:
+class PairBuffer:
     """A ring buffer of pairs: when it is full, new pairs replace the oldest."""
 
     def __init__(self, capacity: int, frames: int, n_mels: int, device: torch.device) -> None:
@@ -58,7 +58,7 @@ class DevicePool:
         self.received += len(block)
         self._size.fill_(len(self))
 
-    def batch(self, random_numbers: Tensor) -> Batch:
+    def batch(self, random_numbers: Tensor) -> MelBatch:
         """Return augmented pairs, from random numbers `(batch, RANDOM_NUMBERS_PER_PAIR)` in 0..1.
 
         A captured step calls this, so it must not depend on the host.
@@ -75,7 +75,7 @@ class DevicePool:
         mels = (mels + shift[:, None, :, None]).clamp_(min=LOG_FLOOR)
         floors = (floors + shift[:, None]).clamp_(min=LOG_FLOOR)
         noisy, filtered, clean = mels.unbind(1)
-        return Batch(noisy, filtered, clean, floors)
+        return MelBatch(noisy, filtered, clean, floors)
 
 
 def _blend(filtered: Tensor, noisy: Tensor, share: Tensor) -> Tensor:

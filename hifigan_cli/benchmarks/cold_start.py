@@ -20,7 +20,7 @@ import numpy as np
 from hifigan_cli.audio.speech import bundled_speech
 from hifigan_cli.audio.writing import write_audio
 from hifigan_cli.benchmarks.machine import Machine, describe_machine
-from hifigan_cli.benchmarks.variants import BASELINE, EngineVariant, Timing, compare
+from hifigan_cli.benchmarks.variants import EAGER, EngineVariant, Timing, compare
 from hifigan_cli.errors import HifiganError
 from hifigan_cli.models.model_file import write_model
 
@@ -34,16 +34,16 @@ _RECORDING_S = 5.0
 
 @dataclass(frozen=True)
 class ColdStartResult:
-    """The result of `measure_cold`; `length_s` is the length of the recording."""
+    """The result of `measure_cold_start`; `length_s` is the length of the recording."""
 
     machine: Machine
     threads: int
     rounds: int
     length_s: float
-    figures: list[Timing]
+    measurements: list[Timing]
 
 
-def measure_cold(
+def measure_cold_start(
     models: Sequence[BenchmarkModel],
     variants: Sequence[EngineVariant],
     threads: int,
@@ -56,7 +56,7 @@ def measure_cold(
     The first round loads the files into the page cache and does not count.
     """
     machine = describe_machine()
-    figures: list[Timing] = []
+    measurements: list[Timing] = []
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "recording.wav"
         speech = bundled_speech()
@@ -65,14 +65,14 @@ def measure_cold(
         for number, model in enumerate(models):
             path = recording.with_name(f"{number}.safetensors")
             write_model(path, model.model)
-            times_s: dict[EngineVariant, list[float]] = {v: [] for v in (BASELINE, *variants)}
+            times_s: dict[EngineVariant, list[float]] = {v: [] for v in (EAGER, *variants)}
             for done in range(rounds + 1):
                 report(number * (rounds + 1) + done, model.name)
                 for variant, times in times_s.items():
                     times.append(_run_resynth(variant, path, recording, threads, device))
             counted = {variant: times[1:] for variant, times in times_s.items()}
-            figures += compare(model.name, counted).values()
-    return ColdStartResult(machine, threads, rounds, _RECORDING_S, figures)
+            measurements += compare(model.name, counted).values()
+    return ColdStartResult(machine, threads, rounds, _RECORDING_S, measurements)
 
 
 def _run_resynth(

@@ -1,7 +1,8 @@
-"""Write the packed shards of a run, and its journal.
+"""Write the packed files of a run, and its journal.
 
-Shard I/N of the work writes the packed shards whose number modulo N is I - 1: of three processes
-the second writes the packed shards 1, 4, 7 ... So no two processes use the same name.
+The clips are packed into files of samples and, with input mels, files of mels with the same index.
+Shard I/N of the work writes the files whose index modulo N is I - 1: of three processes the second
+writes the files 1, 4, 7 ... So no two processes use the same name.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import IO, TYPE_CHECKING
 
 from hifigan_cli.data.preparation.folder import journal_file, packed_files
 from hifigan_cli.data.preparation.journal import (
+    CompletedFiles,
     JournalEnd,
-    JournalState,
-    PackedShard,
+    ResumePoint,
     find_resume_point,
 )
 from hifigan_cli.data.records import Clip, FileChecksum, mels_file, samples_file, to_json_line
@@ -32,26 +33,26 @@ if TYPE_CHECKING:
     from hifigan_cli.runtime.sharding import Shard
 
 
-class ShardWriter:
-    """Pack clips into shards; record the progress in the journal.
+class PackedFileWriter:
+    """Pack clips into files; record the progress in the journal.
 
     Attributes:
         done: number of files that are done.
     """
 
     def __init__(
-        self, folder: Path, shard: Shard, options: PreparationOptions, point: JournalState
+        self, folder: Path, shard: Shard, options: PreparationOptions, point: ResumePoint
     ) -> None:
         """Start at a resume point; remove what an earlier run wrote after it."""
         self.done = point.done
         self._folder, self._shard = folder, shard
-        self._max_bytes = options.shard_bytes
+        self._max_bytes = options.max_file_bytes
         self._files = dict(point.files)  # the checksums of complete files
-        self._open_files: list[_PackedFile] = []  # the files of the shard in progress
-        self._next_number = shard.number - 1
-        while samples_file(self._next_number) in self._files:
-            self._next_number += shard.count
-        self._pending = False  # whether files were added since the last complete shard
+        self._open_files: list[_PackedFile] = []  # the files in progress
+        self._next_index = shard.number - 1
+        while samples_file(self._next_index) in self._files:
+            self._next_index += shard.count
+        self._pending = False  # whether files were added since the last completed files
         for path in packed_files(folder, shard):
             if path.name not in self._files:
                 path.unlink()
@@ -68,17 +69,17 @@ class ShardWriter:
         if isinstance(record, Clip):
             added = zip(self._open_files, content, strict=False)
             if any(file.size + len(data) > self._max_bytes for file, data in added):
-                self._complete_shard(record)
+                self._complete_files(record)
             record = self._store(record, content)
         _write(self._journal, to_json_line(record))
         self._pending = True
         self.done += 1
 
-    def finish(self, listing: str) -> None:
-        """Complete the last shard; write the end of the journal."""
+    def finish(self, paths_sha256: str) -> None:
+        """Complete the last packed files; write the end of the journal."""
         if self._pending:
-            self._complete_shard(None)
-        _write(self._journal, to_json_line(JournalEnd(listing, self._files)))
+            self._complete_files(None)
+        _write(self._journal, to_json_line(JournalEnd(paths_sha256, self._files)))
         os.fsync(self._journal.fileno())
 
     def close(self) -> None:
@@ -87,27 +88,27 @@ class ShardWriter:
             file.close()
 
     def _store(self, clip: Clip, content: Sequence[bytes]) -> Clip:
-        """Append a clip's content to the shard in progress; return the clip with its position."""
+        """Append a clip's content to the files in progress; return the clip with its position."""
         if not self._open_files:
             names = (samples_file, mels_file)[: len(content)]
             self._open_files = [
-                _PackedFile(self._folder / name(self._next_number)) for name in names
+                _PackedFile(self._folder / name(self._next_index)) for name in names
             ]
         sizes = [file.size for file in self._open_files]
         for file, data in zip(self._open_files, content, strict=True):
             file.append(data)
-        clip = replace(clip, shard=self._next_number, offset=sizes[0] // 2)
+        clip = replace(clip, file_index=self._next_index, offset=sizes[0] // 2)
         if clip.mel_frames is None:
             return clip
         return replace(clip, mel_offset=sizes[1] // (len(content[1]) // clip.mel_frames))
 
-    def _complete_shard(self, overflow: Clip | None) -> None:
-        """Flush the shard in progress to disk; write its checksums to the journal."""
+    def _complete_files(self, overflow: Clip | None) -> None:
+        """Flush the files in progress to disk; write their checksums to the journal."""
         files = {file.path.name: file.complete() for file in self._open_files}
-        _write(self._journal, to_json_line(PackedShard(files, overflow)))
+        _write(self._journal, to_json_line(CompletedFiles(files, overflow)))
         self._files |= files
         if self._open_files:
-            self._next_number += self._shard.count
+            self._next_index += self._shard.count
         self._open_files = []
         self._pending = False
 
@@ -133,9 +134,9 @@ class _PackedFile:
 
 
 @contextmanager
-def open_shards(
+def open_packed_files(
     folder: Path, shard: Shard, options: PreparationOptions, tasks: Sequence[ClipTask]
-) -> Iterator[ShardWriter]:
+) -> Iterator[PackedFileWriter]:
     """Open a writer for a shard of the work at the point where an earlier run stopped.
 
     Raises:
@@ -143,7 +144,7 @@ def open_shards(
     """
     try:
         point = find_resume_point(folder, shard, options.result_options(), tasks, options.force)
-        writer = ShardWriter(folder, shard, options, point)
+        writer = PackedFileWriter(folder, shard, options, point)
         try:
             yield writer
         finally:

@@ -1,10 +1,10 @@
-"""The restorer maps a noisy log-mel to a clean one, between noise filter and vocoder.
+"""Enhance a noisy log-mel with the enhancer network, between noise filter and vocoder.
 
-It works in blocks, with constant memory. The network reads each band's noise floor, its level
-without speech. The floor of a long recording changes, so it is measured over six seconds to half a
-minute and changes smoothly from one block to the next. Everything else that a frame depends on is
-within `context_frames`. The network reads this context on both sides, so the result does not depend
-on the block boundaries.
+`MelEnhancer` works in blocks, with constant memory. The network reads each band's noise floor, its
+level without speech. The floor of a long recording changes, so it is measured over six seconds to
+half a minute and changes smoothly from one block to the next. Everything else that a frame depends
+on is within `context_frames`. The network reads this context on both sides, so the result does not
+depend on the block boundaries.
 
 A recording of less than a second has too few frames: it is reflected at its ends, and its floor is
 moved towards the typical floor of speech.
@@ -42,7 +42,7 @@ _LOUD_QUANTILE = 0.9
 _NEPER_PER_DB = math.log(10) / 20
 
 
-class Restorer:
+class MelEnhancer:
     """The enhancer network on a device.
 
     Attributes:
@@ -61,7 +61,7 @@ class Restorer:
         self._widths = widths[:, None].astype(np.float32)
 
     def check(self, mel: MelConfig) -> None:
-        """Check that a vocoder's mel is the mel that this restorer returns.
+        """Check that a vocoder's mel is the mel that this enhancer returns.
 
         Raises:
             ModelError: the mels differ.
@@ -72,7 +72,7 @@ class Restorer:
                 "use --enhance filter, or train another enhancer: `hifigan train-enhancer`",
             )
 
-    def restore_blocks(
+    def enhance_blocks(
         self,
         blocks: Iterable[FloatArray],
         recorded: Iterable[FloatArray] | None = None,
@@ -80,7 +80,7 @@ class Restorer:
         *,
         short: bool = False,
     ) -> Generator[FloatArray, None, None]:
-        """Restore a stream of log-mel blocks `(channels, n_mels, frames)` of any length.
+        """Enhance a stream of log-mel blocks `(channels, n_mels, frames)` of any length.
 
         `recorded` is the mel before the filter, in blocks of the same lengths; default: `blocks`.
         The level of a `short` recording is preserved. `limit_db` limits the attenuation of each
@@ -96,15 +96,15 @@ class Restorer:
                 window.extend([block[..., :0]] * 3)
             window.append(block)
             if window[2].size:
-                yield self._restore_block(window, limit_db, short=short)
+                yield self._enhance_block(window, limit_db, short=short)
         if window:
             window.append(window[-1][..., :0])
-            yield self._restore_block(window, limit_db, short=short)
+            yield self._enhance_block(window, limit_db, short=short)
 
-    def _restore_block(
+    def _enhance_block(
         self, window: Iterable[FloatArray], limit_db: float | None, *, short: bool
     ) -> FloatArray:
-        """Restore the third block of a window, within the limit.
+        """Enhance the third block of a window, within the limit.
 
         A block contains the bands of the mel, then those of the recorded mel, if there is one.
         """
@@ -113,17 +113,17 @@ class Restorer:
         recorded = block[:, -n_mels:]
         mels = [part[:, :n_mels] for part in (oldest, before, block, after)]
         if short and not before.size and not after.size:
-            clean = self._restore_short(mels[2], recorded)
+            clean = self._enhance_short(mels[2], recorded)
         else:
-            clean = self._restore_long(*mels)
+            clean = self._enhance_long(*mels)
         if limit_db is not None:
             clean = np.maximum(clean, recorded - np.float32(limit_db * _NEPER_PER_DB))
         return clean
 
-    def _restore_long(
+    def _enhance_long(
         self, oldest: FloatArray, before: FloatArray, block: FloatArray, after: FloatArray
     ) -> FloatArray:
-        """Restore a block with context from both neighbors."""
+        """Enhance a block with context from both neighbors."""
         context = self.model.enhancer.context_frames
         left = before[..., -context:]
         noisy = np.concatenate((left, block, after[..., :context]), axis=-1)
@@ -137,8 +137,8 @@ class Restorer:
         result: FloatArray = self._infer(noisy, floor)[..., start:stop]
         return result
 
-    def _restore_short(self, mel: FloatArray, recorded: FloatArray) -> FloatArray:
-        """Restore a mel that is too short for the network, and preserve the recording's level."""
+    def _enhance_short(self, mel: FloatArray, recorded: FloatArray) -> FloatArray:
+        """Enhance a mel that is too short for the network, and preserve the recording's level."""
         frames = mel.shape[-1]
         missing = max(0, _TRAINED_FRAMES - frames)
         before = missing // 2

@@ -1,6 +1,6 @@
 """Count as which scale mels of real recordings are detected: the tables in `.github/MELS.md`.
 
-    python -m tests.tools.mel_doctor
+    python -m tests.tools.mel_detection
 
 The recordings are the speech and noises in `../shared/data`, each unchanged, at a twentieth of its
 level, and band-limited like a telephone. Without that folder, only the bundled clip is used.
