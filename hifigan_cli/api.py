@@ -76,7 +76,7 @@ def load_enhancement(
     *,
     mel: MelConfig | None = None,
     enhancer: Path | str | None = None,
-    limit_db: float | None = None,
+    attenuation_limit_db: float | None = None,
     device: str = "auto",
 ) -> Enhancement:
     """Load the stages that remove noise and reverberation before the vocoder runs.
@@ -84,7 +84,8 @@ def load_enhancement(
     `mode` is both, filter, restore, off or auto. Auto runs the filter if its package is installed
     and the enhancer if it supports `mel`; `notes` of the result names the stages that do not run.
     `mel` is the vocoder's mel configuration, by default that of the presets; `enhancer` is the
-    enhancer's file or the folder of its training run; `limit_db` limits the attenuation of a band.
+    enhancer's file or the folder of its training run; `attenuation_limit_db` is the maximum
+    attenuation of a band.
 
     Raises:
         UsageError: the mode is unknown, options conflict, or the requested filter is not installed.
@@ -92,7 +93,7 @@ def load_enhancement(
             mel configuration.
         DeviceError: the device is missing.
     """
-    options = EnhancementOptions(mode, enhancer, limit_db)
+    options = EnhancementOptions(mode, enhancer, attenuation_limit_db)
     return load_stages(options, mel or MelConfig(), device)
 
 

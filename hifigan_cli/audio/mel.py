@@ -1,4 +1,4 @@
-"""The log-mel spectrogram: paper section 3.1, or the official code where the paper is not specific.
+"""The log-mel spectrogram: paper section 3, or the official code where the paper is not specific.
 
 reflect-pad (n_fft - hop) / 2 -> STFT without centering, periodic Hann -> sqrt(re^2 + im^2 + 1e-9)
 -> Slaney mel bands, Slaney-normalized -> ln(max(value, 1e-5)).

@@ -1,8 +1,7 @@
 """Pictures of log-mels: pixels for TensorBoard and pages, and figures with axes.
 
 The colors of levels (magma) get lighter evenly, so that they are readable in print and for
-color-blind readers. The colors of differences (RdBu) are white at zero, and red and blue, which all
-readers can distinguish, above and below.
+color-blind readers. Differences use RdBu: red above zero, blue below, white at zero.
 """
 
 from __future__ import annotations

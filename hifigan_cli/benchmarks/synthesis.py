@@ -57,7 +57,7 @@ class SynthesisMeasurement(Timing):
         weights: `trained` or `random`.
         length_s: the length of each signal in the batch, in seconds.
         batch: the number of signals in the batch.
-        real_time_factor: seconds of speech per second of computation.
+        times_real_time: seconds of speech per second of computation.
         flops_utilization: the operations of the eager forward pass per second, relative to the
             `PeakSpeed` of the precision (fp32 for integers). It may exceed 1 if an engine needs
             fewer operations.
@@ -68,7 +68,7 @@ class SynthesisMeasurement(Timing):
     weights: str
     length_s: float
     batch: int
-    real_time_factor: float
+    times_real_time: float
     flops_utilization: float
     snr_db: float
     memory_mb: float | None
@@ -207,7 +207,7 @@ class _ModelBenchmark:
                 weights=self.weights,
                 length_s=length_s,
                 batch=batch,
-                real_time_factor=speech_s / timing.median_s,
+                times_real_time=speech_s / timing.median_s,
                 flops_utilization=flop
                 / timing.median_s
                 / self.peaks.get(variant.precision, fp32_peak).flop_per_s,

@@ -75,8 +75,8 @@ def bench(
     """Measure the speed of synthesis, or of training with `hifigan bench train`.
 
     Synthesis is compared with `eager`, the unoptimized PyTorch forward pass of the same weights on
-    the complete mel. The engines take turns on the same speech. The report contains the seconds of
-    speech per second (RTF), the ratio to eager, the share of the device's peak performance, the
+    the complete mel. The engines take turns on the same speech. The report contains the speed
+    (times real time), the ratio to eager, the share of the device's peak performance, the
     accuracy against double precision, and the memory.
     """
     if context.invoked_subcommand is not None:

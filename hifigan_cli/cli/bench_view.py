@@ -22,7 +22,9 @@ _MIN_CPU_SHARE = 0.9  # with a lower share of the CPU time, the ratios are not r
 
 def print_synthesis(console: Console, measured: SynthesisResult) -> None:
     """Print the table of synthesis speeds and describe the machine."""
-    table = new_table(("model", "s", "engine"), ("RTF", "ratio", "of peak", "SNR dB", "memory MB"))
+    table = new_table(
+        ("model", "s", "engine"), ("x real time", "ratio", "of peak", "SNR dB", "memory MB")
+    )
     last = None
     for row in measured.measurements:
         if last not in (None, (row.model, row.length_s, row.batch)):
@@ -32,7 +34,7 @@ def print_synthesis(console: Console, measured: SynthesisResult) -> None:
             row.model,
             f"{row.length_s:g}" if row.batch == 1 else f"{row.batch} x {row.length_s:g}",
             EngineVariant(row.engine, row.precision).title,
-            f"{row.real_time_factor:.3g}",
+            f"{row.times_real_time:.3g}",
             f"{row.ratio:.2f}",
             f"{row.flops_utilization:.0%}",
             f"{row.snr_db:.1f}",

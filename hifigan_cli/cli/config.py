@@ -110,7 +110,7 @@ def new(
 
 @app.command("presets")
 def presets(json: options.Json = False) -> None:
-    """List the presets with sample rate, hop length, mel bands, upsample rates and work."""
+    """List the presets: sample rate, hop length, mel bands, upsample rates, multiplications."""
     from hifigan_cli.config.presets import NAMES, preset
     from hifigan_cli.config.solver import multiplications_per_s, product
 

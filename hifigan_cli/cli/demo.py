@@ -58,7 +58,7 @@ def demo(
         files=[str(path) for path in paths],
         length_s=speech.length_s,
         elapsed_s=elapsed_s,
-        real_time_factor=factor,
+        times_real_time=factor,
         device=vocoder.device,
         engine=vocoder.engine.name,
     )

@@ -65,7 +65,7 @@ def evaluate(
         typer.Option(
             "--workers",
             min=1,
-            help="Number of processes. Default: one per core.",
+            help="Number of processes. Default: one per CPU.",
             show_default=False,
         ),
     ] = None,

@@ -75,7 +75,7 @@ def info(
         from hifigan_cli.importers.pretrained import PRETRAINED_MODELS, pretrained_path
         from hifigan_cli.reports.describe import describe
 
-        if not path.exists() and str(path) in PRETRAINED_MODELS:
+        if str(path) in PRETRAINED_MODELS and not path.exists():
             path = pretrained_path(str(path))
         description = describe(path)
         kind, facts = description.kind, description.facts

@@ -57,7 +57,7 @@ Mels = Annotated[
 Trim = Annotated[bool, typer.Option("--trim", help="Trim silence at both ends, leaving 50 ms.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of processes. Default: one per core.", show_default=False),
+    typer.Option(min=1, help="Number of processes. Default: one per CPU.", show_default=False),
 ]
 Validation = Annotated[
     str | None,

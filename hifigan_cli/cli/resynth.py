@@ -130,10 +130,10 @@ def resynth(
 
 
 def _enhancement_options(
-    enhance: str, no_enhance: bool, enhancer: Path | None, limit_db: float | None
+    enhance: str, no_enhance: bool, enhancer: Path | None, attenuation_limit_db: float | None
 ) -> EnhancementOptions:
     from hifigan_cli.enhancement.stages import AUTO, EnhancementOptions
 
     if no_enhance and enhance not in (AUTO, "off"):
         raise UsageError(f"--no-enhance contradicts --enhance {enhance}", "remove one of them")
-    return EnhancementOptions("off" if no_enhance else enhance, enhancer, limit_db)
+    return EnhancementOptions("off" if no_enhance else enhance, enhancer, attenuation_limit_db)

@@ -120,7 +120,7 @@ class SynthesisView(ExitStack):
         self.console.result(
             "synthesized",
             f"{event.target}: {event.length_s:.2f} s at {event.sample_rate} Hz "
-            f"in {event.elapsed_s:.2f} s ({event.real_time_factor:.1f} times real time)",
+            f"in {event.elapsed_s:.2f} s ({event.times_real_time:.1f} times real time)",
             source=str(event.source),
             target=str(event.target),
             length_s=event.length_s,
@@ -128,7 +128,7 @@ class SynthesisView(ExitStack):
             sample_rate=event.sample_rate,
             channels=event.channels,
             elapsed_s=event.elapsed_s,
-            real_time_factor=event.real_time_factor,
+            times_real_time=event.times_real_time,
         )
 
 

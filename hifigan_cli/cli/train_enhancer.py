@@ -20,7 +20,9 @@ def train_enhancer(
     prepared: Annotated[
         Path, typer.Argument(help="Folder of clean speech written by `hifigan preprocess`.")
     ] = Path("prepared"),
-    config: options.ConfigFile = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration file (TOML).")
+    ] = None,
     overrides: options.Overrides = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Training run folder.")] = Path(
         "runs/enhancer"
@@ -32,7 +34,7 @@ def train_enhancer(
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", min=0, help="Number of processes that render pairs (0 = one per core)."
+            "--workers", min=0, help="Number of processes that render pairs (0 = one per CPU)."
         ),
     ] = 0,
     fresh: Annotated[

@@ -42,7 +42,8 @@ EARLIER_NAMES = {
     "spectral_weight": "stft_weight",
     "rate": "speed_range",  # of the enhancer's augmentation
     "vary_rate": "speed_range",
-    "vary_level": "peak_range",
+    "vary_level": "gain_range",
+    "level_range": "max_log_gain",
     "adversarial_rate": "adversarial_learning_rate",
     "discriminator_rate": "discriminator_learning_rate",
     "licence": "license",

@@ -151,7 +151,7 @@ class GeneratorConfig(ConfigSection):
 
 
 class TrainConfig(ConfigSection):
-    """The training recipe (paper section 3.1 and the official training code)."""
+    """The training recipe (paper section 3 and the official training code)."""
 
     seed: NonNegativeInt = 1234
     steps: PositiveInt = 2_500_000
@@ -170,7 +170,7 @@ class TrainConfig(ConfigSection):
     stft_weight: NonNegativeFloat = 0.0  # weight of the multi-resolution STFT loss
     # Playback speed (which changes the pitch) and peak level of segments.
     speed_range: tuple[ScaleFactor, ScaleFactor] = (1.0, 1.0)
-    peak_range: tuple[ScaleFactor, ScaleFactor] = (1.0, 1.0)
+    gain_range: tuple[ScaleFactor, ScaleFactor] = (1.0, 1.0)
     mel_weight: NonNegativeFloat = 45.0
     feature_weight: NonNegativeFloat = 2.0
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -192,7 +192,7 @@ class TrainConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("speed_range", "peak_range"):
+        for name in ("speed_range", "gain_range"):
             lowest, highest = getattr(self, name)
             if lowest > highest:
                 raise ValueError(f"{name} must be [low, high], got [{lowest:g}, {highest:g}]")
@@ -201,7 +201,7 @@ class TrainConfig(ConfigSection):
     @property
     def augmented(self) -> bool:
         """Whether speed or level of the segments is changed."""
-        return (*self.speed_range, *self.peak_range) != (1.0, 1.0, 1.0, 1.0)
+        return (*self.speed_range, *self.gain_range) != (1.0, 1.0, 1.0, 1.0)
 
 
 class VocoderConfig(ConfigSection):

@@ -38,11 +38,11 @@ class AugmentedBatches(StepBatches):
         if data.has_mels:
             raise UsageError(
                 f"{data.folder} has input mels, which do not match another speed or level",
-                "remove speed_range and peak_range from the configuration",
+                "remove speed_range and gain_range from the configuration",
             )
         self._ranges = {
             RandomStream.SPEED: config.train.speed_range,
-            RandomStream.PEAK: config.train.peak_range,
+            RandomStream.GAIN: config.train.gain_range,
         }
 
     def __getitem__(self, step: int) -> Batch:
@@ -70,8 +70,8 @@ class AugmentedBatches(StepBatches):
         if speed != 1.0:
             sample_rate = self.data.sample_rate
             samples = soxr.resample(samples, sample_rate * speed, sample_rate, quality="HQ")
-        peak = self._draw(RandomStream.PEAK, step, slot)
-        segment = samples[: self.segment_size] * np.float32(peak)
+        gain = self._draw(RandomStream.GAIN, step, slot)
+        segment = samples[: self.segment_size] * np.float32(gain)
         return np.pad(segment, (0, self.segment_size - len(segment)))
 
     def _draw(self, stream: RandomStream, step: int, slot: int) -> float:

@@ -1,4 +1,4 @@
-"""Prepared data -> batches (paper section 3.1: batches of random segments).
+"""Prepared data -> batches (paper section 3: batches of random segments).
 
 The batch of a step depends only on the seed and the step (see `sampler`); each process loads an
 equal share of it. `load_batches` prefetches in threads.

@@ -19,7 +19,7 @@ class RandomStream(IntEnum):
     ORDER = 0
     CROP = 1
     SPEED = 2
-    PEAK = 3
+    GAIN = 3
 
 
 def epoch_order(seed: int, epoch: int, clips: int, min_clips: int) -> npt.NDArray[np.int64]:

@@ -43,10 +43,10 @@ class ChunkedEngine(Engine, Protocol):
 
 
 class SampleStream(Protocol):
-    """One signal: frames go in, and samples come out once they are determined."""
+    """One signal: a sample is returned once all frames in its receptive field have arrived."""
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(n_mels, frames)`; return samples `(samples,)`.
+        """Push frames `(n_mels, frames)`; return the samples `(samples,)` that are ready.
 
         `end` marks the last frames.
         """

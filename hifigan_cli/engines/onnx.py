@@ -1,9 +1,9 @@
 """The onnxruntime engine: fast prebuilt kernels, without torch and without a compiler.
 
-onnxruntime splits a layer among threads by blocks of channels. V2 and V3 have too few of them: a
-second thread gains nothing there, and half in V1. So this engine splits *time* among threads: it
-cuts the mel into pieces with the exact context, and each thread computes complete pieces. Threads
-then wait for each other once per piece, not once per layer, and the samples are the same.
+onnxruntime splits a layer among threads by blocks of channels. V2 and V3 have too few blocks, so a
+second thread brings no speedup; for V1 it brings half. So this engine splits *time* among threads:
+it cuts the mel into pieces with the exact context, and each thread computes complete pieces.
+Threads then wait for each other once per piece, not once per layer, and the samples are the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Select the engine that runs a model, from those that this installation has.
 
-`auto` follows measurements (README, `hifigan bench`). On a GPU it selects `torch`, the only engine
+`auto` follows the measurements in `.github/SPEED.md`. On a GPU it selects `torch`, the only engine
 that runs there. On a CPU it selects the first that is available of:
 
 - `native`: by far the fastest, at equal accuracy

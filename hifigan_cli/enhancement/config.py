@@ -27,7 +27,7 @@ GATE_BIAS = 0.5  # added to the gates, which therefore start slightly towards th
 STEM_KERNEL = (5, 3)  # bands, frames
 
 Probability = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Odd = Annotated[int, Field(ge=1, le=255, multiple_of=1, strict=True)]
+KernelSize = Annotated[int, Field(ge=1, le=255, strict=True)]
 Dilations = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -36,7 +36,7 @@ class EnhancerConfig(ConfigSection):
 
     channels: PositiveInt = 192
     stem_channels: PositiveInt = 16
-    kernel: Odd = 7
+    kernel: KernelSize = 7
     expansion: PositiveInt = 2
     dilations: Dilations = (1, 1, 2, 2, 4, 4, 8, 8, 16, 1)
 
@@ -68,7 +68,7 @@ class EnhancerTraining(ConfigSection):
     discriminator_learning_rate: Annotated[FiniteFloat, Field(gt=0)] = 4e-4
     delta_weight: NonNegativeFloat = 0.4
     ema_decay: DecayRate = 0.99  # only in the adversarial steps
-    level_range: NonNegativeFloat = 1.2  # maximum change of level, in natural-log units
+    max_log_gain: NonNegativeFloat = 1.2  # maximum change of level, in natural-log units
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 500
     checkpoint_every: PositiveInt = 500
@@ -94,7 +94,7 @@ class AugmentationConfig(ConfigSection):
     band_limit_probability: Probability = 0.35
     codec_probability: Probability = 0.12
     clipping_probability: Probability = 0.06
-    # Playback speed of the speech, which gives other voices.
+    # Playback speed of the speech, to simulate other voices.
     speed_range: tuple[FiniteFloat, FiniteFloat] = (0.7, 1.25)
     level_db: tuple[FiniteFloat, FiniteFloat] = (-36.0, -14.0)
 

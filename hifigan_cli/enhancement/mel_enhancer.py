@@ -76,15 +76,15 @@ class MelEnhancer:
         self,
         blocks: Iterable[FloatArray],
         recorded: Iterable[FloatArray] | None = None,
-        limit_db: float | None = None,
+        attenuation_limit_db: float | None = None,
         *,
         short: bool = False,
     ) -> Generator[FloatArray, None, None]:
         """Enhance a stream of log-mel blocks `(channels, n_mels, frames)` of any length.
 
         `recorded` is the mel before the filter, in blocks of the same lengths; default: `blocks`.
-        The level of a `short` recording is preserved. `limit_db` limits the attenuation of each
-        band relative to the recorded mel.
+        The level of a `short` recording is preserved. `attenuation_limit_db` is the maximum
+        attenuation of a band relative to the recorded mel.
         """
         if recorded is not None:
             pairs = zip(blocks, recorded, strict=True)
@@ -96,13 +96,13 @@ class MelEnhancer:
                 window.extend([block[..., :0]] * 3)
             window.append(block)
             if window[2].size:
-                yield self._enhance_block(window, limit_db, short=short)
+                yield self._enhance_block(window, attenuation_limit_db, short=short)
         if window:
             window.append(window[-1][..., :0])
-            yield self._enhance_block(window, limit_db, short=short)
+            yield self._enhance_block(window, attenuation_limit_db, short=short)
 
     def _enhance_block(
-        self, window: Iterable[FloatArray], limit_db: float | None, *, short: bool
+        self, window: Iterable[FloatArray], attenuation_limit_db: float | None, *, short: bool
     ) -> FloatArray:
         """Enhance the third block of a window, within the limit.
 
@@ -116,8 +116,8 @@ class MelEnhancer:
             clean = self._enhance_short(mels[2], recorded)
         else:
             clean = self._enhance_long(*mels)
-        if limit_db is not None:
-            clean = np.maximum(clean, recorded - np.float32(limit_db * _NEPER_PER_DB))
+        if attenuation_limit_db is not None:
+            clean = np.maximum(clean, recorded - np.float32(attenuation_limit_db * _NEPER_PER_DB))
         return clean
 
     def _enhance_long(

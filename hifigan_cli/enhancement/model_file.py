@@ -31,7 +31,7 @@ class EnhancerFile:
     """The content of an enhancer's model file.
 
     Attributes:
-        mel: the convention of the mels that the enhancer reads and returns.
+        mel: the configuration of the mels that the enhancer reads and returns.
         enhancer: the architecture.
         weights: the network's weights.
         provenance: name, source and recipe.

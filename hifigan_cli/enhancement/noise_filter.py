@@ -82,26 +82,30 @@ class NoiseFilter:
         """
         self._library, self._model = _load()
 
-    def filtered(self, recording: AudioSource, limit_db: float | None = None) -> FilteredRecording:
+    def filtered(
+        self, recording: AudioSource, attenuation_limit_db: float | None = None
+    ) -> FilteredRecording:
         """Return the filtered recording, aligned with the original.
 
-        `limit_db` limits the attenuation, by mixing in some of the original. The level of a
-        recording of less than a second is preserved in the same way.
+        Some of the original is mixed in, so that the attenuation is at most `attenuation_limit_db`.
+        The level of a recording of less than a second is preserved in the same way.
         """
-        return FilteredRecording(self, recording, limit_db)
+        return FilteredRecording(self, recording, attenuation_limit_db)
 
-    def state(self, limit_db: float | None = None) -> FilterState:
+    def state(self, attenuation_limit_db: float | None = None) -> FilterState:
         """Return a new state for one channel of one stream; this takes half a second."""
-        limit = NO_LIMIT_DB if limit_db is None else min(limit_db, NO_LIMIT_DB)
+        limit = (
+            NO_LIMIT_DB if attenuation_limit_db is None else min(attenuation_limit_db, NO_LIMIT_DB)
+        )
         return FilterState(self._library, self._model, limit)
 
 
 class FilterState:
     """The state of one channel of one 48 kHz stream; as a context manager, it frees its memory."""
 
-    def __init__(self, library: ctypes.CDLL, model: bytes, limit_db: float) -> None:
+    def __init__(self, library: ctypes.CDLL, model: bytes, attenuation_limit_db: float) -> None:
         self._library = library
-        self._pointer = library.df_create(model, limit_db, None)
+        self._pointer = library.df_create(model, attenuation_limit_db, None)
         if not self._pointer:
             raise ModelError(f"{NAME} cannot be started", REPAIR)
 
@@ -138,14 +142,18 @@ class FilteredRecording:
     """
 
     def __init__(
-        self, noise_filter: NoiseFilter, recording: AudioSource, limit_db: float | None
+        self, noise_filter: NoiseFilter, recording: AudioSource, attenuation_limit_db: float | None
     ) -> None:
         self.sample_rate, self.channels, self.length = (
             recording.sample_rate,
             recording.channels,
             recording.length,
         )
-        self._noise_filter, self._recording, self._limit_db = noise_filter, recording, limit_db
+        self._noise_filter, self._recording, self._limit_db = (
+            noise_filter,
+            recording,
+            attenuation_limit_db,
+        )
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield blocks `(channels, samples)` of at most one second."""

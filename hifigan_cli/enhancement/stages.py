@@ -51,7 +51,7 @@ class EnhancementOptions:
     Attributes:
         mode: both, filter, restore or off; auto: both where possible.
         enhancer: the enhancer's file, or the folder of its training run; None: the bundled one.
-        limit_db: the maximum attenuation of a band; None: no limit.
+        attenuation_limit_db: the maximum attenuation of a band; None: no limit.
 
     Raises:
         UsageError: an unknown mode, a limit below 0, or options that contradict each other.
@@ -59,19 +59,19 @@ class EnhancementOptions:
 
     mode: str = AUTO
     enhancer: Path | str | None = None
-    limit_db: float | None = None
+    attenuation_limit_db: float | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""
         if self.mode not in MODES:
             hint = did_you_mean(str(self.mode), MODES) or f"one of {', '.join(MODES)}"
             raise UsageError(f"unknown enhancement {self.mode!r}", hint)
-        if self.limit_db is not None and not self.limit_db >= 0:
+        if self.attenuation_limit_db is not None and not self.attenuation_limit_db >= 0:
             raise UsageError(
-                f"the attenuation limit is {self.limit_db:g} dB but cannot be below 0",
+                f"the attenuation limit is {self.attenuation_limit_db:g} dB but cannot be below 0",
                 "0 dB changes nothing",
             )
-        if self.mode == "off" and self.limit_db is not None:
+        if self.mode == "off" and self.attenuation_limit_db is not None:
             raise UsageError(
                 "an attenuation limit has no effect with enhancement 'off'", "remove one of them"
             )
@@ -88,13 +88,13 @@ class Enhancement:
     Attributes:
         noise_filter: the first stage, for any sample rate and any model.
         mel_enhancer: the second stage, for models with the same mel.
-        limit_db: the maximum attenuation of a band; None: no limit.
+        attenuation_limit_db: the maximum attenuation of a band; None: no limit.
         notes: messages for the user about skipped stages.
     """
 
     noise_filter: NoiseFilter | None = None
     mel_enhancer: MelEnhancer | None = None
-    limit_db: float | None = None
+    attenuation_limit_db: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,7 +106,11 @@ class Enhancement:
             stages.append(f"{model.provenance.get('name', 'enhancer')} {model.digest[:12]}")
         if not stages:
             return "off: noise is not removed"
-        limit = "" if self.limit_db is None else f", by at most {self.limit_db:g} dB"
+        limit = (
+            ""
+            if self.attenuation_limit_db is None
+            else f", by at most {self.attenuation_limit_db:g} dB"
+        )
         return ", then ".join(stages) + limit
 
     def check(self, mel: MelConfig) -> None:
@@ -122,7 +126,7 @@ class Enhancement:
         """Return the recording after the noise filter, or itself if no filter runs."""
         if self.noise_filter is None or recording.channels > MAX_CHANNELS:
             return recording
-        return self.noise_filter.filtered(recording, self.limit_db)
+        return self.noise_filter.filtered(recording, self.attenuation_limit_db)
 
     def warnings(self, recording: AudioSource) -> list[str]:
         """Return messages for the user about stages that skip this recording."""
@@ -146,10 +150,14 @@ class Enhancement:
             return blocks
         # The limit and the preserved level refer to the recording before the filter.
         short = is_short(recording)
-        needs_recorded = filtered is not recording and (self.limit_db is not None or short)
+        needs_recorded = filtered is not recording and (
+            self.attenuation_limit_db is not None or short
+        )
         recorded = mel_blocks(recording) if needs_recorded else None
         return in_background(
-            self.mel_enhancer.enhance_blocks(blocks, recorded, self.limit_db, short=short),
+            self.mel_enhancer.enhance_blocks(
+                blocks, recorded, self.attenuation_limit_db, short=short
+            ),
             _BUFFERED_BLOCKS,
         )
 
@@ -185,7 +193,7 @@ def load_enhancement(options: EnhancementOptions, mel: MelConfig, device: str) -
                 raise
             mel_enhancer = None
             notes.append("the enhancer is skipped because this model uses another mel")
-    return Enhancement(noise_filter, mel_enhancer, options.limit_db, tuple(notes))
+    return Enhancement(noise_filter, mel_enhancer, options.attenuation_limit_db, tuple(notes))
 
 
 def locate_enhancer(name: Path | str | None = None) -> Path:

@@ -144,7 +144,7 @@ def copy_members(path: Path, wanted: Mapping[str, tuple[IO[bytes], int]]) -> set
     """
     found: set[str] = set()
     try:
-        with tarfile.open(path, mode="r|*") as archive:  # a stream: it never seeks by its own sizes
+        with tarfile.open(path, mode="r|*") as archive:  # sequential: never seeks
             for count, member in enumerate(archive):
                 if count >= _MAX_MEMBERS:
                     raise ModelError(f"{path} has more than {_MAX_MEMBERS} members")

@@ -32,7 +32,8 @@ def open_regular(path: Path) -> IO[bytes]:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", similar_path(path)) from error
+        hint = similar_path(path) or "check the path"
+        raise InputError(f"{path}: {error.strerror}", hint) from error
     except ValueError as error:  # a NUL in the name
         raise InputError(f"{str(path)!r}: {error}") from error
     status = os.fstat(descriptor)

@@ -2,7 +2,7 @@
 
 safetensors files cannot run code, but a flipped bit in one goes unnoticed. So the description has a
 SHA-256 of everything: itself, and each tensor's name, type, shape and bytes. The bytes of a file
-become numpy arrays for synthesis, which does without torch, or torch tensors for training.
+become numpy arrays for synthesis, which does not need torch, or torch tensors for training.
 """
 
 from __future__ import annotations
@@ -187,13 +187,13 @@ def _read(path: Path) -> tuple[dict[str, StoredTensor], dict[str, Any]]:
 
 
 def arrays_of(state: Mapping[str, Tensor]) -> dict[str, AnyArray]:
-    """Return the arrays of a torch state, in memory of their own; bfloat16 becomes float32."""
+    """Return copies of the tensors of a torch state as arrays; bfloat16 becomes float32."""
     ready = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     return {name: _array(_stored_tensor(value)) for name, value in ready.items()}
 
 
 def tensors_of(arrays: Mapping[str, AnyArray]) -> dict[str, Tensor]:
-    """Return arrays as torch tensors, in memory of their own."""
+    """Return copies of arrays as torch tensors."""
     import torch
 
     return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}

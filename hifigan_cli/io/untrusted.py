@@ -164,8 +164,8 @@ def _load(folder: Path, label: str, error: type[HifiganError], *, arrays: bool) 
     if (folder / REFUSAL).exists():
         reason = (folder / REFUSAL).read_text("utf-8")
         raise error(
-            f"{label} is not a file of plain tensors and numbers: {reason}",
-            "hifigan never loads files that contain code",
+            f"{label} contains something other than tensors and numbers: {reason}",
+            "check that it is the right file; hifigan never runs code in files",
         )
     if not (folder / CONTENT).exists():
         raise error(

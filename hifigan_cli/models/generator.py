@@ -4,8 +4,9 @@ A convolution reads the mel. Each stage then upsamples in time with a transposed
 the channels, and takes the mean of several parallel residual blocks with different kernel sizes and
 dilations: multi-receptive-field fusion (MRF). A last convolution and tanh output the samples.
 
-Two facts are not in the paper, but all published weights depend on them: the activation comes
-*before* each convolution, and its slope before the last convolution is 0.01, not 0.1.
+Three facts are not in the paper, but all published weights depend on them: MRF is the mean and not
+the sum of the blocks, the activation comes *before* each convolution, and its slope before the last
+convolution is 0.01, not 0.1.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def same_conv(
     return nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=padding, padding_mode=mode)
 
 
-class ResidualBlock1(nn.Module):
+class ResBlock1(nn.Module):
     """For each dilation, add a dilated and a plain convolution to the input (figure 1, right)."""
 
     def __init__(
@@ -53,7 +54,7 @@ class ResidualBlock1(nn.Module):
         return x
 
 
-class ResidualBlock2(nn.Module):
+class ResBlock2(nn.Module):
     """For each dilation, add one dilated convolution to the input: the lighter block of V3."""
 
     def __init__(
@@ -74,9 +75,9 @@ class ResidualBlock2(nn.Module):
 class Generator(nn.Module):
     """Mel to waveform: `(batch, n_mels, frames)` -> `(batch, 1, samples)`, within [-1, 1].
 
-    Weight norm is on for training; `norms.fold_weight_norm` removes it. Parameter names are those
-    of the official checkpoints. Weights are initialized with PyTorch's default: the official
-    N(0, 0.01) runs after weight norm is added and therefore has no effect.
+    Weight norm is on for training; `norms.fold_weight_norm` removes it. Module names are those of
+    the official checkpoints; weight norm is torch's parametrization. Weights are initialized with
+    PyTorch's default: the official N(0, 0.01) runs after weight norm is added and has no effect.
 
     Slopes and paddings are those of `config.variant`. `synthesis.streams` applies the variant's
     changes to the mel.
@@ -92,7 +93,7 @@ class Generator(nn.Module):
         self.conv_pre = same_conv(n_mels, channels, EDGE_KERNEL, 1, variant)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
-        block = ResidualBlock1 if config.resblock == 1 else ResidualBlock2
+        block = ResBlock1 if config.resblock == 1 else ResBlock2
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             padding = (kernel - rate) // 2
             up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=padding)

@@ -37,7 +37,7 @@ class ModelFile:
     """The content of a model file.
 
     Attributes:
-        mel: the convention of the mels that the generator reads.
+        mel: the configuration of the mels that the generator reads.
         generator: the architecture.
         weights: the generator's folded weights, with the official parameter names.
         discriminators: states with the prefixes `mpd.` and `msd.`, or empty.

@@ -81,7 +81,7 @@ def resynthesis_page(
 
 def _values(result: AudioWritten) -> dict[str, float | None]:
     """Return the values that do not require reading the files."""
-    return {"length_s": result.length_s, "factor": result.real_time_factor}
+    return {"length_s": result.length_s, "factor": result.times_real_time}
 
 
 def _channels(result: AudioWritten, *, mono: bool) -> Iterator[tuple[PageClip, Row]]:
@@ -155,7 +155,7 @@ def _clip(
         [
             ("input", str(before)),
             ("output", str(after)),
-            ("computed in", f"{result.elapsed_s:.2f} s, {result.real_time_factor:.1f} x real time"),
+            ("computed in", f"{result.elapsed_s:.2f} s, {result.times_real_time:.1f} x real time"),
             ("mel", text),
         ],
     )

@@ -46,7 +46,7 @@ class AudioWritten:
         return self.n_samples / self.sample_rate
 
     @property
-    def real_time_factor(self) -> float:
+    def times_real_time(self) -> float:
         """Seconds of speech per second of processing."""
         return self.length_s / self.elapsed_s
 

@@ -104,7 +104,7 @@ def run_jobs(job_list: JobList, stages: Stages[Any, Any], report: EventHandler) 
 
 
 class _StoppedError(Exception):
-    """The run was stopped: threads unwind."""
+    """Raised in the reader and writer threads to end them when the run stops."""
 
 
 _END = object()

@@ -122,7 +122,7 @@ class Vocoder:
         stream = self.stream(low_latency=low_latency)
         for block in blocks:
             yield stream.push(block)
-        yield stream.finish()
+        yield np.atleast_2d(stream.finish())
 
     @property
     def prefers_batches(self) -> bool:

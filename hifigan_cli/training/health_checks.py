@@ -115,8 +115,8 @@ class HealthChecks:
             loss < WINNING_LOSS * len(DISCRIMINATOR_NAMES),
             LOG_PATIENCE,
             f"the discriminators' loss has been near 0 for {LOG_PATIENCE} log entries (now "
-            f"{loss:.4f}, chance is {len(DISCRIMINATOR_NAMES) / 2:g}): they have memorized the "
-            "training clips, so the generator learns nothing more from them",
+            f"{loss:.4f}, chance is {len(DISCRIMINATOR_NAMES) / 2:g}): they separate "
+            "recordings from generated audio, so the generator learns little from them",
             f"add training data, or {_RESTART}",
         )
         yield CheckResult(

@@ -108,7 +108,7 @@ def shares(detected: dict[str, Counter[str]], name: str) -> tuple[float, float, 
     return counts[expected] / total, counts[f"{expected}?"] / total, counts["ln"] / total
 
 
-EXPECTED = ("ln, floor 1e-5 (ours)", "the same, 1 frame", "the same, 20 frames")
+EXPECTED = ("ln, floor 1e-5 (HiFi-GAN)", "the same, 1 frame", "the same, 20 frames")
 CLEAR_CASES = (
     "dB of magnitudes",
     "dB of power",

@@ -1,4 +1,4 @@
-"""Both implementations of the mel agree with the documented convention to the last digit."""
+"""Both implementations of the mel agree with a float64 reference."""
 
 from __future__ import annotations
 

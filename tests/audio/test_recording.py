@@ -63,7 +63,7 @@ def test_nonfinite_samples_are_found_in_all_blocks(tmp_path: Path) -> None:
     samples[1, 7] = np.nan
     samples[0, [800, 900]] = np.inf, -np.inf
     path = write_wav(tmp_path / "a.wav", samples)
-    with pytest.raises(NotFiniteError, match=r"3 samples .* sample 800 of channel 0"):
+    with pytest.raises(NotFiniteError, match=r"3 NaN.* sample 800 of channel 0"):
         open_uncached(path)
     recording = open_uncached(path, repair=True)
     finite = np.where(np.isfinite(samples), samples, 0)

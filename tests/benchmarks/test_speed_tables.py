@@ -20,7 +20,7 @@ def measurement(engine: str, length_s: float, factor: float, **others: object) -
         "length_s": length_s,
         "batch": 1,
         "median_s": 0.1,
-        "real_time_factor": factor,
+        "times_real_time": factor,
         "ratio": factor / 10,
         "snr_db": 120.0 - length_s,
         "memory_mb": 10 * length_s,

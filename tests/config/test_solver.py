@@ -77,7 +77,7 @@ def test_impossible_hop_lengths_suggest_the_nearest(hop: int) -> None:
 @pytest.mark.parametrize(
     ("sample_rate", "hop"), [(48_001, 512), (2_000, 32), (48_000, 1), (48_000, 20_000)]
 )
-def test_out_of_range_values_are_refused(sample_rate: int, hop: int) -> None:
+def test_out_of_range_values_are_rejected(sample_rate: int, hop: int) -> None:
     """Sample rates and hop lengths outside the ranges are usage errors."""
     with pytest.raises(UsageError, match=f"{sample_rate}|{hop}"):
         design_for("v1", sample_rate, hop)
@@ -191,7 +191,7 @@ def test_config_new_writes_what_config_reads(
     ]
     assert command([*line, "-o", str(path)]) == 0
     err = capsys.readouterr().err
-    assert "n_mels 80" in err
+    assert "80 mel bands" in err
     config = resolve(file=path).config
     assert config.mel.n_mels == 80
     assert config.generator == design_for("v2", 48_000, 480).generator

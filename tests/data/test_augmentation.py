@@ -24,7 +24,7 @@ def make_batches(tmp_path_factory: pytest.TempPathFactory) -> BatchFactory:
     data = prepare_and_open(write_corpus(folder / "in", 2), folder / "out")
     options = {"seed": 1, "segment_size": 4096}
     return lambda rate, level: AugmentedBatches(
-        data, config(**options, speed_range=rate, peak_range=level)
+        data, config(**options, speed_range=rate, gain_range=level)
     )
 
 
@@ -65,7 +65,7 @@ def test_levels_cover_their_range(make_batches: BatchFactory) -> None:
 def test_purposes_have_independent_values() -> None:
     """The speed and the level of a segment are uncorrelated."""
     pairs = [
-        (uniform(0, RandomStream.SPEED, s, 0), uniform(0, RandomStream.PEAK, s, 0))
+        (uniform(0, RandomStream.SPEED, s, 0), uniform(0, RandomStream.GAIN, s, 0))
         for s in range(300)
     ]
     assert abs(np.corrcoef(np.array(pairs).T)[0, 1]) < 0.2

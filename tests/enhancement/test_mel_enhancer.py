@@ -142,9 +142,9 @@ def test_floor_follows_a_long_recording(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.abs(drift).max() < 0.01
 
 
-@pytest.mark.parametrize("limit_db", [0.0, 6.0, 24.0])
+@pytest.mark.parametrize("attenuation_limit_db", [0.0, 6.0, 24.0])
 @pytest.mark.parametrize("frames", [40, 300])
-def test_limit_is_relative_to_the_recorded_mel(limit_db: float, frames: int) -> None:
+def test_limit_is_relative_to_the_recorded_mel(attenuation_limit_db: float, frames: int) -> None:
     """No band falls by more than the limit below the mel before the filter, if there is one.
 
     At 0 dB no band falls.
@@ -157,10 +157,12 @@ def test_limit_is_relative_to_the_recorded_mel(limit_db: float, frames: int) -> 
     filtered = mel_of(frames)
     recorded = filtered + np.float32(0.5)
     short = frames < 86
-    [enhanced] = stage.enhance_blocks([filtered], limit_db=limit_db, short=short)
-    assert lowered_db(enhanced, filtered) <= limit_db + 1e-4
-    [after] = stage.enhance_blocks([filtered], [recorded], limit_db, short=short)
-    assert lowered_db(after, recorded) <= limit_db + 1e-4
+    [enhanced] = stage.enhance_blocks(
+        [filtered], attenuation_limit_db=attenuation_limit_db, short=short
+    )
+    assert lowered_db(enhanced, filtered) <= attenuation_limit_db + 1e-4
+    [after] = stage.enhance_blocks([filtered], [recorded], attenuation_limit_db, short=short)
+    assert lowered_db(after, recorded) <= attenuation_limit_db + 1e-4
     assert np.array_equal(after, np.maximum(enhance_mel(stage, filtered, short=short), after))
     if frames > 100:
         assert lowered_db(enhance_mel(stage, filtered), filtered) > 6

@@ -48,9 +48,9 @@ def noisy(length_s: float, rate: int, seed: int = 0, channels: int = 1) -> Audio
     return Audio(np.stack(rows).astype(np.float32), rate)
 
 
-def filtered(audio: Audio, limit_db: float | None = None) -> Wave:
+def filtered(audio: Audio, attenuation_limit_db: float | None = None) -> Wave:
     """Filter a recording and join its blocks."""
-    sound = NoiseFilter().filtered(audio, limit_db)
+    sound = NoiseFilter().filtered(audio, attenuation_limit_db)
     return np.concatenate([audio.samples[:, :0], *sound.blocks()], axis=1)
 
 
@@ -67,13 +67,13 @@ def filtered_at_once(audio: Audio) -> Wave:
     return pad_or_trim(np.stack(rows), audio.length)
 
 
-@pytest.mark.parametrize("limit_db", [None, 0.5, 12.0])
+@pytest.mark.parametrize("attenuation_limit_db", [None, 0.5, 12.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_delay_is_constant(limit_db: float | None, seed: int) -> None:
+def test_the_delay_is_constant(attenuation_limit_db: float | None, seed: int) -> None:
     """The library's output lags by DELAY samples, for any speech and any limit."""
     wave = noisy(1.2, SAMPLE_RATE, seed).samples[0]
     wave = wave[: len(wave) - len(wave) % FRAME_LENGTH]
-    with NoiseFilter().state(limit_db) as state:
+    with NoiseFilter().state(attenuation_limit_db) as state:
         output = state.process(wave)
     correlation = np.fft.irfft(np.fft.rfft(output, 1 << 18) * np.conj(np.fft.rfft(wave, 1 << 18)))
     assert int(np.argmax(correlation)) == DELAY
@@ -118,8 +118,8 @@ def test_streams_and_channels_are_independent() -> None:
     assert np.array_equal(filtered(both), np.concatenate(sequential))
 
 
-@pytest.mark.parametrize("limit_db", [6.0, 20.0])
-def test_limit_mixes_in_the_recording(limit_db: float) -> None:
+@pytest.mark.parametrize("attenuation_limit_db", [6.0, 20.0])
+def test_limit_mixes_in_the_recording(attenuation_limit_db: float) -> None:
     """Noise between words falls by the limit, by more without a limit, and not at all at 0 dB."""
     audio = noisy(1.5, SAMPLE_RATE)
     quiet = np.random.default_rng(5).normal(0, 0.01, (1, 2 * SAMPLE_RATE)).astype(np.float32)
@@ -130,7 +130,7 @@ def test_limit_mixes_in_the_recording(limit_db: float) -> None:
         after = filtered(audio, limit)[0, tail]
         return float(10 * np.log10(np.mean(audio.samples[0, tail] ** 2) / np.mean(after**2)))
 
-    assert lowered_db(limit_db) == pytest.approx(limit_db, abs=1.0)
+    assert lowered_db(attenuation_limit_db) == pytest.approx(attenuation_limit_db, abs=1.0)
     assert lowered_db(None) > 25
     assert np.array_equal(filtered(audio, 0.0), audio.samples)
 

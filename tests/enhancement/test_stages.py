@@ -92,11 +92,11 @@ def test_models_with_another_mel() -> None:
     [
         ({"mode": "fitler"}, "fitler"),
         ({"mode": None}, "None"),
-        ({"mode": "off", "limit_db": 9.0}, "limit"),
+        ({"mode": "off", "attenuation_limit_db": 9.0}, "limit"),
         ({"mode": "off", "enhancer": "e.safetensors"}, "enhancer"),
         ({"mode": "filter", "enhancer": "e.safetensors"}, "enhancer"),
-        ({"limit_db": -1.0}, "-1 dB"),
-        ({"limit_db": float("nan")}, "nan dB"),
+        ({"attenuation_limit_db": -1.0}, "-1 dB"),
+        ({"attenuation_limit_db": float("nan")}, "nan dB"),
     ],
 )
 def test_invalid_options_are_errors(options: dict[str, object], fact: str) -> None:
@@ -106,8 +106,8 @@ def test_invalid_options_are_errors(options: dict[str, object], fact: str) -> No
 
 
 @needs_filter
-@pytest.mark.parametrize("limit_db", [0.0, 6.0])
-def test_limit_applies_to_both_stages_together(limit_db: float) -> None:
+@pytest.mark.parametrize("attenuation_limit_db", [0.0, 6.0])
+def test_limit_applies_to_both_stages_together(attenuation_limit_db: float) -> None:
     """After both stages, no band is more than the limit below the recording's mel."""
     vocoder = Vocoder(tiny_model(), "cpu")
     speech = bundled_speech()
@@ -115,10 +115,10 @@ def test_limit_applies_to_both_stages_together(limit_db: float) -> None:
     samples = speech.samples[:1, : noise.shape[1]] + noise.astype(np.float32)
     audio = Audio(samples, speech.sample_rate)
     recorded = vocoder.mel(audio)
-    limited = api.load_enhancement("both", limit_db=limit_db, device="cpu")
+    limited = api.load_enhancement("both", attenuation_limit_db=attenuation_limit_db, device="cpu")
     mel = np.concatenate(list(vocoder.analyze_blocks(audio, limited)), axis=-1)
     assert mel.shape == recorded.shape
-    assert (recorded - mel).max() * 20 / np.log(10) <= limit_db + 1e-3
+    assert (recorded - mel).max() * 20 / np.log(10) <= attenuation_limit_db + 1e-3
     both = api.load_enhancement("both", device="cpu")
     unlimited = np.concatenate(list(vocoder.analyze_blocks(audio, both)), axis=-1)
     assert (recorded - unlimited).max() * 20 / np.log(10) > 20

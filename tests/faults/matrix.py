@@ -25,7 +25,7 @@ ROWS = {
     7: "8 to 64 bits, A-law, mu-law, ADPCM",
     8: "every container",
     9: "stereo, 5.1",
-    10: "8 to 192 kHz, co-prime rates",
+    10: "8 to 192 kHz (tested rates), co-prime rates",
     11: "rate of 1 Hz or 2^31-1",
     12: "0, 1024 or 65535 channels",
     13: "header claims exabytes",

@@ -15,26 +15,18 @@ from hifigan_cli.importers.families.official import parse_config
 from hifigan_cli.importers.importing import import_checkpoint
 from hifigan_cli.io.tensor_file import tensors_of
 from hifigan_cli.models import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from tests.config.official import OFFICIAL_CONFIG
 from tests.models_for_tests import TINY, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
-CONFIG: dict[str, Any] = {
+GENERATOR: dict[str, Any] = {
     "resblock": "1",
     "upsample_rates": [16, 16],
     "upsample_kernel_sizes": [32, 32],
     "upsample_initial_channel": 16,
     "resblock_kernel_sizes": [3],
     "resblock_dilation_sizes": [[1, 3]],
-    "batch_size": 16,
-    "num_mels": 80,
-    "n_fft": 1024,
-    "hop_size": 256,
-    "win_size": 1024,
-    "sampling_rate": 22050,
-    "fmin": 0,
-    "fmax": 8000,
-    "fmax_for_loss": None,
 }
 
 
@@ -57,7 +49,7 @@ def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def write_official(folder: Path, prefix: str = "", **changes: Any) -> Path:
     state = {prefix + k: v for k, v in old_names(tiny_generator(3).state_dict()).items()}
     torch.save({"generator": state}, folder / "g_00000001")
-    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    (folder / "config.json").write_text(json.dumps(OFFICIAL_CONFIG | GENERATOR | changes))
     return folder / "g_00000001"
 
 
@@ -136,9 +128,8 @@ def test_missing_fields_are_named() -> None:
     """The error names the keys that a config lacks."""
     with pytest.raises(ModelError, match="resblock_kernel_sizes"):
         parse_config({}, "c.json")
-    generator_only = {key: CONFIG[key] for key in list(CONFIG)[:6]}
     with pytest.raises(ModelError, match=r"c\.json.*sampling_rate.*fmax"):
-        parse_config(generator_only, "c.json")
+        parse_config(GENERATOR, "c.json")
 
 
 def test_checkpoint_without_generator(tmp_path: Path) -> None:

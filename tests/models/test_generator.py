@@ -123,19 +123,19 @@ def test_activation_after_the_convolution_is_detected(
 ) -> None:
     """The comparison detects activations after the convolutions."""
 
-    def wrong_forward_1(block: generator.ResidualBlock1, x: torch.Tensor) -> torch.Tensor:
+    def wrong_forward_1(block: generator.ResBlock1, x: torch.Tensor) -> torch.Tensor:
         for dilated, plain in zip(block.convs1, block.convs2, strict=True):
             y = nn.functional.leaky_relu(dilated(x), 0.1)
             x = x + nn.functional.leaky_relu(plain(y), 0.1)
         return x
 
-    def wrong_forward_2(block: generator.ResidualBlock2, x: torch.Tensor) -> torch.Tensor:
+    def wrong_forward_2(block: generator.ResBlock2, x: torch.Tensor) -> torch.Tensor:
         for conv in block.convs:
             x = x + nn.functional.leaky_relu(conv(x), 0.1)
         return x
 
-    monkeypatch.setattr(generator.ResidualBlock1, "forward", wrong_forward_1)
-    monkeypatch.setattr(generator.ResidualBlock2, "forward", wrong_forward_2)
+    monkeypatch.setattr(generator.ResBlock1, "forward", wrong_forward_1)
+    monkeypatch.setattr(generator.ResBlock2, "forward", wrong_forward_2)
     net = build_generator(config, 6).double()
     assert difference(net, 3 * torch.randn(6, 11, dtype=torch.float64)) > 1e-4
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
-from hifigan_cli.config import preset
+import numpy as np
+import pytest
+import scipy.signal
+
+from hifigan_cli.audio import read_audio, write_audio
+from hifigan_cli.audio.logmel import audio_to_mel
+from hifigan_cli.config import MelConfig, preset
 from hifigan_cli.config.presets import NAMES
 from hifigan_cli.config.solver import multiplications_per_s
 from hifigan_cli.evaluation.thresholds import THRESHOLDS
-from tests.helpers import ROOT
+from tests.audio.reference_mel import filterbank
+from tests.helpers import ROOT, speech
 
 PAGES = sorted((ROOT / ".github").glob("*.md"))
 
@@ -49,3 +60,34 @@ def test_threshold_table_matches_thresholds() -> None:
             documented[name] |= {float(cell)} if cell.strip() else set()
     for name, limits in THRESHOLDS.items():
         assert documented[name] == set(limits.values())
+
+
+def test_librosa_recipe_gives_the_default_mel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python block of MELS.md computes the mel of `hifigan mel`; librosa is a stand-in."""
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / ".github/MELS.md").read_text(), re.DOTALL)
+    librosa = ModuleType("librosa")
+    monkeypatch.setitem(sys.modules, "librosa", librosa)
+
+    def load(path: str, sr: int) -> tuple[Any, int]:
+        return read_audio(path).mono().samples[0], sr
+
+    def stft(y: Any, n_fft: int, hop_length: int, win_length: int, center: bool) -> Any:
+        assert (win_length, center) == (n_fft, False)
+        frames = np.lib.stride_tricks.sliding_window_view(y, n_fft)[::hop_length]
+        return np.fft.rfft(frames * scipy.signal.get_window("hann", n_fft)).T
+
+    monkeypatch.setattr(librosa, "load", load, raising=False)
+    monkeypatch.setattr(librosa, "stft", stft, raising=False)
+    filters = SimpleNamespace(
+        mel=lambda sr, n_fft, n_mels, fmin, fmax: filterbank(sr, n_fft, n_mels, fmin, fmax)
+    )
+    monkeypatch.setattr(librosa, "filters", filters, raising=False)
+    monkeypatch.chdir(tmp_path)
+    samples = speech(1.0)
+    write_audio("recording.wav", samples, 22_050)
+    scope: dict[str, Any] = {}
+    exec(block, scope)
+    expected = audio_to_mel(read_audio("recording.wav"), MelConfig())
+    np.testing.assert_allclose(scope["mel"], expected, atol=2e-3)

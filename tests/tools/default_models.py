@@ -9,9 +9,8 @@ and the same command resumes. The vocoder becomes the default when `python -m te
 OUT/vocoder` shows that it passes the thresholds; until then the default is `universal-v1`. One hour
 of a similar recipe on one CPU core is far from them.
 
-Some machines start empty, and return only files of at most 16 MiB, 64 MiB in all. The checkpoint
-has 65 MiB, compressed less than 61. With the corpus in `data/` and the files of the last session in
-`session/`, these commands run one session:
+To move a run between machines, pack its folder after each session. The checkpoint has 65 MiB, 61
+compressed. With the corpus in `data/` and the files of the last session in `session/`:
 
     cat session/part.* | tar -xz -C /tmp/run
     python -m tests.tools.default_models vocoder /tmp/run --data data --minutes 8
@@ -43,7 +42,7 @@ VOCODER = {
     "adversarial_start": 5_000,
     "stft_weight": 3.0,
     "speed_range": [0.72, 1.2],
-    "peak_range": [0.25, 1.0],
+    "gain_range": [0.25, 1.0],
     "ema_decay": 0.999,
     "discriminator_width": 0.25,
     "keep_checkpoints": 1,

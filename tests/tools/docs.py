@@ -74,9 +74,9 @@ def _speed_rows() -> Iterator[tuple[str, str, str]]:
     (table,) = (each for each in _tables(page) if ("reference, TF32",) in each)
     optimized, reference = table["optimized bf16, CUDA graph",], table["reference, TF32",]
     yield (
-        "V1, training step, batch 16, NVIDIA H100",
+        "V1, training step in bf16, batch 16, NVIDIA H100",
         f"{optimized['steps/s']} steps/s",
-        f"loop of the official code: {reference['steps/s']} (ratio {optimized['ratio']})",
+        f"loop of the official code in TF32: {reference['steps/s']} (ratio {optimized['ratio']})",
     )
 
 
@@ -95,10 +95,10 @@ def _enhancement_rows() -> Iterator[tuple[str, str, str]]:
 def _copy_synthesis_rows() -> Iterator[tuple[str, str, str]]:
     page = QUALITY_PAGE.read_text("utf-8")
     (table,) = (each for each in _tables(page) if ("Griffin-Lim", "lj38") in each)
-    ours, floor = table["`ljspeech-v1`", "lj38"], table["Griffin-Lim", "lj38"]
+    ours, floor = table["`universal-v1`", "lj38"], table["Griffin-Lim", "lj38"]
     for name, title in (("mel_l1_full", "mel L1 up to Nyquist"), ("DistillMOS", "DistillMOS")):
         yield (
-            f"Copy-synthesis of 38 LJSpeech clips, {title}",
+            f"`universal-v1`, copies of 38 LJSpeech clips, {title}",
             ours[name],
             f"Griffin-Lim: {floor[name]}",
         )

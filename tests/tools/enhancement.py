@@ -134,9 +134,14 @@ def all_systems(options: argparse.Namespace) -> dict[str, Callable[[Wave], Wave]
     """Return the systems to compare, by title."""
     vocoder = load_model(options.model)
 
-    def resynthesis(mode: str, limit_db: float | None = None) -> Callable[[Wave], Wave]:
+    def resynthesis(mode: str, attenuation_limit_db: float | None = None) -> Callable[[Wave], Wave]:
         enhancer = options.enhancer if mode in ("both", "restore") else None
-        stages = load_enhancement(mode, enhancer=enhancer, limit_db=limit_db, device=vocoder.device)
+        stages = load_enhancement(
+            mode,
+            enhancer=enhancer,
+            attenuation_limit_db=attenuation_limit_db,
+            device=vocoder.device,
+        )
 
         def run(wave: Wave) -> Wave:
             audio = Audio(wave[None], SAMPLE_RATE)

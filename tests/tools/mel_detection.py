@@ -75,7 +75,7 @@ def _whisper(power: DoubleArray) -> DoubleArray:
 
 # The expected scale, and the values of the mel bands of magnitudes and of power on that scale.
 CONVENTIONS: dict[str, tuple[str, Callable[[DoubleArray, DoubleArray], DoubleArray]]] = {
-    "ln, floor 1e-5 (ours)": ("ln", lambda m, _: np.log(_clamp(m, 1e-5))),
+    "ln, floor 1e-5 (HiFi-GAN)": ("ln", lambda m, _: np.log(_clamp(m, 1e-5))),
     "the same, 1 frame": ("ln", lambda m, _: np.log(_clamp(m, 1e-5))[:, :1]),
     "the same, 20 frames": ("ln", lambda m, _: np.log(_clamp(m, 1e-5))[:, :20]),
     "the same, half precision": ("ln", lambda m, _: np.log(_clamp(m, 1e-5)).astype(np.float16)),

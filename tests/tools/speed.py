@@ -100,7 +100,7 @@ def _title(measurement: JsonObject) -> str:
 
 
 def _speed(measurement: JsonObject) -> str:
-    return f"{measurement['real_time_factor']:.3g} ({measurement['ratio']:.2f})"
+    return f"{measurement['times_real_time']:.3g} ({measurement['ratio']:.2f})"
 
 
 def _row(*cells: str) -> str:

@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {
     "discriminator_width": 0.5,
     "stft_weight": 2.0,
     "speed_range": (0.8, 1.25),
-    "peak_range": (0.3, 1.0),
+    "gain_range": (0.3, 1.0),
     "ema_decay": 0.9,
 }
 
@@ -117,7 +117,7 @@ def test_overfit_validates_on_augmented_segments(prepared: Path) -> None:
 
 @pytest.mark.parametrize(
     "invalid",
-    [{"speed_range": (1.2, 0.8)}, {"discriminator_width": 0.3}, {"peak_range": (0.0, 1.0)}],
+    [{"speed_range": (1.2, 0.8)}, {"discriminator_width": 0.3}, {"gain_range": (0.0, 1.0)}],
 )
 def test_invalid_values_are_errors(invalid: dict[str, Any]) -> None:
     """Check reversed ranges, widths that the groups do not divide, and a peak of 0."""

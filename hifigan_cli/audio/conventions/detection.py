@@ -1,8 +1,8 @@
 """Detect the scale of a mel, and the tools that compute mels of this kind.
 
 The rules first exclude the natural log of sound within full scale: by values that are too low or
-too high, by the floor of another logarithm, by normalization. `MelStatistics.median_frame_delta`
-decides only where the range leaves it open. A mel of the expected convention must never be
+too high, by the floor of another logarithm, by normalization. If the range fits several
+scales, `MelStatistics.median_frame_delta` decides. A mel of the expected convention must never be
 rejected. If in doubt, the rules accept a mel, even if it has another convention (log10 of loud
 noise).
 """

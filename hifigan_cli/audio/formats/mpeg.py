@@ -1,8 +1,8 @@
 """Count the frames of an MP3 and compare them with the count in its first frame.
 
-The first frame (Xing, Info or VBRI) states how many follow. If it is missing, or belongs to the
-first of two joined files, libsndfile estimates the count from the bit rate and stops there. So this
-module counts the frames, and gives libsndfile a stream whose first frame has the right count.
+The first frame (Xing, Info or VBRI) states how many follow. If that count is missing or covers
+only the first of two concatenated files, libsndfile reads too few frames. So this module counts the
+frames, and gives libsndfile a stream whose first frame states the correct count.
 """
 
 from __future__ import annotations

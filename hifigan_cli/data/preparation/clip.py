@@ -90,7 +90,7 @@ class ClipOutcome:
 
 
 def clip_tasks(corpus: Corpus, options: PreparationOptions, shard: Shard) -> list[ClipTask]:
-    """Return the tasks of a shard of the work, in the order of the corpus."""
+    """Return the tasks of a shard, in the order of the corpus."""
     return [ClipTask(file, corpus.folder, options) for file in shard.select(corpus.files)]
 
 

@@ -32,12 +32,12 @@ _LOCK_TIMEOUT_S = 60.0  # writing the index holds the lock longest
 
 
 def journal_file(shard: Shard) -> str:
-    """Return the name of the journal of a shard of the work."""
+    """Return the name of the journal of a shard."""
     return JOURNAL_FILE if shard.covers_all else f"journal-{shard.number}-of-{shard.count}.jsonl"
 
 
 def journal_shards(folder: Path) -> list[Shard]:
-    """Return the shards of the work that have a journal."""
+    """Return the shards that have a journal."""
     matches = (_JOURNAL.fullmatch(entry.name) for entry in folder.iterdir())
     return sorted(
         (Shard(int(m[1]), int(m[2])) if m[1] else UNSHARDED for m in matches if m),
@@ -46,7 +46,7 @@ def journal_shards(folder: Path) -> list[Shard]:
 
 
 def packed_files(folder: Path, shard: Shard) -> list[Path]:
-    """Return the packed files that a shard of the work may have written."""
+    """Return the packed files that a shard may have written."""
     matches = ((entry, _PACKED.fullmatch(entry.name)) for entry in folder.iterdir())
     return [
         entry

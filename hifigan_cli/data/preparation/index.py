@@ -76,7 +76,7 @@ def finish_preparation(
 
 
 def compute_shard_totals(out: Path, shard: Shard, sample_rate: int) -> dict[str, Any]:
-    """Return the totals of a shard of the work, without a split, which is not known yet."""
+    """Return the totals of a shard, without a split, which is not known yet."""
     totals = _Totals()
     for record in read_journal_records(out, shard):
         totals.add(record)

@@ -68,7 +68,7 @@ class ResumePoint:
 def find_resume_point(
     folder: Path, shard: Shard, options: dict[str, Any], tasks: Sequence[ClipTask], force: bool
 ) -> ResumePoint:
-    """Find the last valid packed files in the journal of a shard of the work.
+    """Find the last valid packed files in the journal of a shard.
 
     Raises:
         OutputError: the journal has other options, and `force` is not set.
@@ -107,7 +107,7 @@ def find_resume_point(
 
 
 def read_journal_records(folder: Path, shard: Shard) -> Iterator[Clip | Rejection]:
-    """Read the records of a shard of the work, in the order of the corpus."""
+    """Read the records of a shard, in the order of the corpus."""
     with (folder / journal_file(shard)).open("rb") as journal:
         for line in journal:
             if isinstance(entry := _parse(line), Clip | Rejection):

@@ -1,7 +1,7 @@
 """Write the packed files of a run, and its journal.
 
 The clips are packed into files of samples and, with input mels, files of mels with the same index.
-Shard I/N of the work writes the files whose index modulo N is I - 1: of three processes the second
+Shard I/N writes the packed files whose index modulo N is I - 1: of three processes the second
 writes the files 1, 4, 7 ... So no two processes use the same name.
 """
 
@@ -137,7 +137,7 @@ class _PackedFile:
 def open_packed_files(
     folder: Path, shard: Shard, options: PreparationOptions, tasks: Sequence[ClipTask]
 ) -> Iterator[PackedFileWriter]:
-    """Open a writer for a shard of the work at the point where an earlier run stopped.
+    """Open a writer for a shard at the point where an earlier run stopped.
 
     Raises:
         OutputError: that run had other options and `force` is not set, or writing failed.

@@ -49,7 +49,7 @@ _INDEX_BYTES_PER_CLIP = 600  # approximate
 
 @dataclass(frozen=True)
 class PreparationPlan:
-    """The plan of a run or of a shard of the work.
+    """The plan of a run or of a shard.
 
     Attributes:
         files: number of audio files in this shard.
@@ -80,7 +80,7 @@ class PreparationSummary:
     Attributes:
         folder: the prepared folder.
         state: its state; "shard done" means that other shards are unfinished.
-        shard: the shard of the work that this run did.
+        shard: the shard that this run did.
         unfinished_shards: the numbers of the unfinished shards.
         resumed_files: number of files that an earlier, interrupted run had done.
         elapsed_s: duration of this run, in seconds.
@@ -110,7 +110,7 @@ def preprocess(
 ) -> PreparationSummary:
     """Prepare a folder of recordings for training; resume an interrupted run.
 
-    An output folder that is up to date is not changed. Shards of the work may run at the same time
+    An output folder that is up to date is not changed. Shards may run at the same time
     or one after another; the last one to end writes the index.
 
     Raises:

@@ -90,7 +90,7 @@ class NativeEngine:
     def acquire_stream(self) -> ctypes.c_void_p:
         """Return a stream of the library in its initial state.
 
-        An ended stream is reset, and already has its memory of a hundred megabytes.
+        A finished stream is already reset, and its 100 MB of buffers can be reused.
         """
         try:
             return self.idle_streams.pop()
@@ -129,7 +129,7 @@ class NativeStream:
             self._engine.free_stream(self._stream)
 
     def push(self, mel: FloatArray, *, end: bool = False) -> FloatArray:
-        """Take frames `(n_mels, frames)`; return the samples `(samples,)` that are now determined.
+        """Push frames `(n_mels, frames)`; return the samples `(samples,)` that are ready.
 
         `end` marks the last frames: all remaining samples come out, and the next push begins
         another signal.

@@ -1,7 +1,7 @@
 """Load the sounds that pairs are rendered from: noises, room impulse responses and clean speech.
 
-Playing speech at another rate shifts pitch and formants together. This gives other voices, also low
-voices from recordings of high ones. Recordings contain background noise. A target that keeps it
+Playing speech at another rate shifts pitch and formants together. This simulates other voices: a
+slowed-down high voice is a lower one. Recordings contain background noise. A target that keeps it
 would teach the network to leave noise in, so the target is gated.
 """
 

@@ -170,7 +170,7 @@ def enhancer_batch(
     indices = np.sort(rng.integers(len(pairs), size=training.batch_size))
     start = int(rng.integers(pairs.shape[2] - training.segment_frames + 1))
     segments = pairs[indices, :, start : start + training.segment_frames].astype(np.float32)
-    levels = rng.uniform(-1, 1, (training.batch_size, 1, 1, 1)) * training.level_range
+    levels = rng.uniform(-1, 1, (training.batch_size, 1, 1, 1)) * training.max_log_gain
     shifted = np.maximum(segments + levels.astype(np.float32), np.float32(LOG_FLOOR))
     both = to_device(torch.from_numpy(shifted).transpose(2, 3).contiguous(), device)
     return both[:, 0], both[:, 1]

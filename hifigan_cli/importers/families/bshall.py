@@ -19,7 +19,7 @@ _GENERATOR = {"upsample_rates": (10, 4, 2, 2), "upsample_kernel_sizes": (20, 8, 
 
 
 def recognizes(content: Content) -> bool:
-    """Return whether there is a state in `generator.model`, or a bare one of the right sizes."""
+    """Return whether this is a training checkpoint, or a state dict with bshall's layer sizes."""
     generator = content.get("generator")
     if isinstance(generator, dict) and isinstance(generator.get("model"), dict):
         return True

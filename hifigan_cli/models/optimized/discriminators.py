@@ -132,7 +132,7 @@ class _Conv(NamedTuple):
             x = (x * self.scale).to(x.dtype)
         if self.weight.dim() == 3:
             return convolve(x, self.weight, self.bias, self.stride, self.groups)
-        if x.is_cuda:  # the memory layout for bfloat16 units
+        if x.is_cuda:  # the memory layout of bf16 tensor cores
             x = x.contiguous(memory_format=torch.channels_last)
         padding = (0, self.weight.shape[3] // 2)
         return F.conv2d(x, self.weight, self.bias, (1, self.stride), padding)

@@ -227,11 +227,15 @@ class Configurations(Kind):
 
     def create_originals(self) -> dict[str, bytes]:
         """Return a TOML configuration, and an official one as JSON and YAML."""
-        from tests.importers.test_official import CONFIG
+        from tests.config.official import OFFICIAL_CONFIG
 
         toml = to_toml(resolve("v2").config).encode()
-        official = json.dumps({**CONFIG, "nested": {"a": [1, None, True, "x"]}}, indent=1).encode()
-        yaml = b"".join(f"{key}: {json.dumps(value)}\n".encode() for key, value in CONFIG.items())
+        official = json.dumps(
+            {**OFFICIAL_CONFIG, "nested": {"a": [1, None, True, "x"]}}, indent=1
+        ).encode()
+        yaml = b"".join(
+            f"{key}: {json.dumps(value)}\n".encode() for key, value in OFFICIAL_CONFIG.items()
+        )
         return {"c.toml": toml, "c.json": official, "c.yaml": yaml}
 
     def run_case(self, number: int, folder: Path) -> str | None:

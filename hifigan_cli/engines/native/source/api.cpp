@@ -87,7 +87,7 @@ HG_API const char *hifigan_error() { return last_error.c_str(); }
 HG_API const char *hifigan_kernels(const char *name) { return find_kernels(name).name; }
 
 // shape: n_mels, channels, resblock (1 or 2), stages, blocks per stage, dilations per block; upsample
-// rates; upsample kernel sizes; resresblock kernel sizes; dilations, block by block.
+// rates; upsample kernel sizes; resblock kernel sizes; dilations, block by block.
 HG_API int hifigan_network_open(const char *kernels, int threads, const int *shape,
                                 const float *const *weights, Network **network) {
   return catch_errors([&] {

@@ -10,7 +10,7 @@ namespace {
 constexpr float LRELU_SLOPE = 0.1f;
 constexpr float FINAL_LRELU_SLOPE = 0.01f;  // PyTorch's default, which the official code uses here
 constexpr int EDGE_KERNEL_SIZE = 7, EDGE_PAD = 3;
-constexpr int64_t NO_END = int64_t(1) << 60;  // the end of an unfinished signal
+constexpr int64_t NO_END = int64_t(1) << 60;  // the length of the signal is not known yet
 
 // Rows of a stage per piece: few enough to stay in the cache, enough to split among threads. Many
 // channels have many weights, which are read once per piece.

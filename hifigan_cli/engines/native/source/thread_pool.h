@@ -1,6 +1,6 @@
 // A thread pool: `run` distributes the tasks 0 ... tasks - 1 and returns when all are done. An idle
 // thread spins for a moment, since the next layer follows at once, and then sleeps, so that other
-// programs and threads can use its processor. `run` does not wait for a thread that has not started,
+// programs and threads can use the CPU core. `run` does not wait for a thread that has not started,
 // because the start may take long on a busy machine. `run` rethrows an exception of a task, such as
 // lack of memory, once no thread is running a task.
 #pragma once
@@ -69,7 +69,7 @@ class ThreadPool {
     active_workers_.fetch_and(~ACCEPTS_WORKERS, std::memory_order_acq_rel);
     for (int spin = 0; active_workers_.load(std::memory_order_acquire) && spin < SPINS; spin++)
       pause();
-    if (active_workers_.load(std::memory_order_acquire)) {  // a running thread has lost its processor
+    if (active_workers_.load(std::memory_order_acquire)) {  // a thread that runs a task was preempted
       std::unique_lock<std::mutex> lock(mutex_);
       waiting_ = true;
       done_.wait(lock, [&] { return active_workers_.load() == 0; });
