@@ -70,7 +70,7 @@ def test_nonfinite_samples_are_found_in_all_blocks(tmp_path: Path) -> None:
     expected = finite / np.abs(finite).max()
     np.testing.assert_array_equal(np.concatenate(list(recording.blocks()), axis=1), expected)
     nonfinite, level = recording.notes
-    assert "3 samples" in nonfinite
+    assert "3 NaN" in nonfinite
     assert "times full scale" in level
 
 
