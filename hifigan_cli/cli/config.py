@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hifigan_cli.cli import options
 from hifigan_cli.cli.console import Console, new_table
 from hifigan_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Written even if they equal the preset's values, because the solver chose them.
 _SOLVED_KEYS = ("upsample_rates", "upsample_kernel_sizes", "segment_size")
@@ -57,11 +60,6 @@ def new(
     import tomli_w
 
     from hifigan_cli.cli.pipes import PIPE
-    from hifigan_cli.config import preset as named_preset
-    from hifigan_cli.config import resolve
-    from hifigan_cli.config.presets import default_hop
-    from hifigan_cli.config.resolve import with_overrides
-    from hifigan_cli.config.solver import design, explain
     from hifigan_cli.io.files import check_output, write_bytes
 
     console = Console(json=json, quiet=quiet)
@@ -70,30 +68,9 @@ def new(
         check_output(out, force)
     if sample_rate is None and config is None:
         raise UsageError("the sample rate is missing", "add --sample-rate HZ, or --config FILE")
-    resolved = resolve(preset, config)
-    preset, base, chosen = resolved.preset, named_preset(resolved.preset), resolved.config
-    designed = sample_rate is not None or hop_length is not None
-    if designed:
-        rate = sample_rate or chosen.mel.sample_rate
-        hop = hop_length or (default_hop(rate) if sample_rate else chosen.mel.hop_length)
-        chosen = design(chosen, rate, hop)
-    chosen = with_overrides(chosen, overrides or ())
-    reasons = (
-        list(explain(chosen, base, preset))
-        if designed
-        else [f"the values of {config} that differ from the preset {preset}"]
-    )
-    content, usual = (each.model_dump(mode="json") for each in (chosen, base))
-    values = {"mel": content["mel"]} | {
-        section: {
-            key: value
-            for key, value in content[section].items()
-            if value != usual[section][key] or key in _SOLVED_KEYS
-        }
-        for section in ("generator", "train")
-    }
+    values, reasons = _design(preset, config, sample_rate, hop_length, overrides or ())
     comments = "".join(f"# {reason}\n" for reason in reasons)
-    text = f"{comments}\n{tomli_w.dumps({'preset': preset, **values})}"
+    text = f"{comments}\n{tomli_w.dumps(values)}"
     for reason in reasons:
         console.note(reason)
     if out is not None:
@@ -102,10 +79,49 @@ def new(
             f"next: hifigan preprocess FOLDER --config {out} && hifigan train --config {out}"
         )
     if json:
-        path = str(out) if out else None
+        path, preset = str(out) if out else None, values.pop("preset")
         console.emit("config", path=path, preset=preset, values=values, reasons=reasons)
     elif out is None:
         sys.stdout.write(text)
+
+
+def _design(
+    preset: str | None,
+    file: Path | None,
+    sample_rate: int | None,
+    hop_length: int | None,
+    overrides: Sequence[str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the values that differ from the preset, and the lines that explain them."""
+    from hifigan_cli.config import preset as named_preset
+    from hifigan_cli.config import resolve
+    from hifigan_cli.config.presets import default_hop
+    from hifigan_cli.config.resolve import with_overrides
+    from hifigan_cli.config.solver import design, explain
+
+    resolved = resolve(preset, file)
+    base, config = named_preset(resolved.preset), resolved.config
+    designed = sample_rate is not None or hop_length is not None
+    if designed:
+        if hop_length is None:
+            hop_length = default_hop(sample_rate or config.mel.sample_rate)
+        rate = config.mel.sample_rate if sample_rate is None else sample_rate
+        config = design(config, rate, hop_length)
+    config = with_overrides(config, overrides)
+    if designed:
+        reasons = list(explain(config, base, resolved.preset))
+    else:
+        reasons = [f"the values of {file} that differ from the preset {resolved.preset}"]
+    content, usual = (each.model_dump(mode="json") for each in (config, base))
+    values = {"preset": resolved.preset, "mel": content["mel"]} | {
+        section: {
+            key: value
+            for key, value in content[section].items()
+            if value != usual[section][key] or key in _SOLVED_KEYS
+        }
+        for section in ("generator", "train")
+    }
+    return values, reasons
 
 
 @app.command("presets")
