@@ -77,7 +77,7 @@ class EngineOptions:
                 hint = did_you_mean(name, known) or f"one of: {', '.join(known)}"
                 raise UsageError(f"unknown {option} {name!r}", hint)
         if self.threads is not None and self.threads < 1:
-            raise UsageError(f"cannot run with {self.threads} threads", "--threads 1 or more")
+            raise UsageError(f"cannot run with {self.threads} threads", "use --threads 1 or more")
 
 
 def unavailable_reason(engine: str) -> str | None:
@@ -110,7 +110,7 @@ def engine_device(options: EngineOptions) -> str:
     if options.device not in (AUTO, "cpu"):
         raise UsageError(
             f"the {options.engine} engine runs on the CPU, not on {options.device}",
-            "--engine torch",
+            "use --engine torch",
         )
     return "cpu"
 

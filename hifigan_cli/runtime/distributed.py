@@ -129,6 +129,6 @@ def _local_gpu(local_rank: int) -> torch.device:
     if local_rank >= count:
         raise DeviceError(
             f"process {local_rank} has no GPU: this machine has {count}",
-            f"torchrun --nproc-per-node {count}",
+            f"use torchrun --nproc-per-node {count}",
         )
     return torch.device("cuda", local_rank)
