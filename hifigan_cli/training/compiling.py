@@ -47,7 +47,7 @@ def compile_networks(
         for network in networks:
             network._compiled_call_impl = None
         state.forward_generator_step = state.optimized_discriminators.forward_generator_step
-        summary = str(error).strip().partition("\n")[0]
+        summary = " ".join(str(error).strip().splitlines()[:2])  # a backend's error is on line 2
         warn(f"torch.compile failed, training uncompiled: {type(error).__name__}: {summary}")
         return False
     finally:
