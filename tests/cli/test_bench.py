@@ -83,7 +83,7 @@ def test_table_without_json(model: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     head, *rows = run.stdout.splitlines()
-    assert head.split()[:3] == ["model", "s", "engine"]
+    assert head.split()[:6] == ["model", "s", "engine", "x", "real", "time"]
     assert [row.split()[2] for row in rows if row.strip()] == ["eager", "torch", "torch"] * 2
     assert "random weights: v3" in run.stderr
     assert "1 of" in run.stderr

@@ -59,7 +59,7 @@ def test_row_24_empty_name(cli: Command, model: Path, tmp_path: Path) -> None:
     """An empty argument (`"$UNSET"`) fails with exit code 2; it is not the current folder."""
     write_audio(tmp_path / "a.wav", speech(0.2), 22_050)
     for args in (("", "-o", "out"), ("a.wav", "-o", "")):
-        cli.expect_error(2, "resynth", *args, "-m", model, cwd=tmp_path)
+        assert "empty" in cli.expect_error(2, "resynth", *args, "-m", model, cwd=tmp_path)
     assert names(tmp_path) == {"a.wav"}
 
 
